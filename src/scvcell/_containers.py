@@ -1,0 +1,170 @@
+"""AnnData | MuData | SpatialData -> one `View`: modalities, row maps and obs; nothing of the user's is changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+
+from scvcell import _keys
+from scvcell._matrix import Matrix
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    type Container = AnnData | MuData | Any
+
+SINGLE = "rna"
+"""Modality name that a bare AnnData gets."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What scvcell reads of a container.
+
+    Attributes
+    ----------
+    source
+        The user's object itself; results are written to it, measurements never.
+    obs_names
+        Names of all cells, in the container's order.
+    modalities
+        One AnnData per modality, in the container's order.
+    rows
+        Per modality, for every cell the row of its AnnData or -1 where the cell was not measured.
+    """
+
+    source: AnnData | MuData
+    obs_names: pd.Index
+    modalities: dict[str, AnnData]
+    rows: dict[str, NDArray[np.int64]]
+
+    @property
+    def n_obs(self) -> int:
+        """Number of cells."""
+        return len(self.obs_names)
+
+    def present(self, modality: str) -> NDArray[np.bool_]:
+        """Boolean mask of the cells that have `modality`, shape ``(cells,)``."""
+        return self.rows[modality] >= 0
+
+    def matrix(self, modality: str, layer: str | None = None) -> Matrix:
+        """Count matrix of a modality, wherever it lives."""
+        adata = self.modalities[modality]
+        return Matrix(adata.X if layer is None else adata.layers[layer])
+
+    def column(self, key: str) -> pd.Series:
+        """One column of cell annotation, from the container's obs first and each modality's obs after it.
+
+        Raises
+        ------
+        KeyError
+            If no obs has the column; the message lists those that exist.
+        """
+        if key in self.source.obs:
+            return self.source.obs[key]
+        found = pd.Series(np.nan, index=self.obs_names, dtype=object, name=key)
+        seen = False
+        for name, adata in self.modalities.items():
+            if key in adata.obs:
+                seen = True
+                here = self.present(name) & found.isna().to_numpy()
+                found[here] = adata.obs[key].astype(object).to_numpy()[self.rows[name][here]]
+        if not seen:
+            columns = set(self.source.obs).union(*(a.obs.columns for a in self.modalities.values()))
+            raise KeyError(f"No obs column {key!r}. Columns: {', '.join(sorted(columns)) or 'none'}.")
+        return found.infer_objects()
+
+    def panel(self, modality: str, batches: list[str]) -> NDArray[np.bool_] | None:
+        """Which features each batch measured, from the boolean frame ``.varm['observed']`` (one column per batch).
+
+        Returns
+        -------
+        Mask of shape ``(batches, features)``, or None where every batch measured every feature.
+        """
+        frame = self.modalities[modality].varm.get(_keys.OBSERVED_MASK)
+        if frame is None:
+            return None
+        if not isinstance(frame, pd.DataFrame):
+            raise TypeError(f"{modality!r}: varm['observed'] must be a DataFrame with one boolean column per batch.")
+        mask = frame.reindex(columns=batches).astype("boolean").fillna(True).to_numpy(dtype=bool).T
+        return None if mask.all() else mask
+
+
+def view(data: Container, *, table_key: str | None = None) -> View:
+    """Read a container without changing it.
+
+    Parameters
+    ----------
+    data
+        AnnData (one modality, called ``"rna"``), MuData whose modalities may cover different cells, or SpatialData
+        (then `table_key` names the table).
+    table_key
+        Table of a SpatialData.
+
+    Raises
+    ------
+    TypeError
+        If `data` is no such container.
+    ValueError
+        If there is no modality, a name is not unique, or a cell has no modality.
+    """
+    if isinstance(data, AnnData):
+        _check_names(data, SINGLE)
+        return View(data, data.obs_names, {SINGLE: data}, {SINGLE: np.arange(data.n_obs)})
+    if isinstance(data, MuData):
+        return _view_mudata(data)
+    if hasattr(data, "tables"):
+        tables = list(data.tables)
+        if table_key is None and len(tables) == 1:
+            table_key = tables[0]
+        if table_key not in tables:
+            raise ValueError(f"SpatialData: give `table_key=` as one of {tables}, not {table_key!r}.")
+        return view(data.tables[table_key])
+    raise TypeError(f"Expected AnnData, MuData or SpatialData, got {type(data).__name__}.")
+
+
+def _view_mudata(mdata: MuData) -> View:
+    if len(mdata.mod) == 0:
+        raise ValueError("This MuData has no modalities. Build one with mudata.MuData({'rna': adata, 'adt': ...}).")
+    if getattr(mdata, "axis", 0) != 0:
+        raise ValueError(f"scvcell needs cells on axis 0 of the MuData (this one has axis={mdata.axis}).")
+    modalities = dict(mdata.mod)
+    for name, adata in modalities.items():
+        _check_names(adata, name)
+    names = mdata.obs_names
+    if not names.is_unique:
+        raise ValueError(f"Cell names must be unique; {names[names.duplicated()][0]!r} occurs more than once.")
+    rows = {}
+    for name, adata in modalities.items():
+        mapped = np.asarray(mdata.obsmap[name]).ravel().astype(np.int64) - 1
+        present = mapped >= 0
+        if not (mapped < adata.n_obs).all() or not names[present].equals(adata.obs_names[mapped[present]]):
+            raise ValueError(f"MuData and its modality {name!r} disagree on cells. Run `mdata.update()` first.")
+        rows[name] = mapped
+    orphan = ~np.logical_or.reduce([r >= 0 for r in rows.values()])
+    if orphan.any():
+        raise ValueError(
+            f"{orphan.sum()} cells have no modality, e.g. {names[orphan][0]!r}. "
+            "Drop them: `mdata = mdata[mask].copy()` with the cells that have one."
+        )
+    return View(mdata, names, modalities, rows)
+
+
+def _check_names(adata: AnnData, name: str) -> None:
+    if adata.n_obs == 0 or adata.n_vars == 0:
+        raise ValueError(f"Modality {name!r} is empty (shape {adata.shape}). Drop it: `del mdata.mod[{name!r}]`.")
+    for what, index, fix in (
+        ("Cell", adata.obs_names, "obs_names_make_unique"),
+        ("Feature", adata.var_names, "var_names_make_unique"),
+    ):
+        if not index.is_unique:
+            twice = index[index.duplicated()][0]
+            raise ValueError(
+                f"{what} names of modality {name!r} must be unique; {twice!r} occurs more than once. "
+                f"Run `mdata[{name!r}].{fix}()` first."
+            )

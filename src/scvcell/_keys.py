@@ -1,0 +1,28 @@
+"""Every string that scvcell writes into a container or a saved model, once."""
+
+from __future__ import annotations
+
+from typing import Final
+
+LATENT: Final = "X_csl"
+"""``.obsm`` key of the cell-state latent."""
+UNCERTAINTY: Final = "csl_uncertainty"
+"""``.obs`` key of the posterior standard deviation of the latent (mean over dimensions)."""
+UNS: Final = "csl"
+"""``.uns`` key of the parameters of the fit."""
+TRANSLATE: Final = "csl_translate"
+"""``.uns`` key of a translated table."""
+BITS: Final = "csl_bits_{modality}"
+"""``.obs`` keys of the information of each modality."""
+LOWER: Final = "lower"
+UPPER: Final = "upper"
+MEAN: Final = "mean"
+TRUSTED: Final = "trusted"
+RELATIVE_WIDTH: Final = "relative_width"
+OBSERVED_MASK: Final = "observed"
+"""``.varm`` frame or ``.layers`` array of a modality: which features were on the panel."""
+
+
+def label_keys(key_added: str) -> dict[str, str]:
+    """Names of the columns that label transfer writes beside `key_added`."""
+    return {"label": key_added, "probability": f"{key_added}_probability", "trusted": f"{key_added}_trusted"}

@@ -1,0 +1,76 @@
+"""Rows of a count matrix, wherever it lives: dense, sparse, or on disk; never loaded whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+CHUNK = 4096
+"""Rows read at a time when a matrix is walked through."""
+
+
+class Matrix:
+    """Uniform access to the rows of any matrix that an AnnData can hold.
+
+    Parameters
+    ----------
+    x
+        numpy array, scipy sparse matrix or array of any format, ``h5py.Dataset``, ``zarr.Array``, or anndata's
+        on-disk sparse dataset. Column-compressed input is converted to rows once; on disk, it is read into memory.
+
+    Attributes
+    ----------
+    on_disk
+        Whether rows come from a file.
+    """
+
+    def __init__(self, x: Any) -> None:
+        self.on_disk = not (isinstance(x, np.ndarray) or sp.issparse(x))
+        if self.on_disk and getattr(x, "format", "csr") == "csc":
+            x, self.on_disk = x.to_memory(), False
+        if sp.issparse(x) and x.format != "csr":
+            x = x.tocsr()
+        self._x = x
+        self.shape: tuple[int, int] = tuple(x.shape)  # type: ignore[assignment]
+
+    def rows(self, index: NDArray[np.integer]) -> NDArray[np.float32] | sp.csr_matrix:
+        """Rows `index`, in the order given (repeats allowed), as float32 dense or csr."""
+        if not self.on_disk:
+            block = self._x[index]
+        else:
+            unique, back = np.unique(index, return_inverse=True)
+            block = self._read_sorted(unique)
+            if len(unique) != len(index) or (np.diff(index) < 0).any():
+                block = block[back]
+        if sp.issparse(block):
+            return block.astype(np.float32, copy=False)
+        return np.asarray(block, dtype=np.float32)
+
+    def _read_sorted(self, index: NDArray[np.integer]) -> Any:
+        """Rows of an on-disk matrix for a sorted, unique index; runs of neighbours are read as slices."""
+        if len(index) == 0:
+            return self._x[0:0]
+        breaks = np.flatnonzero(np.diff(index) > 1) + 1
+        starts = np.concatenate([[0], breaks])
+        stops = np.concatenate([breaks, [len(index)]])
+        parts = [self._x[int(index[a]) : int(index[b - 1]) + 1] for a, b in zip(starts, stops, strict=True)]
+        if len(parts) == 1:
+            return parts[0]
+        return sp.vstack(parts, format="csr") if sp.issparse(parts[0]) else np.concatenate(parts)
+
+    def dense(self, index: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Rows `index` as a dense float32 array, shape ``(len(index), features)``."""
+        block = self.rows(index)
+        return block.toarray() if sp.issparse(block) else block
+
+    def chunks(self, index: NDArray[np.integer], size: int = CHUNK) -> Iterator[NDArray[np.float32] | sp.csr_matrix]:
+        """Walk through rows `index`, `size` rows at a time."""
+        for start in range(0, len(index), size):
+            yield self.rows(index[start : start + size])

@@ -1,0 +1,87 @@
+"""Name -> class registries, with entry points for third parties and near-miss errors."""
+
+from __future__ import annotations
+
+import difflib
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """A named table of classes (or functions) that third parties can extend.
+
+    Parameters
+    ----------
+    kind
+        What is registered, for messages: ``"measurement"``.
+    group
+        Entry-point group through which other packages register theirs: ``"scvcell.measurements"``.
+
+    Examples
+    --------
+    >>> MEASUREMENTS = Registry("measurement", "scvcell.measurements")
+    >>> @MEASUREMENTS.register("counts", aliases=("rna",))
+    ... class Counts: ...
+    """
+
+    def __init__(self, kind: str, group: str) -> None:
+        self.kind = kind
+        self.group = group
+        self._items: dict[str, T] = {}
+        self._aliases: dict[str, str] = {}
+        self._scanned = False
+
+    def register(self, name: str, *, aliases: tuple[str, ...] = ()) -> Callable[[T], T]:
+        """Decorator that registers a class under `name` and its `aliases`."""
+
+        def add(item: T) -> T:
+            if self._items.get(name, item) is not item:
+                raise ValueError(f"{self.kind} {name!r} is registered already by {self._items[name]!r}.")
+            self._items[name] = item
+            self._aliases.update(dict.fromkeys(aliases, name))
+            return item
+
+        return add
+
+    def _scan(self) -> None:
+        """Load entry points once; a name that is already taken by the package wins."""
+        if self._scanned:
+            return
+        self._scanned = True
+        for point in entry_points(group=self.group):
+            if point.name not in self._items:
+                item = point.load()
+                self._items[point.name] = item
+                self._aliases.update(dict.fromkeys(getattr(item, "aliases", ()), point.name))
+
+    def __contains__(self, name: object) -> bool:
+        self._scan()
+        return name in self._items
+
+    def __iter__(self) -> Iterator[str]:
+        self._scan()
+        return iter(sorted(self._items))
+
+    def __getitem__(self, name: str) -> T:
+        self._scan()
+        if name in self._items:
+            return self._items[name]
+        near = difflib.get_close_matches(name, self._items, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise KeyError(f"No {self.kind} is called {name!r}.{hint} Registered: {', '.join(self)}.")
+
+    def infer(self, name: str) -> str | None:
+        """Name of the item that `name` stands for (itself, an alias, case ignored), or None."""
+        self._scan()
+        key = name.lower()
+        return key if key in self._items else self._aliases.get(key)
+
+    def aliases(self, name: str) -> list[str]:
+        """Aliases under which `name` is recognised."""
+        self._scan()
+        return sorted(alias for alias, target in self._aliases.items() if target == name)

@@ -1,0 +1,202 @@
+"""M: measurement operators, `z -> p(x | M(z), c)`; what every modality has in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from scvcell._registry import Registry
+
+if TYPE_CHECKING:
+    import numpy as np
+    import scipy.sparse as sp
+    from jaxtyping import Float, Int
+    from numpy.typing import NDArray
+    from torch.distributions import Distribution
+
+MEASUREMENTS: Registry[type[Measurement]] = Registry("measurement", "scvcell.measurements")
+
+
+class Scale(StrEnum):
+    """Scale s at which a measurement is taken."""
+
+    CELL = "cell"
+    SPOT = "spot"
+    NICHE = "niche"
+    SAMPLE = "sample"
+
+
+@dataclass(frozen=True)
+class Context:
+    """c: what is known of a cell besides its state.
+
+    Attributes
+    ----------
+    design
+        One-hot batch, one-hot covariates and standardised continuous covariates, shape ``(cells, n_context)``.
+    batch
+        Batch code, shape ``(cells,)``.
+    depth
+        Observed total of the modality at hand, shape ``(cells,)``; None where it was not measured, then operators
+        use the median depth of the batch.
+    """
+
+    design: Float[Tensor, "cells context"]
+    batch: Int[Tensor, " cells"]
+    depth: Float[Tensor, " cells"] | None = None
+
+    def at(self, rows: Int[Tensor, " some"]) -> Context:
+        """Context of some of the cells."""
+        return Context(self.design[rows], self.batch[rows], None if self.depth is None else self.depth[rows])
+
+    def measured(self, depth: Float[Tensor, " cells"] | None) -> Context:
+        """The same context with the depth of another modality."""
+        return replace(self, depth=depth)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What an operator may learn from the training cells before training, and what the model knows of its features.
+
+    Attributes
+    ----------
+    n_features
+        Number of features.
+    n_context, n_batches
+        Width of `Context.design`, and how many of its columns are batches.
+    mean_log
+        Mean of log1p counts per batch and feature, shape ``(n_batches, n_features)``.
+    sd_log
+        Their standard deviation, same shape.
+    depth
+        Median total per batch, shape ``(n_batches,)``.
+    mean
+        Mean raw value per feature, shape ``(n_features,)``.
+    """
+
+    n_features: int
+    n_context: int
+    n_batches: int
+    mean_log: NDArray[np.float32]
+    sd_log: NDArray[np.float32]
+    depth: NDArray[np.float32]
+    mean: NDArray[np.float32]
+
+
+class Decoder(nn.Module):
+    """One hidden layer from state and context to one value per feature, with a bias per context and feature.
+
+    Parameters
+    ----------
+    n_latent, n_context, n_out
+        Widths of the state, the context design, and the output.
+    n_hidden
+        Width of the hidden layer.
+    """
+
+    def __init__(self, n_latent: int, n_context: int, n_out: int, n_hidden: int = 128) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(n_latent + n_context, n_hidden)
+        self.act = nn.GELU()
+        self.out = nn.Linear(n_hidden, n_out)
+        self.context_bias = nn.Parameter(torch.zeros(n_context, n_out))
+
+    def forward(self, z: Float[Tensor, "cells latent"], design: Float[Tensor, "cells context"]) -> Tensor:
+        """Value per feature, shape ``(cells, n_out)``."""
+        return self.out(self.act(self.hidden(torch.cat([z, design], 1)))) + design @ self.context_bias
+
+
+class Measurement(nn.Module, ABC):
+    r"""M_{s,m}: how one modality arises from the state.
+
+    A subclass says what an encoder may see of the data (`encoder_input`), and what distribution the data follow given
+    state and context (`forward`). The rest (likelihood, prediction, registration, tests, documentation) follows.
+
+    Parameters
+    ----------
+    n_latent
+        Dimension of z.
+    summary
+        What is known of the features, see `Summary`.
+
+    Notes
+    -----
+    .. math:: p(x_{s,m} \mid M_{s,m}(z), c)
+    """
+
+    scale: ClassVar[Scale] = Scale.CELL
+    equation: ClassVar[str] = "p(x | M(z), c)"
+    reference: ClassVar[str] = ""
+    count_data: ClassVar[bool] = True
+    """Whether the operator needs non-negative integers."""
+    centred: ClassVar[bool] = False
+    """Whether `encoder_input` removes a cell's mean (CLR), so that its total carries no signal of its own."""
+
+    def __init__(self, n_latent: int, summary: Summary) -> None:
+        super().__init__()
+        self.n_latent = n_latent
+        self.n_features = summary.n_features
+        self.register_buffer("typical_depth", torch.as_tensor(summary.depth, dtype=torch.float32))
+
+    @classmethod
+    def encoder_input(cls, x: Any) -> Any:
+        """What the encoder of this modality sees of raw values, dense or csr, shape ``(cells, features)``."""
+        return x
+
+    def depth(self, ctx: Context) -> Float[Tensor, " cells"]:
+        """Observed depth where known, else the median depth of the cell's batch."""
+        return self.typical_depth[ctx.batch] if ctx.depth is None else ctx.depth
+
+    @abstractmethod
+    def forward(self, z: Float[Tensor, "cells latent"], ctx: Context) -> Distribution:
+        """Distribution of the measurement given state and context, batch shape ``(cells, features)``."""
+
+    def log_prob(
+        self,
+        x: Float[Tensor, "cells features"],
+        z: Float[Tensor, "cells latent"],
+        ctx: Context,
+        observed: Tensor | None = None,
+    ) -> Float[Tensor, " cells"]:
+        """Log-likelihood of each cell, summed over its observed features.
+
+        Parameters
+        ----------
+        x
+            Raw values.
+        z
+            States.
+        ctx
+            Context.
+        observed
+            Mask of measured features, broadcastable to `x`; None where all were.
+        """
+        value = self(z, ctx).log_prob(x)
+        if observed is not None:
+            value = torch.where(observed, value, torch.zeros_like(value))
+        return value.sum(-1)
+
+    def predict(self, z: Float[Tensor, "cells latent"], ctx: Context) -> Float[Tensor, "cells features"]:
+        """Point prediction on the scale of the raw values."""
+        return self(z, ctx).mean
+
+    def predictive(self, z: Float[Tensor, "cells latent"], ctx: Context) -> Distribution:
+        """Distribution of new raw values, for intervals and samples; `forward` unless an operator has a better one."""
+        return self(z, ctx)
+
+    def regulariser(self) -> Float[Tensor, ""]:
+        """Negative log prior of the operator's own parameters, added once to the loss of the whole data."""
+        return self.typical_depth.new_zeros(())
+
+
+def log1p(x: NDArray[np.float32] | sp.csr_matrix) -> NDArray[np.float32] | sp.csr_matrix:
+    """``log(1 + x)``, dense or sparse."""
+    import numpy as np
+    import scipy.sparse as sp
+
+    return x.log1p() if sp.issparse(x) else np.log1p(x)

@@ -1,0 +1,95 @@
+"""M for counts (RNA): x ~ NB(l rho, theta), rho = softmax(f(z, c)); ZINB and Poisson by option."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from scvi.distributions import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
+from torch import Tensor, nn
+
+from scvcell.measure._base import MEASUREMENTS, Context, Decoder, Measurement, Summary, log1p
+from scvcell.measure._nb import NBSoftmax
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch.distributions import Distribution
+
+    Likelihood = Literal["nb", "zinb", "poisson"]
+
+
+@MEASUREMENTS.register("counts", aliases=("rna", "gex", "gene_expression", "gene expression", "mrna", "expression"))
+class Counts(Measurement):
+    r"""Sequencing counts whose depth says nothing of the state.
+
+    .. math:: \rho = \mathrm{softmax}(f(z, c)), \qquad x_g \sim \mathrm{NB}(\ell \rho_g, \theta_g)
+
+    with observed depth :math:`\ell` and one inverse dispersion per gene.
+
+    Parameters
+    ----------
+    n_latent, summary
+        See `Measurement`.
+    likelihood
+        ``"nb"`` (default), ``"zinb"`` (a drop-out logit per gene) or ``"poisson"``.
+
+    References
+    ----------
+    Lopez et al., Deep generative modeling for single-cell transcriptomics, Nat Methods 2018.
+    """
+
+    equation = "x ~ NB(l softmax(f(z, c)), theta)"
+    reference = "Lopez et al., Nat Methods 2018"
+
+    def __init__(self, n_latent: int, summary: Summary, likelihood: Likelihood = "nb") -> None:
+        super().__init__(n_latent, summary)
+        if likelihood not in ("nb", "zinb", "poisson"):
+            raise ValueError(f"likelihood must be 'nb', 'zinb' or 'poisson', not {likelihood!r}.")
+        self.likelihood = likelihood
+        self.decoder = Decoder(n_latent, summary.n_context, summary.n_features)
+        share = summary.mean / max(float(summary.mean.sum()), 1e-8)
+        with torch.no_grad():
+            self.decoder.out.bias.copy_(torch.log(torch.as_tensor(share, dtype=torch.float32) + 1e-7))
+        self.log_theta = nn.Parameter(torch.full((summary.n_features,), 1.0))
+        self.dropout_logit = nn.Parameter(torch.full((summary.n_features,), -3.0)) if likelihood == "zinb" else None
+
+    @classmethod
+    def encoder_input(cls, x: Any) -> Any:
+        """log1p of counts normalised to 10,000 per cell."""
+        total = np.asarray(x.sum(1), dtype=np.float32).ravel()
+        factor = (1e4 / np.maximum(total, 1.0)).astype(np.float32)
+        if sp.issparse(x):
+            scaled = x.tocsr(copy=True)
+            scaled.data = scaled.data.astype(np.float32, copy=False) * np.repeat(factor, np.diff(scaled.indptr))
+            return log1p(scaled)
+        return log1p(x * factor[:, None])
+
+    def frequency(self, z: Float[Tensor, "cells latent"], ctx: Context) -> Float[Tensor, "cells features"]:
+        """Share of each gene in the cell's transcripts, rows sum to 1."""
+        return torch.softmax(self.decoder(z, ctx.design), -1)
+
+    def forward(self, z: Float[Tensor, "cells latent"], ctx: Context) -> Distribution:
+        """Distribution of counts at the cell's depth."""
+        mu = self.depth(ctx)[:, None] * self.frequency(z, ctx) + 1e-8
+        if self.likelihood == "poisson":
+            return Poisson(rate=mu, validate_args=False)
+        theta = self.log_theta.exp()
+        if self.dropout_logit is not None:
+            return ZeroInflatedNegativeBinomial(
+                mu=mu, theta=theta, zi_logits=self.dropout_logit.expand_as(mu), validate_args=False
+            )
+        return NegativeBinomial(mu=mu, theta=theta, validate_args=False)
+
+    def log_prob(
+        self,
+        x: Float[Tensor, "cells features"],
+        z: Float[Tensor, "cells latent"],
+        ctx: Context,
+        observed: Tensor | None = None,
+    ) -> Float[Tensor, " cells"]:
+        """As `Measurement.log_prob`; negative binomial without mask goes through the exact-gradient kernel."""
+        if self.likelihood != "nb" or observed is not None:
+            return super().log_prob(x, z, ctx, observed)
+        return NBSoftmax.apply(self.decoder(z, ctx.design), self.log_theta, x, self.depth(ctx))

@@ -1,0 +1,307 @@
+"""CSL: the cell-state latent model, on scvi-tools' lifecycle."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from scvcell._compat import Manager, ModelLifecycle
+from scvcell._containers import View, view
+from scvcell.measure import MEASUREMENTS, Summary
+from scvcell.model import _schema
+from scvcell.model._data import Loader, Source
+from scvcell.model._encode import FrontEnd
+from scvcell.model._fuse import Posterior
+from scvcell.model._module import CSLModule
+from scvcell.model._schema import Schema
+from scvcell.model._summary import summarise
+from scvcell.model._train import TrainConfig, run
+from scvcell.objective import Weights
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from anndata import AnnData
+    from mudata import MuData
+    from numpy.typing import NDArray
+
+    from scvcell._containers import Container
+    from scvcell.model._data import Batch
+
+logger = logging.getLogger("scvcell")
+
+
+class CSL(ModelLifecycle):
+    r"""One latent of the cell's state for whatever assays each cell has.
+
+    .. math::
+        q(z \mid x_A) \propto p(z) \prod_{m \in A} q_m(z \mid x_m), \qquad
+        L_{obs} = \sum_m E_q[-\log p(x_m \mid M_m(z), c)] + \mathrm{KL} + \lambda_{align} L_{align}
+
+    Usually made by :func:`scvcell.tl.fit`; by hand it follows scvi-tools: `setup_mudata`, construct, `train`.
+
+    Parameters
+    ----------
+    adata
+        Container that was set up.
+    registry
+        Registry of a saved model, instead of data.
+    n_latent
+        Dimension of z; None: 10 below 2,000 cells, else 20.
+    n_components
+        Components of the linear front-ends; None: 30 below 2,000 cells, else 50.
+    weights
+        Weights of the loss terms.
+
+    References
+    ----------
+    Hu and Chen, Insights into Artificial Intelligence Virtual Cells (eq. 2).
+    """
+
+    def __init__(
+        self,
+        adata: Container | None = None,
+        registry: dict[str, Any] | None = None,
+        *,
+        n_latent: int | None = None,
+        n_components: int | None = None,
+        weights: Weights | None = None,
+    ) -> None:
+        super().__init__(adata, registry)
+        self.schema = Schema.from_dict(self.registry_["schema"])
+        n_obs = view(adata).n_obs if adata is not None else 0
+        small = n_obs < 2000
+        self.n_latent = n_latent or (10 if small else 20)
+        self.n_components = n_components or (30 if small else 50)
+        self.weights = weights or Weights()
+        self.module: CSLModule | None = None
+        self.history_ = {}
+        self.split_: dict[str, list[str]] = {}
+        self.interrupted = False
+
+    # ------------------------------------------------------------------ setup
+
+    @classmethod
+    def setup_mudata(
+        cls,
+        mdata: MuData,
+        *,
+        measure: Mapping[str, Any] | None = None,
+        batch_key: str | None = None,
+        covariates: Sequence[str] = (),
+        layers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Check a MuData and remember how it is to be read; nothing in it changes.
+
+        Parameters
+        ----------
+        mdata
+            Data; modalities may cover different cells.
+        measure
+            Modality -> operator name or ``(name, options)``; recognised from the modality's name by default.
+        batch_key
+            Column of the batch.
+        covariates
+            Further context columns, categorical or continuous.
+        layers
+            Modality -> layer of its raw counts; ``X`` by default.
+        """
+        cls._setup("setup_mudata", mdata, measure=measure, batch_key=batch_key, covariates=covariates, layers=layers)
+
+    @classmethod
+    def setup_anndata(
+        cls,
+        adata: AnnData,
+        *,
+        measure: Mapping[str, Any] | None = None,
+        batch_key: str | None = None,
+        covariates: Sequence[str] = (),
+        layers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Check an AnnData (one modality, called ``"rna"``); as `setup_mudata`."""
+        cls._setup("setup_anndata", adata, measure=measure, batch_key=batch_key, covariates=covariates, layers=layers)
+
+    @classmethod
+    def _setup(cls, method: str, data: Container, **args: Any) -> None:
+        seen = view(data)
+        schema = _schema.build(seen, **args)
+        plain = {k: dict(v) if k in ("measure", "layers") and v else v for k, v in args.items()}
+        manager = Manager(
+            seen.source, model_name=cls.__name__, method=method, setup_args=plain, schema=schema.as_dict()
+        )
+        cls.register_manager(manager)
+
+    # ------------------------------------------------------------------ training
+
+    def train(  # type: ignore[override]
+        self, config: TrainConfig | None = None, *, held_out: Iterable[str] = (), seed: int = 0
+    ) -> None:
+        """Fit the model to its data.
+
+        Parameters
+        ----------
+        config
+            Training settings.
+        held_out
+            Names of cells that no step may see (test cells of a split).
+        seed
+            Drives everything random; the same seed on the same machine repeats bit by bit on CPU.
+        """
+        if self.adata is None:
+            raise ValueError("This model was loaded without data; call train on a model made with data.")
+        config = config or TrainConfig()
+        data = view(self.adata)
+        design, batch = self.schema.context(data)
+        train, validation = self._split(data, batch, config, set(held_out), seed)
+        rng = np.random.default_rng(seed)
+        devices = list(range(torch.cuda.device_count()))
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(seed)
+            if self.module is None:
+                summaries = self._summaries(data, batch, train)
+                self.module = self._build(summaries)
+                for name, front in self.module.front_ends.items():
+                    rows = data.rows[name][train]
+                    front.fit(self._matrix(data, name), rows[rows >= 0], batch[train][rows >= 0], rng)
+            self.module.n_train = len(train)
+            source = self._source(data, design, batch)
+            names = data.obs_names.to_numpy().astype(str)
+            self.split_ = {"train": names[train].tolist(), "validation": names[validation].tolist()}
+            self.train_indices_, self.validation_indices_ = train, validation
+            run(self, source, train, validation, config, seed)
+
+    def _split(
+        self, data: View, batch: NDArray[np.int64], config: TrainConfig, held_out: set[str], seed: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Training and validation cells, the same share of every batch and combination of assays."""
+        rng = np.random.default_rng(seed)
+        allowed = ~data.obs_names.isin(held_out)
+        if not allowed.any():
+            raise ValueError("Every cell is held out; nothing is left to train on.")
+        pattern = batch.astype(np.int64)
+        for name in data.modalities:
+            present = data.present(name)
+            if not (present & allowed).any():
+                raise ValueError(f"Modality {name!r} is present in no training cell. Drop it or change the split.")
+            pattern = pattern * 2 + present
+        share = min(config.validation, 2000 / allowed.sum())
+        chosen = []
+        for value in np.unique(pattern[allowed]):
+            cells = np.flatnonzero((pattern == value) & allowed)
+            chosen.append(rng.permutation(cells)[: int(share * len(cells))])
+        validation = np.sort(np.concatenate(chosen))
+        train = np.setdiff1d(np.flatnonzero(allowed), validation)
+        return train, validation
+
+    def _matrix(self, data: View, name: str):
+        return data.matrix(name, self.schema.modalities[name].layer)
+
+    def _summaries(self, data: View, batch: NDArray[np.int64], train: NDArray[np.int64]) -> dict[str, Summary]:
+        out = {}
+        for name in self.schema.modalities:
+            rows = data.rows[name][train]
+            here = rows >= 0
+            out[name] = summarise(
+                self._matrix(data, name), rows[here], batch[train][here], len(self.schema.batches), self.schema.n_context
+            )
+        return out
+
+    def _build(self, summaries: dict[str, Summary]) -> CSLModule:
+        operators, front_ends = {}, {}
+        n_batches = len(self.schema.batches)
+        for name, spec in self.schema.modalities.items():
+            cls = MEASUREMENTS[spec.operator]
+            operators[name] = cls(self.n_latent, summaries[name], **spec.options)
+            front_ends[name] = FrontEnd(cls, len(spec.features), n_batches, self.n_components)
+        return CSLModule(operators, front_ends, self.n_latent, self.weights)
+
+    def _source(self, data: View, design: NDArray[np.float32], batch: NDArray[np.int64]) -> Source:
+        """Where mini-batches of `data` are cut from."""
+        matrices = {m: self._matrix(data, m) for m in self.schema.modalities if m in data.modalities}
+        module = self._trained_module()
+        scores = {m: module.front_ends[m].scores(x, np.arange(x.shape[0])) for m, x in matrices.items()}
+        rows = {m: data.rows[m] for m in matrices}
+        panels = {m: p for m in matrices if (p := data.panel(m, self.schema.batches)) is not None}
+        return Source(matrices, rows, scores, design, batch, panels)
+
+    def _trained_module(self) -> CSLModule:
+        if self.module is None:
+            raise RuntimeError("This CSL is not trained. Run `model.train()` or scvcell.tl.fit(data).")
+        return self.module
+
+    # ------------------------------------------------------------------ use
+
+    def view(self, data: Container | None = None) -> View:
+        """`data` (default: the fitted data) with its features brought into the model's order.
+
+        Raises
+        ------
+        ValueError
+            If a modality lacks features of the model, or no modality is known.
+        """
+        if data is None:
+            if self.adata is None:
+                raise ValueError("This model was loaded without data; give the data.")
+            data = self.adata
+        return _schema.conform(view(data), self.schema)
+
+    def source(self, data: View) -> Source:
+        """Mini-batch source of a view."""
+        return self._source(data, *self.schema.context(data))
+
+    def batches(self, source: Source, batch_size: int = 1024) -> Iterator[Batch]:
+        """Walk through all cells in order on the model's device."""
+        for batch in Loader(source, np.arange(len(source.batch)), batch_size):
+            yield batch.to(self._trained_module().device)
+
+    @torch.inference_mode()
+    def posterior(self, data: Container | View | None = None, *, modalities: Sequence[str] | None = None) -> Posterior:
+        """Posterior of every cell from the given modalities (default: all it has).
+
+        Parameters
+        ----------
+        data
+            Container or a view from `view`; the fitted data by default.
+        modalities
+            Modalities that may be used.
+
+        Returns
+        -------
+        Mean and variance on CPU, each ``(cells, latent)``; cells without any of the modalities have the prior.
+        """
+        module = self._trained_module().eval()
+        seen = data if isinstance(data, View) else self.view(data)
+        self.check_modalities(modalities)
+        parts = [module.posterior(batch, modalities) for batch in self.batches(self.source(seen))]
+        return Posterior(torch.cat([p.mean for p in parts]).cpu(), torch.cat([p.var for p in parts]).cpu())
+
+    def check_modalities(self, names: Iterable[str] | None) -> None:
+        """Refuse modality names that the model does not know."""
+        unknown = [m for m in names or () if m not in self.schema.modalities]
+        if unknown:
+            raise ValueError(f"The model has no modality {unknown[0]!r}; it has {list(self.schema.modalities)}.")
+
+    def get_latent_representation(
+        self, adata: Container | None = None, *, modalities: Sequence[str] | None = None
+    ) -> NDArray[np.float32]:
+        """Posterior mean of z, shape ``(cells, latent)``."""
+        return self.posterior(adata, modalities=modalities).mean.numpy()
+
+    def parameters(self) -> dict[str, Any]:
+        """Plain values that describe the model, as written to ``.uns``."""
+        return {
+            "n_latent": self.n_latent,
+            "n_components": self.n_components,
+            "weights": asdict(self.weights),
+            "modalities": {m: s.operator for m, s in self.schema.modalities.items()},
+            "batch_key": self.schema.batch_key or "",
+        }
+
+    def __repr__(self) -> str:
+        state = "trained" if self.is_trained_ else "not trained"
+        mods = ", ".join(f"{m} ({len(s.features)}, {s.operator})" for m, s in self.schema.modalities.items())
+        return f"CSL with {self.n_latent} dimensions on {mods}; {len(self.schema.batches)} batches; {state}."

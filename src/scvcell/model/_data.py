@@ -1,0 +1,203 @@
+"""Mini-batches of a mosaic: each modality brings only the cells that have it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from scvcell.measure import Context
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from scvcell._matrix import Matrix
+
+BUFFER = 8192
+"""Cells read from disk at once; they are shuffled among themselves."""
+BLOCK = 64
+"""Neighbouring cells that are read together from disk."""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What one modality contributes to a mini-batch.
+
+    Attributes
+    ----------
+    rows
+        Positions in the mini-batch of the cells that have the modality, shape ``(some,)``.
+    x
+        Raw values, shape ``(some, features)``.
+    scores
+        Front-end scores, shape ``(some, width)``.
+    depth
+        Totals, shape ``(some,)``.
+    mask
+        Features on the panel, shape ``(some, features)``, or None where all are.
+    """
+
+    rows: Tensor
+    x: Tensor
+    scores: Tensor
+    depth: Tensor
+    mask: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A mini-batch: context of every cell, and what each modality observed of some of them.
+
+    Attributes
+    ----------
+    index
+        Position of each cell in the data, shape ``(cells,)``.
+    context
+        Context without depth.
+    observed
+        One `Observed` per modality that any cell has.
+    """
+
+    index: Tensor
+    context: Context
+    observed: dict[str, Observed]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same mini-batch on another device."""
+
+        def move(o: Observed) -> Observed:
+            mask = None if o.mask is None else o.mask.to(device)
+            return Observed(o.rows.to(device), o.x.to(device), o.scores.to(device), o.depth.to(device), mask)
+
+        context = Context(self.context.design.to(device), self.context.batch.to(device))
+        return Batch(self.index.to(device), context, {m: move(o) for m, o in self.observed.items()})
+
+
+@dataclass
+class Source:
+    """Everything that mini-batches are cut from. X is referenced, never copied.
+
+    Attributes
+    ----------
+    matrices, rows
+        Per modality, its matrix and the row of every cell (-1: absent).
+    scores
+        Per modality, front-end scores of its rows, shape ``(rows of the modality, width)``.
+    design, batch
+        Context of all cells.
+    panels
+        Per modality, measured features by batch, shape ``(batches, features)``; absent where all were.
+    """
+
+    matrices: dict[str, Matrix]
+    rows: dict[str, NDArray[np.int64]]
+    scores: dict[str, NDArray[np.float32]]
+    design: NDArray[np.float32]
+    batch: NDArray[np.int64]
+    panels: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether any modality is read from a file."""
+        return any(matrix.on_disk for matrix in self.matrices.values())
+
+    def cut(self, index: NDArray[np.int64], *, dense: dict[str, tuple] | None = None) -> Batch:
+        """The mini-batch of cells `index`; `dense` holds rows that were read ahead, per modality."""
+        observed = {}
+        for name, rows in self.rows.items():
+            mine = rows[index]
+            at = np.flatnonzero(mine >= 0)
+            if len(at) == 0:
+                continue
+            mine = mine[at]
+            if dense is None:
+                values = self.matrices[name].dense(mine)
+            else:
+                block, position = dense[name]
+                values = block[np.searchsorted(position, mine)]
+                values = values.toarray() if not isinstance(values, np.ndarray) else values
+            panel = self.panels.get(name)
+            observed[name] = Observed(
+                rows=torch.from_numpy(at),
+                x=torch.from_numpy(values),
+                scores=torch.from_numpy(self.scores[name][mine]),
+                depth=torch.from_numpy(values.sum(1)),
+                mask=None if panel is None else torch.from_numpy(panel[self.batch[index[at]]]),
+            )
+        context = Context(torch.from_numpy(self.design[index]), torch.from_numpy(self.batch[index]))
+        return Batch(torch.from_numpy(index), context, observed)
+
+
+class Loader:
+    """Iterate over mini-batches of some cells, shuffled or in order; one pass reads each row once.
+
+    Parameters
+    ----------
+    source
+        Where the data are.
+    index
+        Cells to walk through.
+    batch_size
+        Cells per mini-batch.
+    shuffle
+        Whether each pass has its own order. Data on disk are shuffled in blocks within a buffer.
+    seed
+        Seed of the orders.
+    """
+
+    def __init__(
+        self, source: Source, index: NDArray[np.int64], batch_size: int, *, shuffle: bool = False, seed: int = 0
+    ) -> None:
+        self.source = source
+        self.index = np.asarray(index, dtype=np.int64)
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.rng = np.random.default_rng(seed)
+
+    def __len__(self) -> int:
+        """Mini-batches per pass; when shuffled, a remainder under a quarter of a batch joins the one before it."""
+        return len(self._cuts(len(self.index)))
+
+    def _cuts(self, n: int) -> list[tuple[int, int]]:
+        starts = list(range(0, n, self.batch_size))
+        if self.shuffle and len(starts) > 1 and n - starts[-1] < self.batch_size / 4:
+            starts.pop()
+        return list(zip(starts, [*starts[1:], n], strict=True))
+
+    def __iter__(self) -> Iterator[Batch]:
+        if not self.source.on_disk:
+            order = self.rng.permutation(self.index) if self.shuffle else self.index
+            for start, stop in self._cuts(len(order)):
+                yield self.source.cut(order[start:stop])
+            return
+        order = self._block_order()
+        buffer = max(BUFFER // self.batch_size, 1) * self.batch_size
+        cuts = self._cuts(len(order))
+        per_buffer = buffer // self.batch_size
+        for first in range(0, len(cuts), per_buffer):
+            group = cuts[first : first + per_buffer]
+            cells = order[group[0][0] : group[-1][1]]
+            if self.shuffle:
+                cells = self.rng.permutation(cells)
+            ahead = {}
+            for name, rows in self.source.rows.items():
+                wanted = np.unique(rows[cells])
+                wanted = wanted[wanted >= 0]
+                ahead[name] = (self.source.matrices[name].rows(wanted), wanted)
+            for start, stop in group:
+                yield self.source.cut(cells[start - group[0][0] : stop - group[0][0]], dense=ahead)
+
+    def _block_order(self) -> NDArray[np.int64]:
+        if not self.shuffle:
+            return self.index
+        ordered = np.sort(self.index)
+        blocks = [ordered[i : i + BLOCK] for i in range(0, len(ordered), BLOCK)]
+        return np.concatenate([blocks[i] for i in self.rng.permutation(len(blocks))])

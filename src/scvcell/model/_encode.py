@@ -1,0 +1,200 @@
+"""q_m(z | x_m): a linear front-end fitted once, then a small network with a linear skip to the mean."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jaxtyping import Float
+    from numpy.typing import NDArray
+
+    from scvcell._matrix import Matrix
+    from scvcell.measure import Measurement
+
+PASSTHROUGH = 50
+"""Modalities with at most this many features are standardised without a projection."""
+FIT_CELLS = 50_000
+"""Cells on which a front-end is fitted at most."""
+FIRST_SD = 3.0
+"""Standard deviation given to the first component; the others keep their ratio to it."""
+
+
+class FrontEnd(nn.Module):
+    """Fixed linear features of one modality: within-batch standardised scores and log depth.
+
+    Fitted on training cells by a streaming randomised SVD of the batch-centred encoder input (Halko et al., SIAM Review
+    2011), stored with the model, applied unchanged to query cells. Data on disk stay on disk.
+
+    Parameters
+    ----------
+    operator
+        Measurement class; its `encoder_input` says what is projected.
+    n_features, n_batches
+        Shape of what is learned.
+    n_components
+        Components kept when there are more than `PASSTHROUGH` features.
+    """
+
+    loadings: Tensor
+    batch_mean: Tensor
+    score_mean: Tensor
+    score_sd: Tensor
+    scale: Tensor
+
+    def __init__(self, operator: type[Measurement], n_features: int, n_batches: int, n_components: int) -> None:
+        super().__init__()
+        self.operator = operator
+        self.n_features = n_features
+        self.project = n_features > PASSTHROUGH
+        self.n_scores = min(n_components, n_features - 1) if self.project else n_features
+        loadings = torch.zeros(n_features, self.n_scores) if self.project else torch.zeros(0, 0)
+        self.register_buffer("loadings", loadings)
+        self.register_buffer("score_mean", torch.zeros(n_batches, self.n_scores + 1))
+        self.register_buffer("score_sd", torch.ones(n_batches, self.n_scores + 1))
+        self.register_buffer("scale", torch.ones(self.n_scores + 1))
+
+    @property
+    def width(self) -> int:
+        """Number of features that the encoder receives."""
+        return self.n_scores + 1
+
+    def fit(self, x: Matrix, rows: NDArray[np.int64], batch: NDArray[np.int64], rng: np.random.Generator) -> None:
+        """Learn loadings and per-batch scales from training rows.
+
+        Parameters
+        ----------
+        x
+            Raw matrix of the modality.
+        rows
+            Training rows.
+        batch
+            Batch code of each of them.
+        rng
+            Source of the subsample and of the random projection.
+        """
+        if len(rows) > FIT_CELLS:
+            keep = np.sort(rng.choice(len(rows), FIT_CELLS, replace=False))
+            rows, batch = rows[keep], batch[keep]
+        if self.project:
+            loadings = self._svd(x, rows, batch, rng)
+            self.loadings.copy_(torch.as_tensor(loadings))
+        scores = self.scores(x, rows)
+        self._standardise(scores, batch)
+        if self.project:
+            sd = scores[:, :-1].std(0)
+            self.scale[:-1] = torch.as_tensor(FIRST_SD * sd / max(float(sd.max()), 1e-8), dtype=torch.float32)
+
+    def _standardise(self, scores: NDArray[np.float32], batch: NDArray[np.int64]) -> None:
+        overall_sd = np.maximum(scores.std(0), 1e-4)
+        for b in range(len(self.score_mean)):
+            here = scores[batch == b]
+            few = len(here) < 10
+            mean = scores.mean(0) if len(here) == 0 else here.mean(0)
+            self.score_mean[b] = torch.as_tensor(mean if not few or len(here) == 0 else scores.mean(0))
+            self.score_sd[b] = torch.as_tensor(overall_sd if few else np.maximum(here.std(0), 0.1 * overall_sd))
+
+    def adapt(self, x: Matrix, rows: NDArray[np.int64], batch: NDArray[np.int64], first_new: int) -> None:
+        """Learn the scales of batches from `first_new` on, keeping loadings and known batches (query data)."""
+        scores = self.scores(x, rows)
+        old_mean, old_sd = self.score_mean[:first_new].clone(), self.score_sd[:first_new].clone()
+        self._standardise(scores, batch)
+        self.score_mean[:first_new], self.score_sd[:first_new] = old_mean, old_sd
+
+    def _inputs(self, x: Matrix, rows: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.float32], slice]]:
+        start = 0
+        for chunk in x.chunks(rows):
+            stop = start + chunk.shape[0]
+            yield self.operator.encoder_input(chunk), slice(start, stop)
+            start = stop
+
+    def _svd(
+        self, x: Matrix, rows: NDArray[np.int64], batch: NDArray[np.int64], rng: np.random.Generator
+    ) -> NDArray[np.float32]:
+        """Leading right singular vectors of the batch-centred input, shape ``(features, components)``."""
+        n_batches = len(self.score_mean)
+        onehot = sp.csr_matrix(
+            (np.ones(len(rows), np.float32), batch, np.arange(len(rows) + 1)), shape=(len(rows), n_batches)
+        )
+        size = np.maximum(np.asarray(onehot.sum(0)).ravel(), 1.0)[:, None]
+        mean = np.zeros((n_batches, self.n_features), np.float32)
+        for chunk, at in self._inputs(x, rows):
+            part = onehot[at].T @ chunk
+            mean += part.toarray() if sp.issparse(part) else part
+        mean /= size
+        width = min(self.n_scores + 10, self.n_features)
+        basis = rng.standard_normal((self.n_features, width)).astype(np.float32)
+        for _ in range(3):
+            basis, _ = np.linalg.qr(basis)
+            forward = np.empty((len(rows), width), np.float32)
+            back = np.zeros((self.n_features, width), np.float32)
+            for chunk, at in self._inputs(x, rows):
+                forward[at] = chunk @ basis - onehot[at] @ (mean @ basis)
+            forward, _ = np.linalg.qr(forward)
+            for chunk, at in self._inputs(x, rows):
+                back += chunk.T @ forward[at] - mean.T @ (onehot[at].T @ forward[at])
+            basis = back
+        left, _, _ = np.linalg.svd(basis, full_matrices=False)
+        left = left[:, : self.n_scores]
+        return left * np.sign(left[np.abs(left).argmax(0), np.arange(left.shape[1])])
+
+    def scores(self, x: Matrix, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Projected (or plain) input and log depth of rows, shape ``(rows, width)``, before standardisation."""
+        out = np.empty((len(rows), self.width), np.float32)
+        loadings = self.loadings.cpu().numpy()
+        start = 0
+        for chunk in x.chunks(rows):
+            stop = start + chunk.shape[0]
+            value = self.operator.encoder_input(chunk)
+            if self.project:
+                value = value @ loadings
+            out[start:stop, :-1] = value.toarray() if sp.issparse(value) else value
+            out[start:stop, -1] = np.log1p(np.asarray(chunk.sum(1)).ravel())
+            start = stop
+        return out
+
+    def forward(self, scores: Float[Tensor, "cells width"], batch: Tensor) -> Float[Tensor, "cells width"]:
+        """Standardise scores within batch."""
+        return (scores - self.score_mean[batch]) / self.score_sd[batch] * self.scale
+
+
+class Encoder(nn.Module):
+    """Diagonal Gaussian q_m(z | x_m): two hidden layers of 128, and a linear skip to the mean.
+
+    Parameters
+    ----------
+    n_in, n_latent
+        Widths.
+    n_hidden
+        Width of the hidden layers.
+    dropout
+        Dropout of inputs and hidden units.
+    """
+
+    def __init__(self, n_in: int, n_latent: int, n_hidden: int = 128, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Dropout(dropout),
+            nn.Linear(n_in, n_hidden),
+            nn.LayerNorm(n_hidden),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(n_hidden, n_hidden),
+            nn.LayerNorm(n_hidden),
+            nn.GELU(),
+        )
+        self.head = nn.Linear(n_hidden, 2 * n_latent)
+        self.skip = nn.Linear(n_in, n_latent, bias=False)
+        with torch.no_grad():
+            self.head.bias[n_latent:] = -1.0
+
+    def forward(self, h: Float[Tensor, "cells width"]) -> tuple[Tensor, Tensor]:
+        """Mean and variance, each of shape ``(cells, latent)``."""
+        mean, log_var = self.head(self.body(h)).chunk(2, -1)
+        return mean + self.skip(h), log_var.clamp(-10.0, 4.0).exp()

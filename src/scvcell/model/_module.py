@@ -1,0 +1,187 @@
+"""The network: encoders, fusion, operators, and the loss as a sum of terms (eq. 2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import torch
+from scvi.module.base import BaseModuleClass, auto_move_data
+from torch import Tensor, nn
+
+from scvcell.model._encode import Encoder, FrontEnd
+from scvcell.model._fuse import Posterior, fuse
+from scvcell.objective import TERMS, Weights
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from scvcell.measure import Measurement
+    from scvcell.model._data import Batch
+
+
+@dataclass(frozen=True)
+class View:
+    """A posterior from some of the modalities, and a draw from it.
+
+    Attributes
+    ----------
+    rows
+        Sorted positions in the mini-batch, shape ``(some,)``.
+    posterior, z
+        Posterior and draw of these cells.
+    weight
+        Share of each cell's loss that this view carries; a cell's views sum to 1.
+    """
+
+    rows: Tensor
+    posterior: Posterior
+    z: Tensor
+    weight: Tensor
+
+    def overlap(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Positions within `rows`, and within this view, of the cells in both."""
+        if len(self.rows) == len(rows) and torch.equal(self.rows, rows):
+            at = torch.arange(len(rows), device=rows.device)
+            return at, at
+        at = torch.searchsorted(self.rows, rows).clamp_max(len(self.rows) - 1)
+        keep = torch.nonzero(self.rows[at] == rows).squeeze(1)
+        return keep, at[keep]
+
+
+@dataclass(frozen=True)
+class State:
+    """What inference yields for a mini-batch.
+
+    Attributes
+    ----------
+    experts
+        Per modality, row positions and unimodal posterior.
+    joint
+        Fused posterior of all cells.
+    views
+        What is decoded.
+    pairs
+        For every two modalities: names, both posteriors of the cells that have both, and their positions.
+    """
+
+    experts: dict[str, tuple[Tensor, Posterior]]
+    joint: Posterior
+    views: list[View]
+    pairs: list[tuple[str, str, Posterior, Posterior, Tensor]]
+
+
+class CSLModule(BaseModuleClass):
+    """Encoders and operators of all modalities around one state.
+
+    Parameters
+    ----------
+    operators
+        One measurement operator per modality.
+    front_ends
+        One front-end per modality.
+    n_latent
+        Dimension of the state.
+    weights
+        Weights of the loss terms.
+    """
+
+    def __init__(
+        self,
+        operators: dict[str, Measurement],
+        front_ends: dict[str, FrontEnd],
+        n_latent: int,
+        weights: Weights,
+    ) -> None:
+        super().__init__()
+        self.n_latent = n_latent
+        self.weights = weights
+        self.operators = nn.ModuleDict(operators)
+        self.front_ends = nn.ModuleDict(front_ends)
+        self.encoders = nn.ModuleDict({m: Encoder(f.width, n_latent) for m, f in front_ends.items()})
+        self.log_tau = nn.Parameter(torch.tensor(0.1).log())
+        largest = max(op.n_features for op in operators.values())
+        self.modality_weight = {m: (largest / op.n_features) ** 0.5 for m, op in operators.items()}
+        self.n_train = 1
+
+    @property
+    def names(self) -> list[str]:
+        """Modalities in the user's order."""
+        return list(self.operators)
+
+    def _get_inference_input(self, tensors: Batch) -> dict:
+        return {"batch": tensors}
+
+    def _get_generative_input(self, tensors: Batch, inference_outputs: State) -> dict:
+        return {"batch": tensors, "state": inference_outputs}
+
+    def experts(self, batch: Batch, names: Iterable[str] | None = None) -> dict[str, tuple[Tensor, Posterior]]:
+        """Unimodal posteriors of a mini-batch."""
+        wanted = set(self.names if names is None else names)
+        found = {}
+        for name, o in batch.observed.items():
+            if name in wanted:
+                h = self.front_ends[name](o.scores, batch.context.batch[o.rows])
+                found[name] = (o.rows, Posterior(*self.encoders[name](h)))
+        return found
+
+    def posterior(self, batch: Batch, names: Iterable[str] | None = None) -> Posterior:
+        """Fused posterior of all cells from the given modalities; cells without any get the prior."""
+        return fuse(len(batch), self.experts(batch, names).values(), batch.context.design, self.n_latent)
+
+    def inference(self, batch: Batch) -> State:
+        """Posteriors and draws of a mini-batch."""
+        experts = self.experts(batch)
+        joint = fuse(len(batch), experts.values(), batch.context.design, self.n_latent)
+        count = torch.zeros(len(batch), device=joint.mean.device)
+        for rows, _ in experts.values():
+            count[rows] += 1
+        several = count > 1
+        cross = self.weights.cross
+        share = torch.where(several, 1 / (1 + cross * count), torch.ones_like(count))
+        everyone = torch.arange(len(batch), device=count.device)
+        views = [View(everyone, joint, joint.sample(), share)]
+        if cross > 0:
+            for rows, expert in experts.values():
+                keep = several[rows].nonzero().squeeze(1)
+                if len(keep):
+                    part = expert.at(keep)
+                    # the prior is an expert of every posterior, also of a single modality's
+                    part = fuse(len(keep), [(torch.arange(len(keep), device=rows.device), part)], part.mean, self.n_latent)
+                    views.append(View(rows[keep], part, part.sample(), cross * share[rows[keep]]))
+        return State(experts, joint, views, self._pairs(experts))
+
+    @staticmethod
+    def _pairs(experts: dict[str, tuple[Tensor, Posterior]]) -> list[tuple[str, str, Posterior, Posterior, Tensor]]:
+        pairs = []
+        for (a, (rows_a, q_a)), (b, (rows_b, q_b)) in combinations(experts.items(), 2):
+            in_b = torch.isin(rows_a, rows_b)
+            if in_b.any():
+                both = rows_a[in_b]
+                pairs.append((a, b, q_a.at(in_b), q_b.at(torch.isin(rows_b, both)), both))
+        return pairs
+
+    def generative(self, batch: Batch, state: State) -> dict[str, Tensor]:
+        """Point prediction of every modality from the joint posterior."""
+        return {m: op.predict(state.joint.mean, batch.context) for m, op in self.operators.items()}
+
+    def terms(self, batch: Batch) -> dict[str, Tensor]:
+        """Every weighted term of the loss, nats per cell, KL without warm-up."""
+        state = self.inference(batch)
+        out: dict[str, Tensor] = {}
+        for name, term in TERMS.items():
+            weight = self.weights.of(name)
+            if weight == 0:
+                continue
+            value = term(self, batch, state)
+            if isinstance(value, dict):
+                out.update({k: weight * v for k, v in value.items()})
+            else:
+                out[name] = weight * value
+        return out
+
+    @auto_move_data
+    def loss(self, batch: Batch) -> Tensor:
+        """Sum of all terms."""
+        return torch.stack(list(self.terms(batch).values())).sum()

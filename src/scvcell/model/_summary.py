@@ -1,0 +1,58 @@
+"""Feature statistics that operators are initialised with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.sparse as sp
+
+from scvcell.measure import Summary
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from scvcell._matrix import Matrix
+
+
+def summarise(
+    x: Matrix, rows: NDArray[np.int64], batch: NDArray[np.int64], n_batches: int, n_context: int
+) -> Summary:
+    """One pass over the rows of a modality; batches without cells get the overall values."""
+    n = x.shape[1]
+    count = np.bincount(batch, minlength=n_batches).astype(float)
+    first, second = np.zeros((n_batches, n)), np.zeros((n_batches, n))
+    raw = np.zeros(n)
+    totals = np.empty(len(rows))
+    start = 0
+    for chunk in x.chunks(rows):
+        stop = start + chunk.shape[0]
+        sparse = sp.csr_matrix(chunk)
+        raw += np.asarray(sparse.sum(0)).ravel()
+        totals[start:stop] = np.asarray(sparse.sum(1)).ravel()
+        onehot = sp.csr_matrix(
+            (np.ones(stop - start), (batch[start:stop], np.arange(stop - start))), shape=(n_batches, stop - start)
+        )
+        logged = sparse.log1p()
+        first += (onehot @ logged).toarray()
+        second += (onehot @ logged.multiply(logged)).toarray()
+        start = stop
+    mean = _fill(first, count)
+    sd = np.sqrt(np.maximum(_fill(second, count) - mean**2, 1e-6))
+    overall = float(np.median(totals)) if len(totals) else 1.0
+    depth = np.array([np.median(totals[batch == b]) if count[b] else overall for b in range(n_batches)])
+    return Summary(
+        n_features=n,
+        n_context=n_context,
+        n_batches=n_batches,
+        mean_log=mean.astype(np.float32),
+        sd_log=sd.astype(np.float32),
+        depth=np.maximum(depth, 1.0).astype(np.float32),
+        mean=(raw / max(len(rows), 1)).astype(np.float32),
+    )
+
+
+def _fill(total: NDArray[np.float64], count: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Means per batch; a batch without cells gets the mean over all."""
+    overall = total.sum(0) / max(count.sum(), 1)
+    return np.where(count[:, None] > 0, total / np.maximum(count, 1)[:, None], overall)

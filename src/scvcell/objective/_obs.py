@@ -1,0 +1,132 @@
+"""Eq. 2: L_obs, likelihood of what was observed, KL to the prior, and alignment; each term on its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+
+from scvcell.objective._align import info_nce, mmd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jaxtyping import Float
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Weights:
+    """lambda_t: weights of the terms of eq. 2; the special cases of the theory are settings of it.
+
+    Parameters
+    ----------
+    likelihood
+        Weight of the reconstruction terms; 0 leaves a dual encoder.
+    kl
+        Weight of the KL to the prior (warmed up over the first 30 % of the steps).
+    align
+        Weight of all alignment terms together; 0 leaves a plain multimodal VAE.
+    contrast
+        Weight of InfoNCE (eq. 1) inside the alignment, multiplied by the share of paired cells.
+    agreement
+        Weight of the symmetric KL between the posteriors of paired modalities.
+    match
+        Weight of the distribution matching (MMD) between modalities of all cells; only for data of like composition.
+    cross
+        Weight of the views that decode everything from a single modality, relative to the joint view.
+    """
+
+    likelihood: float = 1.0
+    kl: float = 1.0
+    align: float = 1.0
+    contrast: float = 5.0
+    agreement: float = 2.0
+    match: float = 0.0
+    cross: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not (np.isfinite(value) and value >= 0):
+                raise ValueError(f"Weights.{name} must be a finite number >= 0, not {value!r}.")
+        if self.likelihood == 0 and self.align == 0:
+            raise ValueError("Weights: likelihood and align are both 0, so there is nothing to learn.")
+
+    def of(self, term: str) -> float:
+        """Weight of a term of `TERMS` in the total."""
+        if term in ("contrast", "agreement", "match"):
+            return self.align * getattr(self, term)
+        return getattr(self, term)
+
+
+class Module(Protocol):
+    """What a term may use of the model."""
+
+    log_tau: Tensor
+    paired_share: float
+    modality_weight: dict[str, float]
+    weights: Weights
+
+
+def likelihood(module, batch, state) -> dict[str, Float[Tensor, ""]]:
+    r"""Negative log-likelihood of every modality, nats per cell, averaged over views.
+
+    .. math:: \sum_{s,m} E_q[-\log p(x_{s,m} \mid M_{s,m}(z), c)]
+    """
+    out = {}
+    for name, o in batch.observed.items():
+        views = [(view, keep, at) for view in state.views if len((parts := view.overlap(o.rows))[0]) for keep, at in [parts]]
+        z = torch.cat([view.z[at] for view, _, at in views])
+        keep = torch.cat([keep for _, keep, _ in views])
+        weight = torch.cat([view.weight[at] for view, _, at in views])
+        whole = len(keep) == len(o.rows) and len(views) == 1
+        x, depth = (o.x, o.depth) if whole else (o.x[keep], o.depth[keep])
+        mask = o.mask if o.mask is None or whole else o.mask[keep]
+        operator = module.operators[name]
+        context = batch.context.at(o.rows[keep]).measured(depth)
+        value = -(operator.log_prob(x, z, context, mask) * weight).sum() / len(batch)
+        out[name] = module.modality_weight[name] * (value + operator.regulariser() / module.n_train)
+    return out
+
+
+def kl(module, batch, state) -> Float[Tensor, ""]:
+    r"""KL( q(z \| x_A) \|\| N(0, I) ), nats per cell, averaged over views."""
+    return sum((view.posterior.kl() * view.weight).sum() for view in state.views) / len(batch)
+
+
+def contrast(module, batch, state) -> Float[Tensor, ""]:
+    """InfoNCE between the modalities of paired cells, negatives within batch (eq. 1), summed over pairs of modalities."""
+    total = module.log_tau.new_zeros(())
+    for _, _, a, b, rows in state.pairs:
+        if len(rows) > 1:
+            total = total + info_nce(a.mean, b.mean, module.log_tau, batch.context.batch[rows]) * len(rows) / len(batch)
+    return total
+
+
+def agreement(module, batch, state) -> Float[Tensor, ""]:
+    """Symmetric KL between the posteriors of two modalities of the same cell, nats per cell."""
+    total = module.log_tau.new_zeros(())
+    for _, _, a, b, _ in state.pairs:
+        total = total + 0.5 * (a.kl_to(b) + b.kl_to(a)).sum() / len(batch)
+    return total
+
+
+def match(module, batch, state) -> Float[Tensor, ""]:
+    """MMD between the latents of every two modalities, over all cells of the mini-batch."""
+    means = [posterior.mean for _, posterior in state.experts.values()]
+    total = module.log_tau.new_zeros(())
+    for i in range(len(means)):
+        for j in range(i):
+            total = total + mmd(means[i], means[j])
+    return total
+
+
+TERMS: dict[str, Callable] = {
+    "likelihood": likelihood,
+    "kl": kl,
+    "contrast": contrast,
+    "agreement": agreement,
+    "match": match,
+}
