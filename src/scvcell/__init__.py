@@ -1,0 +1,40 @@
+"""scvcell: AI virtual cells for scverse. One cell-state latent from whatever assays you have.
+
+Everything is imported on first use: ``import scvcell`` itself costs no torch, no scvi-tools and no spatialdata.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scvcell import datasets, measure, pl, pp, risk, testing, tl
+    from scvcell._cite import cite
+    from scvcell.model import CSL, TrainConfig
+    from scvcell.objective import Weights
+
+__version__ = version("scvcell")
+
+_MODULES = ("datasets", "measure", "pl", "pp", "risk", "testing", "tl")
+_NAMES = {
+    "CSL": "scvcell.model",
+    "TrainConfig": "scvcell.model",
+    "Weights": "scvcell.objective",
+    "cite": "scvcell._cite",
+}
+
+__all__ = ["CSL", "TrainConfig", "Weights", "__version__", "cite", *_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"scvcell.{name}")
+    if name in _NAMES:
+        return getattr(importlib.import_module(_NAMES[name]), name)
+    raise AttributeError(f"module 'scvcell' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -57,6 +57,10 @@ class View:
         adata = self.modalities[modality]
         return Matrix(adata.X if layer is None else adata.layers[layer])
 
+    def subset(self, cells: NDArray[np.int64]) -> View:
+        """A view of some of the cells, at positions `cells`; to read from, `source` stays the whole container."""
+        return View(self.source, self.obs_names[cells], self.modalities, {m: r[cells] for m, r in self.rows.items()})
+
     def column(self, key: str) -> pd.Series:
         """One column of cell annotation, from the container's obs first and each modality's obs after it.
 
@@ -66,7 +70,8 @@ class View:
             If no obs has the column; the message lists those that exist.
         """
         if key in self.source.obs:
-            return self.source.obs[key]
+            column = self.source.obs[key]
+            return column if len(column) == self.n_obs else column.loc[self.obs_names]
         found = pd.Series(np.nan, index=self.obs_names, dtype=object, name=key)
         seen = False
         for name, adata in self.modalities.items():

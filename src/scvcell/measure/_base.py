@@ -77,6 +77,8 @@ class Summary:
         Median total per batch, shape ``(n_batches,)``.
     mean
         Mean raw value per feature, shape ``(n_features,)``.
+    cells
+        Training cells per batch, shape ``(n_batches,)``.
     """
 
     n_features: int
@@ -86,6 +88,7 @@ class Summary:
     sd_log: NDArray[np.float32]
     depth: NDArray[np.float32]
     mean: NDArray[np.float32]
+    cells: NDArray[np.int64]
 
 
 class Decoder(nn.Module):
@@ -142,11 +145,24 @@ class Measurement(nn.Module, ABC):
         self.n_latent = n_latent
         self.n_features = summary.n_features
         self.register_buffer("typical_depth", torch.as_tensor(summary.depth, dtype=torch.float32))
+        self.register_buffer("seen", torch.as_tensor(summary.cells > 0))
 
     @classmethod
     def encoder_input(cls, x: Any) -> Any:
         """What the encoder of this modality sees of raw values, dense or csr, shape ``(cells, features)``."""
         return x
+
+    def known(self, ctx: Context) -> Context:
+        """Context of cells whose batch never had this modality: the mean of the batches that had it."""
+        n = len(self.seen)
+        if bool(self.seen[ctx.batch].all()) or not bool(self.seen.any()):
+            return ctx
+        unseen = ~self.seen[ctx.batch]
+        design = ctx.design.clone()
+        design[unseen, :n] = self.seen.to(design.dtype) / self.seen.sum()
+        batch = ctx.batch.clone()
+        batch[unseen] = int(self.seen.nonzero()[0])
+        return Context(design, batch, ctx.depth)
 
     def depth(self, ctx: Context) -> Float[Tensor, " cells"]:
         """Observed depth where known, else the median depth of the cell's batch."""

@@ -1,7 +1,25 @@
 """z: the cell-state latent model."""
 
 from scvcell.model._csl import CSL
+from scvcell.model._de import differential_expression
 from scvcell.model._fuse import Posterior, fuse
-from scvcell.model._train import TrainConfig
+from scvcell.model._predict import Decoded, bridge, context, decode
+from scvcell.model._query import load_query_data
+from scvcell.model._store import load, save
+from scvcell.model._train import Diverged, TrainConfig
 
-__all__ = ["CSL", "Posterior", "TrainConfig", "fuse"]
+__all__ = [
+    "CSL",
+    "Decoded",
+    "Diverged",
+    "Posterior",
+    "TrainConfig",
+    "bridge",
+    "context",
+    "decode",
+    "differential_expression",
+    "fuse",
+    "load",
+    "load_query_data",
+    "save",
+]

@@ -12,7 +12,7 @@ import torch
 from scvcell._compat import Manager, ModelLifecycle
 from scvcell._containers import View, view
 from scvcell.measure import MEASUREMENTS, Summary
-from scvcell.model import _schema
+from scvcell.model import _de, _query, _schema, _store
 from scvcell.model._data import Loader, Source
 from scvcell.model._encode import FrontEnd
 from scvcell.model._fuse import Posterior
@@ -25,9 +25,12 @@ from scvcell.objective import Weights
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from pathlib import Path
+
     from anndata import AnnData
     from mudata import MuData
     from numpy.typing import NDArray
+    from pandas import DataFrame
 
     from scvcell._containers import Container
     from scvcell.model._data import Batch
@@ -81,6 +84,7 @@ class CSL(ModelLifecycle):
         self.module: CSLModule | None = None
         self.history_ = {}
         self.split_: dict[str, list[str]] = {}
+        self.calibration_: dict[str, dict[str, NDArray[np.float32]]] = {}
         self.interrupted = False
 
     # ------------------------------------------------------------------ setup
@@ -305,3 +309,65 @@ class CSL(ModelLifecycle):
         state = "trained" if self.is_trained_ else "not trained"
         mods = ", ".join(f"{m} ({len(s.features)}, {s.operator})" for m, s in self.schema.modalities.items())
         return f"CSL with {self.n_latent} dimensions on {mods}; {len(self.schema.batches)} batches; {state}."
+
+    # ------------------------------------------------------------------ lifecycle
+
+    def adopt(self, data: Container) -> None:
+        """Attach data to a model that was loaded without."""
+        seen = self.view(data)
+        self.schema.context(seen)
+        self._adata = seen.source
+        self._adata_manager = Manager(
+            seen.source,
+            model_name=type(self).__name__,
+            method=self.registry_["setup_method_name"],
+            setup_args=self.registry_["setup_args"],
+            schema=self.registry_["schema"],
+        )
+
+    def save(self, dir_path: str | Path, *, overwrite: bool = False) -> Path:  # type: ignore[override]
+        """Write the model to a folder, see :func:`scvcell.model.save`."""
+        return _store.save(self, dir_path, overwrite=overwrite)
+
+    @classmethod
+    def load(  # type: ignore[override]
+        cls, dir_path: str | Path, adata: Container | None = None, *, device: str = "cpu"
+    ) -> CSL:
+        """Read a model from a folder, with or without data; nothing is unpickled.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the folder or one of its files is missing.
+        ValueError
+            If it is no such model, was written by a newer layout, or is damaged.
+        """
+        return _store.load(cls, dir_path, adata, device=device)
+
+    def load_query_data(  # type: ignore[override]
+        self, adata: Container, *, train: TrainConfig | None = None, seed: int = 0
+    ) -> CSL:
+        """A model that also knows the batches of query data; this one does not change.
+
+        See :func:`scvcell.model.load_query_data`.
+        """
+        return _query.load_query_data(self, adata, train=train, seed=seed)
+
+    def differential_expression(
+        self,
+        adata: Container | None = None,
+        *,
+        modality: str,
+        groupby: str | None = None,
+        group1: str | Sequence[str] | None = None,
+        group2: str | None = None,
+        delta: float = 0.25,
+        fdr: float = 0.05,
+    ) -> DataFrame:
+        """Features of a modality that differ between groups of cells, by scvi-tools' Bayesian test.
+
+        See :func:`scvcell.model.differential_expression`.
+        """
+        return _de.differential_expression(
+            self, adata, modality=modality, groupby=groupby, group1=group1, group2=group2, delta=delta, fdr=fdr
+        )

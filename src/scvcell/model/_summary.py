@@ -49,6 +49,7 @@ def summarise(
         sd_log=sd.astype(np.float32),
         depth=np.maximum(depth, 1.0).astype(np.float32),
         mean=(raw / max(len(rows), 1)).astype(np.float32),
+        cells=count.astype(np.int64),
     )
 
 

@@ -1,0 +1,10 @@
+"""Verbs: resolve the container, call the model, write keys."""
+
+from scvcell.tl._alignment import alignment_report
+from scvcell.tl._embed import embed
+from scvcell.tl._fit import fit
+from scvcell.tl._information import modality_information
+from scvcell.tl._transfer import transfer_labels
+from scvcell.tl._translate import translate
+
+__all__ = ["alignment_report", "embed", "fit", "modality_information", "transfer_labels", "translate"]

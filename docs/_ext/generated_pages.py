@@ -1,0 +1,123 @@
+"""Pages made from the code at build time: the theory tables, the tutorials and the benchmark tables."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import shutil
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sphinx.application import Sphinx
+
+DOCS = Path(__file__).parents[1]
+ROOT = DOCS.parent
+TABLES = DOCS / "generated" / "tables"
+
+# Symbol and meaning of each folder of operators; their rows come from the registries found in it.
+OPERATORS = {
+    "measure": ("M_{s,m}", "measurement: state to data"),
+    "prior": (r"\mathrm{prior}", "biological structure"),
+    "scale": (r"P,\ L", "project and lift between scales"),
+    "perturb": (r"\Delta_a", "perturbation: state to state"),
+}
+# What is not chosen by name but always there.
+STATE = {"model": ("z", ("CSL", "fuse"))}
+OBJECTIVE = {"info_nce": "(1)", "mmd": "(2)", "likelihood": "(2)", "kl": "(2)", "contrast": "(1)", "agreement": "(2)"}
+
+
+def math_of(thing: Any) -> str:
+    """First ``.. math::`` block of a docstring on one line, or the plain ``equation`` of a class."""
+    text = inspect.getdoc(thing) or ""
+    found = re.search(r"\.\. math::[ ]*(.*(?:\n(?:[ \t]+\S.*|[ \t]*(?=\n[ \t]+\S)))*)", text)
+    if found:
+        formula = " ".join(found.group(1).replace("&", " ").split()).replace(r"\\", r"\quad ")
+        return f"${formula}$".replace("|", r"\|" if r"\|" in formula else r"\mid ")
+    plain = getattr(thing, "equation", "")
+    return f"`{plain}`" if plain else ""
+
+
+def source_of(thing: Any) -> str:
+    """Link to the file that defines it; third parties' files are named by module only."""
+    path = Path(inspect.getsourcefile(thing) or "")
+    if not path.is_relative_to(ROOT):
+        return f"`{inspect.getmodule(thing).__name__}`"
+    relative = path.relative_to(ROOT)
+    _, line = inspect.getsourcelines(thing)
+    return f"[`{relative.relative_to('src')}`]({{repository}}/blob/main/{relative}#L{line})"
+
+
+def registries(folder: str) -> Iterator[Any]:
+    """Every registry that a folder of operators exposes."""
+    from scvcell._registry import Registry
+
+    for value in vars(import_module(f"scvcell.{folder}")).values():
+        if isinstance(value, Registry):
+            yield value
+
+
+def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A Markdown table."""
+    lines = [header, ("---",) * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def operators() -> str:
+    """Symbol -> equation -> class -> file for every registered operator."""
+    rows = []
+    for folder, (symbol, names) in STATE.items():
+        module = import_module(f"scvcell.{folder}")
+        for name in names:
+            thing = getattr(module, name)
+            rows.append((f"${symbol}$", "", math_of(thing), f"`{name}`", source_of(thing)))
+    for folder, (symbol, _) in OPERATORS.items():
+        for registry in registries(folder):
+            for name in registry:
+                cls = registry[name]
+                rows.append((f"${symbol}$", f"`{name}`", math_of(cls), f"`{cls.__name__}`", source_of(cls)))
+    return table(("symbol", "name", "equation", "class", "file"), rows)
+
+
+def terms() -> str:
+    """Equation and file of every term of the objective."""
+    from scvcell.objective import TERMS
+
+    rows = [(f"`{name}`", math_of(f), summary(f), source_of(f)) for name, f in TERMS.items()]
+    return table(("term", "equation", "what it asks", "file"), rows)
+
+
+def summary(thing: Any) -> str:
+    """First sentence of a docstring."""
+    return (inspect.getdoc(thing) or "").split("\n\n")[0].replace("\n", " ").replace("|", r"\|")
+
+
+def benchmarks() -> str:
+    """All result tables that a benchmark run has left, one after the other."""
+    files = sorted((ROOT / "benchmarks" / "results").glob("*.md"))
+    return "\n\n".join(f.read_text() for f in files) or "No results are stored in this checkout.\n"
+
+
+def write(app: Sphinx) -> None:
+    """Write every generated page."""
+    TABLES.mkdir(parents=True, exist_ok=True)
+    repository = app.config.repository
+    for name, make in {"operators": operators, "terms": terms, "benchmarks": benchmarks}.items():
+        text = make().replace("{repository}", repository)
+        path = TABLES / f"{name}.md"
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+    tutorials = DOCS / "generated" / "tutorials"
+    tutorials.mkdir(parents=True, exist_ok=True)
+    for notebook in (ROOT / "tutorials").glob("*.ipynb"):
+        shutil.copy2(notebook, tutorials / notebook.name)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Write the pages before Sphinx looks for files."""
+    app.add_config_value("repository", "", "env", [str])
+    app.connect("builder-inited", write, priority=1)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

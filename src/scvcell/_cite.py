@@ -1,0 +1,31 @@
+"""References of everything a fitted model used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from scvcell.model import CSL
+
+BASE = (
+    "Hu and Chen, Insights into Artificial Intelligence Virtual Cells",
+    "Gayoso et al., A Python library for probabilistic analysis of single-cell omics data, Nat Biotechnol 2022",
+    "Virshup et al., The scverse project provides a computational ecosystem for single-cell omics, Nat Biotechnol 2023",
+)
+
+
+def cite(model: CSL) -> list[str]:
+    """References to cite for a model: the framework, and the source of every operator and term it used.
+
+    Parameters
+    ----------
+    model
+        A model, fitted or not.
+    """
+    from scvcell.measure import MEASUREMENTS
+
+    used = [MEASUREMENTS[spec.operator].reference for spec in model.schema.modalities.values()]
+    if model.weights.align and len(used) > 1:
+        used.append("van den Oord et al., Representation learning with contrastive predictive coding, 2018")
+        used.append("Wu and Goodman, Multimodal generative models for scalable weakly-supervised learning, NeurIPS 2018")
+    return list(dict.fromkeys([*BASE, *filter(None, used)]))

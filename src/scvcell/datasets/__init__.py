@@ -1,0 +1,25 @@
+"""Data sets: an embedded real mosaic, loaders of larger public ones, and a simulator whose truth is known."""
+
+from scvcell.datasets._loaders import (
+    ProteinBackground,
+    dsb_protein_background,
+    pbmc_citeseq,
+    pbmc_mosaic,
+    snareseq_mouse_cortex,
+)
+from scvcell.datasets._registry import citation, registry
+from scvcell.datasets._simulate import simulate
+from scvcell.datasets._world import World, WorldParameters
+
+__all__ = [
+    "ProteinBackground",
+    "World",
+    "WorldParameters",
+    "citation",
+    "dsb_protein_background",
+    "pbmc_citeseq",
+    "pbmc_mosaic",
+    "registry",
+    "simulate",
+    "snareseq_mouse_cortex",
+]

@@ -1,0 +1,145 @@
+"""One loader per real data set."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, NamedTuple
+
+import anndata as ad
+import mudata as md
+import pandas as pd
+
+from scvcell.datasets._registry import entry, locate
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
+
+class ProteinBackground(NamedTuple):
+    """Cells and empty droplets of one CITE-seq experiment, with the same proteins in the same order."""
+
+    cells: AnnData
+    empty: AnnData
+
+
+def pbmc_mosaic() -> MuData:
+    """Embedded real mosaic: human blood cells, some with RNA, some with proteins, some with both.
+
+    1,600 cells in four batches of 400: ``p1_0`` has RNA only, ``p2_0`` proteins only, ``p3_0`` and ``p4_0`` both.
+    500 genes (``"rna"``) and 224 antibody tags (``"adt"``), raw counts. Ships inside the package; nothing is
+    downloaded.
+
+    Returns
+    -------
+    MuData with ``batch`` and ``celltype`` (8 types) in ``.obs`` and in the obs of each modality.
+
+    References
+    ----------
+    He et al., Mosaic integration and knowledge transfer of single-cell multimodal data with MIDAS, Nat Biotechnol 2024.
+
+    Examples
+    --------
+    >>> mdata = scvcell.datasets.pbmc_mosaic()
+    >>> model = scvcell.tl.fit(mdata, batch_key="batch")
+    """
+    return _read_mudata("pbmc_mosaic", ["batch", "celltype"])
+
+
+def pbmc_citeseq() -> MuData:
+    """Human blood cells with RNA and proteins (PBMC10k) and with RNA only (PBMC5k).
+
+    10,849 cells x 4,000 genes (``"rna"``), 6,855 of them x 14 proteins (``"prot"``), raw counts. ``rna.var`` has
+    gene positions (hg38).
+
+    Returns
+    -------
+    MuData with ``batch`` (``pbmc10k``, ``pbmc5k``) and ``cell_type_adt_gate`` in ``.obs`` and in the obs of each
+    modality. The labels are gated on the proteins: never score a prediction of proteins with them.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file is not on this machine; the message says how to point the package to it.
+    ValueError
+        If the file found has another SHA-256 than the registered one.
+
+    References
+    ----------
+    Gayoso et al., Joint probabilistic modeling of single-cell multi-omic data with totalVI, Nat Methods 2021.
+    """
+    return _read_mudata("pbmc_citeseq", ["batch", "cell_type_adt_gate"])
+
+
+def snareseq_mouse_cortex() -> MuData:
+    """Adult mouse cortex with RNA and open chromatin of the same cells (SNARE-seq).
+
+    10,309 cells x 1,677 genes (``"rna"``) and 25,734 peaks (``"atac"``), raw counts, very sparse (median 247 RNA
+    molecules, 83 peak counts a cell). ``rna.var`` has gene positions and ``atac.var`` peak positions (mm10).
+
+    Returns
+    -------
+    MuData with ``batch`` (12 pools), ``ident`` and ``cell_type`` (15 types) in ``.obs`` and in the obs of each
+    modality. Type ``Mis`` is a remainder class: leave it out when labels are scored.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file is not on this machine; the message says how to point the package to it.
+    ValueError
+        If the file found has another SHA-256 than the registered one.
+
+    References
+    ----------
+    Chen, Lake and Zhang, High-throughput sequencing of the transcriptome and chromatin accessibility in the same cell,
+    Nat Biotechnol 2019.
+    """
+    return _read_mudata("snareseq_mouse_cortex", ["batch", "ident", "cell_type"])
+
+
+def dsb_protein_background() -> ProteinBackground:
+    """Protein counts of human blood cells and of the empty droplets of the same lanes.
+
+    The empty droplets show the true background of each antibody.
+
+    Returns
+    -------
+    Named tuple ``(cells, empty)`` of AnnData, 2,872 cells and 8,005 empty droplets x the same 87 proteins, raw counts,
+    with ``obs["lane"]`` (6 lanes) and ``var["isotype"]`` (True for the 4 isotype controls).
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file is not on this machine; the message says how to point the package to it.
+    ValueError
+        If a file found has another SHA-256 than the registered one.
+
+    References
+    ----------
+    Mulè, Martins and Tsang, Normalizing and denoising protein expression data from droplet-based single cell profiling,
+    Nat Commun 2022.
+
+    Examples
+    --------
+    >>> cells, empty = scvcell.datasets.dsb_protein_background()
+    """
+    name = "dsb_protein_background"
+    tables = [ad.read_h5ad(locate(name, file)) for file in ("cells.h5ad", "empty_droplets.h5ad")]
+    for table in tables:
+        table.var["isotype"] = table.var_names.str.contains("isotype", case=False)
+    return ProteinBackground(*tables)
+
+
+def _read_mudata(name: str, keys: list[str]) -> MuData:
+    """Read the one file of a MuData set, and put `keys` of its modalities' obs into the container's obs too."""
+    (file,) = entry(name).files
+    with warnings.catch_warnings():
+        # A gene and its protein may share a name; features are always addressed within their modality here.
+        warnings.filterwarnings("ignore", message="var_names are not unique")
+        mdata = md.read_h5mu(locate(name, file))
+    for key in keys:
+        columns = [adata.obs[key].astype(str) for adata in mdata.mod.values()]
+        column = pd.concat(columns)
+        column = column[~column.index.duplicated()].reindex(mdata.obs_names)
+        mdata.obs[key] = pd.Categorical(column)
+    return mdata

@@ -1,0 +1,141 @@
+"""Differential expression of every modality through scvi-tools' core."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+
+from scvcell._compat import de_core, shim_manager
+from scvcell.model._fuse import Posterior
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from scvcell._containers import Container
+    from scvcell.model._csl import CSL
+
+
+PSEUDOCOUNT = 0.1
+"""Added to expected values (per 10,000) before the log fold change, so that silent features do not differ."""
+
+
+def differential_expression(
+    model: CSL,
+    data: Container | None = None,
+    *,
+    modality: str,
+    groupby: str | None = None,
+    group1: str | Sequence[str] | None = None,
+    group2: str | None = None,
+    delta: float = 0.25,
+    fdr: float = 0.05,
+) -> pd.DataFrame:
+    r"""Features of a modality that differ between groups of cells.
+
+    .. math:: P(|\mathrm{LFC}_g| > \delta), \qquad \mathrm{LFC} = \log_2 \rho(z_1) - \log_2 \rho(z_2), \quad z_i \sim q
+
+    Cells need not have the modality: it is decoded from their state. The tested quantity is the model's expected value
+    at equal depth and in the average context, so that batches do not differ (the frequency for counts, the back-transformed mean for proteins).
+
+    Parameters
+    ----------
+    model
+        Trained model.
+    data
+        Container; the fitted data by default.
+    modality
+        Modality to test.
+    groupby
+        Column of the groups.
+    group1, group2
+        Groups to compare; by default each one against the rest.
+    delta
+        Log2 fold change that matters.
+    fdr
+        Expected false discovery rate of the ``is_de_fdr`` column.
+
+    Returns
+    -------
+    scvi-tools' table: one row per feature and comparison, with ``proba_de``, ``lfc_mean``, ``bayes_factor``, ...
+
+    References
+    ----------
+    Boyeau et al., An empirical Bayes method for differential expression analysis of single cells with deep generative
+    models, PNAS 2023.
+    """
+    model.check_modalities([modality])
+    if groupby is None:
+        raise ValueError("Give groupby=, the obs column whose groups are compared.")
+    seen = model.view(data)
+    groups = seen.column(groupby).astype(str).where(seen.column(groupby).notna(), "missing")
+    known = sorted(set(groups))
+    for given in [group1] if isinstance(group1, str) else list(group1 or []):
+        if given not in known:
+            raise ValueError(f"obs[{groupby!r}] has no group {given!r}; it has {known}.")
+    if group2 is not None and group2 not in known:
+        raise ValueError(f"obs[{groupby!r}] has no group {group2!r}; it has {known}.")
+    shell = AnnData(obs=pd.DataFrame({groupby: pd.Categorical(groups)}, index=seen.obs_names))
+    posterior = model.posterior(seen)
+    design, batch = model.schema.context(seen)
+    design = np.broadcast_to(design.mean(0), design.shape).copy()
+    features = model.schema.modalities[modality].features
+    return de_core(
+        shim_manager(shell),
+        partial(_expected, model, modality, posterior, torch.from_numpy(design), torch.from_numpy(batch)),
+        None,
+        groupby,
+        group1,
+        group2,
+        None,
+        None,
+        False,
+        None,
+        features,
+        "change",
+        None,
+        None,
+        delta,
+        False,
+        fdr,
+        True,
+        pseudocounts=PSEUDOCOUNT,
+    )
+
+
+@torch.inference_mode()
+def _expected(
+    model: CSL,
+    modality: str,
+    posterior: Posterior,
+    design: torch.Tensor,
+    batch: torch.Tensor,
+    adata: Any,
+    indices: NDArray[np.int64] | None = None,
+    n_samples: int = 1,
+    n_samples_overall: int | None = None,
+    **_: Any,
+) -> NDArray[np.float32]:
+    """Draws of the expected value of a modality at depth 10,000, shape ``(samples, features)``."""
+    from scvcell.measure import Context
+
+    index = np.arange(len(batch)) if indices is None else np.asarray(indices)
+    if index.dtype == bool:
+        index = np.flatnonzero(index)
+    total = n_samples_overall or n_samples * len(index)
+    chosen = torch.from_numpy(index[torch.randint(len(index), (total,)).numpy()])
+    module = model._trained_module()
+    operator = module.operators[modality]
+    parts = []
+    for cells in chosen.split(1024):
+        z = posterior.at(cells).sample().to(module.device)
+        depth = torch.full((len(cells),), 1e4, device=module.device)
+        context = Context(design[cells].to(module.device), batch[cells].to(module.device), depth)
+        parts.append(operator.predict(z, context).cpu().numpy())
+    return np.concatenate(parts)

@@ -1,0 +1,71 @@
+"""Decode a modality from the state: point prediction, predictive mean, and calibrated half-widths on the log scale."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from scvcell.measure import Context
+from scvcell.model._fuse import Posterior
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from scvcell._containers import View
+    from scvcell.model._csl import CSL
+
+logger = logging.getLogger("scvcell")
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What a modality is expected to be.
+
+    Attributes
+    ----------
+    point
+        Point prediction on the raw scale, ``(cells, features)``.
+    mean
+        Mean of the predictive distribution, same shape.
+    """
+
+    point: NDArray[np.float32]
+    mean: NDArray[np.float32]
+
+
+def context(model: CSL, view: View, batch: str | None = None) -> Context:
+    """Context of every cell, or the one of batch category `batch` for all."""
+    design, code = model.schema.context(view)
+    if batch is not None:
+        if batch not in model.schema.batches:
+            raise ValueError(f"The model knows no batch {batch!r}; it has {model.schema.batches}.")
+        number = model.schema.batches.index(batch)
+        design[:, : len(model.schema.batches)] = 0
+        design[:, number] = 1
+        code[:] = number
+    return Context(torch.from_numpy(design), torch.from_numpy(code))
+
+
+@torch.inference_mode()
+def decode(model: CSL, posterior: Posterior, ctx: Context, to: str, size: int = 1024) -> Decoded:
+    """Decode modality `to` at the posterior mean, in blocks of cells."""
+    module = model._trained_module()
+    operator = module.operators[to]
+    points, means = [], []
+    for cells in torch.arange(len(ctx.batch)).split(size):
+        here = operator.known(Context(ctx.design[cells].to(module.device), ctx.batch[cells].to(module.device)))
+        z = posterior.mean[cells].to(module.device)
+        points.append(operator.predict(z, here).cpu().numpy())
+        means.append(operator.predictive(z, here).mean.cpu().numpy())
+    return Decoded(np.concatenate(points), np.concatenate(means))
+
+
+def bridge(view: View, to: str, source: Sequence[str]) -> NDArray[np.bool_]:
+    """Cells that have `to` and any of `source`, ``(cells,)``."""
+    return view.present(to) & np.logical_or.reduce([view.present(m) for m in source])

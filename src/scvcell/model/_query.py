@@ -1,0 +1,154 @@
+"""Extend a fitted model to new batches or donors, training only what belongs to them (architecture surgery)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from scvcell._compat import Manager
+from scvcell._containers import view
+from scvcell.model import _schema
+from scvcell.model._store import _empty_summaries
+from scvcell.model._train import TrainConfig, run
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from scvcell._containers import Container
+    from scvcell.model._csl import CSL
+
+
+def load_query_data(model: CSL, data: Container, *, train: TrainConfig | None = None, seed: int = 0) -> CSL:
+    """A model that also knows the batches of `data`; the given model does not change.
+
+    Encoders, loadings and the state-dependent weights stay as they are: known cells keep their embedding. New are the
+    scales of the front-ends for the new batches, read off `data`, and the context columns of the decoders, which are
+    trained on `data`; they start at the mean of the known batches.
+
+    Parameters
+    ----------
+    model
+        Trained model.
+    data
+        Query data with the model's features in every modality it has.
+    train
+        Training settings; 20 epochs by default.
+    seed
+        Seed.
+
+    References
+    ----------
+    Lotfollahi et al., Mapping single-cell data to reference atlases by transfer learning, Nat Biotechnol 2022.
+    """
+    old = model._trained_module()
+    seen = _schema.conform(view(data), model.schema)
+    for name in seen.modalities:
+        spec = model.schema.modalities[name]
+        _schema.check_values(seen, name, spec.layer, counts=old.operators[name].count_data)
+    new = model.schema.unseen_batches(seen)
+    schema = model.schema.with_batches(new)
+    design, batch = schema.context(seen)
+    manager = Manager(
+        seen.source,
+        model_name=type(model).__name__,
+        method=model.registry_["setup_method_name"],
+        setup_args=model.registry_["setup_args"],
+        schema=schema.as_dict(),
+    )
+    query = type(model)(
+        registry=manager.registry, n_latent=model.n_latent, n_components=model.n_components, weights=model.weights
+    )
+    query._adata, query._adata_manager = seen.source, manager
+    query.module = query._build(_empty_summaries(query))
+    known = len(model.schema.batches)
+    columns = _columns(known, len(new), schema.n_context)
+    _copy(old, query.module, columns, model.n_latent, known)
+    query.split_, query.history_, query.is_trained_ = model.split_, model.history_, True
+    if new:
+        _adapt(query, seen, batch, known)
+        hooks = _freeze(query.module, columns, model.n_latent, known)
+        source = query._source(seen, design, batch)
+        config = replace(train or TrainConfig(max_epochs=20), validation=0.0, weight_decay=0.0)
+        query.module.n_train = seen.n_obs
+        with torch.random.fork_rng(devices=list(range(torch.cuda.device_count()))):
+            torch.manual_seed(seed)
+            run(query, source, np.flatnonzero(batch >= known), np.array([], np.int64), config, seed)
+        for hook in hooks:
+            hook.remove()
+        query.module.requires_grad_(True)
+    query.module.eval()
+    return query
+
+
+def _columns(known: int, n_new: int, n_context: int) -> dict[str, list[int]]:
+    """Context columns of the extended model: kept ones (in the old order) and new ones."""
+    new = list(range(known, known + n_new))
+    kept = [i for i in range(n_context) if i not in new]
+    return {"new": new, "kept": kept}
+
+
+def _copy(old: nn.Module, new: nn.Module, columns: dict[str, list[int]], n_latent: int, known: int) -> None:
+    """Copy parameters; what grew with the context is filled with the mean over known batches."""
+    source, target = old.state_dict(), new.state_dict()
+    for key, value in target.items():
+        before = source[key]
+        if before.shape == value.shape:
+            target[key] = before.clone()
+            continue
+        axis = next(i for i in range(value.dim()) if value.shape[i] != before.shape[i])
+        offset = n_latent if axis == 1 else 0
+        kept = torch.tensor([*range(offset), *(offset + i for i in columns["kept"])][: before.shape[axis]])
+        if before.shape[axis] == known:
+            kept = torch.arange(known)
+        grown = value.clone()
+        grown.index_copy_(axis, kept, before)
+        added = torch.tensor([i for i in range(value.shape[axis]) if i not in set(kept.tolist())])
+        batches = before.narrow(axis, offset if before.shape[axis] != known else 0, known)
+        mean = batches.float().mean(axis, keepdim=True).to(value.dtype)
+        grown.index_copy_(axis, added, mean.expand(*[len(added) if i == axis else -1 for i in range(value.dim())]))
+        target[key] = grown
+    new.load_state_dict(target)
+
+
+def _adapt(query: CSL, seen, batch, known: int) -> None:
+    """Scales of the front-ends and typical depths of the new batches, from the query data."""
+    module = query.module
+    for name in seen.modalities:
+        rows = seen.rows[name]
+        here = (rows >= 0) & (batch >= known)
+        if not here.any():
+            continue
+        matrix = query._matrix(seen, name)
+        module.front_ends[name].adapt(matrix, rows[here], batch[here], known)
+        totals = np.concatenate([np.asarray(c.sum(1)).ravel() for c in matrix.chunks(rows[here])])
+        for b in np.unique(batch[here]):
+            module.operators[name].typical_depth[b] = float(max(np.median(totals[batch[here] == b]), 1.0))
+
+
+def _freeze(module: nn.Module, columns: dict[str, list[int]], n_latent: int, known: int) -> list[Any]:
+    """Let gradients reach only the new context columns; the hooks that do so are returned."""
+    hooks = []
+    n_context = len(columns["new"]) + len(columns["kept"])
+    for name, parameter in module.named_parameters():
+        mask = torch.zeros_like(parameter)
+        if not name.startswith("operators."):
+            parameter.requires_grad_(False)
+            continue
+        if parameter.dim() == 2 and parameter.shape[1] == n_latent + n_context and name.endswith("hidden.weight"):
+            mask[:, [n_latent + c for c in columns["new"]]] = 1
+        elif parameter.dim() == 2 and name.endswith("context_bias"):
+            mask[columns["new"]] = 1
+        elif parameter.dim() == 2 and parameter.shape[0] == known + len(columns["new"]):
+            mask[known:] = 1
+        else:
+            parameter.requires_grad_(False)
+            continue
+        hooks.append(parameter.register_hook(_masked(mask)))
+    return hooks
+
+
+def _masked(mask: Tensor):
+    return lambda grad: grad * mask

@@ -1,0 +1,166 @@
+"""Save and load a model: a JSON of plain values and a tensor file; nothing is unpickled, a failed save changes nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from scvcell._compat import scvi_version
+from scvcell.measure import Summary
+from scvcell.objective import Weights
+
+if TYPE_CHECKING:
+    from scvcell._containers import Container
+    from scvcell.model._csl import CSL
+
+FORMAT = 1
+"""Version of the layout on disk; raised when an older package could not read it."""
+META, TENSORS, CALIBRATION = "model.json", "model.pt", "calibration.npz"
+
+
+def save(model: CSL, path: str | Path, *, overwrite: bool = False) -> Path:
+    """Write `model` to a folder. It is written beside the target first, so that an older model survives a full disk.
+
+    Raises
+    ------
+    FileExistsError
+        If `path` exists and `overwrite` is False.
+    RuntimeError
+        If the model is not trained.
+    OSError
+        If the folder cannot be written; what was there before is untouched.
+    """
+    from scvcell import __version__
+
+    if model.module is None:
+        raise RuntimeError("Only a trained model can be saved. Run `model.train()` first.")
+    target = Path(path)
+    if target.exists() and not overwrite:
+        raise FileExistsError(f"{target} exists already. Give another path, or overwrite=True.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    meta = {
+        "format": FORMAT,
+        "scvcell": __version__,
+        "scvi-tools": scvi_version,
+        "class": type(model).__name__,
+        "registry": model.registry_,
+        "n_latent": model.n_latent,
+        "n_components": model.n_components,
+        "weights": asdict(model.weights),
+        "split": model.split_,
+        "history": {name: frame.iloc[:, 0].tolist() for name, frame in model.history_.items()},
+    }
+    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        (scratch / META).write_text(json.dumps(meta, indent=1, default=_plain))
+        torch.save({k: v.cpu() for k, v in model.module.state_dict().items()}, scratch / TENSORS)
+        arrays = {f"{key}/{name}": a for key, c in model.calibration_.items() for name, a in c.items()}
+        np.savez_compressed(scratch / CALIBRATION, **arrays)
+        _swap(scratch, target)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+    return target
+
+
+def _swap(new: Path, target: Path) -> None:
+    """Put `new` in the place of `target`; if that fails, the old one comes back."""
+    if not target.exists():
+        new.rename(target)
+        return
+    old = target.with_name(f".{target.name}-old")
+    shutil.rmtree(old, ignore_errors=True)
+    target.rename(old)
+    try:
+        new.rename(target)
+    except BaseException:
+        old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    raise TypeError(
+        f"A model's options must be plain values to be saved; found {type(value).__name__}. "
+        "Give lists, numbers or strings in measure=."
+    )
+
+
+def load(cls: type[CSL], path: str | Path, data: Container | None = None, *, device: str = "cpu") -> CSL:
+    """Read a model that `save` wrote.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder or one of its files is missing.
+    ValueError
+        If it is no model of this class, was written by a newer layout, or does not fit the files beside it.
+    """
+    folder = Path(path)
+    for name in (META, TENSORS):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"No scvcell model at {folder}: {name} is missing. Save one with `model.save(path)`.")
+    meta = json.loads((folder / META).read_text())
+    if meta.get("format", 0) > FORMAT:
+        raise ValueError(
+            f"{folder} was saved by scvcell {meta.get('scvcell')} in a newer layout (format {meta['format']}, this "
+            f"version reads up to {FORMAT}). Update scvcell to load it."
+        )
+    if meta.get("class") != cls.__name__:
+        raise ValueError(f"{folder} holds a {meta.get('class')!r} model, not {cls.__name__}.")
+    model = cls(
+        registry=meta["registry"],
+        n_latent=meta["n_latent"],
+        n_components=meta["n_components"],
+        weights=Weights(**meta["weights"]),
+    )
+    model.module = model._build(_empty_summaries(model))
+    state = torch.load(folder / TENSORS, map_location="cpu", weights_only=True)
+    try:
+        model.module.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(
+            f"The parameters in {folder} do not fit its description (saved by scvcell {meta.get('scvcell')}). "
+            "The folder is damaged, or an operator changed since; fit again or use the version that saved it."
+        ) from error
+    model.split_ = meta["split"]
+    model.history_ = {k: pd.DataFrame({k: v}, index=pd.RangeIndex(len(v), name="epoch")) for k, v in meta["history"].items()}
+    model.calibration_ = _calibration(folder / CALIBRATION)
+    model.is_trained_ = True
+    model.module.to(device).eval()
+    if data is not None:
+        model.adopt(data)
+    return model
+
+
+def _empty_summaries(model: CSL) -> dict[str, Summary]:
+    """Summaries of the right shape; their values are overwritten by the saved parameters."""
+    b, c = len(model.schema.batches), model.schema.n_context
+    out = {}
+    for name, spec in model.schema.modalities.items():
+        n = len(spec.features)
+        out[name] = Summary(n, c, b, np.zeros((b, n)), np.ones((b, n)), np.ones(b), np.ones(n), np.ones(b, int))
+    return out
+
+
+def _calibration(path: Path) -> dict[str, dict[str, Any]]:
+    """Calibration arrays by key, empty where none were saved."""
+    out: dict[str, dict[str, Any]] = {}
+    if path.is_file():
+        with np.load(path, allow_pickle=False) as arrays:
+            for key in arrays.files:
+                name, _, field = key.rpartition("/")
+                out.setdefault(name, {})[field] = arrays[key]
+    return out

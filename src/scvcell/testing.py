@@ -1,0 +1,117 @@
+"""Contract tests that every measurement operator must pass, the package's own and third parties'."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from scvcell.measure import Context, Summary
+
+if TYPE_CHECKING:
+    from scvcell.measure import Measurement
+
+__all__ = ["check_measurement", "example_summary"]
+
+CELLS, FEATURES, LATENT, BATCHES = 12, 7, 4, 2
+
+
+def example_summary(n_features: int = FEATURES, n_batches: int = BATCHES) -> Summary:
+    """A `Summary` of made-up features, to construct an operator in tests."""
+    rng = np.random.default_rng(0)
+    mean = rng.gamma(2.0, 1.0, n_features)
+    return Summary(
+        n_features=n_features,
+        n_context=n_batches,
+        n_batches=n_batches,
+        mean_log=np.log1p(np.tile(mean, (n_batches, 1))).astype(np.float32),
+        sd_log=np.ones((n_batches, n_features), np.float32),
+        depth=np.full(n_batches, mean.sum(), np.float32),
+        mean=mean.astype(np.float32),
+        cells=np.full(n_batches, 10),
+    )
+
+
+def check_measurement(cls: type[Measurement], options: dict[str, Any] | None = None) -> None:
+    """Run an operator through the contract of `Measurement`.
+
+    Checked are: finite log-probability of the right shape; gradients that reach the state; independence of a cell's value
+    from the other cells of the mini-batch; masked features ignored; prediction of the right shape, also where the depth is
+    unknown; save and load; an encoder input with one row per cell.
+
+    Parameters
+    ----------
+    cls
+        Operator class.
+    options
+        Options to construct it with.
+
+    Raises
+    ------
+    AssertionError
+        If a check fails; the message says which.
+    """
+    torch.manual_seed(0)
+    operator = cls(LATENT, example_summary(), **(options or {})).eval()
+    x = torch.poisson(torch.full((CELLS, FEATURES), 3.0))
+    x[0] = 0
+    z = torch.randn(CELLS, LATENT, requires_grad=True)
+    batch = torch.arange(CELLS) % BATCHES
+    ctx = Context(torch.eye(BATCHES)[batch], batch, x.sum(1))
+    value = operator.log_prob(x, z, ctx)
+    _require(value.shape == (CELLS,), f"log_prob must have shape (cells,), not {tuple(value.shape)}")
+    _require(bool(torch.isfinite(value).all()), "log_prob must be finite, also for a cell of zeros")
+    value.sum().backward()
+    _require(z.grad is not None and bool((z.grad != 0).any()), "the gradient of log_prob must reach the state")
+    _independent(operator, x, z.detach(), ctx, value.detach())
+    _masked(operator, x, z.detach(), ctx)
+    _predictions(operator, z.detach(), ctx)
+    _save_load(cls, options or {}, operator, x, z.detach(), ctx)
+    encoded = cls.encoder_input(x.numpy())
+    _require(encoded.shape == (CELLS, FEATURES), "encoder_input must keep the shape (cells, features)")
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise AssertionError(message)
+
+
+def _independent(operator: Measurement, x: torch.Tensor, z: torch.Tensor, ctx: Context, value: torch.Tensor) -> None:
+    some = torch.tensor([1, 4])
+    with torch.no_grad():
+        alone = operator.log_prob(x[some], z[some], ctx.at(some))
+    _require(torch.allclose(alone, value[some], rtol=1e-4, atol=1e-4), "a cell's log_prob depends on its mini-batch")
+
+
+def _masked(operator: Measurement, x: torch.Tensor, z: torch.Tensor, ctx: Context) -> None:
+    mask = torch.ones(CELLS, FEATURES, dtype=torch.bool)
+    mask[:, -1] = False
+    other = x.clone()
+    other[:, -1] += 1
+    with torch.no_grad():
+        same = torch.allclose(operator.log_prob(x, z, ctx, mask), operator.log_prob(other, z, ctx, mask), atol=1e-4)
+    _require(same, "a masked feature changes log_prob")
+
+
+def _predictions(operator: Measurement, z: torch.Tensor, ctx: Context) -> None:
+    with torch.no_grad():
+        for context in (ctx, ctx.measured(None)):
+            for value in (operator.predict(z, context), operator.predictive(z, context).mean):
+                _require(value.shape == (CELLS, FEATURES), "predictions must have shape (cells, features)")
+                _require(bool(torch.isfinite(value).all()), "predictions must be finite, also where depth is unknown")
+
+
+def _save_load(
+    cls: type[Measurement], options: dict[str, Any], operator: Measurement, x: torch.Tensor, z: torch.Tensor, ctx: Context
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "operator.pt"
+        torch.save(operator.state_dict(), path)
+        copy = cls(LATENT, example_summary(), **options).eval()
+        copy.load_state_dict(torch.load(path, weights_only=True))
+    with torch.no_grad():
+        same = torch.equal(copy.log_prob(x, z, ctx), operator.log_prob(x, z, ctx))
+    _require(same, "an operator must be the same after save and load (register fitted values as buffers)")

@@ -1,0 +1,198 @@
+"""tl.alignment_report: do assays of the same cell meet in the latent; against nulls, a linear baseline and a canary."""
+
+from __future__ import annotations
+
+import logging
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from sklearn.neighbors import KNeighborsClassifier
+
+from scvcell.risk import cca, foscttm, match_recall, mixing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from scvcell._containers import Container, View
+    from scvcell.model import CSL
+
+    Array = NDArray[np.floating]
+
+logger = logging.getLogger("scvcell")
+
+K = 5
+CONFIDENT = 0.8
+"""Share of votes from which a match counts as confident in the canary."""
+
+
+def alignment_report(
+    data: Container,
+    model: CSL,
+    *,
+    labels_key: str | None = None,
+    pairs: tuple[Sequence[str], Sequence[str]] | pd.DataFrame | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Score how well every two modalities are aligned.
+
+    Parameters
+    ----------
+    data
+        AnnData or MuData.
+    model
+        Fitted model.
+    labels_key
+        Obs column of cell types; adds label transfer and the over-correction canary.
+    pairs
+        Names of cells that are the same cell in two modalities (two sequences or columns, in the order of the model's
+        modalities), e.g. where pairing was hidden. By default the cells with both modalities that training held out,
+        each embedded from one modality at a time.
+    seed
+        Of the shuffled null.
+
+    Returns
+    -------
+    Tidy frame, one row per pair of modalities and metric: ``modality_a``, ``modality_b``, ``metric``, ``value``, ``null``
+    (shuffled pairs), ``cca`` (regularised CCA on the same linear features and the same training pairs), ``better``
+    (``"lower"`` or ``"higher"``), ``n`` (cells).
+
+    Notes
+    -----
+    Metrics: ``foscttm`` (0 best, .5 chance), ``recall@1``, ``recall@10``, ``mixing`` (1 best), and with labels
+    ``label_transfer`` (accuracy of 5 nearest neighbours across modalities, mean of both directions) and
+    ``overcorrection_canary``: every cell type in turn is removed from the reference modality; the share of its cells in the
+    other that are then matched with confidence to a wrong type (lower is better; it does not refit the model).
+    """
+    seen = model.view(data)
+    names = list(seen.modalities)
+    if len(names) < 2:
+        raise ValueError(f"Alignment needs two modalities; the data have {names}.")
+    labels = None if labels_key is None else seen.column(labels_key)
+    rng = np.random.default_rng(seed)
+    rows = []
+    for a, b in combinations(names, 2):
+        cells = _pairs(model, seen, a, b, pairs)
+        if cells is None:
+            logger.warning("No held-out cells with both %r and %r; that pair is left out of the report.", a, b)
+            continue
+        latents = {m: model.posterior(seen.subset(at), modalities=[m]).mean.numpy() for m, at in zip((a, b), cells, strict=True)}
+        linear = _linear(model, seen, a, b, cells)
+        known = None if labels is None else [labels.to_numpy(dtype=object)[at] for at in cells]
+        ours = _score(latents[a], latents[b], known)
+        null = _score(latents[a], latents[b][rng.permutation(len(cells[1]))], known)
+        theirs = _score(*linear, known) if linear is not None else {}
+        for metric, value in ours.items():
+            rows.append(
+                {
+                    "modality_a": a,
+                    "modality_b": b,
+                    "metric": metric,
+                    "value": value,
+                    "null": null[metric] if metric in PAIRED else np.nan,
+                    "cca": theirs.get(metric, np.nan),
+                    "better": "lower" if metric in LOWER else "higher",
+                    "n": len(cells[0]),
+                }
+            )
+    if not rows:
+        raise ValueError("No two modalities share cells to score on. Give `pairs=` with cells that are known to be the same.")
+    return pd.DataFrame(rows)
+
+
+PAIRED = ("foscttm", "recall@1", "recall@10")
+LOWER = ("foscttm", "overcorrection_canary")
+
+
+def _pairs(model: CSL, seen: View, a: str, b: str, pairs: object) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    """Positions of the same cells in two modalities."""
+    if pairs is None:
+        both = seen.present(a) & seen.present(b)
+        held = both & seen.obs_names.isin(model.split_.get("validation", []))
+        if not held.any():
+            trained = seen.obs_names.isin(model.split_.get("train", []))
+            held = both & ~trained
+        at = np.flatnonzero(held)
+        return None if len(at) < 2 else (at, at)
+    first, second = (pairs.iloc[:, i] for i in (0, 1)) if isinstance(pairs, pd.DataFrame) else pairs  # type: ignore[misc]
+    out = []
+    for name, given in ((a, first), (b, second)):
+        at = seen.obs_names.get_indexer(pd.Index(given))
+        if (at < 0).any():
+            raise ValueError(f"pairs name a cell that is not in the data: {pd.Index(given)[at < 0][0]!r}.")
+        if not seen.present(name)[at].all():
+            raise ValueError(f"pairs name cells without modality {name!r}; give them in the order {a!r}, {b!r}.")
+        out.append(at.astype(np.int64))
+    if len(out[0]) != len(out[1]) or len(out[0]) < 2:
+        raise ValueError(f"pairs must be two sequences of one length of at least 2, not {len(out[0])} and {len(out[1])}.")
+    return out[0], out[1]
+
+
+def _linear(
+    model: CSL, seen: View, a: str, b: str, cells: tuple[NDArray[np.int64], NDArray[np.int64]]
+) -> tuple[Array, Array] | None:
+    """CCA of the front-end features, fitted on the model's own training pairs."""
+    both = np.flatnonzero(
+        seen.present(a) & seen.present(b) & seen.obs_names.isin(model.split_.get("train", []))
+    )
+    if len(both) < 20:
+        return None
+    train = [_features(model, seen, m, both) for m in (a, b)]
+    wa, wb = cca(*train, n_components=min(model.n_latent, train[0].shape[1], train[1].shape[1]))
+    left = (_features(model, seen, a, cells[0]) - train[0].mean(0)) @ wa
+    right = (_features(model, seen, b, cells[1]) - train[1].mean(0)) @ wb
+    return left, right
+
+
+def _features(model: CSL, seen: View, modality: str, cells: NDArray[np.int64]) -> Array:
+    import torch
+
+    front = model._trained_module().front_ends[modality].cpu()
+    _, batch = model.schema.context(seen.subset(cells))
+    scores = front.scores(model._matrix(seen, modality), seen.rows[modality][cells])
+    return front(torch.from_numpy(scores), torch.from_numpy(batch)).numpy()
+
+
+def _score(a: Array, b: Array, labels: list[NDArray[np.object_]] | None) -> dict[str, float]:
+    one, other = foscttm(a, b)
+    out = {
+        "foscttm": float((one.mean() + other.mean()) / 2),
+        "recall@1": match_recall(a, b, 1),
+        "recall@10": match_recall(a, b, 10),
+        "mixing": mixing(a, b),
+    }
+    if labels is not None:
+        known = [pd.notna(x) for x in labels]
+        a, b = a[known[0]], b[known[1]]
+        la, lb = (x[k].astype(str) for x, k in zip(labels, known, strict=True))
+        if len(a) > K and len(b) > K:
+            out["label_transfer"] = float(
+                np.mean([(_vote(q, r, lr)[0] == lq).mean() for q, r, lq, lr in ((a, b, la, lb), (b, a, lb, la))])
+            )
+            out["overcorrection_canary"] = float(np.mean([*_canary(a, b, la, lb), *_canary(b, a, lb, la)]))
+    return out
+
+
+def _vote(query: Array, reference: Array, labels: NDArray[np.str_]) -> tuple[NDArray[np.str_], Array, Array]:
+    """Label, vote share, and mean distance to the voters of each query cell."""
+    model = KNeighborsClassifier(n_neighbors=min(K, len(reference))).fit(reference, labels)
+    share = model.predict_proba(query)
+    return model.classes_[share.argmax(1)], share.max(1), model.kneighbors(query)[0].mean(1)
+
+
+def _canary(query: Array, reference: Array, label_q: NDArray[np.str_], label_r: NDArray[np.str_]) -> list[float]:
+    """Per type, the share of its query cells matched with confidence although the reference lacks the type."""
+    rates = []
+    for kind in np.unique(label_q):
+        rest = label_r != kind
+        mine = label_q == kind
+        if mine.sum() < 3 or rest.sum() <= K or len(np.unique(label_r[rest])) < 2:
+            continue
+        _, share, distance = _vote(query[mine], reference[rest], label_r[rest])
+        _, _, usual = _vote(query[~mine], reference[rest], label_r[rest])
+        reach = np.quantile(usual, 0.9) if len(usual) else np.inf
+        rates.append(float(((share >= CONFIDENT) & (distance <= reach)).mean()))
+    return rates

@@ -1,0 +1,68 @@
+"""Calibration of translations on cells that have both assays and were not trained on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scvcell.model import bridge, context, decode
+from scvcell.risk import Conformal
+from scvcell.risk._calibrate import MINIMUM
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scvcell.model import CSL
+
+POOL = 2000
+CALIBRATION = 1000
+
+
+def key(to: str, source: Sequence[str]) -> str:
+    """Name under which a model keeps the calibration of one translation."""
+    return f"{'+'.join(sorted(source))}>{to}"
+
+
+def calibrate_all(model: CSL) -> None:
+    """Calibrate the translation of every modality from all others, as far as there are bridge cells."""
+    names = list(model.schema.modalities)
+    for to in names:
+        source = [m for m in names if m != to]
+        if source:
+            calibration(model, to, source)
+
+
+def calibration(model: CSL, to: str, source: Sequence[str]) -> Conformal | None:
+    """Conformal intervals of one translation, from the model or made from its data; None without bridge cells."""
+    name = key(to, source)
+    if name in model.calibration_:
+        return Conformal.from_arrays(model.calibration_[name])
+    if model.adata is None:
+        return None
+    conformal = _make(model, to, source)
+    if conformal is not None:
+        model.calibration_[name] = conformal.as_arrays()
+    return conformal
+
+
+def _make(model: CSL, to: str, source: Sequence[str]) -> Conformal | None:
+    seen = model.view()
+    both = bridge(seen, to, source)
+    held = np.flatnonzero(both & seen.obs_names.isin(model.split_["validation"]))
+    pool = np.flatnonzero(both & seen.obs_names.isin(model.split_["train"]))
+    if len(held) < MINIMUM or len(pool) < MINIMUM:
+        return None
+    rng = np.random.default_rng(0)
+    pool = np.sort(rng.choice(pool, min(len(pool), POOL), replace=False))
+    held = np.sort(rng.choice(held, min(len(held), CALIBRATION), replace=False))
+    cells = np.concatenate([pool, held])
+    part = seen.subset(cells)
+    posterior = model.posterior(part, modalities=source)
+    decoded = decode(model, posterior, context(model, part), to)
+    raw = model._matrix(part, to).dense(part.rows[to])
+    latent = posterior.mean.numpy()
+    truth, predicted = np.log1p(raw), np.log1p(decoded.point)
+    n = len(pool)
+    error = ((truth - predicted) ** 2)[:n]
+    return Conformal.fit(latent[:n], error, latent[n:], truth[n:], predicted[n:])

@@ -1,0 +1,54 @@
+"""tl.embed: the state of every cell, from any subset of its assays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scvcell import _keys
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scvcell._containers import Container
+    from scvcell.model import CSL
+
+
+def embed(
+    data: Container, model: CSL, *, modalities: Sequence[str] | None = None, key_added: str = _keys.LATENT
+) -> None:
+    """Write the state of every cell to the data, from the modalities it has.
+
+    Parameters
+    ----------
+    data
+        AnnData or MuData, fitted or new, cells in any order.
+    model
+        Fitted model.
+    modalities
+        Modalities that may be used; all by default.
+    key_added
+        ``.obsm`` key. The uncertainty goes to ``.obs["csl_uncertainty"]`` for the default key, else to
+        ``.obs[f"{key_added}_uncertainty"]``.
+
+    Notes
+    -----
+    Cells that have none of `modalities` get NaN in both.
+    """
+    if isinstance(modalities, str):
+        modalities = [modalities]
+    model.check_modalities(modalities)
+    seen = model.view(data)
+    posterior = model.posterior(seen, modalities=modalities)
+    usable = [m for m in seen.modalities if modalities is None or m in modalities]
+    some = np.zeros(seen.n_obs, bool)
+    for name in usable:
+        some |= seen.present(name)
+    latent = posterior.mean.numpy().copy()
+    uncertainty = posterior.var.sqrt().mean(1).numpy().astype(np.float64)
+    latent[~some] = np.nan
+    uncertainty[~some] = np.nan
+    seen.source.obsm[key_added] = latent
+    column = _keys.UNCERTAINTY if key_added == _keys.LATENT else f"{key_added}_uncertainty"
+    seen.source.obs[column] = uncertainty

@@ -1,0 +1,100 @@
+"""tl.fit: one cell-state latent from whatever assays the data have."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from scvcell import _keys
+from scvcell._containers import view
+from scvcell.model import CSL, TrainConfig
+from scvcell.objective import Weights
+from scvcell.tl._calibrate import calibrate_all
+from scvcell.tl._embed import embed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from scvcell._containers import Container
+
+
+def fit(
+    data: Container,
+    *,
+    measure: Mapping[str, Any] | None = None,
+    batch_key: str | None = None,
+    covariates: Sequence[str] = (),
+    layers: Mapping[str, str] | None = None,
+    weights: Weights | None = None,
+    train: TrainConfig | None = None,
+    split: Iterable[str] | Any = None,
+    table_key: str | None = None,
+    key_added: str = _keys.LATENT,
+    seed: int = 0,
+) -> CSL:
+    r"""Fit one cell-state latent to every assay of the data, whether or not each cell has them all.
+
+    .. math:: L_{obs} = \sum_m E_q[-\log p(x_m \mid M_m(z), c)] + \mathrm{KL} + \lambda_{align} L_{align}
+
+    Parameters
+    ----------
+    data
+        AnnData, MuData (modalities may cover different cells) or SpatialData, with raw counts.
+    measure
+        Modality -> measurement operator, by name or as ``(name, options)``. Usual names are recognised, see
+        :func:`scvcell.measure.show`.
+    batch_key
+        Obs column of the batch (lane, donor, site).
+    covariates
+        Further obs columns of the context; numeric ones are continuous, others categorical.
+    layers
+        Modality -> layer of its raw counts; ``X`` by default.
+    weights
+        Weights of the loss terms; ``Weights(align=0)`` is a plain multimodal VAE.
+    train
+        Training settings.
+    split
+        Cells that no step may see: their names, or an object with a ``test`` attribute that holds them.
+    table_key
+        Table of a SpatialData.
+    key_added
+        ``.obsm`` key of the latent.
+    seed
+        Drives everything random.
+
+    Returns
+    -------
+    The fitted model. Written to `data`: ``.obsm[key_added]`` (posterior mean, ``(cells, latent)``),
+    ``.obs["csl_uncertainty"]`` (posterior standard deviation, mean over dimensions) and ``.uns["csl"]``.
+
+    Raises
+    ------
+    ValueError
+        If the data cannot be fitted; nothing has been changed then.
+
+    References
+    ----------
+    Hu and Chen, Insights into Artificial Intelligence Virtual Cells (eq. 2).
+
+    Examples
+    --------
+    >>> mdata = scvcell.datasets.pbmc_mosaic()
+    >>> model = scvcell.tl.fit(mdata, batch_key="batch")
+    >>> protein = scvcell.tl.translate(mdata, model, to="adt")
+    """
+    train = train or TrainConfig()
+    source = view(data, table_key=table_key).source
+    args = {"measure": measure, "batch_key": batch_key, "covariates": tuple(covariates), "layers": layers}
+    setup = CSL.setup_anndata if not hasattr(source, "mod") else CSL.setup_mudata
+    setup(source, **args)
+    model = CSL(source, n_latent=train.n_latent, n_components=train.n_components, weights=weights)
+    held_out = getattr(split, "test", split)
+    model.train(train, held_out=() if held_out is None else held_out, seed=seed)
+    calibrate_all(model)
+    embed(source, model, key_added=key_added)
+    source.uns[_keys.UNS] = {
+        "params": {**model.parameters(), "seed": seed, "key_added": key_added},
+        "version": version("scvcell"),
+        "history": {name: frame.iloc[:, 0].to_numpy() for name, frame in model.history.items()},
+    }
+    return model

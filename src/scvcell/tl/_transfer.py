@@ -1,0 +1,102 @@
+"""tl.transfer_labels: labels of annotated cells for all others, across assays, with abstention."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from sklearn.neighbors import KNeighborsClassifier
+
+from scvcell import _keys
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from scvcell._containers import Container, View
+    from scvcell.model import CSL
+
+
+def transfer_labels(
+    data: Container,
+    model: CSL,
+    *,
+    key: str,
+    reference: Sequence[str] | NDArray[np.bool_] | None = None,
+    k: int = 5,
+    min_probability: float = 0.6,
+    key_added: str | None = None,
+) -> None:
+    """Give every cell the label of its nearest annotated cells in the latent, whatever assays they have.
+
+    Parameters
+    ----------
+    data
+        AnnData or MuData.
+    model
+        Fitted model.
+    key
+        Obs column of the labels.
+    reference
+        Cells whose labels are used: names or a boolean mask; every cell with a label by default.
+    k
+        Neighbours that vote.
+    min_probability
+        Share of votes below which a label is not trusted.
+    key_added
+        Column to write, ``f"{key}_transferred"`` by default.
+
+    Notes
+    -----
+    Writes three obs columns: the label, ``_probability`` (share of votes), and ``_trusted``: enough votes, and neighbours
+    no farther than 99 % of the reference cells find theirs. Reference cells are predicted too, without their own vote.
+    """
+    seen = model.view(data)
+    labels = seen.column(key)
+    chosen = _reference(seen, labels, reference)
+    if chosen.sum() < 2:
+        raise ValueError(f"At least 2 reference cells with a label in obs[{key!r}] are needed; there are {chosen.sum()}.")
+    latent = model.posterior(seen).mean.numpy()
+    names = np.sort(labels[chosen].astype(str).unique())
+    votes, distance = _vote(latent, chosen, labels[chosen].astype(str).to_numpy(), names, k)
+    probability = votes.max(1)
+    reach = np.quantile(distance[chosen], 0.99)
+    columns = _keys.label_keys(key_added or f"{key}_transferred")
+    obs = seen.source.obs
+    obs[columns["label"]] = pd.Categorical(names[votes.argmax(1)], categories=names)
+    obs[columns["probability"]] = probability
+    obs[columns["trusted"]] = (probability >= min_probability) & (distance <= reach)
+
+
+def _reference(seen: View, labels: pd.Series, reference: Sequence[str] | NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    has = labels.notna().to_numpy()
+    if reference is None:
+        return has
+    given = np.asarray(reference)
+    if given.dtype == bool:
+        if given.shape != has.shape:
+            raise ValueError(f"reference mask has {len(given)} values for {len(has)} cells.")
+        return given & has
+    unknown = set(given.tolist()) - set(seen.obs_names)
+    if unknown:
+        raise ValueError(f"{len(unknown)} reference cells are not in the data, e.g. {next(iter(unknown))!r}.")
+    return seen.obs_names.isin(given) & has
+
+
+def _vote(
+    latent: NDArray[np.float32], chosen: NDArray[np.bool_], labels: NDArray[np.str_], names: NDArray[np.str_], k: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Vote shares ``(cells, labels)`` and mean distance to the voters ``(cells,)``."""
+    k = min(k, int(chosen.sum()) - 1)
+    model = KNeighborsClassifier(n_neighbors=k).fit(latent[chosen], labels)
+    distance, near = model.kneighbors(latent[~chosen]) if (~chosen).any() else (np.zeros((0, k)), np.zeros((0, k), int))
+    own_distance, own_near = model.kneighbors()
+    out, far = np.zeros((len(latent), len(names))), np.zeros(len(latent))
+    codes = np.searchsorted(names, labels)
+    for rows, d, n in ((np.flatnonzero(~chosen), distance, near), (np.flatnonzero(chosen), own_distance, own_near)):
+        for j in range(k):
+            np.add.at(out, (rows, codes[n[:, j]]), 1 / k)
+        far[rows] = d.mean(1)
+    return out, far

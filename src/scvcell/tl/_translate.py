@@ -1,0 +1,128 @@
+"""tl.translate: any observed set of assays to any other, with calibrated intervals and do-not-trust flags."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from scvcell import _keys
+from scvcell.model import context, decode
+from scvcell.tl._calibrate import calibration
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scvcell._containers import Container
+    from scvcell.model import CSL
+
+logger = logging.getLogger("scvcell")
+
+TRUST_WIDTH = 0.9
+"""A feature is trusted if its interval is at most this share of the marginal one."""
+
+
+def translate(
+    data: Container,
+    model: CSL,
+    *,
+    to: str,
+    source: Sequence[str] | None = None,
+    level: float = 0.9,
+    batch: str | None = None,
+) -> AnnData:
+    r"""Predict one assay from the others, for every cell.
+
+    .. math:: \hat x_{to} = M_{to}\big(E\,q(z \mid x_{source})\big), \qquad
+              P\big(x_{to} \in [lower, upper]\big) \ge level
+
+    Parameters
+    ----------
+    data
+        AnnData or MuData, fitted or new, cells in any order.
+    model
+        Fitted model.
+    to
+        Modality to predict.
+    source
+        Modalities that may be used; every other than `to` by default.
+    level
+        Coverage of the interval, per feature, over cells like the calibration cells.
+    batch
+        Batch in whose terms the prediction is made; each cell's own by default (the mean of the batches that measured
+        `to`, where its own did not).
+
+    Returns
+    -------
+    AnnData of all cells x features of `to`. ``X``: point prediction on the raw scale (``log1p(X)`` is the best log-scale
+    prediction); layers ``lower``, ``upper`` (split conformal interval for the measurement, calibrated on cells with both
+    assays that training did not see) and ``mean`` (mean of the operator's predictive distribution); ``obs["trusted"]``
+    (near calibration cells), ``var["trusted"]`` and ``var["relative_width"]`` (interval over marginal interval; 1 means
+    that nothing was learned); ``uns["csl_translate"]``. Cells without any of `source` are NaN and not trusted. Without
+    calibration cells the intervals are NaN and nothing is trusted.
+
+    Raises
+    ------
+    ValueError
+        If `to`, `source`, `level` or `batch` are not what the model and the data have.
+    """
+    source = _check(model, to, source, level)
+    seen = model.view(data)
+    here = [m for m in source if m in seen.modalities]
+    if not here:
+        raise ValueError(f"The data have none of {source}, from which {to!r} is to be predicted; they have {list(seen.modalities)}.")
+    has = np.logical_or.reduce([seen.present(m) for m in here])
+    posterior = model.posterior(seen, modalities=here)
+    decoded = decode(model, posterior, context(model, seen, batch), to)
+    out = AnnData(
+        decoded.point,
+        obs=pd.DataFrame(index=seen.obs_names.copy()),
+        var=pd.DataFrame(index=pd.Index(model.schema.modalities[to].features)),
+    )
+    out.layers[_keys.MEAN] = decoded.mean
+    conformal = calibration(model, to, source)
+    info = {"to": to, "source": list(source), "level": level, "calibration_cells": 0}
+    if conformal is None:
+        logger.warning("No cells with both %s and %r to calibrate on: intervals are NaN, nothing is trusted.", source, to)
+        out.layers[_keys.LOWER], out.layers[_keys.UPPER] = (np.full(out.shape, np.nan, np.float32) for _ in range(2))
+        out.obs[_keys.TRUSTED], out.var[_keys.TRUSTED], out.var[_keys.RELATIVE_WIDTH] = False, False, np.nan
+    else:
+        half, near = conformal.halfwidth(posterior.mean.numpy(), level)
+        log = np.log1p(decoded.point)
+        out.layers[_keys.LOWER] = np.maximum(np.expm1(log - half), 0).astype(np.float32)
+        out.layers[_keys.UPPER] = np.expm1(log + half).astype(np.float32)
+        width = conformal.relative_width(half[has], level)
+        out.var[_keys.RELATIVE_WIDTH] = width
+        out.var[_keys.TRUSTED] = width <= TRUST_WIDTH
+        out.obs[_keys.TRUSTED] = near & has
+        info["calibration_cells"] = len(conformal.scores)
+    _blank(out, has, source)
+    out.uns[_keys.TRANSLATE] = info
+    return out
+
+
+def _check(model: CSL, to: str, source: Sequence[str] | None, level: float) -> list[str]:
+    model.check_modalities([to])
+    source = [source] if isinstance(source, str) else source
+    names = [m for m in model.schema.modalities if m != to] if source is None else list(source)
+    model.check_modalities(names)
+    if not names:
+        raise ValueError(f"The model has only {to!r}; there is nothing to translate from.")
+    if to in names:
+        raise ValueError(f"source= contains {to!r} itself; leave it out.")
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, e.g. 0.9, not {level!r}.")
+    return names
+
+
+def _blank(out: AnnData, has: np.ndarray, source: Sequence[str]) -> None:
+    """NaN for cells that nothing can be said of."""
+    if has.all():
+        return
+    logger.warning("%d of %d cells have none of %s; they are NaN and not trusted.", (~has).sum(), len(has), list(source))
+    out.X[~has] = np.nan
+    for layer in out.layers.values():
+        layer[~has] = np.nan

@@ -1,0 +1,111 @@
+import functools
+import hashlib
+import http.server
+import threading
+from dataclasses import replace
+from importlib.resources import files
+
+import pytest
+
+from scvcell.datasets import _registry, citation, registry
+from scvcell.datasets._registry import DATA_DIR, entries, locate
+
+
+@pytest.fixture
+def empty_machine(tmp_path, monkeypatch):
+    """A machine that holds no data set."""
+    monkeypatch.setattr("pooch.os_cache", lambda _: tmp_path / "cache")
+    monkeypatch.delenv(DATA_DIR, raising=False)
+    return tmp_path
+
+
+def place(path, content=b"some bytes"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def register(monkeypatch, **changes):
+    item = replace(entries()["snareseq_mouse_cortex"], name="toy", **changes)
+    monkeypatch.setattr(_registry, "entries", lambda: {"toy": item})
+
+
+def test_registry_lists_every_loader(empty_machine):
+    table = registry()
+    assert list(table.index[table["available"]]) == ["pbmc_mosaic"]
+    import scvcell.datasets as module
+
+    for name, row in table.iterrows():
+        assert callable(getattr(module, name))
+        assert row["url"].startswith("https://")
+        assert row["citation"] == citation(name)
+        assert row["licence"]
+        assert row["builder"]
+        assert all(len(digest) == 64 for digest in row["sha256"].split(", "))
+
+
+def test_embedded_file_is_attributed():
+    text = files("scvcell.datasets").joinpath("data/ATTRIBUTION.md").read_text()
+    assert entries()["pbmc_mosaic"].files["pbmc_mosaic.h5mu"] in text
+    assert "MIT" in text
+
+
+def test_unknown_name_proposes_the_nearest():
+    with pytest.raises(KeyError, match="Did you mean 'pbmc_mosaic'"):
+        citation("pbmc_mosiac")
+
+
+@pytest.mark.parametrize("folder", ["toy", "."])
+@pytest.mark.parametrize("root", ["data", "cache"])
+def test_found_in_either_root_with_or_without_folder(empty_machine, monkeypatch, root, folder):
+    digest = place(empty_machine / root / folder / "a.h5mu")
+    register(monkeypatch, files={"a.h5mu": digest})
+    if root == "data":
+        monkeypatch.setenv(DATA_DIR, str(empty_machine / "data"))
+    assert locate("toy", "a.h5mu").read_bytes() == b"some bytes"
+
+
+def test_data_dir_comes_before_the_cache(empty_machine, monkeypatch):
+    digest = place(empty_machine / "data" / "a.h5mu")
+    place(empty_machine / "cache" / "a.h5mu", b"other bytes")
+    register(monkeypatch, files={"a.h5mu": digest})
+    monkeypatch.setenv(DATA_DIR, str(empty_machine / "data"))
+    assert locate("toy", "a.h5mu").parent.name == "data"
+
+
+def test_missing_file_says_what_where_and_how(empty_machine, monkeypatch):
+    monkeypatch.setenv(DATA_DIR, str(empty_machine / "nowhere"))
+    with pytest.raises(FileNotFoundError) as caught:
+        locate("snareseq_mouse_cortex", "snareseq_mouse_cortex.h5mu")
+    message = str(caught.value)
+    for part in (
+        "snareseq_mouse_cortex.h5mu",
+        str(empty_machine / "nowhere" / "snareseq_mouse_cortex" / "snareseq_mouse_cortex.h5mu"),
+        str(empty_machine / "cache" / "snareseq_mouse_cortex.h5mu"),
+        entries()["snareseq_mouse_cortex"].url,
+        f"export {DATA_DIR}=",
+    ):
+        assert part in message
+
+
+def test_other_content_is_refused(empty_machine, monkeypatch):
+    found = place(empty_machine / "cache" / "toy" / "a.h5mu", b"truncated")
+    register(monkeypatch, files={"a.h5mu": "0" * 64})
+    with pytest.raises(ValueError, match=f"expected SHA-256 {'0' * 64}, found {found}"):
+        locate("toy", "a.h5mu")
+
+
+def test_file_with_a_download_url_is_fetched_and_checked(empty_machine, monkeypatch):
+    digest = place(empty_machine / "server" / "a.h5mu")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=empty_machine / "server")
+    handler.func.log_message = lambda *_: None
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/a.h5mu"
+        register(monkeypatch, files={"a.h5mu": digest}, download=url)
+        assert locate("toy", "a.h5mu").read_bytes() == b"some bytes"
+        assert locate("toy", "a.h5mu").is_relative_to(empty_machine / "cache")
+        register(monkeypatch, files={"b.h5mu": "0" * 64}, download=url)
+        with pytest.raises(ValueError, match="hash"):
+            locate("toy", "b.h5mu")
+        server.shutdown()

@@ -1,0 +1,188 @@
+import mudata as md
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.special import expit
+from sklearn.linear_model import Ridge
+
+from scvcell.datasets import World, WorldParameters, simulate
+from scvcell.datasets._world import negative_binomial
+
+
+@pytest.fixture(scope="module")
+def mdata():
+    return simulate(1500, n_genes=200, n_proteins=20, n_batches=3, paired=0.4, seed=3)
+
+
+def test_negative_binomial_is_scipys():
+    counts = negative_binomial(np.random.default_rng(0), np.full((40_000, 2), [[3.0, 20.0]]), np.array([2.0, 8.0]))
+    for column, mean, theta in zip(counts.T, (3, 20), (2, 8), strict=True):
+        truth = stats.nbinom(theta, theta / (theta + mean))
+        values = np.arange(12)
+        observed = np.array([(column == v).mean() for v in values])
+        assert np.abs(observed - truth.pmf(values)).max() < 0.01
+        assert column.var() == pytest.approx(truth.var(), rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["rna", "adt"])
+def test_counts_have_the_moments_of_the_true_rates(mdata, name):
+    adata = mdata[name]
+    rate = adata.layers["rate"].astype(float)
+    variance = rate + rate**2 / adata.var["dispersion"].to_numpy()
+    error = adata.X.toarray() - rate
+    z_mean = error.sum(0) / np.sqrt(variance.sum(0))
+    assert np.abs(z_mean).max() < 4.5
+    assert z_mean.std() == pytest.approx(1, abs=0.3)
+    assert (error**2).sum() / variance.sum() == pytest.approx(1, abs=0.06)
+
+
+def test_depth_is_the_sum_of_rates(mdata):
+    rna = mdata["rna"]
+    np.testing.assert_allclose(rna.layers["rate"].sum(1), rna.obs["size"], rtol=1e-4)
+    assert np.median(rna.obs["size"]) == pytest.approx(1000, rel=0.05)
+
+
+def test_missing_assays_are_absent_rows(mdata):
+    rna, adt = (set(mdata[m].obs_names) for m in ("rna", "adt"))
+    assert len(rna & adt) == 600
+    assert len(rna - adt) == len(adt - rna) == 450
+    assert rna | adt == set(mdata.obs_names)
+    assert mdata["rna"].X.format == "csr"
+    assert mdata["rna"].X.dtype == np.int32
+
+
+@pytest.mark.parametrize(("paired", "expected"), [(0.0, (4, 3)), (1.0, (7, 7))])
+def test_paired_extremes(paired, expected):
+    mdata = simulate(7, n_genes=5, n_proteins=3, paired=paired)
+    assert (mdata["rna"].n_obs, mdata["adt"].n_obs) == expected
+
+
+def test_annotation_follows_the_cells(mdata):
+    for adata in mdata.mod.values():
+        for key in ("batch", "cell_type"):
+            assert (adata.obs[key].astype(str) == mdata.obs.loc[adata.obs_names, key].astype(str)).all()
+    assert mdata.obs["batch"].value_counts().to_list() == [500, 500, 500]
+
+
+def test_z_explains_both_modalities_and_the_types(mdata):
+    both = mdata["rna"].obs_names.intersection(mdata["adt"].obs_names)
+    z = mdata.obsm["z"][mdata.obs_names.get_indexer(both)]
+    half = len(both) // 2
+    for name, floor in (("rna", 0.8), ("adt", 0.6)):
+        x = np.log1p(mdata[name][both].X.toarray())
+        x = x - x.mean(1, keepdims=True)
+        assert Ridge(10.0).fit(x[:half], z[:half]).score(x[half:], z[half:]) > floor
+    types = mdata.obs.loc[both, "cell_type"]
+    within = np.concatenate([z[types == t] - z[types == t].mean(0) for t in types.cat.categories])
+    assert within.std() == pytest.approx(0.45, abs=0.02)
+
+
+def test_foreground_is_a_mixture_over_the_true_background(mdata):
+    adt, world = mdata["adt"], World.of(mdata)
+    z = mdata.obsm["z"][mdata.obs_names.get_indexer(adt.obs_names)]
+    proteins = world.measures["adt"]
+    probability = expit(4 * (z @ proteins.loading - proteins.threshold))
+    foreground = adt.layers["foreground"]
+    assert foreground.dtype == bool
+    score = (foreground - probability).sum(0) / np.sqrt((probability * (1 - probability)).sum(0))
+    assert np.abs(score).max() < 4
+    batch = adt.obs["batch"].cat.codes.to_numpy()
+    background = np.exp(proteins.log_background + proteins.shift[batch]) * adt.obs["size"].to_numpy()[:, None]
+    np.testing.assert_allclose(adt.layers["rate"][~foreground], background[~foreground], rtol=1e-4)
+    assert (adt.layers["rate"][foreground] > background[foreground]).all()
+    assert adt.layers["expected"].mean() == pytest.approx(adt.layers["rate"].mean(), rel=0.02)
+
+
+def test_world_gives_counterfactual_rates(mdata):
+    world = World.of(mdata)
+    z = np.zeros((2, 5), dtype=np.float32)
+    z[1] = 1
+    cells = world.sample_cells(np.random.default_rng(0), 2)
+    rate = world.measures["rna"].expected(z, cells[np.array([0, 0])])
+    change = np.log(rate[1] / rate[0])
+    direction = world.measures["rna"].loading.sum(0)
+    np.testing.assert_allclose(change - change.mean(), direction - direction.mean(), atol=1e-4)
+
+
+def test_world_of_other_data_is_refused():
+    from scvcell.datasets import pbmc_mosaic
+
+    with pytest.raises(ValueError, match="simulate"):
+        World.of(pbmc_mosaic())
+
+
+def test_batch_effect_shifts_log_rates_by_its_size():
+    calm, strong = (WorldParameters(n_batches=2, n_genes=4000, batch_effect=size) for size in (0.0, 0.5))
+    assert not World.draw(calm).measures["rna"].shift.any()
+    shift = World.draw(strong).measures["rna"].shift
+    assert (shift[0] - shift[1]).std() == pytest.approx(0.5 * np.sqrt(2), rel=0.05)
+
+
+def test_without_background_every_cell_carries():
+    mdata = simulate(600, n_genes=20, n_proteins=10, background=False, paired=1, batch_effect=0)
+    adt = mdata["adt"]
+    assert set(adt.layers) - {None} == {"rate"}
+    log_rate = np.log(adt.layers["rate"] / adt.obs["size"].to_numpy()[:, None])
+    residual = (
+        log_rate
+        - np.column_stack([mdata.obsm["z"], np.ones(600)])
+        @ np.linalg.lstsq(np.column_stack([mdata.obsm["z"], np.ones(600)]), log_rate, rcond=None)[0]
+    )
+    assert np.abs(residual).max() < 1e-3
+
+
+def test_panels_differ_between_batches():
+    mdata = simulate(400, n_genes=90, n_proteins=12, n_batches=3, panel=0.5)
+    for adata, n in ((mdata["rna"], 45), (mdata["adt"], 6)):
+        observed = adata.varm["observed"]
+        assert list(observed.columns) == list(adata.obs["batch"].cat.categories)
+        assert (observed.sum() == n).all()
+        assert observed.any(axis=1).all()
+        measured = observed[adata.obs["batch"].astype(str)].to_numpy().T
+        assert not adata.X.toarray()[~measured].any()
+        assert (adata.layers["rate"][measured] > 0).all()
+
+
+def test_same_seed_same_data_and_truth_costs_nothing():
+    first, again, other = (
+        simulate(200, n_genes=30, n_proteins=5, seed=seed, keep_truth=keep)
+        for seed, keep in ((1, True), (1, False), (2, True))
+    )
+    for name in ("rna", "adt"):
+        assert (first[name].X != again[name].X).nnz == 0
+        assert first[name].obs_names.equals(again[name].obs_names)
+        assert not set(again[name].layers) - {None}
+    np.testing.assert_array_equal(first.obsm["z"], again.obsm["z"])
+    assert not np.array_equal(first.obsm["z"], other.obsm["z"])
+
+
+def test_chunks_leave_no_seam(monkeypatch):
+    monkeypatch.setattr("scvcell.datasets._simulate.CHUNK", 64)
+    mdata = simulate(50, n_genes=30, n_proteins=5, paired=1)
+    mdata["rna"].X.check_format(full_check=True)
+    rate = mdata["rna"].layers["rate"]
+    np.testing.assert_allclose(rate.sum(1), mdata["rna"].obs["size"], rtol=1e-4)
+    assert np.corrcoef(mdata["rna"].X.toarray().ravel(), rate.ravel())[0, 1] > 0.8
+
+
+def test_survives_a_file(tmp_path):
+    mdata = simulate(60, n_genes=10, n_proteins=4, panel=0.5)
+    mdata.write(tmp_path / "x.h5mu")
+    back = md.read_h5mu(tmp_path / "x.h5mu")
+    assert World.of(back).parameters == World.of(mdata).parameters
+    assert (back["adt"].X != mdata["adt"].X).nnz == 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"n_cells": 0}, "n_cells"),
+        ({"paired": 1.5}, "paired"),
+        ({"n_genes": 0}, "n_genes"),
+        ({"panel": 0.3}, "panel"),
+        ({"depth": 0}, "depth"),
+    ],
+)
+def test_arguments_out_of_range(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        simulate(**wrong)
