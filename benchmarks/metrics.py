@@ -136,10 +136,15 @@ def pearson_per_feature(true: Array, predicted: Array) -> Array:
 
 
 def prediction_scores(true: Array, predicted: Array) -> dict[str, float]:
-    """Mean over features of the per-feature Pearson correlation, and the root mean squared error over all entries."""
+    """Mean over features of Pearson correlation and of root mean squared error, and the latter over all entries.
+
+    The two errors differ (their order is fixed by Jensen's inequality): tables say which one they show.
+    """
+    squared = (true - predicted) ** 2
     return {
         "pearson": float(np.nanmean(pearson_per_feature(true, predicted))),
-        "rmse": float(np.sqrt(np.mean((true - predicted) ** 2))),
+        "rmse": float(np.sqrt(squared.mean())),
+        "rmse_per_feature": float(np.sqrt(squared.mean(0)).mean()),
     }
 
 

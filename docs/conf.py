@@ -28,7 +28,7 @@ extensions = [
     *sorted(path.stem for path in (HERE / "_ext").glob("*.py")),
 ]
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "generated/tables", "**.ipynb_checkpoints"]
+exclude_patterns = ["_build", "generated/tables", "jupyter_execute", "**.ipynb_checkpoints"]
 default_role = "code"
 
 autosummary_generate = True
@@ -49,6 +49,7 @@ bibtex_reference_style = "author_year"
 
 # Notebooks are executed once and cached in _build; SCVCELL_DOCS_NOTEBOOKS=off builds the text alone, quickly.
 nb_execution_mode = os.environ.get("SCVCELL_DOCS_NOTEBOOKS", "cache")
+nb_execution_cache_path = str(HERE / "_build" / ".jupyter_cache")
 nb_execution_timeout = 600
 nb_execution_raise_on_error = True
 nb_output_stderr = "remove"

@@ -27,16 +27,23 @@ OPERATORS = {
 }
 # What is not chosen by name but always there.
 STATE = {"model": ("z", ("CSL", "fuse"))}
-OBJECTIVE = {"info_nce": "(1)", "mmd": "(2)", "likelihood": "(2)", "kl": "(2)", "contrast": "(1)", "agreement": "(2)"}
+# Terms whose docstring leaves the formula to the function they call, or to their name.
+FORMULAS = {
+    "kl": r"$\mathrm{KL}\big(q(z \mid x_A)\,\|\,\mathcal N(0, I)\big)$",
+    "agreement": r"$\tfrac12 \mathrm{KL}(q_a\,\|\,q_b) + \tfrac12 \mathrm{KL}(q_b\,\|\,q_a)$",
+}
+FUNCTIONS = {"contrast": "info_nce", "match": "mmd"}
+
+BLOCK = re.compile(r"^\.\. math::[ ]*(.*(?:\n(?:[ \t]+\S.*|[ \t]*(?=\n[ \t]+\S)))*)", flags=re.MULTILINE)
 
 
 def math_of(thing: Any) -> str:
-    """First ``.. math::`` block of a docstring on one line, or the plain ``equation`` of a class."""
-    text = inspect.getdoc(thing) or ""
-    found = re.search(r"\.\. math::[ ]*(.*(?:\n(?:[ \t]+\S.*|[ \t]*(?=\n[ \t]+\S)))*)", text)
-    if found:
-        formula = " ".join(found.group(1).replace("&", " ").split()).replace(r"\\", r"\quad ")
-        return f"${formula}$".replace("|", r"\|" if r"\|" in formula else r"\mid ")
+    """Every ``.. math::`` block of a docstring on one line, or the plain ``equation`` of a class."""
+    blocks = (" ".join(block.replace("&", " ").split()) for block in BLOCK.findall(inspect.getdoc(thing) or ""))
+    formula = r", \quad ".join(block.rstrip(",.") for block in blocks)
+    if formula:
+        # \Vert and \mid, because a bar would end the cell of the table
+        return "$" + formula.replace(r"\\", r"\quad ").replace(r"\|", r"\Vert ").replace("|", r"\mid ") + "$"
     plain = getattr(thing, "equation", "")
     return f"`{plain}`" if plain else ""
 
@@ -84,15 +91,18 @@ def operators() -> str:
 
 def terms() -> str:
     """Equation and file of every term of the objective."""
-    from scvcell.objective import TERMS
-
-    rows = [(f"`{name}`", math_of(f), summary(f), source_of(f)) for name, f in TERMS.items()]
+    objective = import_module("scvcell.objective")
+    rows = []
+    for name, term in objective.TERMS.items():
+        called = getattr(objective, FUNCTIONS.get(name, ""), None)
+        formula = math_of(term) or math_of(called) or FORMULAS.get(name, "")
+        rows.append((f"`{name}`", formula.replace(r"\|", r"\Vert "), summary(term), source_of(term)))
     return table(("term", "equation", "what it asks", "file"), rows)
 
 
 def summary(thing: Any) -> str:
     """First sentence of a docstring."""
-    return (inspect.getdoc(thing) or "").split("\n\n")[0].replace("\n", " ").replace("|", r"\|")
+    return (inspect.getdoc(thing) or "").split("\n\n")[0].replace("\n", " ").replace(r"\|", "|").replace("|", r"\|")
 
 
 def benchmarks() -> str:

@@ -42,7 +42,7 @@ class Context:
     batch
         Batch code, shape ``(cells,)``.
     depth
-        Observed total of the modality at hand, shape ``(cells,)``; None where it was not measured, then operators
+        Observed depth (`Measurement.size`) of the modality at hand, shape ``(cells,)``; None where it was not measured, then operators
         use the median depth of the batch.
     """
 
@@ -74,7 +74,7 @@ class Summary:
     sd_log
         Their standard deviation, same shape.
     depth
-        Median total per batch, shape ``(n_batches,)``.
+        Median depth per batch (`Measurement.size`), shape ``(n_batches,)``.
     mean
         Mean raw value per feature, shape ``(n_features,)``.
     cells
@@ -137,8 +137,6 @@ class Measurement(nn.Module, ABC):
     reference: ClassVar[str] = ""
     count_data: ClassVar[bool] = True
     """Whether the operator needs non-negative integers."""
-    centred: ClassVar[bool] = False
-    """Whether `encoder_input` removes a cell's mean (CLR), so that its total carries no signal of its own."""
 
     def __init__(self, n_latent: int, summary: Summary) -> None:
         super().__init__()
@@ -151,6 +149,11 @@ class Measurement(nn.Module, ABC):
     def encoder_input(cls, x: Any) -> Any:
         """What the encoder of this modality sees of raw values, dense or csr, shape ``(cells, features)``."""
         return x
+
+    @classmethod
+    def size(cls, x: Any) -> Any:
+        """Depth of each cell, which the operator takes as given: the total by default, shape ``(cells,)``."""
+        return x.sum(1)
 
     def known(self, ctx: Context) -> Context:
         """Context of cells whose batch never had this modality: the mean of the batches that had it."""

@@ -28,7 +28,10 @@ class Protein(Measurement):
 
     Two heads on one state. The first shapes z and translates:
 
-    .. math:: \log(1 + y_t) \sim \mathcal N(f_t(z, c), \sigma_t^2)
+    .. math:: \log(1 + y_t) \sim \mathcal N(f_t(z, c) + o, \sigma_t^2)
+
+    where o is the cell's log geometric mean relative to its batch for panels above `CLR_FROM` proteins (the likelihood then
+    is one of centred log-ratios, and antibody depth is no part of the state), and 0 for smaller ones.
 
     The second, on a stop-gradient of z, is totalVI's mixture of background and foreground,
 
@@ -86,9 +89,25 @@ class Protein(Measurement):
         dense = log1p(x.toarray() if sp.issparse(x) else x)
         return dense - dense.mean(1, keepdims=True) if dense.shape[1] > CLR_FROM else dense
 
+    @classmethod
+    def size(cls, x: Any) -> Any:
+        """Geometric mean of the counts for panels above `CLR_FROM` (the denominator of CLR), else the total."""
+        if x.shape[1] <= CLR_FROM:
+            return x.sum(1)
+        if isinstance(x, Tensor):
+            return torch.expm1(torch.log1p(x).mean(1))
+        return np.expm1(np.asarray(log1p(x).mean(1)).ravel())
+
+    def offset(self, ctx: Context) -> Float[Tensor, "cells 1"]:
+        """Log depth of a cell relative to its batch: given for large panels, part of the state (0 here) for small ones."""
+        if self.n_features <= CLR_FROM:
+            return ctx.design.new_zeros(len(ctx.batch), 1)
+        return (torch.log1p(self.depth(ctx)) - torch.log1p(self.typical_depth[ctx.batch]))[:, None]
+
     def forward(self, z: Float[Tensor, "cells latent"], ctx: Context) -> Distribution:
         """Distribution of ``log1p`` of the counts (the scale of state and translation)."""
-        return Normal(self.centre + self.decoder(z, ctx.design), F.softplus(self.log_sd) + 1e-2, validate_args=False)
+        location = self.centre + self.decoder(z, ctx.design) + self.offset(ctx)
+        return Normal(location, F.softplus(self.log_sd) + 1e-2, validate_args=False)
 
     def predictive(self, z: Float[Tensor, "cells latent"], ctx: Context) -> NegativeBinomialMixture:
         """Mixture of background and foreground counts."""
@@ -103,8 +122,8 @@ class Protein(Measurement):
         )
 
     def background(self, ctx: Context) -> Float[Tensor, "cells features"]:
-        """Expected background counts beta, by batch."""
-        return self.log_background[ctx.batch].exp()
+        """Expected background counts beta, by batch and depth."""
+        return (self.log_background[ctx.batch] + self.offset(ctx)).exp()
 
     def log_prob(
         self,

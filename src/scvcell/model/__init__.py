@@ -1,5 +1,6 @@
 """z: the cell-state latent model."""
 
+from scvcell.model import _baselines as baselines
 from scvcell.model._csl import CSL
 from scvcell.model._de import differential_expression
 from scvcell.model._fuse import Posterior, fuse
@@ -14,6 +15,7 @@ __all__ = [
     "Diverged",
     "Posterior",
     "TrainConfig",
+    "baselines",
     "bridge",
     "context",
     "decode",

@@ -210,7 +210,12 @@ class CSL(ModelLifecycle):
             rows = data.rows[name][train]
             here = rows >= 0
             out[name] = summarise(
-                self._matrix(data, name), rows[here], batch[train][here], len(self.schema.batches), self.schema.n_context
+                self._matrix(data, name),
+                rows[here],
+                batch[train][here],
+                len(self.schema.batches),
+                self.schema.n_context,
+                MEASUREMENTS[self.schema.modalities[name].operator].size,
             )
         return out
 
@@ -230,7 +235,8 @@ class CSL(ModelLifecycle):
         scores = {m: module.front_ends[m].scores(x, np.arange(x.shape[0])) for m, x in matrices.items()}
         rows = {m: data.rows[m] for m in matrices}
         panels = {m: p for m in matrices if (p := data.panel(m, self.schema.batches)) is not None}
-        return Source(matrices, rows, scores, design, batch, panels)
+        sizes = {m: module.operators[m].size for m in matrices}
+        return Source(matrices, rows, scores, sizes, design, batch, panels)
 
     def _trained_module(self) -> CSLModule:
         if self.module is None:

@@ -11,7 +11,7 @@ import torch
 from scvcell.measure import Context
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -91,6 +91,8 @@ class Source:
         Per modality, its matrix and the row of every cell (-1: absent).
     scores
         Per modality, front-end scores of its rows, shape ``(rows of the modality, width)``.
+    sizes
+        Per modality, the function that gives depths (`Measurement.size`).
     design, batch
         Context of all cells.
     panels
@@ -100,6 +102,7 @@ class Source:
     matrices: dict[str, Matrix]
     rows: dict[str, NDArray[np.int64]]
     scores: dict[str, NDArray[np.float32]]
+    sizes: dict[str, Callable]
     design: NDArray[np.float32]
     batch: NDArray[np.int64]
     panels: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
@@ -129,7 +132,7 @@ class Source:
                 rows=torch.from_numpy(at),
                 x=torch.from_numpy(values),
                 scores=torch.from_numpy(self.scores[name][mine]),
-                depth=torch.from_numpy(values.sum(1)),
+                depth=torch.from_numpy(np.asarray(self.sizes[name](values), dtype=np.float32)),
                 mask=None if panel is None else torch.from_numpy(panel[self.batch[index[at]]]),
             )
         context = Context(torch.from_numpy(self.design[index]), torch.from_numpy(self.batch[index]))

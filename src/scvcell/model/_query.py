@@ -123,7 +123,8 @@ def _adapt(query: CSL, seen, batch, known: int) -> None:
             continue
         matrix = query._matrix(seen, name)
         module.front_ends[name].adapt(matrix, rows[here], batch[here], known)
-        totals = np.concatenate([np.asarray(c.sum(1)).ravel() for c in matrix.chunks(rows[here])])
+        size = module.operators[name].size
+        totals = np.concatenate([np.asarray(size(c)).ravel() for c in matrix.chunks(rows[here])])
         for b in np.unique(batch[here]):
             module.operators[name].typical_depth[b] = float(max(np.median(totals[batch[here] == b]), 1.0))
 

@@ -10,13 +10,15 @@ import scipy.sparse as sp
 from scvcell.measure import Summary
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from scvcell._matrix import Matrix
 
 
 def summarise(
-    x: Matrix, rows: NDArray[np.int64], batch: NDArray[np.int64], n_batches: int, n_context: int
+    x: Matrix, rows: NDArray[np.int64], batch: NDArray[np.int64], n_batches: int, n_context: int, size: Callable
 ) -> Summary:
     """One pass over the rows of a modality; batches without cells get the overall values."""
     n = x.shape[1]
@@ -29,7 +31,7 @@ def summarise(
         stop = start + chunk.shape[0]
         sparse = sp.csr_matrix(chunk)
         raw += np.asarray(sparse.sum(0)).ravel()
-        totals[start:stop] = np.asarray(sparse.sum(1)).ravel()
+        totals[start:stop] = np.asarray(size(chunk)).ravel()
         onehot = sp.csr_matrix(
             (np.ones(stop - start), (batch[start:stop], np.arange(stop - start))), shape=(n_batches, stop - start)
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
+import signal
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,7 @@ import lightning.pytorch as pl
 import numpy as np
 import pandas as pd
 import torch
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from scvi.train import Trainer
 
 from scvcell.model._data import Loader
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("scvcell")
 
+TOLERANCE = 1e-4
+"""Relative gain of the held-out objective that counts."""
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -31,9 +37,9 @@ class TrainConfig:
     Parameters
     ----------
     max_epochs
-        Passes over the data; None chooses about 1,500 to 2,500 steps.
+        Passes over the data at most; None chooses 50 up to 2,800 cells, then fewer, and 4 from 35,000 cells on.
     batch_size
-        Cells per step.
+        Cells per step; None: 256 below 4,000 cells, else 128.
     lr
         Peak learning rate of the one-cycle schedule.
     weight_decay
@@ -43,7 +49,8 @@ class TrainConfig:
     validation
         Share of training cells held out to see when the objective is flat (at most 2,000 cells).
     patience
-        Checks of the held-out objective without gain before training stops; 0 never stops early.
+        Epochs without gain of the held-out objective after which the learning rate is wound down over a tenth of the steps
+        and training stops; 0 never stops early.
     n_latent
         Dimension of the state; None: 10 below 2,000 cells, else 20.
     n_components
@@ -55,12 +62,12 @@ class TrainConfig:
     """
 
     max_epochs: int | None = None
-    batch_size: int = 128
+    batch_size: int | None = None
     lr: float = 3e-3
     weight_decay: float = 1e-4
     kl_warmup: float = 0.3
     validation: float = 0.1
-    patience: int = 0
+    patience: int = 5
     n_latent: int | None = None
     n_components: int | None = None
     accelerator: str = "auto"
@@ -77,10 +84,11 @@ class TrainConfig:
 
     def epochs(self, n_cells: int) -> int:
         """Number of epochs for a training set of `n_cells`."""
-        if self.max_epochs is not None:
-            return self.max_epochs
-        steps = 1000 if n_cells < 4000 else 1600
-        return max(2, min(60, math.ceil(steps * self.batch_size / max(n_cells, 1))))
+        return self.max_epochs or int(np.clip(math.ceil(140_000 / max(n_cells, 1)), 4, 50))
+
+    def cells_per_step(self, n_cells: int) -> int:
+        """Size of a mini-batch for a training set of `n_cells`."""
+        return self.batch_size or (256 if n_cells < 4000 else 128)
 
 
 class Diverged(RuntimeError):
@@ -95,6 +103,8 @@ class TrainingPlan(pl.LightningModule):
         self.module = module
         self.config = config
         self.total_steps = max(total_steps, 2)
+        self.wind_down: tuple[int, int] | None = None
+        self._best, self._waited = math.inf, 0
         self.records: list[dict[str, float]] = []
         self._sums: dict[str, dict[str, float]] = {"train": {}, "validation": {}}
 
@@ -123,7 +133,7 @@ class TrainingPlan(pl.LightningModule):
         raise Diverged(
             f"Training diverged: the loss of {', '.join(map(repr, bad)) or 'all terms'} is not finite. "
             "Try train=TrainConfig(lr=1e-3); if it names one modality, check its counts for extreme values "
-            "or leave it out to see whether the rest trains. The model keeps its last finite parameters."
+            "or leave it out to see whether the rest trains. The model was not changed."
         )
 
     def training_step(self, batch: Batch, index: int) -> torch.Tensor:
@@ -144,8 +154,9 @@ class TrainingPlan(pl.LightningModule):
                 record.update({f"{name}_{split}": value / n for name, value in sums.items()})
             sums.clear()
         self.records.append(record)
-        loss = record.get("loss_validation", record.get("loss_train", math.nan))
-        self.log("held_out", loss, prog_bar=True, logger=False, batch_size=1)
+        if "loss_validation" in record:
+            self.log("held_out", record["loss_validation"], prog_bar=True, logger=False, batch_size=1)
+            self._watch(record["loss_validation"])
 
     def history(self) -> dict[str, pd.DataFrame]:
         """scvi-tools' form: one frame per term, indexed by epoch."""
@@ -155,39 +166,36 @@ class TrainingPlan(pl.LightningModule):
         frame.index = frame.index.astype(int)
         return {name: frame[[name]].dropna() for name in frame}
 
+    def factor(self, step: int) -> float:
+        """Learning rate over its peak: up over 15 % of the steps, a cosine down, cut short by `wind_down`."""
+        up = 0.15 * self.total_steps
+        usual = step / up if step < up else 0.5 * (1 + math.cos(math.pi * (step - up) / max(self.total_steps - up, 1)))
+        if self.wind_down is not None:
+            first, last = self.wind_down
+            usual *= max(0.0, 1 - (step - first) / (last - first))
+        return max(usual, 1e-4)
+
+    def _watch(self, value: float) -> None:
+        """Wind down over a tenth of the steps once the held-out objective is flat, then stop."""
+        if self.wind_down is not None:
+            self.trainer.should_stop = self.global_step >= self.wind_down[1]
+        elif self.config.patience and self.global_step > self.config.kl_warmup * self.total_steps:
+            if value < self._best - TOLERANCE * abs(value):
+                self._best, self._waited = value, 0
+                return
+            self._waited += 1
+            if self._waited >= self.config.patience:
+                logger.info("Held-out objective is flat after epoch %d; training winds down.", self.current_epoch)
+                self.wind_down = (self.global_step, self.global_step + max(self.total_steps // 10, 1))
+
     def configure_optimizers(self) -> dict:
         """AdamW with a one-cycle schedule per step."""
         params = [p for p in self.module.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(
             params, lr=self.config.lr, betas=(0.9, 0.99), weight_decay=self.config.weight_decay, foreach=True
         )
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, max_lr=self.config.lr, total_steps=self.total_steps, pct_start=0.15
-        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-class StopWhenFlat(pl.Callback):
-    """Stop once the held-out objective has not improved for `patience` epochs by more than `tolerance` of its range."""
-
-    def __init__(self, patience: int, tolerance: float = 1e-3) -> None:
-        self.patience = patience
-        self.tolerance = tolerance
-        self.best = math.inf
-        self.waited = 0
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Look at the newest held-out objective."""
-        value = pl_module.records[-1].get("loss_validation", math.nan)  # type: ignore[union-attr,index]
-        if not np.isfinite(value):
-            return
-        if value < self.best - self.tolerance * max(abs(self.best), 1.0) or not math.isfinite(self.best):
-            self.best, self.waited = value, 0
-            return
-        self.waited += 1
-        if self.waited >= self.patience:
-            logger.info("Held-out objective is flat after epoch %d; training stops.", trainer.current_epoch)
-            trainer.should_stop = True
 
 
 def run(
@@ -206,10 +214,9 @@ def run(
         If a loss is not finite; the message names the modality.
     """
     epochs = config.epochs(len(train))
-    loader = Loader(source, train, config.batch_size, shuffle=True, seed=seed)
+    loader = Loader(source, train, config.cells_per_step(len(train)), shuffle=True, seed=seed)
     held = Loader(source, validation, 1024) if len(validation) else None
     plan = TrainingPlan(model.module, config, epochs * len(loader))
-    callbacks = [StopWhenFlat(config.patience)] if config.patience and held is not None else []
     trainer = Trainer(
         max_epochs=epochs,
         accelerator=config.accelerator,
@@ -218,10 +225,11 @@ def run(
         check_val_every_n_epoch=1,
         enable_progress_bar=config.progress,
         progress_bar_refresh_rate=1,
-        callbacks=callbacks,
         logger=False,
         inference_mode=True,
     )
+    on_main = threading.current_thread() is threading.main_thread()
+    on_interrupt = signal.getsignal(signal.SIGINT)
     last = {k: v.detach().clone() for k, v in model.module.state_dict().items()}
     try:
         trainer.fit(plan, loader, held)
@@ -229,8 +237,14 @@ def run(
         model.module.load_state_dict(last)
         model.module.eval()
         raise
-    except (KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, SystemExit) as stop:
+        # Lightning turns Ctrl-C into exit(1); a SIGTERM must still end the process
+        if isinstance(stop, SIGTERMException):
+            raise
         model.interrupted = True
+    finally:
+        if on_main:
+            signal.signal(signal.SIGINT, on_interrupt)
     model.interrupted = model.interrupted or trainer.interrupted
     if model.interrupted:
         logger.warning("Training was interrupted after %d epochs; the model is usable as it is.", len(plan.records))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
     from jaxtyping import Float
     from torch import Tensor
+
+MATCH_CELLS = 8
+"""Cells per batch and modality below which distributions are not matched."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,8 @@ class Weights:
     agreement
         Weight of the symmetric KL between the posteriors of paired modalities.
     match
-        Weight of the distribution matching (MMD) between modalities of all cells; only for data of like composition.
+        Weight of the distribution matching (MMD) between modalities within each batch; where a batch has both assays they
+        sample one population, so nothing is forced together that differs.
     cross
         Weight of the views that decode everything from a single modality, relative to the joint view.
     """
@@ -42,9 +47,9 @@ class Weights:
     likelihood: float = 1.0
     kl: float = 1.0
     align: float = 1.0
-    contrast: float = 5.0
-    agreement: float = 2.0
-    match: float = 0.0
+    contrast: float = 20.0
+    agreement: float = 10.0
+    match: float = 50.0
     cross: float = 1.0
 
     def __post_init__(self) -> None:
@@ -114,12 +119,15 @@ def agreement(module, batch, state) -> Float[Tensor, ""]:
 
 
 def match(module, batch, state) -> Float[Tensor, ""]:
-    """MMD between the latents of every two modalities, over all cells of the mini-batch."""
-    means = [posterior.mean for _, posterior in state.experts.values()]
+    """MMD between the latents of every two modalities, within batch, where both assays sampled the same population."""
+    code = batch.context.batch
     total = module.log_tau.new_zeros(())
-    for i in range(len(means)):
-        for j in range(i):
-            total = total + mmd(means[i], means[j])
+    for (rows_a, a), (rows_b, b) in combinations(state.experts.values(), 2):
+        for value in torch.unique(code[rows_a]):
+            in_a, in_b = code[rows_a] == value, code[rows_b] == value
+            n = min(int(in_a.sum()), int(in_b.sum()))
+            if n >= MATCH_CELLS:
+                total = total + mmd(a.mean[in_a], b.mean[in_b]) * n / len(batch)
     return total
 
 

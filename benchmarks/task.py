@@ -1,0 +1,143 @@
+"""What a method is given (`Task`) and what it returns (`Output`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.metrics import clr, dense, log1p_counts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from mudata import MuData
+
+SCALES = {"clr": clr, "log1p": log1p_counts}
+
+
+@dataclass(frozen=True)
+class Task:
+    """One problem with everything hidden already taken out of `mdata`.
+
+    Parameters
+    ----------
+    mdata
+        Raw counts in ``.X`` of every modality; ``obs[batch_key]`` in the MuData and in each modality; nothing else.
+    source, target
+        Names of the modality to predict from and of the one to predict.
+    query
+        Names of cells that have `source` and whose `target` must be predicted.
+    observed_batch
+        The batch whose `target` was measured together with `source`: what "as measured" means for a prediction.
+    scale
+        Scale of `Output.prediction`, the one that is scored: ``"clr"`` or ``"log1p"`` of counts.
+    grid
+        Settings from which a simple baseline chooses by cross-validation on pairs; one value means fixed.
+    epochs
+        Overrides a method's own number of epochs; ``None`` for every real run.
+    monitor
+        Call as ``monitor(prediction, training_seconds, epoch)`` during training to record a curve; the truth stays
+        behind it, and the time it takes must not count as training.
+    level
+        Nominal level of intervals.
+    path
+        Where the data lie on disk, for methods that can read them backed.
+    """
+
+    mdata: MuData
+    source: str
+    target: str
+    query: pd.Index = field(default_factory=lambda: pd.Index([]))
+    observed_batch: str | None = None
+    scale: str = "log1p"
+    batch_key: str = "batch"
+    grid: Mapping[str, tuple] = field(default_factory=dict)
+    epochs: int | None = None
+    monitor: Callable[[pd.DataFrame, float, int], None] | None = None
+    level: float = 0.9
+    path: Path | None = None
+
+    def names(self, modality: str) -> pd.Index:
+        """Cells measured in `modality`."""
+        return self.mdata.mod[modality].obs_names
+
+    def batch(self, modality: str) -> np.ndarray:
+        """Batch of every cell of `modality`."""
+        return self.mdata.mod[modality].obs[self.batch_key].astype(str).to_numpy()
+
+    def counts(self, modality: str) -> np.ndarray:
+        """Dense counts of `modality`."""
+        return dense(self.mdata.mod[modality].X)
+
+    @property
+    def features(self) -> pd.Index:
+        """Features of the target."""
+        return self.mdata.mod[self.target].var_names
+
+    @property
+    def paired(self) -> pd.Index:
+        """Cells measured in both modalities, in the order of `source`."""
+        source, target = self.names(self.source), self.names(self.target)
+        return source[source.isin(target)]
+
+    def rows(self, modality: str, names: pd.Index) -> np.ndarray:
+        """Row numbers of `names` in `modality`."""
+        rows = self.names(modality).get_indexer(names)
+        if (rows < 0).any():
+            msg = f"{(rows < 0).sum()} of {len(names)} cells are not measured in {modality!r}"
+            raise KeyError(msg)
+        return rows
+
+    def scaled_target(self) -> np.ndarray:
+        """Measured target on the scored scale, cells of the target x features."""
+        return SCALES[self.scale](self.counts(self.target))
+
+    def frame(self, values: np.ndarray, names: pd.Index | None = None) -> pd.DataFrame:
+        """Label predictions of the query cells (or `names`)."""
+        return pd.DataFrame(np.asarray(values), index=self.query if names is None else names, columns=self.features)
+
+    def from_counts(self, counts: np.ndarray, names: pd.Index | None = None) -> pd.DataFrame:
+        """Bring a prediction of counts to the scored scale."""
+        return self.frame(SCALES[self.scale](counts), names)
+
+
+@dataclass
+class Output:
+    """What can be scored. Everything is labelled by cell names, so that order never matters.
+
+    Parameters
+    ----------
+    embedding
+        Modality -> cells x dimensions, each cell encoded from that modality alone, all in one space.
+    joint
+        Paired cells x dimensions, encoded from both modalities.
+    neighbours
+        Paired cells x k names of nearest paired cells, for methods that give a graph instead of `joint`.
+    prediction
+        Query cells x target features on `Task.scale`.
+    alternatives
+        Other point predictions of the same method, scored under their own name.
+    lower, upper
+        Predictive interval at `Task.level` on the scale of counts.
+    fit_seconds
+        Wall time of set-up and training, without prediction and without monitoring.
+    epochs
+        Epochs trained.
+    notes
+        Anything worth keeping in the raw record (plain values).
+    """
+
+    embedding: dict[str, pd.DataFrame] = field(default_factory=dict)
+    joint: pd.DataFrame | None = None
+    neighbours: pd.DataFrame | None = None
+    prediction: pd.DataFrame | None = None
+    alternatives: dict[str, pd.DataFrame] = field(default_factory=dict)
+    lower: pd.DataFrame | None = None
+    upper: pd.DataFrame | None = None
+    fit_seconds: float = float("nan")
+    epochs: int | None = None
+    notes: dict[str, Any] = field(default_factory=dict)

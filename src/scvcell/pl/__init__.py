@@ -1,0 +1,10 @@
+"""Plots: one per result. They take `ax`, return Axes, and never show or save."""
+
+from scvcell.pl._alignment import alignment
+from scvcell.pl._calibration import calibration
+from scvcell.pl._embedding import embedding
+from scvcell.pl._history import history
+from scvcell.pl._information import modality_information
+from scvcell.pl._translation import translation
+
+__all__ = ["alignment", "calibration", "embedding", "history", "modality_information", "translation"]

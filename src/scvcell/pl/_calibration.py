@@ -1,0 +1,102 @@
+"""pl.calibration: nominal against observed coverage of predictive intervals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from matplotlib.ticker import PercentFormatter
+from scipy.stats import binom
+
+from scvcell import _keys
+from scvcell.pl import _style, _tables
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+
+
+def calibration(pred: AnnData | pd.DataFrame, truth: AnnData | None = None, *, ax: Axes | None = None) -> Axes:
+    """Draw how often intervals hold the measurement, beside how often they should.
+
+    Parameters
+    ----------
+    pred
+        Either the result of `scvcell.tl.translate`, with `truth`: coverage per feature at its one level. Or a tidy
+        frame with columns ``level`` and ``coverage`` (shares, 0 to 1) and optionally ``feature``: coverage by level.
+    truth
+        Measured counts. Cells and features are matched by name.
+    ax
+        Axes to draw on.
+
+    Returns
+    -------
+    Axes. With `truth`, the shaded band holds 95 % of perfectly calibrated features, for this number of cells; features
+    outside it are grey.
+
+    Raises
+    ------
+    ValueError
+        If columns, layers or `truth` are missing, or nothing is shared.
+    """
+    if isinstance(pred, pd.DataFrame):
+        return _by_level(pred, ax)
+    if truth is None:
+        raise ValueError("Give `truth=`, the measured counts, or a frame with columns 'level' and 'coverage'.")
+    _tables.need_layers(pred, _keys.LOWER, _keys.UPPER)
+    level = pred.uns.get(_keys.TRANSLATE, {}).get("level")
+    if level is None:
+        raise ValueError(
+            f"`pred` has no .uns[{_keys.TRANSLATE!r}]['level']: run `scvcell.tl.translate(data, model, to=...)` first."
+        )
+    return _by_feature(*_tables.shared(pred, truth), float(level), ax)
+
+
+def _by_feature(pred: AnnData, truth: AnnData, level: float, ax: Axes | None) -> Axes:
+    lower, upper = (_tables.dense(pred.layers[key]) for key in (_keys.LOWER, _keys.UPPER))
+    x = _tables.dense(truth.X)
+    rows = np.isfinite(lower).all(1) & np.isfinite(upper).all(1) & np.isfinite(x).all(1)
+    if not rows.any():
+        raise ValueError(
+            "No cell has an interval; `scvcell.tl.translate` needs cells with both modalities to calibrate."
+        )
+    coverage = ((x >= lower) & (x <= upper))[rows].mean(0)
+    (ax,) = _style.make_axes(ax, 1, size=(4.0, _style.ranked_height(pred.n_vars)))
+    low, high = binom.interval(0.95, rows.sum(), level) / rows.sum()
+    good = (coverage >= low) & (coverage <= high)
+    long = _style.is_long(pred.n_vars)
+    band = "95% of calibrated features"
+    label = f"Observed coverage (nominal {level:.0%})" + ("" if long else f"\nshaded: {band}")
+    _style.ranked(ax, coverage, list(pred.var_names), good, label=label)
+    span, line, axis = (ax.axhspan, ax.axhline, ax.yaxis) if long else (ax.axvspan, ax.axvline, ax.xaxis)
+    span(low, high, color=_style.SKY, alpha=0.25, linewidth=0, zorder=1, label=band)
+    line(level, color="black", linewidth=0.8, linestyle=(0, (4, 3)), zorder=2)
+    axis.set_major_formatter(PercentFormatter(1, decimals=0))
+    floor = min(float(coverage.min()) - 0.03, level - 0.12)
+    (ax.set_ylim if long else ax.set_xlim)(max(floor, 0.0 if coverage.min() > 0 else -0.02), 1.005)
+    if long:
+        ax.legend(frameon=False, fontsize="small", loc="upper right")
+    ax.set_title(f"Mean coverage {coverage.mean():.1%} of {rows.sum():,} cells", fontsize="medium")
+    return ax
+
+
+def _by_level(frame: pd.DataFrame, ax: Axes | None) -> Axes:
+    for column in ("level", "coverage"):
+        if column not in frame:
+            raise ValueError(f"The frame has no column {column!r}; it has {', '.join(map(str, frame.columns))}.")
+    (ax,) = _style.make_axes(ax, 1, size=(3.4, 3.3))
+    if "feature" in frame:
+        for _, curve in frame.sort_values("level").groupby("feature", observed=True):
+            ax.plot(curve["level"], curve["coverage"], color=_style.LIGHT, linewidth=0.8, zorder=1)
+        ax.plot([], [], color=_style.LIGHT, linewidth=1.2, label="each feature")
+    ax.plot([0, 1], [0, 1], color="black", linewidth=0.8, linestyle=(0, (4, 3)), label="perfect", zorder=2)
+    mean = frame.groupby("level")["coverage"].mean().sort_index()
+    label = "mean" if "feature" in frame else "observed"
+    ax.plot(mean.index, mean, color=_style.BLUE, marker="o", markersize=5, linewidth=1.5, label=label, zorder=3)
+    ax.set(xlim=(0, 1), ylim=(0, 1), box_aspect=1, xlabel="Nominal coverage", ylabel="Observed coverage")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.legend(frameon=False, fontsize="small", loc="upper left")
+    _style.tidy(ax)
+    return ax

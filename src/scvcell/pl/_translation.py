@@ -1,0 +1,129 @@
+"""pl.translation: predicted against measured features."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.lines import Line2D
+
+from scvcell import _keys
+from scvcell.pl import _style, _tables
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    type Floats = NDArray[np.float64]
+
+DRAWN = 300
+"""Cells in a scatter panel; more would hide each other's whiskers."""
+
+
+def translation(
+    pred: AnnData,
+    truth: AnnData,
+    *,
+    features: Sequence[str] | None = None,
+    ax: Axes | Sequence[Axes] | None = None,
+) -> Axes | NDArray[np.object_]:
+    """Draw the correlation of prediction and measurement per feature, and single features cell by cell.
+
+    Parameters
+    ----------
+    pred
+        Result of `scvcell.tl.translate`.
+    truth
+        Measured counts. Cells and features are matched by name; those that only one of the two has are left out.
+    features
+        Features to draw cell by cell, in one more panel each: up to 300 cells with their predictive interval.
+    ax
+        Axes to draw on: one, or with `features` one more for each of them.
+
+    Returns
+    -------
+    Axes with the Pearson correlation of ``log1p`` counts per feature (features that translate does not trust in grey);
+    with `features` an array of Axes, that one first.
+
+    Raises
+    ------
+    ValueError
+        If `pred` and `truth` share no cell or feature, or a feature is unknown.
+    """
+    pred, truth = _tables.shared(pred, truth)
+    chosen = [features] if isinstance(features, str) else list(features or ())
+    if unknown := [name for name in chosen if name not in pred.var_names]:
+        raise ValueError(f"Feature {unknown[0]!r} is not in both `pred` and `truth`, e.g. {pred.var_names[0]!r} is.")
+    if chosen:
+        _tables.need_layers(pred, _keys.LOWER, _keys.UPPER)
+    r = log_pearson(_tables.dense(pred.X), _tables.dense(truth.X))
+    size = (3.3, 3.1) if chosen else (4.0, _style.ranked_height(pred.n_vars))
+    panels = _style.make_axes(ax, 1 + len(chosen), size=size, columns=3)
+    _summary(panels[0], pred, r, compact=bool(chosen))
+    for panel, name in zip(panels[1:], chosen, strict=True):
+        _scatter(panel, pred[:, name], truth[:, name], name, float(r[pred.var_names.get_loc(name)]))
+    return np.asarray(panels, dtype=object) if chosen else panels[0]
+
+
+def log_pearson(pred: Floats, truth: Floats) -> Floats:
+    """Pearson correlation of ``log1p`` values per column, over rows without NaN; NaN where a column is constant."""
+    rows = np.isfinite(pred).all(1) & np.isfinite(truth).all(1)
+    a, b = np.log1p(pred[rows]), np.log1p(truth[rows])
+    a, b = a - a.mean(0), b - b.mean(0)
+    scale = np.sqrt((a**2).sum(0) * (b**2).sum(0))
+    return np.divide((a * b).sum(0), scale, out=np.full(a.shape[1], np.nan), where=scale > 1e-12)
+
+
+def _summary(ax: Axes, pred: AnnData, r: Floats, *, compact: bool) -> None:
+    known = np.isfinite(r)
+    if not known.any():
+        raise ValueError("Every feature is constant in prediction or truth; there is no correlation to draw.")
+    trusted = np.ones(len(r), dtype=bool)
+    if _keys.TRUSTED in pred.var:
+        trusted = np.asarray(pred.var[_keys.TRUSTED], dtype=bool)
+    names = list(pred.var_names[known])
+    _style.ranked(ax, r[known], names, trusted[known], label="Pearson r (log counts)", compact=compact)
+    long = _style.is_long(len(names), compact)
+    low = min(0.0, float(r[known].min()) - 0.05)
+    (ax.set_ylim if long else ax.set_xlim)(low, 1.0)
+    constant = f", {(~known).sum()} constant left out" if not known.all() else ""
+    ax.set_title(f"Median r = {np.median(r[known]):.2f}{constant}", fontsize="medium")
+    if not trusted[known].all():
+        marks = [
+            Line2D([], [], marker="o", linestyle="", color=colour, markersize=5, label=label)
+            for colour, label in ((_style.BLUE, "trusted"), (_style.GREY, "not trusted"))
+        ]
+        ax.legend(handles=marks, frameon=False, fontsize="small", loc="best")
+
+
+def _scatter(ax: Axes, pred: AnnData, truth: AnnData, name: str, r: float) -> None:
+    point, x = (_tables.dense(m).ravel() for m in (pred.X, truth.X))
+    lower, upper = (_tables.dense(pred.layers[key]).ravel() for key in (_keys.LOWER, _keys.UPPER))
+    cells = np.flatnonzero(np.isfinite(point) & np.isfinite(x))
+    inside = (x >= lower) & (x <= upper)
+    covered = inside[cells].mean()
+    cells = np.sort(np.random.default_rng(0).permutation(cells)[:DRAWN])
+    top = max(float(np.nanmax(v[cells])) for v in (x, point, upper)) * 1.15 + 1
+    ax.plot([0, top], [0, top], color="black", linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+    for colour, part in ((_style.BLUE, cells[inside[cells]]), (_style.VERMILLION, cells[~inside[cells]])):
+        ax.vlines(x[part], lower[part], upper[part], color=colour, linewidth=0.6, alpha=0.25, zorder=2)
+        ax.scatter(x[part], point[part], s=9, color=colour, alpha=0.8, linewidths=0, zorder=3)
+    ticks = [t for t in (0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000) if t <= top]
+    if len(ticks) > 7:
+        ticks = [t for t in ticks if not str(t).startswith("3")]
+    for axis in ("x", "y"):
+        getattr(ax, f"set_{axis}scale")("function", functions=(_log1p, np.expm1))
+        getattr(ax, f"set_{axis}lim")(-0.15, top)
+        getattr(ax, f"set_{axis}ticks")(ticks, [f"{t:,}" for t in ticks])
+    outside = Line2D([], [], marker="o", linestyle="", color=_style.VERMILLION, markersize=4, label="outside interval")
+    ax.legend(handles=[outside], frameon=False, fontsize="small", loc="upper left", handletextpad=0.1, borderaxespad=0)
+    ax.set(xlabel="Measured (counts)", ylabel="Predicted (counts)", box_aspect=1)
+    ax.set_title(f"{name}: r = {r:.2f}, {covered:.0%} in interval", fontsize="medium")
+    _style.tidy(ax)
+
+
+def _log1p(x: Floats) -> Floats:
+    return np.log1p(np.maximum(x, -0.9))

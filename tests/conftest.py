@@ -1,0 +1,145 @@
+"""What tests share: small synthetic mosaics, a model trained once on real data, and a deep comparison of containers."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from anndata import AnnData
+from mudata import MuData
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scvcell import TrainConfig
+
+TYPES = ("alpha", "beta", "gamma")
+
+
+def make_mosaic(
+    n: int = 150, *, genes: int = 60, proteins: int = 6, n_batches: int = 2, fmt: Any = sp.csr_matrix, seed: int = 0
+) -> MuData:
+    """A third of the cells with RNA only, a third with proteins only, a third with both; rows of each modality shuffled.
+
+    Three cell types differ in a block of genes (fourfold) and proteins (eightfold); batches shift every gene.
+    """
+    rng = np.random.default_rng(seed)
+    names = np.array([f"cell{i:04d}" for i in range(n)])
+    obs = pd.DataFrame(
+        {
+            "batch": pd.Categorical([f"b{i}" for i in rng.integers(n_batches, size=n)]),
+            "celltype": pd.Categorical(rng.choice(TYPES, n)),
+            "age": rng.normal(50, 10, n),
+        },
+        index=names,
+    )
+    kind = obs["celltype"].cat.codes.to_numpy()
+    batch = obs["batch"].cat.codes.to_numpy()
+    has = {"rna": rng.permutation(np.arange(2 * n // 3)), "adt": rng.permutation(np.arange(n // 3, n))}
+    modalities = {}
+    for name, width, fold, level, stem in (("rna", genes, 4.0, 2.0, "gene"), ("adt", proteins, 8.0, 10.0, "protein")):
+        base = level * rng.gamma(2.0, 0.5, width)
+        own = np.arange(width) % len(TYPES)
+        rate = base * np.where(own[None, :] == kind[:, None], fold, 1.0)
+        rate = rate * np.exp(0.3 * rng.normal(size=(n_batches, width)))[batch]
+        counts = rng.poisson(rate * rng.gamma(10, 0.1, (n, 1))).astype(np.float32)[has[name]]
+        index = pd.Index([f"{stem}{i:03d}" for i in range(width)])
+        modalities[name] = AnnData(fmt(counts), obs=obs.iloc[has[name]].copy(), var=pd.DataFrame(index=index))
+    mdata = MuData(modalities)
+    mdata.obs = obs.loc[mdata.obs_names]
+    return mdata
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(value).hexdigest()[:16]
+
+
+def _walk(path: str, value: Any, out: dict[str, Any]) -> None:
+    if isinstance(value, MuData):
+        out[f"{path}/modalities"] = list(value.mod)
+        for name, adata in value.mod.items():
+            _walk(f"{path}/{name}", adata, out)
+    if isinstance(value, AnnData):
+        _walk(f"{path}.X", value.X, out)
+        _walk(f"{path}.layers", dict(value.layers), out)
+    if isinstance(value, AnnData | MuData):
+        for part in ("obs", "var"):
+            _walk(f"{path}.{part}", getattr(value, part), out)
+        for part in ("obsm", "varm", "obsp", "varp", "uns", *(("obsmap", "varmap") if isinstance(value, MuData) else ())):
+            _walk(f"{path}.{part}", dict(getattr(value, part)), out)
+    elif isinstance(value, dict):
+        out[f"{path}/keys"] = list(value)
+        for key, item in value.items():
+            _walk(f"{path}/{key}", item, out)
+    elif sp.issparse(value):
+        out[path] = type(value).__name__
+        for part in ("data", "indices", "indptr"):
+            _walk(f"{path}.{part}", getattr(value, part), out)
+    elif isinstance(value, pd.DataFrame):
+        out[f"{path}/index"] = _digest(pickle.dumps(value.index.to_list()))
+        for key in value:
+            out[f"{path}/{key}"] = (str(value[key].dtype), _digest(pickle.dumps(value[key].to_list())))
+    elif isinstance(value, np.ndarray):
+        out[path] = (str(value.dtype), value.shape, _digest(np.ascontiguousarray(value).tobytes()))
+    else:
+        out[path] = (type(value).__name__, repr(value))
+
+
+@pytest.fixture(scope="session")
+def fingerprint() -> Callable[..., dict[str, Any]]:
+    """Everything in a container as ``path -> digest``, so that a changed entry shows in the assertion."""
+
+    def take(data: AnnData | MuData, *, without: tuple[str, ...] = ()) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        _walk("", data, out)
+        return {k: v for k, v in out.items() if k not in without}
+
+    return take
+
+
+@pytest.fixture(scope="session")
+def mosaic() -> Callable[..., MuData]:
+    """`make_mosaic`."""
+    return make_mosaic
+
+
+@pytest.fixture(scope="session")
+def quick() -> TrainConfig:
+    """Two epochs on CPU, silent."""
+    from scvcell import TrainConfig
+
+    return TrainConfig(max_epochs=2, progress=False, accelerator="cpu")
+
+
+@pytest.fixture(scope="session")
+def small(quick: TrainConfig) -> SimpleNamespace:
+    """A model of `make_mosaic`, fitted for 25 epochs with batch; read only."""
+    from dataclasses import replace
+
+    import scvcell
+
+    mdata = make_mosaic(300)
+    model = scvcell.tl.fit(mdata, batch_key="batch", train=replace(quick, max_epochs=25, validation=0.3))
+    return SimpleNamespace(mdata=mdata, model=model)
+
+
+@pytest.fixture(scope="session")
+def pbmc(quick: TrainConfig) -> SimpleNamespace:
+    """A model of the embedded real mosaic; a quarter of the paired cells held out as ``test``; read only."""
+    from dataclasses import replace
+
+    import scvcell
+
+    mdata = scvcell.datasets.pbmc_mosaic()
+    paired = np.flatnonzero((mdata.obsmap["rna"].ravel() > 0) & (mdata.obsmap["adt"].ravel() > 0))
+    test = mdata.obs_names[np.sort(np.random.default_rng(0).choice(paired, len(paired) // 4, replace=False))]
+    model = scvcell.tl.fit(
+        mdata, batch_key="batch", train=replace(quick, max_epochs=20, validation=0.2), split=test.tolist()
+    )
+    return SimpleNamespace(mdata=mdata, model=model, test=test)

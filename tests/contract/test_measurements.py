@@ -1,0 +1,133 @@
+"""Every registered operator, with its options, passes the contract; and the contract catches what it should."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.distributions import Normal
+
+from scvcell.measure import MEASUREMENTS, Decoder, Measurement
+from scvcell.testing import check_measurement
+
+OPTIONS = {
+    "counts": [{"likelihood": "nb"}, {"likelihood": "zinb"}, {"likelihood": "poisson"}],
+    "protein": [{"background": [0.1] * 7}, {"background": [1.0] * 7, "background_sd": [0.5] * 7}],
+}
+CASES = [(name, options) for name in MEASUREMENTS for options in [{}, *OPTIONS.get(name, [])]]
+
+
+@pytest.mark.parametrize(("name", "options"), CASES, ids=[f"{n}-{list(o.values())[:1]}" for n, o in CASES])
+def test_contract(name, options):
+    check_measurement(MEASUREMENTS[name], options)
+
+
+@pytest.mark.parametrize("name", list(MEASUREMENTS))
+def test_registered_operators_document_themselves(name):
+    cls = MEASUREMENTS[name]
+    assert cls.__doc__
+    assert cls.equation != Measurement.equation
+    assert cls.reference
+    assert MEASUREMENTS.aliases(name) == sorted(alias.lower() for alias in MEASUREMENTS.aliases(name))
+
+
+class Good(Measurement):
+    """The smallest operator that keeps the contract; the others break one point each."""
+
+    def __init__(self, n_latent, summary):
+        super().__init__(n_latent, summary)
+        self.decoder = Decoder(n_latent, summary.n_context, summary.n_features)
+
+    def forward(self, z, ctx):
+        return Normal(self.decoder(z, ctx.design), 1.0, validate_args=False)
+
+
+class NotPerCell(Good):
+    def log_prob(self, x, z, ctx, observed=None):
+        return super().log_prob(x, z, ctx, observed).sum()
+
+
+class NotFinite(Good):
+    def log_prob(self, x, z, ctx, observed=None):
+        return super().log_prob(x, z, ctx, observed) + x.sum(1).log()
+
+
+class IgnoresState(Good):
+    def forward(self, z, ctx):
+        return Normal(self.decoder(0 * z, ctx.design), 1.0, validate_args=False)
+
+
+class DependsOnMiniBatch(Good):
+    def forward(self, z, ctx):
+        return Normal(self.decoder(z - z.mean(0), ctx.design), 1.0, validate_args=False)
+
+
+class IgnoresMask(Good):
+    def log_prob(self, x, z, ctx, observed=None):
+        return super().log_prob(x, z, ctx)
+
+
+class NeedsDepth(Good):
+    def predict(self, z, ctx):
+        return super().predict(z, ctx) * (ctx.depth[:, None] if ctx.depth is not None else torch.nan)
+
+
+class WrongShape(Good):
+    def predict(self, z, ctx):
+        return super().predict(z, ctx).sum(1)
+
+
+class Forgets(Good):
+    def __init__(self, n_latent, summary):
+        super().__init__(n_latent, summary)
+        self.offset = torch.rand(1)
+
+
+class ShrinksInput(Good):
+    @classmethod
+    def encoder_input(cls, x):
+        return x[:, 1:]
+
+
+def test_the_good_operator_passes():
+    check_measurement(Good)
+
+
+@pytest.mark.parametrize(
+    ("cls", "message"),
+    [
+        (NotPerCell, r"shape \(cells,\)"),
+        (NotFinite, "finite, also for a cell of zeros"),
+        (IgnoresState, "gradient of log_prob must reach the state"),
+        (DependsOnMiniBatch, "depends on its mini-batch"),
+        (IgnoresMask, "masked feature changes"),
+        (NeedsDepth, "finite, also where depth is unknown"),
+        (WrongShape, "predictions must have shape"),
+        (ShrinksInput, "encoder_input must keep the shape"),
+    ],
+)
+def test_contract_names_what_is_broken(cls, message):
+    with pytest.raises(AssertionError, match=message):
+        check_measurement(cls)
+
+
+def test_contract_catches_values_that_are_not_saved():
+    class Forgetful(Forgets):
+        def forward(self, z, ctx):
+            return Normal(self.decoder(z, ctx.design) + self.offset, 1.0, validate_args=False)
+
+    with pytest.raises(AssertionError, match="same after save and load"):
+        check_measurement(Forgetful)
+
+
+def test_contract_takes_options():
+    class Scaled(Good):
+        def __init__(self, n_latent, summary, sd):
+            super().__init__(n_latent, summary)
+            self.log_sd = nn.Parameter(torch.as_tensor(np.log(sd), dtype=torch.float32))
+
+        def forward(self, z, ctx):
+            return Normal(self.decoder(z, ctx.design), self.log_sd.exp(), validate_args=False)
+
+    check_measurement(Scaled, {"sd": 2.0})
+    with pytest.raises(AssertionError, match="finite"):
+        check_measurement(Scaled, {"sd": float("nan")})

@@ -1,0 +1,116 @@
+"""Counts against scipy: the three likelihoods, masks, and what its encoder sees."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import scipy.stats as st
+import torch
+
+from scvcell.measure import Context, Counts, Measurement
+from scvcell.testing import example_summary
+
+CELLS, LATENT = 8, 3
+
+
+@pytest.fixture
+def setting():
+    """State, context with depths, counts with a cell of zeros."""
+    torch.manual_seed(1)
+    x = torch.poisson(torch.full((CELLS, 7), 4.0))
+    x[2] = 0
+    batch = torch.arange(CELLS) % 2
+    return torch.randn(CELLS, LATENT), Context(torch.eye(2)[batch], batch, x.sum(1)), x
+
+
+def build(likelihood="nb"):
+    torch.manual_seed(0)
+    operator = Counts(LATENT, example_summary(), likelihood=likelihood)
+    with torch.no_grad():
+        for parameter in operator.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return operator.double()
+
+
+def by_scipy(operator, x, z, ctx):
+    """Log-probability of every entry from scipy's distributions and the operator's frequencies."""
+    rho = operator.frequency(z.double(), Context(ctx.design.double(), ctx.batch)).detach().numpy()
+    mu = ctx.depth.double().numpy()[:, None] * rho + 1e-8
+    if operator.likelihood == "poisson":
+        return st.poisson.logpmf(x, mu)
+    theta = operator.log_theta.exp().detach().numpy()
+    value = st.nbinom.logpmf(x, theta, theta / (theta + mu))
+    if operator.likelihood == "nb":
+        return value
+    drop = 1 / (1 + np.exp(-operator.dropout_logit.detach().numpy()))
+    return np.where(x == 0, np.log(drop + (1 - drop) * np.exp(value)), np.log1p(-drop) + value)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("likelihood", ["nb", "zinb", "poisson"])
+def test_log_prob_is_scipys(setting, likelihood, masked):
+    z, ctx, x = setting
+    operator = build(likelihood)
+    mask = torch.rand(x.shape) > 0.4 if masked else torch.ones(x.shape, dtype=torch.bool)
+    expected = np.where(mask, by_scipy(operator, x.numpy(), z, ctx), 0).sum(1)
+    wide = Context(ctx.design.double(), ctx.batch, ctx.depth.double())
+    value = operator.log_prob(x.double(), z.double(), wide, mask if masked else None)
+    np.testing.assert_allclose(value.detach(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_kernel_and_distribution_agree_in_value_and_gradient(setting):
+    z, ctx, x = setting
+    operator = build().float()
+    gradients = []
+    for log_prob in (Counts.log_prob, Measurement.log_prob):
+        state = z.clone().requires_grad_()
+        operator.zero_grad()
+        value = log_prob(operator, x, state, ctx)
+        value.sum().backward()
+        gradients.append((value.detach(), state.grad, operator.log_theta.grad.clone(), operator.decoder.out.weight.grad.clone()))
+    for fast, slow in zip(*gradients, strict=True):
+        torch.testing.assert_close(fast, slow, rtol=1e-3, atol=1e-3)
+
+
+def test_masked_counts_get_no_gradient(setting):
+    z, ctx, x = setting
+    operator = build().float()
+    mask = torch.ones_like(x, dtype=torch.bool)
+    mask[:, 3] = False
+    operator.log_prob(x, z, ctx, mask).sum().backward()
+    assert operator.log_theta.grad[3] == 0
+    assert (operator.log_theta.grad[:3] != 0).all()
+
+
+def test_frequencies_sum_to_one_and_expected_counts_to_depth(setting):
+    z, ctx, _ = setting
+    operator = build().float()
+    torch.testing.assert_close(operator.frequency(z, ctx).sum(1), torch.ones(CELLS))
+    torch.testing.assert_close(operator.predict(z, ctx).sum(1), ctx.depth, rtol=1e-4, atol=1e-4)
+    unknown = operator.predict(z, ctx.measured(None))
+    torch.testing.assert_close(unknown.sum(1), operator.typical_depth[ctx.batch], rtol=1e-4, atol=1e-4)
+
+
+def test_untrained_frequencies_start_at_the_mean_profile():
+    torch.manual_seed(0)
+    summary = example_summary(200)
+    operator = Counts(LATENT, summary)
+    rho = operator.frequency(torch.zeros(1, LATENT), Context(torch.eye(2)[:1], torch.tensor([0]))).detach().numpy()[0]
+    assert np.corrcoef(np.log(rho), np.log(summary.mean))[0, 1] > 0.9
+
+
+def test_encoder_input_is_log1p_of_counts_per_ten_thousand():
+    x = np.random.default_rng(0).poisson(2.0, (6, 9)).astype(np.float32)
+    x[1] = 0
+    before = x.copy()
+    expected = np.log1p(x / np.maximum(x.sum(1, keepdims=True), 1) * 1e4)
+    np.testing.assert_allclose(Counts.encoder_input(x), expected, rtol=1e-5)
+    for fmt in (sp.csr_matrix, sp.csr_array):
+        given = fmt(x)
+        np.testing.assert_allclose(Counts.encoder_input(given).toarray(), expected, rtol=1e-5)
+        np.testing.assert_array_equal(given.toarray(), before)
+    np.testing.assert_array_equal(x, before)
+
+
+def test_unknown_likelihood_is_refused():
+    with pytest.raises(ValueError, match="'nb', 'zinb' or 'poisson', not 'gauss'"):
+        Counts(LATENT, example_summary(), likelihood="gauss")

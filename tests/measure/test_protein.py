@@ -1,0 +1,183 @@
+"""Protein against scipy and Bayes' rule; small and large panels; background priors."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import scipy.stats as st
+import torch
+from torch.nn import functional as F
+
+from scvcell.measure import Context, Protein
+from scvcell.testing import example_summary
+
+CELLS, LATENT = 10, 3
+
+
+def setting(features=7):
+    torch.manual_seed(3)
+    x = torch.poisson(5 * torch.rand(CELLS, features).exp())
+    x[0] = 0
+    batch = torch.arange(CELLS) % 2
+    return torch.randn(CELLS, LATENT, dtype=torch.float64), Context(torch.eye(2, dtype=torch.float64)[batch], batch, x.sum(1)), x.double()
+
+
+def build(features=7, **options):
+    torch.manual_seed(0)
+    operator = Protein(LATENT, example_summary(features), **options)
+    with torch.no_grad():
+        for parameter in operator.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return operator.double()
+
+
+def heads(operator, z, ctx):
+    """Parameters of the mixture, computed from the layers."""
+    with torch.no_grad():
+        fold, logit = operator.mixture(z, ctx.design).chunk(2, -1)
+        low = operator.log_background[ctx.batch].exp()
+        high = low * (1 + F.softplus(fold))
+    return low.numpy(), high.numpy(), operator.log_phi.exp().detach().numpy(), logit.numpy()
+
+
+def mixture_by_scipy(operator, x, z, ctx):
+    """Log-densities of background and foreground with their prior weights: pi background, 1 - pi foreground."""
+    low, high, phi, logit = heads(operator, z, ctx)
+    pi = 1 / (1 + np.exp(-logit))
+    background = np.log(pi) + st.nbinom.logpmf(x, phi, phi / (phi + low))
+    foreground = np.log1p(-pi) + st.nbinom.logpmf(x, phi, phi / (phi + high))
+    return background, foreground
+
+
+@pytest.mark.parametrize("features", [3, 7, 300])
+def test_count_head_is_scipys_mixture(features):
+    z, ctx, x = setting(features)
+    operator = build(features)
+    value = operator.predictive(z, ctx).log_prob(x).detach().numpy()
+    np.testing.assert_allclose(value, np.logaddexp(*mixture_by_scipy(operator, x.numpy(), z, ctx)), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_log_prob_is_both_heads_over_observed_features(masked):
+    z, ctx, x = setting()
+    operator = build()
+    with torch.no_grad():
+        distribution = operator(z, ctx)
+    logs = st.norm.logpdf(np.log1p(x.numpy()), distribution.mean.numpy(), distribution.stddev.numpy())
+    expected = logs + np.logaddexp(*mixture_by_scipy(operator, x.numpy(), z, ctx))
+    mask = torch.rand(x.shape) > 0.3
+    if masked:
+        expected = np.where(mask, expected, 0)
+    value = operator.log_prob(x, z, ctx, mask if masked else None).detach()
+    np.testing.assert_allclose(value, expected.sum(1), rtol=1e-6, atol=1e-5)
+
+
+def test_only_the_log_normal_moves_the_state():
+    z, ctx, x = setting()
+    operator = build()
+    state = z.clone().requires_grad_()
+    (ours,) = torch.autograd.grad(operator.log_prob(x, state, ctx).sum(), state)
+    (gaussian,) = torch.autograd.grad(operator(state, ctx).log_prob(torch.log1p(x)).sum(), state)
+    torch.testing.assert_close(ours, gaussian)
+
+
+def test_foreground_probability_is_bayes_rule():
+    z, ctx, x = setting()
+    operator = build()
+    background, foreground = mixture_by_scipy(operator, x.numpy(), z, ctx)
+    posterior = np.exp(foreground - np.logaddexp(background, foreground))
+    np.testing.assert_allclose(operator.foreground_probability(z, ctx, x).detach(), posterior, rtol=1e-6, atol=1e-8)
+    logit = heads(operator, z, ctx)[3]
+    np.testing.assert_allclose(operator.foreground_probability(z, ctx).detach(), 1 / (1 + np.exp(logit)), rtol=1e-6)
+
+
+def test_denoised_removes_the_background():
+    z, ctx, x = setting()
+    operator = build()
+    _, high, _, _ = heads(operator, z, ctx)
+    expected = operator.foreground_probability(z, ctx, x).detach().numpy() * high
+    np.testing.assert_allclose(operator.denoised(z, ctx, x).detach(), expected)
+
+
+def test_more_counts_mean_more_foreground():
+    z, ctx, x = setting()
+    operator = build()
+    less, more = (operator.foreground_probability(z, ctx, x + step) for step in (0, 5))
+    assert (more >= less).all()
+    assert (more > less).any()
+
+
+def test_prediction_is_the_back_transformed_log_mean_and_never_negative():
+    z, ctx, _ = setting()
+    operator = build()
+    value = operator.predict(z, ctx).detach()
+    expected = np.maximum(np.expm1(operator(z, ctx).mean.detach().numpy()), 0)
+    np.testing.assert_allclose(value, expected)
+    operator.centre.fill_(-50)
+    assert (operator.predict(z, ctx) == 0).all()
+
+
+def test_regulariser_is_the_background_prior():
+    location, spread = np.linspace(0.5, 3, 7), np.linspace(0.4, 1, 7)
+    operator = build(background=location.tolist(), background_sd=spread.tolist())
+    beta = operator.log_background.detach().numpy()
+    prior = st.norm(location, spread)
+    expected = -(prior.logpdf(beta) - prior.logpdf(location)).sum()
+    assert float(operator.regulariser()) == pytest.approx(expected, rel=1e-6)
+
+
+def test_background_starts_at_the_prior_in_every_batch():
+    location = [0.5, 1.0, 1.5]
+    operator = Protein(LATENT, example_summary(3), background=location, background_sd=[0.3] * 3)
+    ctx = Context(torch.eye(2), torch.tensor([0, 1]))
+    np.testing.assert_allclose(operator.background(ctx).detach(), np.exp([location] * 2), rtol=1e-6)
+
+
+def test_background_of_the_wrong_length_is_refused():
+    with pytest.raises(ValueError, match="background has 2 values; the panel has 7 proteins"):
+        Protein(LATENT, example_summary(), background=[1.0, 2.0])
+
+
+@pytest.mark.parametrize("fmt", [np.asarray, sp.csr_matrix, sp.csr_array])
+def test_encoder_input_is_log1p_and_centred_only_for_large_panels(fmt):
+    rng = np.random.default_rng(0)
+    for features in (3, 50, 51, 300):
+        x = rng.poisson(4.0, (5, features)).astype(np.float32)
+        logged = np.log1p(x)
+        expected = logged - logged.mean(1, keepdims=True) if features > 50 else logged
+        np.testing.assert_allclose(Protein.encoder_input(fmt(x)), expected, rtol=1e-5, atol=1e-6)
+
+
+def fitted_background(panel, **options):
+    """Count head trained alone on a panel whose cells are half background (mean 4), half foreground (mean 60)."""
+    rng = np.random.default_rng(panel)
+    n = 400
+    carries = rng.random((n, panel)) < 0.5
+    y = torch.as_tensor(rng.negative_binomial(5, 5 / (5 + np.where(carries, 60, 4)))).float()
+    logs = torch.log1p(y).numpy()
+    summary = example_summary(panel, 1)
+    summary.mean_log[:] = logs.mean(0)
+    summary.sd_log[:] = logs.std(0)
+    torch.manual_seed(0)
+    operator = Protein(LATENT, summary, **options)
+    ctx = Context(torch.ones(n, 1), torch.zeros(n, dtype=torch.long), y.sum(1))
+    z = torch.randn(n, LATENT)
+    optimiser = torch.optim.Adam(operator.parameters(), lr=0.02)
+    for _ in range(250):
+        optimiser.zero_grad()
+        loss = -operator.log_prob(y, z, ctx).mean() + operator.regulariser() / n
+        loss.backward()
+        optimiser.step()
+    probability = operator.foreground_probability(z, ctx, y).detach().numpy()
+    return operator, probability, carries
+
+
+@pytest.mark.parametrize("panel", [3, 300])
+def test_learned_background_separates_the_modes_whatever_the_panel(panel):
+    operator, probability, carries = fitted_background(panel)
+    assert ((probability > 0.5) == carries).mean() > 0.95
+    assert abs(np.median(operator.log_background.detach().numpy()) - np.log(4)) < 0.35
+
+
+def test_tight_prior_holds_the_background():
+    operator, _, _ = fitted_background(3, background=[np.log(2.0)] * 3, background_sd=[1e-3] * 3)
+    np.testing.assert_allclose(operator.log_background.detach(), np.log(2.0), atol=0.1)
