@@ -8,10 +8,27 @@ import resource
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("scvcell", "scvi-tools", "torch", "lightning", "anndata", "mudata", "numpy", "scipy", "scikit-learn",
-            "muon", "univi")
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS",
-                    "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS")
+PACKAGES = (
+    "scvcell",
+    "scvi-tools",
+    "torch",
+    "lightning",
+    "anndata",
+    "mudata",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "muon",
+    "univi",
+)
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
 
 
 def versions() -> dict[str, str]:

@@ -43,8 +43,8 @@ def summarise(frame: pd.DataFrame, columns: dict[str, str], table: ModuleType) -
     """Mean, standard deviation and number of seeds per case and method, with the ratio of seconds to the reference."""
     values = [*columns, *COST, "cpu_seconds", "epochs"]
     frame = frame.astype(dict.fromkeys(values, float))
-    groups = frame.groupby(["case", "method"], sort=False)[values]
-    mean, sd = groups.mean(), groups.std(ddof=1)
+    groups = frame.groupby(["case", "method"], sort=False)
+    mean, sd = groups[values].mean(), groups[values].std(ddof=1)
     mean["peak_mb"] = groups["peak_mb"].max()
     out = pd.concat([mean, sd.add_suffix("_sd")], axis=1)
     out.insert(0, "n", groups.size())
@@ -116,8 +116,8 @@ def preamble(name: str, records: list[dict[str, Any]], command: str, table: Modu
         f"- Threads: {', '.join(map(str, threads))}; seeds: {', '.join(map(str, seeds))}; {dates[0]} to {dates[-1]}",
         f"- Versions: {', '.join(f'{k} {"/".join(sorted(v))}' for k, v in versions.items())}",
         f"- Last command: `{command}`",
-        "- Mean ± standard deviation over seeds; every run in its own process, one after the other. *fit s*: set-up and "
-        "training; *total s*: with prediction and scoring; *peak MB*: resident memory of the whole process.",
+        "- Mean ± standard deviation over seeds; every run in its own process, one after the other. *fit s*: set-up "
+        "and training; *total s*: with prediction and scoring; *peak MB*: resident memory of the whole process.",
         "",
     ]
 

@@ -48,8 +48,10 @@ def jobs(args: argparse.Namespace) -> list[tuple[str, str, int]]:
     table = tables.load(args.table)
     unknown = set(args.methods or ()) - set(methods.available()) | set(args.cases or ()) - set(table.CASES)
     if unknown:
-        raise SystemExit(f"unknown: {', '.join(sorted(unknown))}; methods {', '.join(methods.available())}; "
-                         f"cases {', '.join(table.CASES)}")
+        raise SystemExit(
+            f"unknown: {', '.join(sorted(unknown))}; methods {', '.join(methods.available())}; "
+            f"cases {', '.join(table.CASES)}"
+        )
     skip = getattr(table, "SKIP", {})
     return [
         (case, method, seed)
@@ -72,8 +74,23 @@ def run_one(args: argparse.Namespace, case: str, method: str, seed: int) -> None
     """Run one job in its own interpreter; a child that dies without a record gets one."""
     path = args.out / "raw" / record_name(args.table, case, method, seed)
     path.unlink(missing_ok=True)
-    command = [args.python, "-W", "ignore", "-m", "benchmarks.worker", args.table, case, method, str(seed), "--data",
-               str(args.data), "--out", str(args.out.resolve()), "--threads", str(args.threads)]
+    command = [
+        args.python,
+        "-W",
+        "ignore",
+        "-m",
+        "benchmarks.worker",
+        args.table,
+        case,
+        method,
+        str(seed),
+        "--data",
+        str(args.data),
+        "--out",
+        str(args.out.resolve()),
+        "--threads",
+        str(args.threads),
+    ]
     command += ["--epochs", str(args.epochs)] if args.epochs else []
     done = subprocess.run(command, cwd=ROOT, env=thread_environment(args.threads), check=False)
     if not path.is_file():

@@ -26,8 +26,13 @@ def record_name(table: str, case: str, method: str, seed: int) -> str:
 
 def clean(text: str, args: argparse.Namespace) -> str:
     """Take this machine's paths out of a message."""
-    places = {str(args.data): "DATA", str(args.out.resolve()): "OUT", str(Path.cwd()): ".", str(Path.home()): "~",
-              sys.prefix: "ENV"}
+    places = {
+        str(args.data): "DATA",
+        str(args.out.resolve()): "OUT",
+        str(Path.cwd()): ".",
+        str(Path.home()): "~",
+        sys.prefix: "ENV",
+    }
     for path in sorted(places, key=len, reverse=True):
         text = text.replace(path, places[path])
     return text
@@ -109,7 +114,8 @@ def main() -> int:
         logger.exception("%s failed", args.method)
         message = clean(f"{type(error).__name__}: {error}", args)
         where = traceback.extract_tb(error.__traceback__)[-1]
-        record |= {"status": "failed", "message": message[:2000], "where": f"{Path(where.filename).name}:{where.lineno}"}
+        place = f"{Path(where.filename).name}:{where.lineno}"
+        record |= {"status": "failed", "message": message[:2000], "where": place}
     write(args.out / "raw" / record_name(args.table, args.case, args.method, args.seed), record)
     return 0 if record["status"] == "ok" else 1
 

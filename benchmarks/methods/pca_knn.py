@@ -32,8 +32,9 @@ def run(task: Task, seed: int) -> Output:
 
     def error(option: dict[str, Any]) -> float:
         x, y = space[option["n_pcs"], option["scaled"]][src], values[tgt]
-        losses = [((y[a][nearest(x[b], x[a], option["k"])].mean(1) - y[b]) ** 2).mean()
-                  for a, b in folds(len(src), seed)]
+        losses = [
+            ((y[a][nearest(x[b], x[a], option["k"])].mean(1) - y[b]) ** 2).mean() for a, b in folds(len(src), seed)
+        ]
         return float(np.mean(losses))
 
     best = choose(options({**shared, "k": task.grid["k"]}), error)

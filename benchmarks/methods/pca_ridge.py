@@ -43,13 +43,20 @@ def run(task: Task, seed: int) -> Output:
 
     def error(option: dict[str, Any]) -> float:
         x, y = space[option["n_pcs"], option["scaled"]][src], values[tgt]
-        return float(np.mean([((fit(option, src[a], y[a]).predict(x[b]) - y[b]) ** 2).mean()
-                              for a, b in folds(len(src), seed)]))
+        return float(
+            np.mean([((fit(option, src[a], y[a]).predict(x[b]) - y[b]) ** 2).mean() for a, b in folds(len(src), seed)])
+        )
 
     def mismatch(option: dict[str, Any]) -> float:
         x, y = space[option["n_pcs"], option["scaled"]][src], centred[tgt]
-        return float(np.mean([match_scores(fit(option, src[a], y[a]).predict(x[b]), y[b], "cosine")["foscttm"]
-                              for a, b in folds(len(src), seed)]))
+        return float(
+            np.mean(
+                [
+                    match_scores(fit(option, src[a], y[a]).predict(x[b]), y[b], "cosine")["foscttm"]
+                    for a, b in folds(len(src), seed)
+                ]
+            )
+        )
 
     best = choose(settings, error)
     model = fit(best, src, values[tgt])

@@ -65,8 +65,10 @@ def task(data: Path, case: str, epochs: int | None) -> tuple[Task, dict[str, Any
         "rna": pd.Index([new_rna[c] for c in hidden]),
         "adt": pd.Index([new_adt[c] for c in hidden]),
         "clr": pd.DataFrame(clr(adt[hidden].X), index=[new_rna[c] for c in hidden], columns=adt.var_names),
-        "labels": {"rna": rna.obs["celltype"].astype(str).rename(new_rna),
-                   "adt": adt.obs["celltype"].astype(str).rename(new_adt)},
+        "labels": {
+            "rna": rna.obs["celltype"].astype(str).rename(new_rna),
+            "adt": adt.obs["celltype"].astype(str).rename(new_adt),
+        },
     }
     mods = {}
     for name, a, new in (("rna", rna, new_rna), ("adt", adt, new_adt)):
@@ -78,8 +80,16 @@ def task(data: Path, case: str, epochs: int | None) -> tuple[Task, dict[str, Any
     batch = pd.concat([mods["rna"].obs["batch"], mods["adt"].obs["batch"]])
     mdata.obs["batch"] = batch[~batch.index.duplicated()].reindex(mdata.obs_names)
     return (
-        Task(mdata=mdata, source="rna", target="adt", query=truth["rna"].sort_values(), observed_batch="p3_0",
-             scale="clr", grid=GRID, epochs=epochs),
+        Task(
+            mdata=mdata,
+            source="rna",
+            target="adt",
+            query=truth["rna"].sort_values(),
+            observed_batch="p3_0",
+            scale="clr",
+            grid=GRID,
+            epochs=epochs,
+        ),
         truth,
     )
 

@@ -76,8 +76,17 @@ def task(data: Path, case: str, epochs: int | None) -> tuple[Task, dict[str, Any
     mdata = mudata.MuData(mods)
     mdata.obs["batch"] = mods["rna"].obs["batch"].reindex(mdata.obs_names)
     return (
-        Task(mdata=mdata, source="rna", target="prot", query=query, observed_batch="pbmc10k", scale="log1p",
-             grid=GRID, epochs=epochs, monitor=_monitor(truth) if case == "half" else None),
+        Task(
+            mdata=mdata,
+            source="rna",
+            target="prot",
+            query=query,
+            observed_batch="pbmc10k",
+            scale="log1p",
+            grid=GRID,
+            epochs=epochs,
+            monitor=_monitor(truth) if case == "half" else None,
+        ),
         truth,
     )
 

@@ -14,11 +14,13 @@ CELLS, LATENT = 10, 3
 
 
 def setting(features=7):
+    """State, context with the operator's own depths, counts with a cell of zeros."""
     torch.manual_seed(3)
-    x = torch.poisson(5 * torch.rand(CELLS, features).exp())
+    x = torch.poisson(5 * torch.rand(CELLS, features, dtype=torch.float64).exp())
     x[0] = 0
     batch = torch.arange(CELLS) % 2
-    return torch.randn(CELLS, LATENT, dtype=torch.float64), Context(torch.eye(2, dtype=torch.float64)[batch], batch, x.sum(1)), x.double()
+    ctx = Context(torch.eye(2, dtype=torch.float64)[batch], batch, Protein.size(x))
+    return torch.randn(CELLS, LATENT, dtype=torch.float64), ctx, x
 
 
 def build(features=7, **options):
@@ -30,18 +32,26 @@ def build(features=7, **options):
     return operator.double()
 
 
-def heads(operator, z, ctx):
+def shift(operator, x):
+    """Log geometric mean of each cell relative to the typical one of its batch, for panels above 50 proteins."""
+    if x.shape[1] <= 50:
+        return np.zeros((len(x), 1))
+    typical = operator.typical_depth.numpy()[np.arange(len(x)) % 2]
+    return (np.log1p(np.asarray(x)).mean(1) - np.log1p(typical))[:, None]
+
+
+def heads(operator, z, ctx, x):
     """Parameters of the mixture, computed from the layers."""
     with torch.no_grad():
         fold, logit = operator.mixture(z, ctx.design).chunk(2, -1)
-        low = operator.log_background[ctx.batch].exp()
+        low = (operator.log_background[ctx.batch] + torch.as_tensor(shift(operator, x))).exp()
         high = low * (1 + F.softplus(fold))
     return low.numpy(), high.numpy(), operator.log_phi.exp().detach().numpy(), logit.numpy()
 
 
 def mixture_by_scipy(operator, x, z, ctx):
     """Log-densities of background and foreground with their prior weights: pi background, 1 - pi foreground."""
-    low, high, phi, logit = heads(operator, z, ctx)
+    low, high, phi, logit = heads(operator, z, ctx, x)
     pi = 1 / (1 + np.exp(-logit))
     background = np.log(pi) + st.nbinom.logpmf(x, phi, phi / (phi + low))
     foreground = np.log1p(-pi) + st.nbinom.logpmf(x, phi, phi / (phi + high))
@@ -56,13 +66,15 @@ def test_count_head_is_scipys_mixture(features):
     np.testing.assert_allclose(value, np.logaddexp(*mixture_by_scipy(operator, x.numpy(), z, ctx)), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("features", [7, 60])
 @pytest.mark.parametrize("masked", [False, True])
-def test_log_prob_is_both_heads_over_observed_features(masked):
-    z, ctx, x = setting()
-    operator = build()
+def test_log_prob_is_both_heads_over_observed_features(masked, features):
+    z, ctx, x = setting(features)
+    operator = build(features)
     with torch.no_grad():
-        distribution = operator(z, ctx)
-    logs = st.norm.logpdf(np.log1p(x.numpy()), distribution.mean.numpy(), distribution.stddev.numpy())
+        mean = (operator.centre + operator.decoder(z, ctx.design)).numpy() + shift(operator, x)
+        sd = F.softplus(operator.log_sd).numpy() + 1e-2
+    logs = st.norm.logpdf(np.log1p(x.numpy()), mean, sd)
     expected = logs + np.logaddexp(*mixture_by_scipy(operator, x.numpy(), z, ctx))
     mask = torch.rand(x.shape) > 0.3
     if masked:
@@ -86,14 +98,14 @@ def test_foreground_probability_is_bayes_rule():
     background, foreground = mixture_by_scipy(operator, x.numpy(), z, ctx)
     posterior = np.exp(foreground - np.logaddexp(background, foreground))
     np.testing.assert_allclose(operator.foreground_probability(z, ctx, x).detach(), posterior, rtol=1e-6, atol=1e-8)
-    logit = heads(operator, z, ctx)[3]
+    logit = heads(operator, z, ctx, x)[3]
     np.testing.assert_allclose(operator.foreground_probability(z, ctx).detach(), 1 / (1 + np.exp(logit)), rtol=1e-6)
 
 
 def test_denoised_removes_the_background():
     z, ctx, x = setting()
     operator = build()
-    _, high, _, _ = heads(operator, z, ctx)
+    _, high, _, _ = heads(operator, z, ctx, x)
     expected = operator.foreground_probability(z, ctx, x).detach().numpy() * high
     np.testing.assert_allclose(operator.denoised(z, ctx, x).detach(), expected)
 
@@ -106,14 +118,32 @@ def test_more_counts_mean_more_foreground():
     assert (more > less).any()
 
 
+@pytest.mark.parametrize("features", [7, 60])
+def test_unknown_depth_is_the_typical_one(features):
+    z, ctx, _ = setting(features)
+    operator = build(features)
+    typical = ctx.measured(operator.typical_depth[ctx.batch])
+    torch.testing.assert_close(operator.predict(z, ctx.measured(None)), operator.predict(z, typical))
+
+
+@pytest.mark.parametrize("fmt", [np.asarray, sp.csr_matrix, sp.csr_array, torch.as_tensor])
+def test_size_is_the_total_of_small_and_the_geometric_mean_of_large_panels(fmt):
+    rng = np.random.default_rng(0)
+    for features in (5, 80):
+        x = rng.poisson(3.0, (6, features)).astype(np.float32)
+        x[1] = 0
+        expected = st.gmean(x + 1, axis=1) - 1 if features > 50 else x.sum(1)
+        np.testing.assert_allclose(np.asarray(Protein.size(fmt(x))).ravel(), expected, rtol=1e-5, atol=1e-6)
+
+
 def test_prediction_is_the_back_transformed_log_mean_and_never_negative():
     z, ctx, _ = setting()
     operator = build()
-    value = operator.predict(z, ctx).detach()
-    expected = np.maximum(np.expm1(operator(z, ctx).mean.detach().numpy()), 0)
-    np.testing.assert_allclose(value, expected)
-    operator.centre.fill_(-50)
-    assert (operator.predict(z, ctx) == 0).all()
+    with torch.no_grad():
+        value, mean = operator.predict(z, ctx), operator.centre + operator.decoder(z, ctx.design)
+        np.testing.assert_allclose(value, np.maximum(np.expm1(mean.numpy()), 0))
+        operator.centre.fill_(-50)
+        assert (operator.predict(z, ctx) == 0).all()
 
 
 def test_regulariser_is_the_background_prior():
@@ -122,7 +152,7 @@ def test_regulariser_is_the_background_prior():
     beta = operator.log_background.detach().numpy()
     prior = st.norm(location, spread)
     expected = -(prior.logpdf(beta) - prior.logpdf(location)).sum()
-    assert float(operator.regulariser()) == pytest.approx(expected, rel=1e-6)
+    assert operator.regulariser().item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_background_starts_at_the_prior_in_every_batch():
@@ -148,7 +178,7 @@ def test_encoder_input_is_log1p_and_centred_only_for_large_panels(fmt):
 
 
 def fitted_background(panel, **options):
-    """Count head trained alone on a panel whose cells are half background (mean 4), half foreground (mean 60)."""
+    """An operator trained on given states; of every protein half the cells are background (mean 4), half carry it (60)."""
     rng = np.random.default_rng(panel)
     n = 400
     carries = rng.random((n, panel)) < 0.5
@@ -159,7 +189,8 @@ def fitted_background(panel, **options):
     summary.sd_log[:] = logs.std(0)
     torch.manual_seed(0)
     operator = Protein(LATENT, summary, **options)
-    ctx = Context(torch.ones(n, 1), torch.zeros(n, dtype=torch.long), y.sum(1))
+    ctx = Context(torch.ones(n, 1), torch.zeros(n, dtype=torch.long), Protein.size(y))
+    summary.depth[:] = float(ctx.depth.median())
     z = torch.randn(n, LATENT)
     optimiser = torch.optim.Adam(operator.parameters(), lr=0.02)
     for _ in range(250):

@@ -57,14 +57,14 @@ class Counts(Measurement):
 
     @classmethod
     def encoder_input(cls, x: Any) -> Any:
-        """log1p of counts normalised to 10,000 per cell."""
+        """Square root of the share of each gene (Hellinger transform, variance-stabilising), times sqrt(1,000)."""
         total = np.asarray(x.sum(1), dtype=np.float32).ravel()
-        factor = (1e4 / np.maximum(total, 1.0)).astype(np.float32)
+        factor = (1e3 / np.maximum(total, 1.0)).astype(np.float32)
         if sp.issparse(x):
             scaled = x.tocsr(copy=True)
-            scaled.data = scaled.data.astype(np.float32, copy=False) * np.repeat(factor, np.diff(scaled.indptr))
-            return log1p(scaled)
-        return log1p(x * factor[:, None])
+            scaled.data = np.sqrt(scaled.data.astype(np.float32, copy=False) * np.repeat(factor, np.diff(scaled.indptr)))
+            return scaled
+        return np.sqrt(x * factor[:, None])
 
     def frequency(self, z: Float[Tensor, "cells latent"], ctx: Context) -> Float[Tensor, "cells features"]:
         """Share of each gene in the cell's transcripts, rows sum to 1."""

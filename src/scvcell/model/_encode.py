@@ -177,7 +177,7 @@ class Encoder(nn.Module):
         Dropout of inputs and hidden units.
     """
 
-    def __init__(self, n_in: int, n_latent: int, n_hidden: int = 128, dropout: float = 0.3) -> None:
+    def __init__(self, n_in: int, n_latent: int, n_hidden: int = 128, dropout: float = 0.1) -> None:
         super().__init__()
         self.body = nn.Sequential(
             nn.Dropout(dropout),

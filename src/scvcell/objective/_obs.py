@@ -48,7 +48,7 @@ class Weights:
     kl: float = 1.0
     align: float = 1.0
     contrast: float = 20.0
-    agreement: float = 10.0
+    agreement: float = 5.0
     match: float = 50.0
     cross: float = 1.0
 

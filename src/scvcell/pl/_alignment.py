@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pandas.api.types import is_numeric_dtype
@@ -62,8 +62,10 @@ def alignment(report: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     markers = dict(zip(baselines, "DsP^vX" * len(baselines), strict=False))
     for name, colour in zip(baselines, _style.colours(len(baselines) + 1)[1:], strict=True):
         label = name.upper() if len(name) <= 4 else name
-        ax.scatter(report[name], row, s=34, color=colour, marker=markers[name], label=label, zorder=3, linewidths=0)
-    ax.scatter(report["value"], row, s=48, color=_style.BLUE, label="scvcell", zorder=4)
+        marker: dict[str, Any] = {"marker": markers[name], "color": colour, "edgecolor": "white", "linewidth": 0.6}
+        ax.scatter(report[name], row, s=30, label=label, zorder=4, **marker)
+    # Behind the smaller baselines, so that neither hides the other where they tie.
+    ax.scatter(report["value"], row, s=70, color=_style.BLUE, label="scvcell", zorder=3, linewidths=0)
     for i, value in enumerate(report["value"]):
         ax.annotate(
             f"{value:.3f}", (value, i), xytext=(0, 6), textcoords="offset points", ha="center", fontsize="x-small"
@@ -84,7 +86,7 @@ def _finish(ax: Axes, report: pd.DataFrame, ends: pd.DataFrame) -> None:
     for i, down in enumerate(lower):
         text = "← better" if down else "better →"
         ax.annotate(
-            text, (1.01, i), xycoords=ax.get_yaxis_transform(), va="center", fontsize="x-small", color=_style.GREY
+            text, (1.02, i), xycoords=ax.get_yaxis_transform(), va="center", fontsize="x-small", color=_style.GREY
         )
     handles, labels = ax.get_legend_handles_labels()
     ax.legend(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-SPLITS = {"train": (_style.BLUE, "Training"), "validation": (_style.VERMILLION, "Held out")}
+SPLITS = {"train": (_style.BLUE, "Training"), "validation": (_style.VERMILION, "Held out")}
 
 
 def history(

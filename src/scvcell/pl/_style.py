@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     type Floats = NDArray[np.floating]
 
-BLUE, VERMILLION, GREEN, PURPLE, SKY, ORANGE = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"
+BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"
 GREY, LIGHT = "#8C8C8C", "#D0D0D0"
-PALETTE = (BLUE, VERMILLION, GREEN, PURPLE, SKY, ORANGE, "#000000", "#F0E442")
+PALETTE = (BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE, "#000000", "#F0E442")
 """Okabe and Ito's palette, told apart with every common colour blindness."""
 
 MANY = 40

@@ -108,7 +108,7 @@ def _scatter(ax: Axes, pred: AnnData, truth: AnnData, name: str, r: float) -> No
     cells = np.sort(np.random.default_rng(0).permutation(cells)[:DRAWN])
     top = max(float(np.nanmax(v[cells])) for v in (x, point, upper)) * 1.15 + 1
     ax.plot([0, top], [0, top], color="black", linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-    for colour, part in ((_style.BLUE, cells[inside[cells]]), (_style.VERMILLION, cells[~inside[cells]])):
+    for colour, part in ((_style.BLUE, cells[inside[cells]]), (_style.VERMILION, cells[~inside[cells]])):
         ax.vlines(x[part], lower[part], upper[part], color=colour, linewidth=0.6, alpha=0.25, zorder=2)
         ax.scatter(x[part], point[part], s=9, color=colour, alpha=0.8, linewidths=0, zorder=3)
     ticks = [t for t in (0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000) if t <= top]
@@ -118,7 +118,7 @@ def _scatter(ax: Axes, pred: AnnData, truth: AnnData, name: str, r: float) -> No
         getattr(ax, f"set_{axis}scale")("function", functions=(_log1p, np.expm1))
         getattr(ax, f"set_{axis}lim")(-0.15, top)
         getattr(ax, f"set_{axis}ticks")(ticks, [f"{t:,}" for t in ticks])
-    outside = Line2D([], [], marker="o", linestyle="", color=_style.VERMILLION, markersize=4, label="outside interval")
+    outside = Line2D([], [], marker="o", linestyle="", color=_style.VERMILION, markersize=4, label="outside interval")
     ax.legend(handles=[outside], frameon=False, fontsize="small", loc="upper left", handletextpad=0.1, borderaxespad=0)
     ax.set(xlabel="Measured (counts)", ylabel="Predicted (counts)", box_aspect=1)
     ax.set_title(f"{name}: r = {r:.2f}, {covered:.0%} in interval", fontsize="medium")

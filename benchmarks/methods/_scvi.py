@@ -1,0 +1,92 @@
+"""What the scvi-tools peers share: a fully paired, zero-padded MuData, seeds, and a clock that monitoring may stop."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+import anndata
+import mudata
+import numpy as np
+import scvi
+import torch
+from lightning.pytorch.callbacks import Callback
+from scipy import sparse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pandas as pd
+
+    from benchmarks.task import Task
+
+NO_TARGET = " (no target)"
+
+
+def prepare(seed: int) -> None:
+    """Seed everything and pin torch's threads."""
+    scvi.settings.seed = seed
+    scvi.settings.verbosity = 30
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+
+
+def padded(task: Task, cells: pd.Index, *, mark_missing: bool) -> mudata.MuData:
+    """All `cells` in both modalities, zeros where one was not measured (these models know no other way).
+
+    Parameters
+    ----------
+    mark_missing
+        Give cells without target a batch of their own, in which every target feature is zero: TOTALVI then takes
+        these features as missing.
+    """
+    mods, batch = {}, np.full(len(cells), "", dtype=object)
+    for name in (task.source, task.target):
+        a = task.mdata.mod[name]
+        position = cells.get_indexer(a.obs_names)
+        inside = position >= 0
+        shape = (len(cells), a.n_obs)
+        place = sparse.csr_matrix((np.ones(inside.sum()), (position[inside], np.flatnonzero(inside))), shape=shape)
+        x = (place @ sparse.csr_matrix(a.X)).astype(np.float32)
+        mods[name] = anndata.AnnData(x, var=a.var[[]].copy())
+        mods[name].obs_names = cells
+        batch[position[inside]] = task.batch(name)[inside]
+    if mark_missing:
+        missing = ~cells.isin(task.names(task.target))
+        batch[missing] = [f"{b}{NO_TARGET}" for b in batch[missing]]
+    mods[task.target].X = mods[task.target].X.toarray()  # sparse proteins crash TOTALVI
+    for a in mods.values():
+        a.obs["batch"] = batch.astype(str)
+    return mudata.MuData(mods)
+
+
+class Clock(Callback):
+    """Seconds of training without the time spent in `evaluate`, which is called every `every` epochs.
+
+    The state of the random generators is put back afterwards, so that a monitored run and an unmonitored one are the
+    same run.
+    """
+
+    def __init__(self, evaluate: Callable[[float, int], None] | None = None, every: int = 10) -> None:
+        self.evaluate, self.every = evaluate, every
+        self.start, self.paused = time.perf_counter(), 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start without pauses."""
+        return time.perf_counter() - self.start - self.paused
+
+    def on_train_epoch_end(self, trainer, pl_module) -> None:
+        """Stop the clock, evaluate, go on."""
+        epoch = trainer.current_epoch + 1
+        if self.evaluate is None or epoch % self.every:
+            return
+        seconds, begin = self.seconds, time.perf_counter()
+        states = torch.get_rng_state(), np.random.get_state()  # noqa: NPY002
+        training = pl_module.module.training
+        pl_module.module.eval()
+        self.evaluate(seconds, epoch)
+        pl_module.module.train(training)
+        torch.set_rng_state(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        self.paused += time.perf_counter() - begin

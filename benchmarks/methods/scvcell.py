@@ -1,0 +1,54 @@
+"""scvcell through its public verbs and with its defaults: `tl.fit`, `tl.embed`, `tl.translate`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import scvi
+import torch  # noqa: F401  (imports are not timed)
+
+import scvcell
+from benchmarks.task import Output
+
+if TYPE_CHECKING:
+    from benchmarks.task import Task
+
+TABLES = ("mosaic", "protein", "speed")
+
+
+def run(task: Task, seed: int) -> Output:
+    """Fit on everything visible, embed each modality alone, translate the query cells."""
+    scvi.settings.verbosity = 30
+    mdata = task.mdata
+    start = time.perf_counter()
+    train = scvcell.TrainConfig(max_epochs=task.epochs, accelerator="cpu", progress=False)
+    model = scvcell.tl.fit(mdata, batch_key=task.batch_key, train=train, seed=seed)
+    out = Output(fit_seconds=time.perf_counter() - start, epochs=epochs_of(model))
+    if not task.query.size:
+        return out
+    for modality in (task.source, task.target):
+        scvcell.tl.embed(mdata, model, modalities=[modality], key_added=f"X_{modality}")
+        out.embedding[modality] = latent(mdata, f"X_{modality}").loc[task.names(modality)]
+    out.joint = latent(mdata, "X_csl").loc[task.paired]
+    predicted = scvcell.tl.translate(mdata, model, to=task.target, source=[task.source], level=task.level)
+    predicted = predicted[task.query]
+    out.prediction = task.from_counts(predicted.X)
+    out.alternatives = {"mean": task.from_counts(predicted.layers["mean"])}
+    out.lower, out.upper = task.frame(predicted.layers["lower"]), task.frame(predicted.layers["upper"])
+    out.notes["untrusted"] = predicted.var_names[~predicted.var["trusted"].to_numpy(bool)].tolist()
+    return out
+
+
+def latent(mdata, key: str) -> pd.DataFrame:
+    """A latent with its cell names."""
+    return pd.DataFrame(mdata.obsm[key], index=mdata.obs_names)
+
+
+def epochs_of(model) -> int | None:
+    """Epochs trained, from the history."""
+    lengths = [
+        len(frame.dropna()) for name, frame in model.history.items() if name.endswith("train") or "epoch" in name
+    ]
+    return max(lengths, default=None)
