@@ -133,7 +133,7 @@ def write_table(name: str, out: Path, command: str) -> str:
     empty = pd.DataFrame(index=pd.MultiIndex.from_tuples([], names=["case", "method"]))
     summary = summarise(frame, table.COLUMNS, table) if len(frame) else empty
     lines = preamble(name, records, command, table) + markdown(table, summary, failed)
-    lines += [f"- {line}" for line in table.notes(done)] if hasattr(table, "notes") else []
+    lines += [f"- {line}" for line in table.notes(done, out)] if hasattr(table, "notes") else []
     text = "\n".join(lines).strip() + "\n"
     csv = summary.reset_index()
     broken = pd.DataFrame([{k: r[k] for k in ("case", "method", "seed", "message")} for r in failed])

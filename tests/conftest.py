@@ -7,15 +7,18 @@ import pickle
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+import zarr
 from anndata import AnnData
 from mudata import MuData
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from scvcell import TrainConfig
 
@@ -54,6 +57,49 @@ def make_mosaic(
     mdata = MuData(modalities)
     mdata.obs = obs.loc[mdata.obs_names]
     return mdata
+
+
+FORMS = (
+    "dense",
+    "csr_matrix",
+    "csc_matrix",
+    "csr_array",
+    "csc_array",
+    "int32",
+    "int64",
+    "uint16",
+    "float64",
+    "h5ad csr",
+    "h5ad csc",
+    "h5ad dense",
+    "zarr csr",
+    "zarr csc",
+    "zarr dense",
+)
+"""Every way in which counts may be given."""
+
+
+def store_as(adata: AnnData, form: str, folder: Path) -> AnnData:
+    """The same AnnData with X held as `form`, in memory or read from a file in `folder`."""
+    dense = adata.to_df().to_numpy()
+    if form == "dense":
+        x = dense
+    elif hasattr(sp, form):
+        x = getattr(sp, form)(dense)
+    elif " " not in form:
+        x = sp.csr_matrix(dense.astype(form))
+    else:
+        where, kind = form.split()
+        held = dense if kind == "dense" else getattr(sp, f"{kind}_matrix")(dense)
+        path = folder / f"{kind}-{adata.n_vars}.{'h5ad' if where == 'h5ad' else 'zarr'}"
+        copy = AnnData(held, obs=adata.obs.copy(), var=adata.var.copy())
+        if where == "h5ad":
+            copy.write_h5ad(path)
+            return anndata.read_h5ad(path, backed="r")
+        copy.write_zarr(path)
+        stored = zarr.open_group(path, mode="r")["X"]
+        x = stored if kind == "dense" else anndata.io.sparse_dataset(stored)
+    return AnnData(x, obs=adata.obs.copy(), var=adata.var.copy())
 
 
 def _digest(value: Any) -> str:
@@ -107,6 +153,26 @@ def fingerprint() -> Callable[..., dict[str, Any]]:
 def mosaic() -> Callable[..., MuData]:
     """`make_mosaic`."""
     return make_mosaic
+
+
+@pytest.fixture(params=FORMS, ids=[f.replace(" ", "-") for f in FORMS])
+def form(request: pytest.FixtureRequest) -> str:
+    """Each of `FORMS`."""
+    return request.param
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Callable[[AnnData | MuData, str], AnnData | MuData]:
+    """The same AnnData or MuData with every X held in another form."""
+
+    def convert(data: AnnData | MuData, form: str) -> AnnData | MuData:
+        if isinstance(data, AnnData):
+            return store_as(data, form, tmp_path)
+        out = MuData({name: store_as(adata, form, tmp_path) for name, adata in data.mod.items()})
+        out.obs = data.obs.loc[out.obs_names]
+        return out
+
+    return convert
 
 
 @pytest.fixture(scope="session")

@@ -155,7 +155,7 @@ def ceiling(rna: Any, prot: Any) -> dict[str, float]:
     return concordance(measured, marker_expression(rna))
 
 
-def notes(records: list[dict[str, Any]]) -> list[str]:
+def notes(records: list[dict[str, Any]], out: Path) -> list[str]:
     """Lines under the table."""
     found = [r["scores"]["ceiling"]["mean"] for r in records if "ceiling" in r.get("scores", {})]
     if not found:

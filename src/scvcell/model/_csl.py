@@ -192,11 +192,11 @@ class CSL(ModelLifecycle):
             if not (present & allowed).any():
                 raise ValueError(f"Modality {name!r} is present in no training cell. Drop it or change the split.")
             pattern = pattern * 2 + present
-        share = min(config.validation, 2000 / allowed.sum())
+        share = config.held_out(int(allowed.sum()))
         chosen = []
         for value in np.unique(pattern[allowed]):
             cells = np.flatnonzero((pattern == value) & allowed)
-            chosen.append(rng.permutation(cells)[: int(share * len(cells))])
+            chosen.append(rng.permutation(cells)[: round(share * len(cells))])
         validation = np.sort(np.concatenate(chosen))
         train = np.setdiff1d(np.flatnonzero(allowed), validation)
         return train, validation

@@ -47,7 +47,8 @@ class TrainConfig:
     kl_warmup
         Share of the steps over which the KL weight rises to its value.
     validation
-        Share of training cells held out to see when the objective is flat (at most 2,000 cells).
+        Share of training cells held out, to see when the objective is flat and to calibrate intervals on (at most 2,000
+        cells); None: 5 % below 4,000 cells, else 10 %.
     patience
         Epochs without gain of the held-out objective after which the learning rate is wound down over a tenth of the steps
         and training stops; 0 never stops early.
@@ -66,7 +67,7 @@ class TrainConfig:
     lr: float = 3e-3
     weight_decay: float = 1e-4
     kl_warmup: float = 0.3
-    validation: float = 0.1
+    validation: float | None = None
     patience: int = 5
     n_latent: int | None = None
     n_components: int | None = None
@@ -79,12 +80,17 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"TrainConfig.{name} must be > 0, not {value!r}.")
-        if not 0 <= self.validation < 0.5:
+        if self.validation is not None and not 0 <= self.validation < 0.5:
             raise ValueError(f"TrainConfig.validation must be in [0, 0.5), not {self.validation!r}.")
 
     def epochs(self, n_cells: int) -> int:
         """Number of epochs for a training set of `n_cells`."""
         return self.max_epochs or int(np.clip(math.ceil(140_000 / max(n_cells, 1)), 4, 50))
+
+    def held_out(self, n_cells: int) -> float:
+        """Share of `n_cells` cells that are held out."""
+        share = self.validation if self.validation is not None else (0.05 if n_cells < 4000 else 0.1)
+        return min(share, 2000 / max(n_cells, 1))
 
     def cells_per_step(self, n_cells: int) -> int:
         """Size of a mini-batch for a training set of `n_cells`."""

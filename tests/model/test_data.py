@@ -1,0 +1,168 @@
+"""Mini-batches: every cell once, missing is not zero, panels masked, the same from memory and from disk."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import scvcell
+from scvcell.model._data import Loader
+
+
+@pytest.fixture(scope="module")
+def setting(mosaic, quick):
+    mdata = mosaic(130)
+    return mdata, scvcell.tl.fit(mdata, batch_key="batch", train=quick)
+
+
+def source_of(model, data):
+    return model.source(model.view(data))
+
+
+def collect(loader):
+    """Every cell's content, by position in the data: ``cell -> {modality: (x, scores, depth)}``."""
+    cells = {}
+    for batch in loader:
+        for i, cell in enumerate(batch.index.tolist()):
+            assert cell not in cells, "a cell came twice"
+            cells[cell] = {"design": batch.context.design[i], "batch": int(batch.context.batch[i])}
+        for name, o in batch.observed.items():
+            for j, at in enumerate(o.rows.tolist()):
+                cells[int(batch.index[at])][name] = (o.x[j], o.scores[j], o.depth[j])
+    return cells
+
+
+@pytest.mark.parametrize("form", ["csr_matrix", "h5ad csr", "zarr dense"])
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("batch_size", [1, 16, 1000])
+def test_each_cell_comes_once_with_its_own_values(setting, stored, monkeypatch, form, shuffle, batch_size):
+    monkeypatch.setattr("scvcell.model._data.BUFFER", 48)
+    monkeypatch.setattr("scvcell.model._data.BLOCK", 5)
+    mdata, model = setting
+    data = stored(mdata, form)
+    source = source_of(model, data)
+    assert source.on_disk == (form != "csr_matrix")
+    index = np.flatnonzero(np.random.default_rng(0).random(mdata.n_obs) < 0.8)
+    loader = Loader(source, index, batch_size, shuffle=shuffle, seed=3)
+    assert len(loader) == sum(1 for _ in loader)
+    cells = collect(loader)
+    assert sorted(cells) == index.tolist()
+    for cell, content in cells.items():
+        name = data.obs_names[cell]
+        assert content["batch"] == model.schema.batches.index(mdata.obs.loc[name, "batch"])
+        for modality in ("rna", "adt"):
+            measured = name in mdata[modality].obs_names
+            assert (modality in content) == measured
+            if measured:
+                truth = mdata[modality][name].X.toarray()[0]
+                x, _, depth = content[modality]
+                np.testing.assert_array_equal(x, truth)
+                assert float(depth) == truth.sum()
+
+
+def test_disk_and_memory_cut_the_same_batches_in_order(setting, stored):
+    mdata, model = setting
+    disk = stored(mdata, "h5ad csr")
+    assert list(disk.obs_names) == list(mdata.obs_names)
+    index = np.arange(mdata.n_obs)
+    for one, other in zip(Loader(source_of(model, mdata), index, 32), Loader(source_of(model, disk), index, 32), strict=True):
+        assert torch.equal(one.index, other.index)
+        assert torch.equal(one.context.design, other.context.design)
+        assert set(one.observed) == set(other.observed)
+        for name, o in one.observed.items():
+            assert torch.equal(o.rows, other.observed[name].rows)
+            assert torch.equal(o.x, other.observed[name].x)
+            torch.testing.assert_close(o.scores, other.observed[name].scores)
+
+
+@pytest.mark.parametrize("form", ["csr_matrix", "h5ad csr"])
+def test_orders_differ_between_passes_and_follow_the_seed(setting, stored, form):
+    mdata, model = setting
+    source = source_of(model, stored(mdata, form))
+    index = np.arange(mdata.n_obs)
+
+    def orders(seed):
+        loader = Loader(source, index, 16, shuffle=True, seed=seed)
+        return [torch.cat([b.index for b in loader]).tolist() for _ in range(2)]
+
+    first, second = orders(1)
+    assert first != second
+    assert first != sorted(first)
+    assert orders(1) == [first, second]
+    assert orders(2)[0] != first
+
+
+@pytest.mark.parametrize(("n", "sizes"), [(40, [16, 16, 8]), (35, [16, 19]), (36, [16, 16, 4]), (3, [3])])
+def test_a_small_remainder_joins_the_batch_before_it(setting, n, sizes):
+    mdata, model = setting
+    source = source_of(model, mdata)
+    assert [len(b) for b in Loader(source, np.arange(n), 16, shuffle=True)] == sizes
+
+
+def test_missing_is_a_mask_and_zero_is_a_measurement(mosaic, quick):
+    mdata = mosaic(90)
+    silent = mdata["adt"].obs_names[3]
+    mdata["adt"].X[3] = 0
+    mdata["adt"].X.eliminate_zeros()
+    assert mdata["adt"][silent].X.sum() == 0
+    model = scvcell.tl.fit(mdata, train=quick)
+    cell = mdata.obs_names.get_loc(silent)
+    (batch,) = Loader(source_of(model, mdata), np.array([cell]), 8)
+    assert batch.observed["adt"].rows.tolist() == [0]
+    assert batch.observed["adt"].x.sum() == 0
+    bits = model.posterior(mdata, modalities=["adt"])
+    assert (bits.var[cell] < 1).all(), "an all-zero cell is observed and informs its state"
+    lacking = ~model.view(mdata).present("adt")
+    assert (bits.var[lacking] == 1).all()
+    assert (bits.mean[lacking] == 0).all()
+
+
+def test_a_modality_that_no_cell_of_the_batch_has_is_absent(setting):
+    mdata, model = setting
+    only = np.flatnonzero(~model.view(mdata).present("adt"))[:5]
+    (batch,) = Loader(source_of(model, mdata), only, 8)
+    assert list(batch.observed) == ["rna"]
+
+
+def panelled(mosaic):
+    """Batch b1 did not measure the first two proteins: zeros there, and varm says so."""
+    mdata = mosaic(150)
+    adt = mdata["adt"]
+    late = (adt.obs["batch"] == "b1").to_numpy()
+    x = adt.X.toarray()
+    x[np.ix_(late, [0, 1])] = 0
+    adt.X = type(adt.X)(x)
+    adt.varm["observed"] = pd.DataFrame({"b0": [True] * 6, "b1": [False] * 2 + [True] * 4}, index=adt.var_names)
+    return mdata, late
+
+
+def test_panels_become_masks_by_batch(mosaic, quick):
+    mdata, _ = panelled(mosaic)
+    model = scvcell.tl.fit(mdata, batch_key="batch", train=quick)
+    for batch in Loader(source_of(model, mdata), np.arange(mdata.n_obs), 32):
+        o = batch.observed["adt"]
+        expected = np.ones((len(o.rows), 6), bool)
+        expected[np.ix_((batch.context.batch[o.rows] == 1).numpy(), [0, 1])] = False
+        np.testing.assert_array_equal(o.mask, expected)
+        assert batch.observed["rna"].mask is None
+
+
+def test_a_feature_off_the_panel_is_not_learned_as_zero(mosaic, quick):
+    """With the mask, proteins that batch b1 never measured are predicted there as batch b0 has them."""
+    from dataclasses import replace
+
+    mdata, late = panelled(mosaic)
+    measured = mdata["adt"].X.toarray()[~late][:, :2].mean()
+    model = scvcell.tl.fit(mdata, batch_key="batch", train=replace(quick, max_epochs=60))
+    out = scvcell.tl.translate(mdata, model, to="adt", source=["rna"])
+    rna = mdata["rna"].obs_names[mdata["rna"].obs["batch"] == "b1"]
+    predicted = out[rna].X[:, :2].mean()
+    assert 0.4 * measured < predicted < 2.5 * measured
+
+
+def test_batches_move_between_devices(setting):
+    mdata, model = setting
+    (batch,) = Loader(source_of(model, mdata), np.arange(9), 16)
+    moved = batch.to("meta")
+    assert moved.context.design.device.type == moved.observed["rna"].x.device.type == "meta"
+    assert len(moved) == 9

@@ -1,0 +1,223 @@
+"""A View reads every container as it is, rows mapped, nothing changed."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from anndata import AnnData
+from mudata import MuData
+
+from scvcell._containers import view
+
+
+def check_rows(seen, data):
+    """Each cell's row of each modality has the cell's own name; cells without it have -1."""
+    for name, adata in seen.modalities.items():
+        for cell, row in zip(seen.obs_names, seen.rows[name], strict=True):
+            assert (row >= 0) == (cell in adata.obs_names)
+            if row >= 0:
+                assert adata.obs_names[row] == cell
+    assert list(seen.obs_names) == list(data.obs_names)
+    assert seen.source is data
+
+
+def test_mudata_rows_are_mapped_whatever_their_order(mosaic, fingerprint):
+    mdata = mosaic()
+    before = fingerprint(mdata)
+    seen = view(mdata)
+    check_rows(seen, mdata)
+    assert list(seen.modalities) == ["rna", "adt"]
+    assert seen.n_obs == mdata.n_obs
+    assert seen.present("rna").sum() == mdata["rna"].n_obs
+    assert not (np.diff(seen.rows["adt"][seen.present("adt")]) == 1).all(), "the fixture must shuffle rows"
+    assert fingerprint(mdata) == before
+
+
+@pytest.mark.parametrize("how", ["view", "copy", "reversed"])
+def test_subsets_of_a_mudata(mosaic, how):
+    mdata = mosaic()
+    chosen = np.random.default_rng(0).random(mdata.n_obs) < 0.5
+    some = {"view": lambda: mdata[chosen], "copy": lambda: mdata[chosen].copy(), "reversed": lambda: mdata[::-1].copy()}[how]()
+    check_rows(view(some), some)
+
+
+def test_disjoint_modalities(mosaic):
+    mdata = mosaic()
+    rna, adt = mdata["rna"][:40].copy(), mdata["adt"][:40].copy()
+    adt.obs_names = [f"{n}-adt" for n in adt.obs_names]
+    both = MuData({"adt": adt, "rna": rna})
+    seen = view(both)
+    check_rows(seen, both)
+    assert list(seen.modalities) == ["adt", "rna"], "the user's order"
+    assert (seen.present("rna") ^ seen.present("adt")).all()
+
+
+def test_three_modalities(mosaic):
+    mdata = mosaic()
+    third = mdata["adt"][:30].copy()
+    three = MuData({"rna": mdata["rna"], "adt": mdata["adt"], "hto": third})
+    check_rows(view(three), three)
+
+
+def test_anndata_is_one_modality(mosaic):
+    adata = mosaic()["rna"]
+    seen = view(adata)
+    assert list(seen.modalities) == ["rna"]
+    assert seen.modalities["rna"] is adata
+    check_rows(seen, adata)
+    part = adata[5:20]
+    check_rows(view(part), part)
+
+
+def test_matrix_and_layer(mosaic):
+    adata = mosaic()["rna"]
+    adata.layers["counts"] = adata.X * 2
+    seen = view(adata)
+    np.testing.assert_array_equal(seen.matrix("rna", "counts").dense(np.arange(3)), 2 * seen.matrix("rna").dense(np.arange(3)))
+
+
+def test_subset_of_a_view(mosaic):
+    mdata = mosaic()
+    cells = np.array([7, 0, 99])
+    part = view(mdata).subset(cells)
+    assert list(part.obs_names) == list(mdata.obs_names[cells])
+    for name in ("rna", "adt"):
+        np.testing.assert_array_equal(part.present(name), [c in mdata[name].obs_names for c in mdata.obs_names[cells]])
+
+
+class TestSpatialData:
+    """An object with ``.tables``, as SpatialData has."""
+
+    def data(self, mosaic, *names):
+        return SimpleNamespace(tables={name: mosaic(seed=i)["rna"] for i, name in enumerate(names)})
+
+    def test_the_only_table_is_taken(self, mosaic):
+        data = self.data(mosaic, "cells")
+        assert view(data).source is data.tables["cells"]
+
+    def test_one_of_several(self, mosaic):
+        data = self.data(mosaic, "cells", "spots")
+        assert view(data, table_key="spots").source is data.tables["spots"]
+
+    @pytest.mark.parametrize(("names", "key"), [(("a", "b"), None), (("a", "b"), "c"), (("a",), "c"), ((), None)])
+    def test_table_must_be_named(self, mosaic, names, key):
+        with pytest.raises(ValueError, match="give `table_key=` as one of"):
+            view(self.data(mosaic, *names), table_key=key)
+
+    def test_fit_writes_to_the_table(self, mosaic, quick):
+        import scvcell
+
+        data = self.data(mosaic, "cells", "spots")
+        model = scvcell.tl.fit(data, table_key="spots", train=quick)
+        assert "X_csl" in data.tables["spots"].obsm
+        assert "X_csl" not in data.tables["cells"].obsm
+        assert model.adata is data.tables["spots"]
+
+
+class TestColumn:
+    def test_from_the_container(self, mosaic):
+        mdata = mosaic()
+        pd.testing.assert_series_equal(view(mdata).column("batch"), mdata.obs["batch"])
+
+    @pytest.mark.parametrize("key", ["batch", "age"])
+    def test_from_the_modalities_when_the_container_lacks_it(self, mosaic, key):
+        mdata = mosaic()
+        truth = mdata.obs[key].copy()
+        mdata.obs = mdata.obs[[]]
+        column = view(mdata).column(key)
+        assert list(column.index) == list(mdata.obs_names)
+        assert column.tolist() == truth.tolist()
+        assert pd.api.types.is_numeric_dtype(column) == (key == "age")
+
+    def test_missing_where_no_modality_of_the_cell_has_it(self, mosaic):
+        mdata = mosaic()
+        mdata.obs = mdata.obs[[]]
+        del mdata["adt"].obs["batch"]
+        column = view(mdata).column("batch")
+        np.testing.assert_array_equal(column.isna(), ~view(mdata).present("rna"))
+
+    def test_of_a_subset(self, mosaic):
+        mdata = mosaic()
+        cells = np.array([9, 2, 100])
+        for obs in (mdata.obs.copy(), mdata.obs[[]]):
+            truth = mdata["rna"].obs["batch"].reindex(mdata.obs_names[cells]).fillna(mdata["adt"].obs["batch"])
+            mdata.obs = obs
+            assert view(mdata).subset(cells).column("batch").tolist() == truth.tolist()
+
+    def test_unknown(self, mosaic):
+        with pytest.raises(KeyError, match="No obs column 'bacth'. Columns: age, batch, celltype"):
+            view(mosaic()).column("bacth")
+
+
+class TestPanel:
+    def with_panel(self, mosaic, frame):
+        mdata = mosaic()
+        mdata["adt"].varm["observed"] = frame(mdata["adt"].var_names)
+        return view(mdata)
+
+    def test_columns_are_batches(self, mosaic):
+        seen = self.with_panel(mosaic, lambda v: pd.DataFrame({"b1": [True] * 5 + [False], "b0": [False] + [True] * 5}, index=v))
+        expected = [[False, True, True, True, True, True], [True, True, True, True, True, False]]
+        np.testing.assert_array_equal(seen.panel("adt", ["b0", "b1"]), expected)
+
+    def test_a_batch_that_is_not_named_measured_everything(self, mosaic):
+        seen = self.with_panel(mosaic, lambda v: pd.DataFrame({"b0": [False] + [True] * 5}, index=v))
+        np.testing.assert_array_equal(seen.panel("adt", ["b0", "b1"])[1], [True] * 6)
+
+    def test_full_panels_need_no_mask(self, mosaic):
+        seen = self.with_panel(mosaic, lambda v: pd.DataFrame({"b0": [True] * 6}, index=v))
+        assert seen.panel("adt", ["b0", "b1"]) is None
+        assert seen.panel("rna", ["b0", "b1"]) is None
+
+    def test_an_array_is_refused(self, mosaic):
+        with pytest.raises(TypeError, match="'adt': varm\\['observed'\\] must be a DataFrame"):
+            self.with_panel(mosaic, lambda v: np.ones((6, 2), bool)).panel("adt", ["b0", "b1"])
+
+
+def orphaned(mosaic):
+    """A MuData with one cell of whose row no modality knows, and that is consistent otherwise."""
+    mdata = mosaic()
+    cell = mdata.obs_names[0]
+    kept = {m: a[a.obs_names != cell].copy() for m, a in mdata.mod.items()}
+    out = MuData(kept)
+    extra = pd.concat([out.obs, pd.DataFrame(index=[cell])])
+    out._obs = extra
+    out._n_obs = len(extra)
+    for name in kept:
+        out.obsmap[name] = np.append(out.obsmap[name].ravel(), 0)
+    return out
+
+
+class TestRefusals:
+    def test_no_modalities(self):
+        with pytest.raises(ValueError, match="no modalities. Build one with"):
+            view(MuData({}))
+
+    def test_features_on_the_shared_axis(self, mosaic):
+        a = mosaic()["rna"]
+        with pytest.raises(ValueError, match="axis=1"):
+            view(MuData({"x": a[:10].copy(), "y": a[10:20].copy()}, axis=1))
+
+    @pytest.mark.parametrize("data", [None, np.zeros((3, 2)), pd.DataFrame(), "file.h5mu"])
+    def test_other_types(self, data):
+        with pytest.raises(TypeError, match=f"Expected AnnData, MuData or SpatialData, got {type(data).__name__}"):
+            view(data)
+
+    @pytest.mark.parametrize("shape", [(0, 3), (3, 0)])
+    def test_empty_anndata(self, shape):
+        with pytest.raises(ValueError, match="is empty"):
+            view(AnnData(sp.csr_matrix(shape, dtype=np.float32)))
+
+    def test_cell_of_no_modality(self, mosaic):
+        with pytest.raises(ValueError, match="1 cells have no modality, e.g. 'cell[0-9]{4}'. Drop them"):
+            view(orphaned(mosaic))
+
+    def test_stale_row_map(self, mosaic):
+        mdata = mosaic()
+        mdata.mod["rna"] = mdata["rna"][::-1].copy()
+        with pytest.raises(ValueError, match="disagree on cells. Run `mdata.update\\(\\)` first"):
+            view(mdata)
+        mdata.update()
+        check_rows(view(mdata), mdata)
