@@ -6,6 +6,8 @@ import logging
 import math
 import signal
 import threading
+import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,8 @@ from scvi.train import Trainer
 from scvcell.model._data import Loader
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from scvcell.model._data import Batch, Source
@@ -204,6 +208,21 @@ class TrainingPlan(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Lightning's notes about hardware, tips and deprecations to itself; its warnings pass."""
+    lightning = logging.getLogger("lightning.pytorch")
+    level = lightning.level
+    lightning.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            yield
+    finally:
+        lightning.setLevel(level)
+
+
 def run(
     model: Any,
     source: Source,
@@ -223,22 +242,22 @@ def run(
     loader = Loader(source, train, config.cells_per_step(len(train)), shuffle=True, seed=seed)
     held = Loader(source, validation, 1024) if len(validation) else None
     plan = TrainingPlan(model.module, config, epochs * len(loader))
-    trainer = Trainer(
-        max_epochs=epochs,
-        accelerator=config.accelerator,
-        devices=1,
-        gradient_clip_val=100.0,
-        check_val_every_n_epoch=1,
-        enable_progress_bar=config.progress,
-        progress_bar_refresh_rate=1,
-        logger=False,
-        inference_mode=True,
-    )
+    with quiet():
+        trainer = Trainer(
+            max_epochs=epochs,
+            accelerator=config.accelerator,
+            devices=1,
+            gradient_clip_val=100.0,
+            check_val_every_n_epoch=1,
+            enable_progress_bar=config.progress,
+            logger=False,
+        )
     on_main = threading.current_thread() is threading.main_thread()
     on_interrupt = signal.getsignal(signal.SIGINT)
     last = {k: v.detach().clone() for k, v in model.module.state_dict().items()}
     try:
-        trainer.fit(plan, loader, held)
+        with quiet():
+            trainer.fit(plan, loader, held)
     except Diverged:
         model.module.load_state_dict(last)
         model.module.eval()
