@@ -31,7 +31,8 @@ class Protein(Measurement):
     .. math:: \log(1 + y_t) \sim \mathcal N(f_t(z, c) + o, \sigma_t^2)
 
     where o is the cell's log geometric mean relative to its batch for panels above `CLR_FROM` proteins (the likelihood then
-    is one of centred log-ratios, and antibody depth is no part of the state), and 0 for smaller ones.
+    is one of centred log-ratios, and antibody depth is no part of the state), and 0 for smaller ones. Where proteins were not
+    measured, o is its expectation given z, from a small head on a stop-gradient of z.
 
     The second, on a stop-gradient of z, is totalVI's mixture of background and foreground,
 
@@ -73,6 +74,7 @@ class Protein(Measurement):
         self.register_buffer("centre", torch.as_tensor(summary.mean_log.mean(0), dtype=torch.float32))
         self.log_sd = nn.Parameter(torch.full((n,), -0.5))
         self.mixture = Decoder(n_latent, c, 2 * n)
+        self.size_head = Decoder(n_latent, c, 1, n_hidden=32) if n > CLR_FROM else None
         location = summary.mean_log - 0.5 * summary.sd_log if background is None else np.asarray([background])
         if location.shape[1] != n:
             raise ValueError(f"background has {location.shape[1]} values; the panel has {n} proteins.")
@@ -98,21 +100,23 @@ class Protein(Measurement):
             return torch.expm1(torch.log1p(x).mean(1))
         return np.expm1(np.asarray(log1p(x).mean(1)).ravel())
 
-    def offset(self, ctx: Context) -> Float[Tensor, "cells 1"]:
-        """Log depth of a cell relative to its batch: given for large panels, part of the state (0 here) for small ones."""
-        if self.n_features <= CLR_FROM:
-            return ctx.design.new_zeros(len(ctx.batch), 1)
-        return (torch.log1p(self.depth(ctx)) - torch.log1p(self.typical_depth[ctx.batch]))[:, None]
+    def offset(self, z: Float[Tensor, "cells latent"], ctx: Context) -> Float[Tensor, "cells 1"]:
+        """Log depth relative to the batch, for large panels: the observed one, or its expectation given z; else 0."""
+        if self.size_head is None:
+            return z.new_zeros(len(z), 1)
+        if ctx.depth is None:
+            return self.size_head(z.detach(), ctx.design)
+        return (torch.log1p(ctx.depth) - torch.log1p(self.typical_depth[ctx.batch]))[:, None]
 
     def forward(self, z: Float[Tensor, "cells latent"], ctx: Context) -> Distribution:
         """Distribution of ``log1p`` of the counts (the scale of state and translation)."""
-        location = self.centre + self.decoder(z, ctx.design) + self.offset(ctx)
+        location = self.centre + self.decoder(z, ctx.design) + self.offset(z, ctx)
         return Normal(location, F.softplus(self.log_sd) + 1e-2, validate_args=False)
 
     def predictive(self, z: Float[Tensor, "cells latent"], ctx: Context) -> NegativeBinomialMixture:
         """Mixture of background and foreground counts."""
         fold, logit = self.mixture(z.detach(), ctx.design).chunk(2, -1)
-        background = self.background(ctx)
+        background = self.background(ctx) * self.offset(z, ctx).exp()
         return NegativeBinomialMixture(
             mu1=background,
             mu2=background * (1 + F.softplus(fold)),
@@ -122,8 +126,8 @@ class Protein(Measurement):
         )
 
     def background(self, ctx: Context) -> Float[Tensor, "cells features"]:
-        """Expected background counts beta, by batch and depth."""
-        return (self.log_background[ctx.batch] + self.offset(ctx)).exp()
+        """Expected background counts beta of the batch, at its typical depth."""
+        return self.log_background[ctx.batch].exp()
 
     def log_prob(
         self,
@@ -136,7 +140,10 @@ class Protein(Measurement):
         value = self(z, ctx).log_prob(torch.log1p(x)) + self.predictive(z, ctx).log_prob(x)
         if observed is not None:
             value = torch.where(observed, value, torch.zeros_like(value))
-        return value.sum(-1)
+        value = value.sum(-1)
+        if self.size_head is not None and ctx.depth is not None:
+            value = value - 0.5 * (self.offset(z, ctx) - self.size_head(z.detach(), ctx.design)).pow(2).sum(-1)
+        return value
 
     def predict(self, z: Float[Tensor, "cells latent"], ctx: Context) -> Float[Tensor, "cells features"]:
         """Back-transformed mean of the log scale: log1p of it is the best log-scale prediction."""

@@ -132,17 +132,19 @@ class FrontEnd(nn.Module):
         basis = rng.standard_normal((self.n_features, width)).astype(np.float32)
         for _ in range(3):
             basis, _ = np.linalg.qr(basis)
-            forward = np.empty((len(rows), width), np.float32)
-            back = np.zeros((self.n_features, width), np.float32)
+            forward = np.empty((len(rows), basis.shape[1]), np.float32)
             for chunk, at in self._inputs(x, rows):
                 forward[at] = chunk @ basis - onehot[at] @ (mean @ basis)
             forward, _ = np.linalg.qr(forward)
+            back = np.zeros((self.n_features, forward.shape[1]), np.float32)
             for chunk, at in self._inputs(x, rows):
                 back += chunk.T @ forward[at] - mean.T @ (onehot[at].T @ forward[at])
             basis = back
         left, _, _ = np.linalg.svd(basis, full_matrices=False)
         left = left[:, : self.n_scores]
-        return left * np.sign(left[np.abs(left).argmax(0), np.arange(left.shape[1])])
+        left = left * np.sign(left[np.abs(left).argmax(0), np.arange(left.shape[1])])
+        # fewer cells than components leave the last ones empty
+        return np.pad(left, ((0, 0), (0, self.n_scores - left.shape[1])))
 
     def scores(self, x: Matrix, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Projected (or plain) input and log depth of rows, shape ``(rows, width)``, before standardisation."""

@@ -96,7 +96,7 @@ class Schema:
         """Batch categories of `view` that the model does not know."""
         if self.batch_key is None:
             return []
-        return sorted(set(_text(view, self.batch_key)) - set(self.batches))
+        return sorted(set(_text(view, self.batch_key).tolist()) - set(self.batches))
 
 
 _NEW_BATCH = " Run `model.load_query_data(data)` to extend the model to new batches."
@@ -142,7 +142,7 @@ def build(
         modalities[name] = ModalitySchema(operator, adata.var_names.astype(str).tolist(), options, layer)
     batches = ["all"]
     if batch_key is not None:
-        batches = sorted(set(_text(view, batch_key)))
+        batches = sorted(set(_text(view, batch_key).tolist()))
     categorical: dict[str, list[str]] = {}
     continuous: dict[str, tuple[float, float]] = {}
     for key in covariates:
@@ -151,7 +151,7 @@ def build(
             values = _numeric(view, key)
             continuous[key] = (float(values.mean()), float(values.std()) or 1.0)
         else:
-            categorical[key] = sorted(set(_text(view, key)))
+            categorical[key] = sorted(set(_text(view, key).tolist()))
     return Schema(modalities, batch_key, batches, categorical, continuous)
 
 
@@ -222,7 +222,7 @@ def _text(view: View, key: str) -> NDArray[np.str_]:
 def _codes(view: View, key: str, categories: list[str], hint: str = "") -> NDArray[np.int64]:
     codes = pd.Index(categories).get_indexer(_text(view, key))
     if (codes < 0).any():
-        unknown = sorted(set(_text(view, key)[codes < 0]))
+        unknown = sorted(set(_text(view, key)[codes < 0].tolist()))
         raise ValueError(f"obs[{key!r}] has categories the model does not know: {unknown}; it knows {categories}.{hint}")
     return codes.astype(np.int64)
 
