@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import ModuleType
 
-COST = {"fit_seconds": "fit s", "total_seconds": "total s", "peak_mb": "peak MB"}
+COST = {"fit_seconds": "fit s", "fit_cpu_seconds": "fit CPU s", "total_seconds": "total s", "peak_mb": "peak MB"}
 
 
 def load_records(table: str, out: Path) -> list[dict[str, Any]]:
@@ -31,7 +31,7 @@ def flat(records: Iterable[dict[str, Any]], columns: dict[str, str]) -> pd.DataF
         if r["status"] != "ok":
             continue
         key = {"case": r["case"], "method": r["method"], "seed": r["seed"], "epochs": r["epochs"]}
-        cost = {name: r[name] for name in (*COST, "cpu_seconds")}
+        cost = {name: r.get(name, np.nan) for name in (*COST, "cpu_seconds")}
         rows.append(key | cost | {c: r["scores"].get(c, np.nan) for c in columns})
         for name, scores in r["scores"].get("alternatives", {}).items():
             variant = {c: scores.get(c, np.nan) for c in columns}
@@ -40,7 +40,7 @@ def flat(records: Iterable[dict[str, Any]], columns: dict[str, str]) -> pd.DataF
 
 
 def summarise(frame: pd.DataFrame, columns: dict[str, str], table: ModuleType) -> pd.DataFrame:
-    """Mean, standard deviation and number of seeds per case and method, with the ratio of seconds to the reference."""
+    """Mean, standard deviation, number of seeds and ratio of CPU seconds to the reference, per case and method."""
     values = [*columns, *COST, "cpu_seconds", "epochs"]
     frame = frame.astype(dict.fromkeys(values, float))
     groups = frame.groupby(["case", "method"], sort=False)
@@ -48,10 +48,10 @@ def summarise(frame: pd.DataFrame, columns: dict[str, str], table: ModuleType) -
     mean["peak_mb"] = groups["peak_mb"].max()
     out = pd.concat([mean, sd.add_suffix("_sd")], axis=1)
     out.insert(0, "n", groups.size())
-    timed = getattr(table, "RATIO", "fit_seconds")
+    timed = getattr(table, "RATIO", "fit_cpu_seconds")
     reference = mean[timed].xs(table.REFERENCE, level="method") if table.REFERENCE in mean.index.levels[1] else None
     cases = out.index.get_level_values("case")
-    out["seconds_ratio"] = np.nan if reference is None else mean[timed] / reference.reindex(cases).to_numpy()
+    out["cpu_ratio"] = np.nan if reference is None else mean[timed] / reference.reindex(cases).to_numpy()
     order = {m: i for i, m in enumerate(table.METHODS)}
     rank = [(table.CASES.index(c), order.get(m.split(" (")[0], len(order)), m) for c, m in out.index]
     return out.iloc[sorted(range(len(rank)), key=rank.__getitem__)]
@@ -76,15 +76,16 @@ def markdown(table: ModuleType, summary: pd.DataFrame, failed: list[dict[str, An
             continue
         lines += [f"## {case}", ""] if case else []
         shown = {c: t for c, t in table.COLUMNS.items() if rows[c].notna().any()} if len(rows) else {}
-        ratio = f"s / {table.REFERENCE}"
+        ratio = f"CPU s / {table.REFERENCE}"
         head = ["method", *shown.values(), "n", "epochs", *COST.values(), ratio]
         lines += ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
         for (_, method), row in rows.iterrows():
             digits = getattr(table, "DIGITS", {})
             parts = [method, *[cell(row[c], row[f"{c}_sd"], digits.get(c, 3)) for c in shown], str(int(row["n"]))]
             parts += [cell(row["epochs"], np.nan, 0), cell(row["fit_seconds"], row["fit_seconds_sd"], 1)]
+            parts.append(cell(row["fit_cpu_seconds"], row["fit_cpu_seconds_sd"], 1))
             parts += [cell(row["total_seconds"], np.nan, 1), cell(row["peak_mb"], np.nan, 0)]
-            lines.append("| " + " | ".join([*parts, cell(row["seconds_ratio"], np.nan, 4)]) + " |")
+            lines.append("| " + " | ".join([*parts, cell(row["cpu_ratio"], np.nan, 4)]) + " |")
         for r in broken:
             message = " ".join(r["message"].split())[:160].replace("|", "/")
             lines.append(f"| {r['method']} | seed {r['seed']} failed: {message} |" + " |" * (len(head) - 2))
@@ -117,7 +118,8 @@ def preamble(name: str, records: list[dict[str, Any]], command: str, table: Modu
         f"- Versions: {', '.join(f'{k} {"/".join(sorted(v))}' for k, v in versions.items())}",
         f"- Last command: `{command}`",
         "- Mean ± standard deviation over seeds; every run in its own process, one after the other. *fit s*: set-up "
-        "and training; *total s*: with prediction and scoring; *peak MB*: resident memory of the whole process.",
+        "and training; *fit CPU s*: the same in CPU seconds, which other programs on the machine hardly disturb; "
+        "*total s*: with prediction, scoring and monitoring; *peak MB*: resident memory of the whole process.",
         "",
     ]
 

@@ -40,8 +40,8 @@ class Task:
     epochs
         Overrides a method's own number of epochs; ``None`` for every real run.
     monitor
-        Call as ``monitor(prediction, training_seconds, epoch)`` during training to record a curve; the truth stays
-        behind it, and the time it takes must not count as training.
+        Call as ``monitor(prediction, {"seconds": ..., "epoch": ...})`` during training to record a curve; the truth
+        stays behind it, and the time it takes must not count as training.
     level
         Nominal level of intervals.
     path
@@ -57,7 +57,7 @@ class Task:
     batch_key: str = "batch"
     grid: Mapping[str, tuple] = field(default_factory=dict)
     epochs: int | None = None
-    monitor: Callable[[pd.DataFrame, float, int], None] | None = None
+    monitor: Callable[[pd.DataFrame, dict[str, float]], None] | None = None
     level: float = 0.9
     path: Path | None = None
 
@@ -123,8 +123,9 @@ class Output:
         Other point predictions of the same method, scored under their own name.
     lower, upper
         Predictive interval at `Task.level` on the scale of counts.
-    fit_seconds
-        Wall time of set-up and training, without prediction and without monitoring.
+    fit_seconds, fit_cpu_seconds
+        Wall and CPU time of set-up and training, without prediction and without monitoring
+        (`benchmarks.clock.Stopwatch.stamp`).
     epochs
         Epochs trained.
     notes
@@ -139,5 +140,6 @@ class Output:
     lower: pd.DataFrame | None = None
     upper: pd.DataFrame | None = None
     fit_seconds: float = float("nan")
+    fit_cpu_seconds: float = float("nan")
     epochs: int | None = None
     notes: dict[str, Any] = field(default_factory=dict)

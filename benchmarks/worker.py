@@ -57,6 +57,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         "status": "ok",
         "scores": scores,
         "fit_seconds": round(out.fit_seconds, 3),
+        "fit_cpu_seconds": round(out.fit_cpu_seconds, 3),
         "total_seconds": round(time.perf_counter() - wall, 3),
         "cpu_seconds": round(time.process_time() - cpu, 3),
         "peak_mb": peak_mb(),

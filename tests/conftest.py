@@ -28,7 +28,7 @@ TYPES = ("alpha", "beta", "gamma")
 def make_mosaic(
     n: int = 150, *, genes: int = 60, proteins: int = 6, n_batches: int = 2, fmt: Any = sp.csr_matrix, seed: int = 0
 ) -> MuData:
-    """A third of the cells with RNA only, a third with proteins only, a third with both; rows of each modality shuffled.
+    """Cells with RNA only, with proteins only and with both, a third each; rows of each modality shuffled.
 
     Three cell types differ in a block of genes (fourfold) and proteins (eightfold); batches shift every gene.
     """
@@ -117,7 +117,14 @@ def _walk(path: str, value: Any, out: dict[str, Any]) -> None:
     if isinstance(value, AnnData | MuData):
         for part in ("obs", "var"):
             _walk(f"{path}.{part}", getattr(value, part), out)
-        for part in ("obsm", "varm", "obsp", "varp", "uns", *(("obsmap", "varmap") if isinstance(value, MuData) else ())):
+        for part in (
+            "obsm",
+            "varm",
+            "obsp",
+            "varp",
+            "uns",
+            *(("obsmap", "varmap") if isinstance(value, MuData) else ()),
+        ):
             _walk(f"{path}.{part}", dict(getattr(value, part)), out)
     elif isinstance(value, dict):
         out[f"{path}/keys"] = list(value)

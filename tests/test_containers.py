@@ -39,7 +39,11 @@ def test_mudata_rows_are_mapped_whatever_their_order(mosaic, fingerprint):
 def test_subsets_of_a_mudata(mosaic, how):
     mdata = mosaic()
     chosen = np.random.default_rng(0).random(mdata.n_obs) < 0.5
-    some = {"view": lambda: mdata[chosen], "copy": lambda: mdata[chosen].copy(), "reversed": lambda: mdata[::-1].copy()}[how]()
+    some = {
+        "view": lambda: mdata[chosen],
+        "copy": lambda: mdata[chosen].copy(),
+        "reversed": lambda: mdata[::-1].copy(),
+    }[how]()
     check_rows(view(some), some)
 
 
@@ -75,7 +79,9 @@ def test_matrix_and_layer(mosaic):
     adata = mosaic()["rna"]
     adata.layers["counts"] = adata.X * 2
     seen = view(adata)
-    np.testing.assert_array_equal(seen.matrix("rna", "counts").dense(np.arange(3)), 2 * seen.matrix("rna").dense(np.arange(3)))
+    np.testing.assert_array_equal(
+        seen.matrix("rna", "counts").dense(np.arange(3)), 2 * seen.matrix("rna").dense(np.arange(3))
+    )
 
 
 def test_subset_of_a_view(mosaic):
@@ -158,7 +164,9 @@ class TestPanel:
         return view(mdata)
 
     def test_columns_are_batches(self, mosaic):
-        seen = self.with_panel(mosaic, lambda v: pd.DataFrame({"b1": [True] * 5 + [False], "b0": [False] + [True] * 5}, index=v))
+        seen = self.with_panel(
+            mosaic, lambda v: pd.DataFrame({"b1": [True] * 5 + [False], "b0": [False] + [True] * 5}, index=v)
+        )
         expected = [[False, True, True, True, True, True], [True, True, True, True, True, False]]
         np.testing.assert_array_equal(seen.panel("adt", ["b0", "b1"]), expected)
 

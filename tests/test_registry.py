@@ -25,13 +25,17 @@ def test_lookup(registry):
     assert registry.aliases("counts") == ["gex", "rna"]
 
 
-@pytest.mark.parametrize(("given", "name"), [("counts", "counts"), ("RNA", "counts"), ("Gex", "counts"), ("cuonts", None)])
+@pytest.mark.parametrize(
+    ("given", "name"), [("counts", "counts"), ("RNA", "counts"), ("Gex", "counts"), ("cuonts", None)]
+)
 def test_infer(registry, given, name):
     assert registry.infer(given) == name
 
 
 def test_near_miss(registry):
-    with pytest.raises(KeyError, match=re.escape("No thing is called 'cuonts'. Did you mean 'counts'? Registered: counts, protein")):
+    with pytest.raises(
+        KeyError, match=re.escape("No thing is called 'cuonts'. Did you mean 'counts'? Registered: counts, protein")
+    ):
         registry["cuonts"]
     with pytest.raises(KeyError) as error:
         registry["zzz"]
@@ -68,7 +72,14 @@ def test_entry_points_are_loaded_once_and_never_replace(registry, monkeypatch):
 
 @pytest.mark.parametrize(
     ("modality", "operator"),
-    [("rna", "counts"), ("GEX", "counts"), ("counts", "counts"), ("adt", "protein"), ("prot", "protein"), ("Protein", "protein")],
+    [
+        ("rna", "counts"),
+        ("GEX", "counts"),
+        ("counts", "counts"),
+        ("adt", "protein"),
+        ("prot", "protein"),
+        ("Protein", "protein"),
+    ],
 )
 def test_usual_modality_names_are_recognised(modality, operator):
     assert MEASUREMENTS.infer(modality) == operator

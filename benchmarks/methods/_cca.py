@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from benchmarks.clock import Stopwatch
 from benchmarks.features import choose, components, folds, options, pair_rows, source_components, target_centred
 from benchmarks.metrics import match_scores
 from benchmarks.task import Output
@@ -60,7 +60,7 @@ class CCA:
 
 def run_cca(task: Task, seed: int, grid: dict[str, tuple]) -> Output:
     """Choose settings of `grid` by FOSCTTM of held-out pairs, fit on all pairs, place all cells."""
-    start = time.perf_counter()
+    watch = Stopwatch()
     src, tgt = pair_rows(task)
     x = {s: source_components(task, 30, seed, scaled=s) for s in grid["scaled"]}
     y = {s: components(target_centred(task, scaled=s), 30, seed) for s in grid["target_scaled"]}
@@ -81,13 +81,12 @@ def run_cca(task: Task, seed: int, grid: dict[str, tuple]) -> Output:
     best = choose(options(grid), mismatch)
     model, a, b = views(best)
     placed_a, placed_b = model.fit(a[src], b[tgt]).transform(a, b)
-    seconds = time.perf_counter() - start
-    return Output(
+    out = Output(
         embedding={
             task.source: pd.DataFrame(placed_a, index=task.names(task.source)),
             task.target: pd.DataFrame(placed_b, index=task.names(task.target)),
         },
         joint=pd.DataFrame((placed_a[src] + placed_b[tgt]) / 2, index=task.paired),
-        fit_seconds=seconds,
         notes=best,
     )
+    return watch.stamp(out)

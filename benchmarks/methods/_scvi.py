@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from typing import TYPE_CHECKING
 
 import anndata
@@ -13,6 +12,8 @@ import scvi
 import torch
 from lightning.pytorch.callbacks import Callback
 from scipy import sparse
+
+from benchmarks.clock import Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,26 +68,21 @@ class Clock(Callback):
     same run.
     """
 
-    def __init__(self, evaluate: Callable[[float, int], None] | None = None, every: int = 10) -> None:
+    def __init__(self, evaluate: Callable[[dict[str, float]], None] | None = None, every: int = 10) -> None:
         self.evaluate, self.every = evaluate, every
-        self.start, self.paused = time.perf_counter(), 0.0
-
-    @property
-    def seconds(self) -> float:
-        """Seconds since the start without pauses."""
-        return time.perf_counter() - self.start - self.paused
+        self.watch = Stopwatch()
 
     def on_train_epoch_end(self, trainer, pl_module) -> None:
         """Stop the clock, evaluate, go on."""
         epoch = trainer.current_epoch + 1
         if self.evaluate is None or epoch % self.every:
             return
-        seconds, begin = self.seconds, time.perf_counter()
-        states = torch.get_rng_state(), np.random.get_state()  # noqa: NPY002
-        training = pl_module.module.training
-        pl_module.module.eval()
-        self.evaluate(seconds, epoch)
-        pl_module.module.train(training)
-        torch.set_rng_state(states[0])
-        np.random.set_state(states[1])  # noqa: NPY002
-        self.paused += time.perf_counter() - begin
+        spent = {"seconds": self.watch.wall, "cpu_seconds": self.watch.cpu, "epoch": epoch}
+        with self.watch.pause():
+            states = torch.get_rng_state(), np.random.get_state()  # noqa: NPY002
+            training = pl_module.module.training
+            pl_module.module.eval()
+            self.evaluate(spent)
+            pl_module.module.train(training)
+            torch.set_rng_state(states[0])
+            np.random.set_state(states[1])  # noqa: NPY002

@@ -41,7 +41,7 @@ def run(task: Task, seed: int) -> Output:
     model = scvi.model.MULTIVI(mdata, n_hidden=N_HIDDEN, n_latent=N_LATENT)
     epochs = {} if task.epochs is None else {"max_epochs": task.epochs}
     model.train(accelerator="cpu", callbacks=[clock], enable_progress_bar=False, **epochs)
-    out = Output(fit_seconds=clock.seconds, epochs=len(model.history["elbo_train"]))
+    out = clock.watch.stamp(Output(epochs=len(model.history["elbo_train"])))
     for modality, name in ((task.source, "expression"), (task.target, "protein")):
         rows = cells.get_indexer(task.names(modality))
         z = model.get_latent_representation(modality=name, indices=rows)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from sklearn.preprocessing import normalize
 
+from benchmarks.clock import Stopwatch
 from benchmarks.features import choose, folds, options, pair_rows, source_components, target_centred
 from benchmarks.metrics import nearest
 from benchmarks.task import Output
@@ -21,7 +21,7 @@ TABLES = ("mosaic", "protein")
 
 def run(task: Task, seed: int) -> Output:
     """Average the target over neighbours; the same average of centred targets places RNA cells for matching."""
-    start = time.perf_counter()
+    watch = Stopwatch()
     src, tgt = pair_rows(task)
     values = task.scaled_target()
     shared = {name: task.grid[name] for name in ("n_pcs", "scaled")}
@@ -49,5 +49,4 @@ def run(task: Task, seed: int) -> Output:
             task.target: pd.DataFrame(normalize(centred), index=task.names(task.target)),
         }
     prediction = task.frame(values[tgt][query].mean(1))
-    seconds = time.perf_counter() - start
-    return Output(prediction=prediction, embedding=embedding, fit_seconds=seconds, notes=best)
+    return watch.stamp(Output(prediction=prediction, embedding=embedding, notes=best))

@@ -7,7 +7,6 @@ are normalised).
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import pandas as pd
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import normalize
 
+from benchmarks.clock import Stopwatch
 from benchmarks.features import choose, folds, options, pair_rows, source_components, target_centred
 from benchmarks.metrics import match_scores
 from benchmarks.task import Output
@@ -28,7 +28,7 @@ ALPHAS = (1.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
 
 def run(task: Task, seed: int) -> Output:
     """Fit the two regressions, predict the query cells and place all cells in the space of the target."""
-    start = time.perf_counter()
+    watch = Stopwatch()
     src, tgt = pair_rows(task)
     values, centred = task.scaled_target(), target_centred(task, scaled=True)
     shared = {name: task.grid[name] for name in ("n_pcs", "scaled")}
@@ -70,5 +70,4 @@ def run(task: Task, seed: int) -> Output:
             task.source: pd.DataFrame(normalize(placed), index=task.names(task.source)),
             task.target: pd.DataFrame(normalize(centred), index=task.names(task.target)),
         }
-    seconds = time.perf_counter() - start
-    return Output(prediction=task.frame(prediction), embedding=embedding, fit_seconds=seconds, notes=notes)
+    return watch.stamp(Output(prediction=task.frame(prediction), embedding=embedding, notes=notes))

@@ -47,12 +47,12 @@ def run(task: Task, seed: int) -> Output:
     model = scvi.model.TOTALVI(mdata)
     if task.monitor is not None:
 
-        def evaluate(seconds: float, epoch: int) -> None:
-            task.monitor(task.from_counts(denoised(model, task, rows, n_samples=1)), seconds, epoch)
+        def evaluate(spent: dict[str, float]) -> None:
+            task.monitor(task.from_counts(denoised(model, task, rows, n_samples=1)), spent)
 
         clock.evaluate = evaluate
     model.train(max_epochs=task.epochs, accelerator="cpu", callbacks=[clock], enable_progress_bar=False)
-    out = Output(fit_seconds=clock.seconds, epochs=len(model.history["elbo_train"]))
+    out = clock.watch.stamp(Output(epochs=len(model.history["elbo_train"])))
     paired = cells.get_indexer(task.paired)
     if task.query.size:
         out.prediction = task.from_counts(denoised(model, task, rows))

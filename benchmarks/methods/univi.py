@@ -10,7 +10,6 @@ tenth of the pairs is held out for early stopping, in place of their label-strat
 from __future__ import annotations
 
 import os
-import time
 from typing import TYPE_CHECKING
 
 import anndata
@@ -24,6 +23,7 @@ from univi.trainer import UniVITrainer
 from univi.utils.seed import set_seed
 from univi.workflows import make_loader
 
+from benchmarks.clock import Stopwatch
 from benchmarks.features import pair_rows
 from benchmarks.task import Output
 
@@ -38,7 +38,7 @@ def run(task: Task, seed: int) -> Output:
     """Train on pairs, encode and predict everything else."""
     set_seed(seed)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    start = time.perf_counter()
+    watch = Stopwatch()
     src, tgt = pair_rows(task)
     order = np.random.default_rng(seed).permutation(len(src))
     held, train = order[: len(src) // 10], order[len(src) // 10 :]
@@ -50,8 +50,7 @@ def run(task: Task, seed: int) -> Output:
     pairs = {"source": rna[src].copy(), "target": target[tgt].copy()}
     model, trainer = build(pairs, train, held, task.epochs, seed)
     trainer.fit()
-    seconds = time.perf_counter() - start
-    out = Output(fit_seconds=seconds, epochs=len(trainer.history["train_loss"]), notes={"best": trainer.best_epoch})
+    out = watch.stamp(Output(epochs=len(trainer.history["train_loss"]), notes={"best": trainer.best_epoch}))
     for modality, name, data in ((task.source, "source", rna), (task.target, "target", target)):
         z = encode_adata(model, data, modality=name, latent="modality_mean")
         out.embedding[modality] = pd.DataFrame(z, index=data.obs_names)

@@ -91,13 +91,13 @@ def task(data: Path, case: str, epochs: int | None) -> tuple[Task, dict[str, Any
     )
 
 
-def _monitor(truth: dict[str, Any]) -> Callable[[pd.DataFrame, float, int], None]:
+def _monitor(truth: dict[str, Any]) -> Callable[[pd.DataFrame, dict[str, float]], None]:
     """Record held-out scores against seconds of training; returns nothing to the method."""
 
-    def monitor(prediction: pd.DataFrame, seconds: float, epoch: int) -> None:
+    def monitor(prediction: pd.DataFrame, spent: dict[str, float]) -> None:
         true = truth["log1p"]
         scores = prediction_scores(true.to_numpy(), prediction.loc[true.index, true.columns].to_numpy())
-        truth["curve"].append({"epoch": epoch, "seconds": round(seconds, 2), **scores})
+        truth["curve"].append({**{k: round(v, 2) for k, v in spent.items()}, **scores})
 
     return monitor
 

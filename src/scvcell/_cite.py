@@ -27,5 +27,7 @@ def cite(model: CSL) -> list[str]:
     used = [MEASUREMENTS[spec.operator].reference for spec in model.schema.modalities.values()]
     if model.weights.align and len(used) > 1:
         used.append("van den Oord et al., Representation learning with contrastive predictive coding, 2018")
-        used.append("Wu and Goodman, Multimodal generative models for scalable weakly-supervised learning, NeurIPS 2018")
+        used.append(
+            "Wu and Goodman, Multimodal generative models for scalable weakly-supervised learning, NeurIPS 2018"
+        )
     return list(dict.fromkeys([*BASE, *filter(None, used)]))

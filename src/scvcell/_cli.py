@@ -26,7 +26,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="scvcell", description="AI virtual cells: one cell-state latent from any assays.")
+    parser = argparse.ArgumentParser(
+        prog="scvcell", description="AI virtual cells: one cell-state latent from any assays."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     demo = commands.add_parser("demo", help="fit the embedded PBMC mosaic, score it on hidden pairing, draw figures")
     demo.add_argument("--out", type=Path, default=Path("scvcell-demo"), help="folder of the results")

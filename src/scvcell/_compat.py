@@ -22,7 +22,7 @@ scvi_version: str = scvi.__version__
 
 
 class Manager(AnnDataManager):
-    """scvi-tools' data manager for containers whose cells have different modalities; marks nothing in the user's object.
+    """scvi-tools' data manager for cells with different modalities; marks nothing in the user's object.
 
     Parameters
     ----------
@@ -55,6 +55,8 @@ class Manager(AnnDataManager):
 class ModelLifecycle(BaseModelClass):
     """`BaseModelClass` without marks in the user's data and without class-level stores that keep data alive."""
 
+    _adata: Any
+    _adata_manager: Any
     _setups: ClassVar[dict[int, tuple[weakref.ref, Manager]]] = {}
 
     @classmethod

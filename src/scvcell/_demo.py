@@ -87,11 +87,11 @@ def _table(
     rows["scvcell"]["coverage of 90 % intervals"] = float(inside.mean())
     for name, translate in baselines.TRANSLATORS.items():
         rows[name] = _translation(translate(x, y, x_new), y_new)
-    scores = report.set_index("metric")
+    values, linear = report.set_index("metric")["value"], report.set_index("metric")["cca"]
     rows["CCA"] = {}
     for metric in ("foscttm", "recall@1", "label_transfer"):
-        rows["scvcell"][metric] = scores.loc[metric, "value"]
-        rows["CCA"][metric] = scores.loc[metric, "cca"]
+        rows["scvcell"][metric] = float(values[metric])
+        rows["CCA"][metric] = float(linear[metric])
     return pd.DataFrame(rows).T
 
 
@@ -118,12 +118,24 @@ def _figures(
 
     pl = scvcell.pl
     plans = {
-        "embedding_types.png": ("Cell-state latent of all cells, by cell type", lambda: pl.embedding(mdata, color="celltype")),
+        "embedding_types.png": (
+            "Cell-state latent of all cells, by cell type",
+            lambda: pl.embedding(mdata, color="celltype"),
+        ),
         "embedding_assays.png": ("The same, by the assays a cell has", lambda: pl.embedding(mdata, color="modalities")),
-        "translation.png": ("Proteins predicted from RNA in cells whose pairing was hidden", lambda: pl.translation(predicted, truth)),
-        "calibration.png": ("Coverage of the 90 % intervals, protein by protein", lambda: pl.calibration(predicted, truth)),
+        "translation.png": (
+            "Proteins predicted from RNA in cells whose pairing was hidden",
+            lambda: pl.translation(predicted, truth),
+        ),
+        "calibration.png": (
+            "Coverage of the 90 % intervals, protein by protein",
+            lambda: pl.calibration(predicted, truth),
+        ),
         "alignment.png": ("Alignment against shuffled pairs and CCA", lambda: pl.alignment(report)),
-        "information.png": ("What each assay adds, in bits per cell", lambda: pl.modality_information(mdata, groupby="celltype")),
+        "information.png": (
+            "What each assay adds, in bits per cell",
+            lambda: pl.modality_information(mdata, groupby="celltype"),
+        ),
         "history.png": ("Every term of the loss", lambda: pl.history(model)),
     }
     captions = {}

@@ -67,7 +67,7 @@ class Matrix:
 
     def dense(self, index: NDArray[np.integer]) -> NDArray[np.float32]:
         """Rows `index` as a dense float32 array, shape ``(len(index), features)``."""
-        block = self.rows(index)
+        block: Any = self.rows(index)
         return block.toarray() if sp.issparse(block) else block
 
     def chunks(self, index: NDArray[np.integer], size: int = CHUNK) -> Iterator[NDArray[np.float32] | sp.csr_matrix]:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import difflib
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-T = TypeVar("T")
 
-
-class Registry(Generic[T]):
+class Registry[T]:
     """A named table of classes (or functions) that third parties can extend.
 
     Parameters

@@ -38,9 +38,9 @@ def example_summary(n_features: int = FEATURES, n_batches: int = BATCHES) -> Sum
 def check_measurement(cls: type[Measurement], options: dict[str, Any] | None = None) -> None:
     """Run an operator through the contract of `Measurement`.
 
-    Checked are: finite log-probability of the right shape; gradients that reach the state; independence of a cell's value
-    from the other cells of the mini-batch; masked features ignored; prediction of the right shape, also where the depth is
-    unknown; save and load; an encoder input with one row per cell.
+    Checked are: finite log-probability of the right shape; gradients that reach the state; independence of a cell's
+    value from the other cells of the mini-batch; masked features ignored; prediction of the right shape, also where the
+    depth is unknown; save and load; an encoder input with one row per cell.
 
     Parameters
     ----------
@@ -105,7 +105,12 @@ def _predictions(operator: Measurement, z: torch.Tensor, ctx: Context) -> None:
 
 
 def _save_load(
-    cls: type[Measurement], options: dict[str, Any], operator: Measurement, x: torch.Tensor, z: torch.Tensor, ctx: Context
+    cls: type[Measurement],
+    options: dict[str, Any],
+    operator: Measurement,
+    x: torch.Tensor,
+    z: torch.Tensor,
+    ctx: Context,
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "operator.pt"

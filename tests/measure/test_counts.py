@@ -66,7 +66,9 @@ def test_kernel_and_distribution_agree_in_value_and_gradient(setting):
         operator.zero_grad()
         value = log_prob(operator, x, state, ctx)
         value.sum().backward()
-        gradients.append((value.detach(), state.grad, operator.log_theta.grad.clone(), operator.decoder.out.weight.grad.clone()))
+        gradients.append(
+            (value.detach(), state.grad, operator.log_theta.grad.clone(), operator.decoder.out.weight.grad.clone())
+        )
     for fast, slow in zip(*gradients, strict=True):
         torch.testing.assert_close(fast, slow, rtol=1e-3, atol=1e-3)
 

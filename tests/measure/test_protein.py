@@ -63,7 +63,9 @@ def test_count_head_is_scipys_mixture(features):
     z, ctx, x = setting(features)
     operator = build(features)
     value = operator.predictive(z, ctx).log_prob(x).detach().numpy()
-    np.testing.assert_allclose(value, np.logaddexp(*mixture_by_scipy(operator, x.numpy(), z, ctx)), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        value, np.logaddexp(*mixture_by_scipy(operator, x.numpy(), z, ctx)), rtol=1e-5, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("features", [7, 60])
@@ -178,7 +180,7 @@ def test_encoder_input_is_log1p_and_centred_only_for_large_panels(fmt):
 
 
 def fitted_background(panel, **options):
-    """An operator trained on given states; of every protein half the cells are background (mean 4), half carry it (60)."""
+    """An operator trained on given states; half the cells of a protein are background (mean 4), half carry it (60)."""
     rng = np.random.default_rng(panel)
     n = 400
     carries = rng.random((n, panel)) < 0.5

@@ -65,7 +65,9 @@ def test_disk_and_memory_cut_the_same_batches_in_order(setting, stored):
     disk = stored(mdata, "h5ad csr")
     assert list(disk.obs_names) == list(mdata.obs_names)
     index = np.arange(mdata.n_obs)
-    for one, other in zip(Loader(source_of(model, mdata), index, 32), Loader(source_of(model, disk), index, 32), strict=True):
+    for one, other in zip(
+        Loader(source_of(model, mdata), index, 32), Loader(source_of(model, disk), index, 32), strict=True
+    ):
         assert torch.equal(one.index, other.index)
         assert torch.equal(one.context.design, other.context.design)
         assert set(one.observed) == set(other.observed)
@@ -155,7 +157,7 @@ def test_panels_become_masks_by_batch(mosaic, quick):
 
 @pytest.mark.xfail(reason="operators start from means that count what a batch did not measure as zero", strict=True)
 def test_a_feature_off_the_panel_is_not_learned_as_zero(mosaic, quick):
-    """With the mask, proteins that batch b1 never measured are predicted there at about the level they have in truth."""
+    """With the mask, proteins that batch b1 never measured are predicted there at about their true level."""
     from dataclasses import replace
 
     mdata, lost = panelled(mosaic, 400)

@@ -1,4 +1,4 @@
-"""The linear front-end: the subspace of an exact SVD, the same for every form of the data, unchanged for query cells."""
+"""The linear front-end: the subspace of an exact SVD, the same for every form of data, unchanged for query cells."""
 
 import numpy as np
 import pytest
@@ -75,7 +75,9 @@ def test_every_form_of_the_data_gives_the_same(mosaic, stored, form):
 def test_walking_in_chunks_changes_nothing(monkeypatch):
     x, batch = data()
     whole = fitted(x, batch)
-    monkeypatch.setattr(Matrix, "chunks", lambda self, index, size=33: (self.rows(index[i : i + 33]) for i in range(0, len(index), 33)))
+    monkeypatch.setattr(
+        Matrix, "chunks", lambda self, index, size=33: (self.rows(index[i : i + 33]) for i in range(0, len(index), 33))
+    )
     parts = fitted(x, batch)
     for key, value in whole.state_dict().items():
         torch.testing.assert_close(parts.state_dict()[key], value, rtol=1e-3, atol=1e-3)
@@ -86,7 +88,9 @@ def test_scores_are_projections_and_log_depth():
     front = fitted(x, batch)
     rows = np.array([5, 0, 399])
     scores = front.scores(Matrix(x), rows)
-    np.testing.assert_allclose(scores[:, :-1], Counts.encoder_input(x)[rows] @ front.loadings.numpy(), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        scores[:, :-1], Counts.encoder_input(x)[rows] @ front.loadings.numpy(), rtol=1e-4, atol=1e-4
+    )
     np.testing.assert_allclose(scores[:, -1], np.log1p(x[rows].sum(1)), rtol=1e-5)
 
 
@@ -146,7 +150,9 @@ def test_constant_and_silent_features_stay_finite():
     assert (out[:, 2:].std(0) > 0.9).all()
 
 
-@pytest.mark.xfail(reason="the floor of a silent feature's sd is 1e-4, so one count in a query cell is 7,000 sd", strict=True)
+@pytest.mark.xfail(
+    reason="the floor of a silent feature's sd is 1e-4, so one count in a query cell is 7,000 sd", strict=True
+)
 def test_a_feature_that_was_silent_in_training_does_not_explode_in_query_cells():
     x = np.random.default_rng(0).poisson(5.0, (200, 6)).astype(np.float32)
     x[:, 0] = 0

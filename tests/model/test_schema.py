@@ -106,7 +106,12 @@ BAD = {
         r"measure= names modalities that the data lack: \['atac'\]. They have \['rna', 'adt'\]",
     ),
     "unknown operator": (lambda m: m, {"measure": {"rna": "cuonts"}}, ValueError, r"'cuonts'. Did you mean 'counts'\?"),
-    "operator of the wrong type": (lambda m: m, {"measure": {"rna": 3}}, TypeError, r"measure\['rna'\] must be .* not int"),
+    "operator of the wrong type": (
+        lambda m: m,
+        {"measure": {"rna": 3}},
+        TypeError,
+        r"measure\['rna'\] must be .* not int",
+    ),
     "unregistered class": (
         lambda m: m,
         {"measure": {"rna": Unregistered}},
@@ -119,10 +124,20 @@ BAD = {
     "NaN proteins": (lambda m: put(m, "adt", np.nan), {}, ValueError, "'adt' contains NaN or infinite values"),
     "infinite": (lambda m: put(m, "rna", np.inf), {}, ValueError, "'rna' contains NaN or infinite values"),
     "minus infinite": (lambda m: put(m, "adt", -np.inf), {}, ValueError, "'adt' contains NaN or infinite values"),
-    "normalised": (lambda m: changed(m, "rna", halve), {}, ValueError, "'rna' contains non-integer .* looks normalised"),
+    "normalised": (
+        lambda m: changed(m, "rna", halve),
+        {},
+        ValueError,
+        "'rna' contains non-integer .* looks normalised",
+    ),
     "one fraction": (lambda m: put(m, "adt", 0.5), {}, ValueError, r"non-integer.*layers=\{'adt': 'counts'\}"),
-    "normalised layer": (with_layer, {"layers": {"rna": "lognorm"}}, ValueError, "'rna', layer 'lognorm', contains non-int"),
-    "absent layer": (lambda m: m, {"layers": {"rna": "raw"}}, ValueError, "'rna' has no layer 'raw'"),
+    "normalised layer": (
+        with_layer,
+        {"layers": {"rna": "lognorm"}},
+        ValueError,
+        "'rna', layer 'lognorm', contains non-int",
+    ),
+    "absent layer": (lambda m: m, {"layers": {"rna": "raw"}}, ValueError, "'rna' has no layer 'raw'; it has none"),
     "layer of an absent modality": (lambda m: m, {"layers": {"x": "raw"}}, ValueError, r"layers= names .* \['x'\]"),
     "no X": (no_x, {}, ValueError, r"'rna' has no X. Give layers=\{'rna': 'counts'\}"),
     "modality without cells": (without_cells, {}, ValueError, r"'adt' is empty \(shape \(0, 6\)\). Drop it"),
@@ -145,7 +160,12 @@ BAD = {
         "'adt' is present in no training cell. Drop it or change the split",
     ),
     "everything held out": (lambda m: m, {"split": lambda m: m.obs_names}, ValueError, "Every cell is held out"),
-    "no container": (lambda m: m["rna"].to_df(), {}, TypeError, "Expected AnnData, MuData or SpatialData, got DataFrame"),
+    "no container": (
+        lambda m: m["rna"].to_df(),
+        {},
+        TypeError,
+        "Expected AnnData, MuData or SpatialData, got DataFrame",
+    ),
 }
 
 
@@ -172,7 +192,14 @@ def test_bad_input_is_refused_and_left_alone(mosaic, quick, fingerprint, case, m
 
 @pytest.mark.parametrize(
     ("form", "value"),
-    [("dense", np.nan), ("csc_matrix", -1), ("csr_array", 0.5), ("h5ad csr", np.inf), ("h5ad dense", -1), ("zarr csr", 0.5)],
+    [
+        ("dense", np.nan),
+        ("csc_matrix", -1),
+        ("csr_array", 0.5),
+        ("h5ad csr", np.inf),
+        ("h5ad dense", -1),
+        ("zarr csr", 0.5),
+    ],
 )
 def test_bad_values_are_found_in_every_form(mosaic, stored, quick, form, value):
     data = stored(put(mosaic(60), "rna", value), form)
@@ -308,7 +335,9 @@ class TestConform:
     def test_missing_features_are_refused(self, mosaic):
         mdata, schema = self.model_view(mosaic)
         query = MuData({"rna": mdata["rna"][:, 2:].copy()})
-        with pytest.raises(ValueError, match=re.escape("'rna' lacks 2 of the 60 features of the model, e.g. ['gene000', 'gene001']")):
+        with pytest.raises(
+            ValueError, match=re.escape("'rna' lacks 2 of the 60 features of the model, e.g. ['gene000', 'gene001']")
+        ):
             conform(view(query), schema)
 
     def test_nothing_in_common(self, mosaic):
@@ -322,7 +351,9 @@ class TestConform:
         for key, new in (("batch", "b9"), ("celltype", "delta")):
             other = mdata.copy()
             other.obs[key] = new
-            with pytest.raises(ValueError, match=rf"obs\['{key}'\] has categories the model does not know: \['{new}'\]"):
+            with pytest.raises(
+                ValueError, match=rf"obs\['{key}'\] has categories the model does not know: \['{new}'\]"
+            ):
                 schema.context(view(other))
 
 

@@ -46,7 +46,9 @@ def test_likelihood_is_the_loop_over_views(problem):
                         context = batch.context.at(torch.tensor([cell])).measured(observed.depth[[at]])
                         value = operator.log_prob(observed.x[[at]], view.z[[i]], context)
                         total -= float(view.weight[i] * value)
-            expected = module.modality_weight[name] * (total / len(batch) + float(operator.regulariser()) / module.n_train)
+            expected = module.modality_weight[name] * (
+                total / len(batch) + float(operator.regulariser()) / module.n_train
+            )
             assert float(terms[name]) == pytest.approx(expected, rel=1e-4)
 
 
@@ -67,9 +69,11 @@ def test_kl_is_the_weighted_mean_over_views(problem):
 def pairs(batch, state):
     for (_, (rows_a, a)), (_, (rows_b, b)) in combinations(state.experts.items(), 2):
         both = sorted(set(rows_a.tolist()) & set(rows_b.tolist()))
-        yield both, [a.at(torch.tensor([rows_a.tolist().index(c)])) for c in both], [
-            b.at(torch.tensor([rows_b.tolist().index(c)])) for c in both
-        ]
+        yield (
+            both,
+            [a.at(torch.tensor([rows_a.tolist().index(c)])) for c in both],
+            [b.at(torch.tensor([rows_b.tolist().index(c)])) for c in both],
+        )
 
 
 def test_paired_cells_are_found(problem):
@@ -93,7 +97,9 @@ def test_contrast_scales_with_the_share_of_paired_cells(problem):
     _, _, a, b, rows = state.pairs[0]
     with torch.no_grad():
         loss = info_nce(a.mean, b.mean, module.log_tau, batch.context.batch[rows])
-        assert float(TERMS["contrast"](module, batch, state)) == pytest.approx(float(loss) * len(rows) / len(batch), rel=1e-5)
+        assert float(TERMS["contrast"](module, batch, state)) == pytest.approx(
+            float(loss) * len(rows) / len(batch), rel=1e-5
+        )
 
 
 def test_match_compares_assays_within_batch_only(problem):

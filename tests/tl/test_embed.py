@@ -15,7 +15,9 @@ def test_fitted_data_get_what_fit_wrote(small):
     np.testing.assert_allclose(mdata.obs["csl_uncertainty"], small.mdata.obs["csl_uncertainty"], rtol=1e-5)
 
 
-@pytest.mark.parametrize("how", ["shuffled", "subset", "rows of modalities shuffled", "features shuffled", "modalities swapped"])
+@pytest.mark.parametrize(
+    "how", ["shuffled", "subset", "rows of modalities shuffled", "features shuffled", "modalities swapped"]
+)
 def test_a_cells_embedding_does_not_depend_on_the_table_around_it(small, how):
     mdata = small.mdata.copy()
     rng = np.random.default_rng(0)

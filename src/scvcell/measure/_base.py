@@ -14,7 +14,6 @@ from scvcell._registry import Registry
 
 if TYPE_CHECKING:
     import numpy as np
-    import scipy.sparse as sp
     from jaxtyping import Float, Int
     from numpy.typing import NDArray
     from torch.distributions import Distribution
@@ -42,8 +41,8 @@ class Context:
     batch
         Batch code, shape ``(cells,)``.
     depth
-        Observed depth (`Measurement.size`) of the modality at hand, shape ``(cells,)``; None where it was not measured, then operators
-        use the median depth of the batch.
+        Observed depth (`Measurement.size`) of the modality at hand, shape ``(cells,)``; None where it was not measured,
+        then operators use the median depth of the batch.
     """
 
     design: Float[Tensor, "cells context"]
@@ -213,7 +212,7 @@ class Measurement(nn.Module, ABC):
         return self.typical_depth.new_zeros(())
 
 
-def log1p(x: NDArray[np.float32] | sp.csr_matrix) -> NDArray[np.float32] | sp.csr_matrix:
+def log1p(x: Any) -> Any:
     """``log(1 + x)``, dense or sparse."""
     import numpy as np
     import scipy.sparse as sp

@@ -10,7 +10,7 @@ import torch
 from scvi.distributions import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
 from torch import Tensor, nn
 
-from scvcell.measure._base import MEASUREMENTS, Context, Decoder, Measurement, Summary, log1p
+from scvcell.measure._base import MEASUREMENTS, Context, Decoder, Measurement, Summary
 from scvcell.measure._nb import NBSoftmax
 
 if TYPE_CHECKING:
@@ -62,7 +62,9 @@ class Counts(Measurement):
         factor = (1e3 / np.maximum(total, 1.0)).astype(np.float32)
         if sp.issparse(x):
             scaled = x.tocsr(copy=True)
-            scaled.data = np.sqrt(scaled.data.astype(np.float32, copy=False) * np.repeat(factor, np.diff(scaled.indptr)))
+            scaled.data = np.sqrt(
+                scaled.data.astype(np.float32, copy=False) * np.repeat(factor, np.diff(scaled.indptr))
+            )
             return scaled
         return np.sqrt(x * factor[:, None])
 

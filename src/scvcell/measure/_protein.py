@@ -30,9 +30,9 @@ class Protein(Measurement):
 
     .. math:: \log(1 + y_t) \sim \mathcal N(f_t(z, c) + o, \sigma_t^2)
 
-    where o is the cell's log geometric mean relative to its batch for panels above `CLR_FROM` proteins (the likelihood then
-    is one of centred log-ratios, and antibody depth is no part of the state), and 0 for smaller ones. Where proteins were not
-    measured, o is its expectation given z, from a small head on a stop-gradient of z.
+    where o is the cell's log geometric mean relative to its batch for panels above `CLR_FROM` proteins (the likelihood
+    then is one of centred log-ratios, and antibody depth is no part of the state), and 0 for smaller ones. Where
+    proteins were not measured, o is its expectation given z, from a small head on a stop-gradient of z.
 
     The second, on a stop-gradient of z, is totalVI's mixture of background and foreground,
 

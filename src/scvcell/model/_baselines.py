@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 COMPONENTS = 30
 
 
-def normalise_counts(x: Array | sp.csr_matrix) -> Array:
+def normalise_counts(x: Any) -> Array:
     """log1p of counts per 10,000, dense, ``(cells, genes)``."""
     dense = x.toarray() if sp.issparse(x) else np.asarray(x)
     return np.log1p(dense / np.maximum(dense.sum(1, keepdims=True), 1) * 1e4)
 
 
-def clr(x: Array | sp.csr_matrix) -> Array:
+def clr(x: Any) -> Array:
     """Centred log-ratio of each cell: ``log1p(x)`` minus its mean over features."""
     dense = np.log1p(x.toarray() if sp.issparse(x) else np.asarray(x))
     return dense - dense.mean(1, keepdims=True)

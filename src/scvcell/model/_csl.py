@@ -24,7 +24,6 @@ from scvcell.objective import Weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-
     from pathlib import Path
 
     from anndata import AnnData
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from scvcell._containers import Container
+    from scvcell._matrix import Matrix
     from scvcell.model._data import Batch
 
 logger = logging.getLogger("scvcell")
@@ -82,7 +82,7 @@ class CSL(ModelLifecycle):
         self.n_components = n_components or (30 if small else 50)
         self.weights = weights or Weights()
         self.module: CSLModule | None = None
-        self.history_ = {}
+        self.history_: dict[str, DataFrame] = {}
         self.split_: dict[str, list[str]] = {}
         self.calibration_: dict[str, dict[str, NDArray[np.float32]]] = {}
         self.interrupted = False
@@ -183,6 +183,11 @@ class CSL(ModelLifecycle):
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Training and validation cells, the same share of every batch and combination of assays."""
         rng = np.random.default_rng(seed)
+        unknown = held_out.difference(data.obs_names)
+        if unknown:
+            raise ValueError(
+                f"{len(unknown)} held-out cells are not in the data, e.g. {next(iter(unknown))!r}. Give names of cells."
+            )
         allowed = ~data.obs_names.isin(held_out)
         if not allowed.any():
             raise ValueError("Every cell is held out; nothing is left to train on.")
@@ -201,7 +206,7 @@ class CSL(ModelLifecycle):
         train = np.setdiff1d(np.flatnonzero(allowed), validation)
         return train, validation
 
-    def _matrix(self, data: View, name: str):
+    def _matrix(self, data: View, name: str) -> Matrix:
         return data.matrix(name, self.schema.modalities[name].layer)
 
     def _summaries(self, data: View, batch: NDArray[np.int64], train: NDArray[np.int64]) -> dict[str, Summary]:
@@ -216,6 +221,7 @@ class CSL(ModelLifecycle):
                 len(self.schema.batches),
                 self.schema.n_context,
                 MEASUREMENTS[self.schema.modalities[name].operator].size,
+                data.panel(name, self.schema.batches),
             )
         return out
 

@@ -11,7 +11,6 @@ import torch
 from anndata import AnnData
 
 from scvcell._compat import de_core, shim_manager
-from scvcell.model._fuse import Posterior
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from scvcell._containers import Container
     from scvcell.model._csl import CSL
+    from scvcell.model._fuse import Posterior
 
 
 PSEUDOCOUNT = 0.1
@@ -42,7 +42,8 @@ def differential_expression(
     .. math:: P(|\mathrm{LFC}_g| > \delta), \qquad \mathrm{LFC} = \log_2 \rho(z_1) - \log_2 \rho(z_2), \quad z_i \sim q
 
     Cells need not have the modality: it is decoded from their state. The tested quantity is the model's expected value
-    at equal depth and in the average context, so that batches do not differ (the frequency for counts, the back-transformed mean for proteins).
+    at equal depth and in the average context, so that batches do not differ (the frequency for counts, the
+    back-transformed mean for proteins).
 
     Parameters
     ----------

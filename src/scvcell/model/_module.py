@@ -148,7 +148,9 @@ class CSLModule(BaseModuleClass):
                 if len(keep):
                     part = expert.at(keep)
                     # the prior is an expert of every posterior, also of a single modality's
-                    part = fuse(len(keep), [(torch.arange(len(keep), device=rows.device), part)], part.mean, self.n_latent)
+                    part = fuse(
+                        len(keep), [(torch.arange(len(keep), device=rows.device), part)], part.mean, self.n_latent
+                    )
                     views.append(View(rows[keep], part, part.sample(), cross * share[rows[keep]]))
         return State(experts, joint, views, self._pairs(experts))
 

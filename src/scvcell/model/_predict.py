@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from scvcell.measure import Context
-from scvcell.model._fuse import Posterior
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from scvcell._containers import View
     from scvcell.model._csl import CSL
+    from scvcell.model._fuse import Posterior
 
 logger = logging.getLogger("scvcell")
 

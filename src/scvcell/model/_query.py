@@ -15,9 +15,12 @@ from scvcell.model._store import _empty_summaries
 from scvcell.model._train import TrainConfig, run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
-    from scvcell._containers import Container
+    from scvcell._containers import Container, View
     from scvcell.model._csl import CSL
 
 
@@ -113,9 +116,9 @@ def _copy(old: nn.Module, new: nn.Module, columns: dict[str, list[int]], n_laten
     new.load_state_dict(target)
 
 
-def _adapt(query: CSL, seen, batch, known: int) -> None:
+def _adapt(query: CSL, seen: View, batch: NDArray[np.int64], known: int) -> None:
     """Scales of the front-ends and typical depths of the new batches, from the query data."""
-    module = query.module
+    module = query._trained_module()
     for name in seen.modalities:
         rows = seen.rows[name]
         here = (rows >= 0) & (batch >= known)
@@ -151,5 +154,5 @@ def _freeze(module: nn.Module, columns: dict[str, list[int]], n_latent: int, kno
     return hooks
 
 
-def _masked(mask: Tensor):
+def _masked(mask: Tensor) -> Callable[[Tensor], Tensor]:
     return lambda grad: grad * mask

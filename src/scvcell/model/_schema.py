@@ -129,13 +129,17 @@ def build(
     for what, given in (("measure", measure), ("layers", layers)):
         unknown = sorted(set(given) - set(view.modalities))
         if unknown:
-            raise ValueError(f"{what}= names modalities that the data lack: {unknown}. They have {list(view.modalities)}.")
+            raise ValueError(
+                f"{what}= names modalities that the data lack: {unknown}. They have {list(view.modalities)}."
+            )
     modalities = {}
     for name, adata in view.modalities.items():
         operator, options = _operator(name, measure.get(name))
         layer = layers.get(name)
         if layer is not None and layer not in adata.layers:
-            raise ValueError(f"Modality {name!r} has no layer {layer!r}; it has {list(adata.layers) or 'none'}.")
+            raise ValueError(
+                f"Modality {name!r} has no layer {layer!r}; it has {[k for k in adata.layers if k] or 'none'}."
+            )
         if layer is None and adata.X is None:
             raise ValueError(f"Modality {name!r} has no X. Give layers={{{name!r}: 'counts'}}.")
         check_values(view, name, layer, counts=MEASUREMENTS[operator].count_data)
@@ -194,12 +198,14 @@ def check_values(view: View, name: str, layer: str | None, *, counts: bool) -> N
     matrix = view.matrix(name, layer)
     total = np.zeros(matrix.shape[1])
     for chunk in matrix.chunks(np.arange(matrix.shape[0])):
-        values = chunk.data if sp.issparse(chunk) else chunk
+        values: Any = chunk.data if sp.issparse(chunk) else chunk
         if not np.isfinite(values).all():
             raise ValueError(f"{where} contains NaN or infinite values. Remove them, or drop the cells or features.")
         if counts and values.size:
             if values.min() < 0:
-                raise ValueError(f"{where} contains negative values; raw counts are needed (normalised data have none).")
+                raise ValueError(
+                    f"{where} contains negative values; raw counts are needed (normalised data have none)."
+                )
             if (values != np.floor(values)).any():
                 raise ValueError(
                     f"{where} contains non-integer values, so it looks normalised; raw counts are needed. "
@@ -220,17 +226,21 @@ def _text(view: View, key: str) -> NDArray[np.str_]:
 
 
 def _codes(view: View, key: str, categories: list[str], hint: str = "") -> NDArray[np.int64]:
-    codes = pd.Index(categories).get_indexer(_text(view, key))
+    codes = pd.Index(categories).get_indexer(pd.Index(_text(view, key)))
     if (codes < 0).any():
         unknown = sorted(set(_text(view, key)[codes < 0].tolist()))
-        raise ValueError(f"obs[{key!r}] has categories the model does not know: {unknown}; it knows {categories}.{hint}")
+        raise ValueError(
+            f"obs[{key!r}] has categories the model does not know: {unknown}; it knows {categories}.{hint}"
+        )
     return codes.astype(np.int64)
 
 
 def _numeric(view: View, key: str) -> NDArray[np.float64]:
     values = pd.to_numeric(view.column(key), errors="coerce").to_numpy(dtype=float)
     if not np.isfinite(values).all():
-        raise ValueError(f"obs[{key!r}] must be numeric without missing values; {(~np.isfinite(values)).sum()} are not.")
+        raise ValueError(
+            f"obs[{key!r}] must be numeric without missing values; {(~np.isfinite(values)).sum()} are not."
+        )
     return values
 
 
@@ -262,5 +272,7 @@ def conform(view: View, schema: Schema) -> View:
             logger.info("Modality %r: %d features that the model does not know are ignored.", name, extra)
         modalities[name] = adata[:, spec.features]
     if not modalities:
-        raise ValueError(f"The data have {list(view.modalities)}, the model {list(schema.modalities)}: nothing in common.")
+        raise ValueError(
+            f"The data have {list(view.modalities)}, the model {list(schema.modalities)}: nothing in common."
+        )
     return replace(view, modalities=modalities, rows={m: view.rows[m] for m in modalities})

@@ -1,4 +1,4 @@
-"""Save and load a model: a JSON of plain values and a tensor file; nothing is unpickled, a failed save changes nothing."""
+"""Save and load a model: JSON and tensors; nothing is unpickled, a failed save changes nothing."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def save(model: CSL, path: str | Path, *, overwrite: bool = False) -> Path:
     try:
         (scratch / META).write_text(json.dumps(meta, indent=1, default=_plain))
         torch.save({k: v.cpu() for k, v in model.module.state_dict().items()}, scratch / TENSORS)
-        arrays = {f"{key}/{name}": a for key, c in model.calibration_.items() for name, a in c.items()}
+        arrays: dict[str, Any] = {f"{key}/{name}": a for key, c in model.calibration_.items() for name, a in c.items()}
         np.savez_compressed(scratch / CALIBRATION, **arrays)
         _swap(scratch, target)
     except BaseException:
@@ -111,7 +111,9 @@ def load(cls: type[CSL], path: str | Path, data: Container | None = None, *, dev
     folder = Path(path)
     for name in (META, TENSORS):
         if not (folder / name).is_file():
-            raise FileNotFoundError(f"No scvcell model at {folder}: {name} is missing. Save one with `model.save(path)`.")
+            raise FileNotFoundError(
+                f"No scvcell model at {folder}: {name} is missing. Save one with `model.save(path)`."
+            )
     meta = json.loads((folder / META).read_text())
     if meta.get("format", 0) > FORMAT:
         raise ValueError(
@@ -136,7 +138,9 @@ def load(cls: type[CSL], path: str | Path, data: Container | None = None, *, dev
             "The folder is damaged, or an operator changed since; fit again or use the version that saved it."
         ) from error
     model.split_ = meta["split"]
-    model.history_ = {k: pd.DataFrame({k: v}, index=pd.RangeIndex(len(v), name="epoch")) for k, v in meta["history"].items()}
+    model.history_ = {
+        k: pd.DataFrame({k: v}, index=pd.RangeIndex(len(v), name="epoch")) for k, v in meta["history"].items()
+    }
     model.calibration_ = _calibration(folder / CALIBRATION)
     model.is_trained_ = True
     model.module.to(device).eval()
@@ -151,7 +155,8 @@ def _empty_summaries(model: CSL) -> dict[str, Summary]:
     out = {}
     for name, spec in model.schema.modalities.items():
         n = len(spec.features)
-        out[name] = Summary(n, c, b, np.zeros((b, n)), np.ones((b, n)), np.ones(b), np.ones(n), np.ones(b, int))
+        zero, one, per_batch = (np.full(shape, v, np.float32) for shape, v in (((b, n), 0), ((b, n), 1), (b, 1)))
+        out[name] = Summary(n, c, b, zero, one, per_batch, one[0], np.ones(b, np.int64))
     return out
 
 

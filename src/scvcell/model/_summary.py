@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,11 +18,18 @@ if TYPE_CHECKING:
 
 
 def summarise(
-    x: Matrix, rows: NDArray[np.int64], batch: NDArray[np.int64], n_batches: int, n_context: int, size: Callable
+    x: Matrix,
+    rows: NDArray[np.int64],
+    batch: NDArray[np.int64],
+    n_batches: int,
+    n_context: int,
+    size: Callable[[Any], Any],
+    panel: NDArray[np.bool_] | None = None,
 ) -> Summary:
-    """One pass over the rows of a modality; batches without cells get the overall values."""
+    """One pass over the rows of a modality; what a batch did not measure gets the mean of the batches that did."""
     n = x.shape[1]
-    count = np.bincount(batch, minlength=n_batches).astype(float)
+    cells = np.bincount(batch, minlength=n_batches).astype(float)
+    count = cells[:, None] * (np.ones((n_batches, n)) if panel is None else panel)
     first, second = np.zeros((n_batches, n)), np.zeros((n_batches, n))
     raw = np.zeros(n)
     totals = np.empty(len(rows))
@@ -42,7 +49,7 @@ def summarise(
     mean = _fill(first, count)
     sd = np.sqrt(np.maximum(_fill(second, count) - mean**2, 1e-6))
     overall = float(np.median(totals)) if len(totals) else 1.0
-    depth = np.array([np.median(totals[batch == b]) if count[b] else overall for b in range(n_batches)])
+    depth = np.array([np.median(totals[batch == b]) if cells[b] else overall for b in range(n_batches)])
     return Summary(
         n_features=n,
         n_context=n_context,
@@ -50,12 +57,12 @@ def summarise(
         mean_log=mean.astype(np.float32),
         sd_log=sd.astype(np.float32),
         depth=np.maximum(depth, 1.0).astype(np.float32),
-        mean=(raw / max(len(rows), 1)).astype(np.float32),
-        cells=count.astype(np.int64),
+        mean=(raw / np.maximum(count.sum(0), 1)).astype(np.float32),
+        cells=cells.astype(np.int64),
     )
 
 
 def _fill(total: NDArray[np.float64], count: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Means per batch; a batch without cells gets the mean over all."""
-    overall = total.sum(0) / max(count.sum(), 1)
-    return np.where(count[:, None] > 0, total / np.maximum(count, 1)[:, None], overall)
+    """Means per batch and feature; where nothing was counted, the mean over the other batches."""
+    overall = total.sum(0) / np.maximum(count.sum(0), 1)
+    return np.where(count > 0, total / np.maximum(count, 1), overall)

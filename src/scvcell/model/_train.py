@@ -54,8 +54,8 @@ class TrainConfig:
         Share of training cells held out, to see when the objective is flat and to calibrate intervals on (at most 2,000
         cells); None: 5 % below 4,000 cells, else 10 %.
     patience
-        Epochs without gain of the held-out objective after which the learning rate is wound down over a tenth of the steps
-        and training stops; 0 never stops early.
+        Epochs without gain of the held-out objective after which the learning rate is wound down over a tenth of the
+        steps and training stops; 0 never stops early.
     n_latent
         Dimension of the state; None: 10 below 2,000 cells, else 20.
     n_components
@@ -174,7 +174,7 @@ class TrainingPlan(pl.LightningModule):
             return {}
         frame = pd.DataFrame(self.records).set_index("epoch")
         frame.index = frame.index.astype(int)
-        return {name: frame[[name]].dropna() for name in frame}
+        return {str(name): frame[[name]].dropna() for name in frame}
 
     def factor(self, step: int) -> float:
         """Learning rate over its peak: up over 15 % of the steps, a cosine down, cut short by `wind_down`."""

@@ -21,7 +21,8 @@ def info_nce(
     r"""Contrastive loss of paired latents, symmetric, cosine similarity.
 
     .. math::
-        L_{align} = -\log \frac{e^{s(g_a z, g_b z^+)/\tau}}{e^{s(g_a z, g_b z^+)/\tau} + \sum_k e^{s(g_a z, g_b z^-_k)/\tau}}
+        L_{align} = -\log \frac{e^{s(g_a z, g_b z^+)/\tau}}
+                              {e^{s(g_a z, g_b z^+)/\tau} + \sum_k e^{s(g_a z, g_b z^-_k)/\tau}}
 
     Parameters
     ----------

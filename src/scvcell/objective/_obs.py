@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ MATCH_CELLS = 8
 
 @dataclass(frozen=True)
 class Weights:
-    """lambda_t: weights of the terms of eq. 2; the special cases of the theory are settings of it.
+    """Weights of the terms of the objective (lambda of equation 2); the special cases of the theory are settings.
 
     Parameters
     ----------
@@ -38,8 +38,8 @@ class Weights:
     agreement
         Weight of the symmetric KL between the posteriors of paired modalities.
     match
-        Weight of the distribution matching (MMD) between modalities within each batch; where a batch has both assays they
-        sample one population, so nothing is forced together that differs.
+        Weight of the distribution matching (MMD) between modalities within each batch; where a batch has both assays
+        they sample one population, so nothing is forced together that differs.
     cross
         Weight of the views that decode everything from a single modality, relative to the joint view.
     """
@@ -66,23 +66,16 @@ class Weights:
         return getattr(self, term)
 
 
-class Module(Protocol):
-    """What a term may use of the model."""
-
-    log_tau: Tensor
-    paired_share: float
-    modality_weight: dict[str, float]
-    weights: Weights
-
-
-def likelihood(module, batch, state) -> dict[str, Float[Tensor, ""]]:
+def likelihood(module: Any, batch: Any, state: Any) -> dict[str, Float[Tensor, ""]]:
     r"""Negative log-likelihood of every modality, nats per cell, averaged over views.
 
     .. math:: \sum_{s,m} E_q[-\log p(x_{s,m} \mid M_{s,m}(z), c)]
     """
     out = {}
     for name, o in batch.observed.items():
-        views = [(view, keep, at) for view in state.views if len((parts := view.overlap(o.rows))[0]) for keep, at in [parts]]
+        views = [
+            (view, keep, at) for view in state.views if len((parts := view.overlap(o.rows))[0]) for keep, at in [parts]
+        ]
         z = torch.cat([view.z[at] for view, _, at in views])
         keep = torch.cat([keep for _, keep, _ in views])
         weight = torch.cat([view.weight[at] for view, _, at in views])
@@ -96,13 +89,13 @@ def likelihood(module, batch, state) -> dict[str, Float[Tensor, ""]]:
     return out
 
 
-def kl(module, batch, state) -> Float[Tensor, ""]:
+def kl(module: Any, batch: Any, state: Any) -> Float[Tensor, ""]:
     r"""KL( q(z \| x_A) \|\| N(0, I) ), nats per cell, averaged over views."""
     return sum((view.posterior.kl() * view.weight).sum() for view in state.views) / len(batch)
 
 
-def contrast(module, batch, state) -> Float[Tensor, ""]:
-    """InfoNCE between the modalities of paired cells, negatives within batch (eq. 1), summed over pairs of modalities."""
+def contrast(module: Any, batch: Any, state: Any) -> Float[Tensor, ""]:
+    """InfoNCE between the modalities of paired cells (eq. 1), negatives within batch, summed over modality pairs."""
     total = module.log_tau.new_zeros(())
     for _, _, a, b, rows in state.pairs:
         if len(rows) > 1:
@@ -110,7 +103,7 @@ def contrast(module, batch, state) -> Float[Tensor, ""]:
     return total
 
 
-def agreement(module, batch, state) -> Float[Tensor, ""]:
+def agreement(module: Any, batch: Any, state: Any) -> Float[Tensor, ""]:
     """Symmetric KL between the posteriors of two modalities of the same cell, nats per cell."""
     total = module.log_tau.new_zeros(())
     for _, _, a, b, _ in state.pairs:
@@ -118,7 +111,7 @@ def agreement(module, batch, state) -> Float[Tensor, ""]:
     return total
 
 
-def match(module, batch, state) -> Float[Tensor, ""]:
+def match(module: Any, batch: Any, state: Any) -> Float[Tensor, ""]:
     """MMD between the latents of every two modalities, within batch, where both assays sampled the same population."""
     code = batch.context.batch
     total = module.log_tau.new_zeros(())

@@ -29,8 +29,8 @@ def background_prior(
         Counts of droplets without a cell, with the same proteins: ``c`` and ``d`` are mean and standard deviation of
         their log1p counts.
     isotypes
-        Names of isotype controls among the proteins, whose counts on cells are background by construction; used where no
-        droplets are given, with one location for all proteins.
+        Names of isotype controls among the proteins, whose counts on cells are background by construction; used where
+        no droplets are given, with one location for all proteins.
 
     Returns
     -------
@@ -38,7 +38,8 @@ def background_prior(
 
     References
     ----------
-    Mule et al., Normalizing and denoising protein expression data from droplet-based single cell profiling, Nat Commun 2022.
+    Mule et al., Normalizing and denoising protein expression data from droplet-based single cell profiling,
+    Nat Commun 2022.
     """
     if empty_droplets is not None:
         missing = sorted(set(cells.var_names) - set(empty_droplets.var_names))

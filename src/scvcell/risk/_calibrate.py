@@ -88,7 +88,7 @@ class Conformal:
             return np.full(self.scores.shape[1], np.inf)
         return self.scores[rank - 1]
 
-    def halfwidth(self, latent: Array, level: float) -> tuple[Array, Array]:
+    def halfwidth(self, latent: Array, level: float) -> tuple[Array, NDArray[np.bool_]]:
         """Half-widths ``(cells, features)``, and which cells lie within reach of the pool ``(cells,)``."""
         sigma, distance = self.sigma(latent)
         return sigma * self.quantile(level), distance <= self.reach

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -56,16 +56,16 @@ def alignment_report(
 
     Returns
     -------
-    Tidy frame, one row per pair of modalities and metric: ``modality_a``, ``modality_b``, ``metric``, ``value``, ``null``
-    (shuffled pairs), ``cca`` (regularised CCA on the same linear features and the same training pairs), ``better``
+    Tidy frame, one row per pair of modalities and metric: ``modality_a``, ``modality_b``, ``metric``, ``value``,
+    ``null`` (shuffled pairs), ``cca`` (regularised CCA on the same linear features and training pairs), ``better``
     (``"lower"`` or ``"higher"``), ``n`` (cells).
 
     Notes
     -----
     Metrics: ``foscttm`` (0 best, .5 chance), ``recall@1``, ``recall@10``, ``mixing`` (1 best), and with labels
     ``label_transfer`` (accuracy of 5 nearest neighbours across modalities, mean of both directions) and
-    ``overcorrection_canary``: every cell type in turn is removed from the reference modality; the share of its cells in the
-    other that are then matched with confidence to a wrong type (lower is better; it does not refit the model).
+    ``overcorrection_canary``: every cell type in turn is removed from the reference modality; the share of its cells in
+    the other that are then matched with confidence to a wrong type (lower is better; it does not refit the model).
     """
     seen = model.view(data)
     names = list(seen.modalities)
@@ -79,7 +79,10 @@ def alignment_report(
         if cells is None:
             logger.warning("No held-out cells with both %r and %r; that pair is left out of the report.", a, b)
             continue
-        latents = {m: model.posterior(seen.subset(at), modalities=[m]).mean.numpy() for m, at in zip((a, b), cells, strict=True)}
+        latents = {
+            m: model.posterior(seen.subset(at), modalities=[m]).mean.numpy()
+            for m, at in zip((a, b), cells, strict=True)
+        }
         linear = _linear(model, seen, a, b, cells)
         known = None if labels is None else [labels.to_numpy(dtype=object)[at] for at in cells]
         ours = _score(latents[a], latents[b], known)
@@ -99,7 +102,9 @@ def alignment_report(
                 }
             )
     if not rows:
-        raise ValueError("No two modalities share cells to score on. Give `pairs=` with cells that are known to be the same.")
+        raise ValueError(
+            "No two modalities share cells to score on. Give `pairs=` with cells that are known to be the same."
+        )
     return pd.DataFrame(rows)
 
 
@@ -107,7 +112,7 @@ PAIRED = ("foscttm", "recall@1", "recall@10")
 LOWER = ("foscttm", "overcorrection_canary")
 
 
-def _pairs(model: CSL, seen: View, a: str, b: str, pairs: object) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+def _pairs(model: CSL, seen: View, a: str, b: str, pairs: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
     """Positions of the same cells in two modalities."""
     if pairs is None:
         both = seen.present(a) & seen.present(b)
@@ -117,7 +122,7 @@ def _pairs(model: CSL, seen: View, a: str, b: str, pairs: object) -> tuple[NDArr
             held = both & ~trained
         at = np.flatnonzero(held)
         return None if len(at) < 2 else (at, at)
-    first, second = (pairs.iloc[:, i] for i in (0, 1)) if isinstance(pairs, pd.DataFrame) else pairs  # type: ignore[misc]
+    first, second = (pairs.iloc[:, 0], pairs.iloc[:, 1]) if isinstance(pairs, pd.DataFrame) else pairs
     out = []
     for name, given in ((a, first), (b, second)):
         at = seen.obs_names.get_indexer(pd.Index(given))
@@ -127,7 +132,9 @@ def _pairs(model: CSL, seen: View, a: str, b: str, pairs: object) -> tuple[NDArr
             raise ValueError(f"pairs name cells without modality {name!r}; give them in the order {a!r}, {b!r}.")
         out.append(at.astype(np.int64))
     if len(out[0]) != len(out[1]) or len(out[0]) < 2:
-        raise ValueError(f"pairs must be two sequences of one length of at least 2, not {len(out[0])} and {len(out[1])}.")
+        raise ValueError(
+            f"pairs must be two sequences of one length of at least 2, not {len(out[0])} and {len(out[1])}."
+        )
     return out[0], out[1]
 
 
@@ -135,15 +142,13 @@ def _linear(
     model: CSL, seen: View, a: str, b: str, cells: tuple[NDArray[np.int64], NDArray[np.int64]]
 ) -> tuple[Array, Array] | None:
     """CCA of the front-end features, fitted on the model's own training pairs."""
-    both = np.flatnonzero(
-        seen.present(a) & seen.present(b) & seen.obs_names.isin(model.split_.get("train", []))
-    )
+    both = np.flatnonzero(seen.present(a) & seen.present(b) & seen.obs_names.isin(model.split_.get("train", [])))
     if len(both) < 20:
         return None
-    train = [_features(model, seen, m, both) for m in (a, b)]
-    wa, wb = cca(*train, n_components=min(model.n_latent, train[0].shape[1], train[1].shape[1]))
-    left = (_features(model, seen, a, cells[0]) - train[0].mean(0)) @ wa
-    right = (_features(model, seen, b, cells[1]) - train[1].mean(0)) @ wb
+    first, second = _features(model, seen, a, both), _features(model, seen, b, both)
+    wa, wb = cca(first, second, min(model.n_latent, first.shape[1], second.shape[1]))
+    left = (_features(model, seen, a, cells[0]) - first.mean(0)) @ wa
+    right = (_features(model, seen, b, cells[1]) - second.mean(0)) @ wb
     return left, right
 
 

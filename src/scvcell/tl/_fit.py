@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from scvcell import _keys
 from scvcell._containers import view
 from scvcell.model import CSL, TrainConfig
-from scvcell.objective import Weights
 from scvcell.tl._calibrate import calibrate_all
 from scvcell.tl._embed import embed
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from scvcell._containers import Container
+    from scvcell.objective import Weights
 
 
 def fit(
@@ -84,9 +84,8 @@ def fit(
     """
     train = train or TrainConfig()
     source = view(data, table_key=table_key).source
-    args = {"measure": measure, "batch_key": batch_key, "covariates": tuple(covariates), "layers": layers}
-    setup = CSL.setup_anndata if not hasattr(source, "mod") else CSL.setup_mudata
-    setup(source, **args)
+    setup = CSL.setup_mudata if hasattr(source, "mod") else CSL.setup_anndata
+    setup(source, measure=measure, batch_key=batch_key, covariates=tuple(covariates), layers=layers)
     model = CSL(source, n_latent=train.n_latent, n_components=train.n_components, weights=weights)
     held_out = getattr(split, "test", split)
     model.train(train, held_out=() if held_out is None else held_out, seed=seed)

@@ -50,17 +50,22 @@ def transfer_labels(
 
     Notes
     -----
-    Writes three obs columns: the label, ``_probability`` (share of votes), and ``_trusted``: enough votes, and neighbours
-    no farther than 99 % of the reference cells find theirs. Reference cells are predicted too, without their own vote.
+    Writes three obs columns: the label, ``_probability`` (share of votes), and ``_trusted``: enough votes, and
+    neighbours no farther than 99 % of the reference cells find theirs. Reference cells are predicted too, without their
+    own vote.
     """
+    if k < 1 or not 0 <= min_probability <= 1:
+        raise ValueError(f"k must be at least 1 and min_probability in [0, 1], not {k!r} and {min_probability!r}.")
     seen = model.view(data)
     labels = seen.column(key)
     chosen = _reference(seen, labels, reference)
     if chosen.sum() < 2:
-        raise ValueError(f"At least 2 reference cells with a label in obs[{key!r}] are needed; there are {chosen.sum()}.")
+        raise ValueError(
+            f"At least 2 reference cells with a label in obs[{key!r}] are needed; there are {chosen.sum()}."
+        )
     latent = model.posterior(seen).mean.numpy()
     names = np.sort(labels[chosen].astype(str).unique())
-    votes, distance = _vote(latent, chosen, labels[chosen].astype(str).to_numpy(), names, k)
+    votes, distance = _vote(latent, chosen, labels[chosen].astype(str).to_numpy().astype(str), names, k)
     probability = votes.max(1)
     reach = np.quantile(distance[chosen], 0.99)
     columns = _keys.label_keys(key_added or f"{key}_transferred")

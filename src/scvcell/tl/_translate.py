@@ -57,12 +57,12 @@ def translate(
 
     Returns
     -------
-    AnnData of all cells x features of `to`. ``X``: point prediction on the raw scale (``log1p(X)`` is the best log-scale
-    prediction); layers ``lower``, ``upper`` (split conformal interval for the measurement, calibrated on cells with both
-    assays that training did not see) and ``mean`` (mean of the operator's predictive distribution); ``obs["trusted"]``
-    (near calibration cells), ``var["trusted"]`` and ``var["relative_width"]`` (interval over marginal interval; 1 means
-    that nothing was learned); ``uns["csl_translate"]``. Cells without any of `source` are NaN and not trusted. Without
-    calibration cells the intervals are NaN and nothing is trusted.
+    AnnData of all cells x features of `to`. ``X``: point prediction on the raw scale (``log1p(X)`` is the best log-
+    scale prediction); layers ``lower``, ``upper`` (split conformal interval for the measurement, calibrated on
+    cells with both assays that training did not see) and ``mean`` (mean of the operator's predictive distribution);
+    ``obs["trusted"]`` (near calibration cells), ``var["trusted"]`` and ``var["relative_width"]`` (interval over
+    marginal interval; 1 means that nothing was learned); ``uns["csl_translate"]``. Cells without any of `source`
+    are NaN and not trusted. Without calibration cells the intervals are NaN and nothing is trusted.
 
     Raises
     ------
@@ -73,7 +73,9 @@ def translate(
     seen = model.view(data)
     here = [m for m in source if m in seen.modalities]
     if not here:
-        raise ValueError(f"The data have none of {source}, from which {to!r} is to be predicted; they have {list(seen.modalities)}.")
+        raise ValueError(
+            f"The data have none of {source}, from which {to!r} is to be predicted; they have {list(seen.modalities)}."
+        )
     has = np.logical_or.reduce([seen.present(m) for m in here])
     posterior = model.posterior(seen, modalities=here)
     decoded = decode(model, posterior, context(model, seen, batch), to)
@@ -86,7 +88,9 @@ def translate(
     conformal = calibration(model, to, source)
     info = {"to": to, "source": list(source), "level": level, "calibration_cells": 0}
     if conformal is None:
-        logger.warning("No cells with both %s and %r to calibrate on: intervals are NaN, nothing is trusted.", source, to)
+        logger.warning(
+            "No cells with both %s and %r to calibrate on: intervals are NaN, nothing is trusted.", source, to
+        )
         out.layers[_keys.LOWER], out.layers[_keys.UPPER] = (np.full(out.shape, np.nan, np.float32) for _ in range(2))
         out.obs[_keys.TRUSTED], out.var[_keys.TRUSTED], out.var[_keys.RELATIVE_WIDTH] = False, False, np.nan
     else:
@@ -122,7 +126,9 @@ def _blank(out: AnnData, has: np.ndarray, source: Sequence[str]) -> None:
     """NaN for cells that nothing can be said of."""
     if has.all():
         return
-    logger.warning("%d of %d cells have none of %s; they are NaN and not trusted.", (~has).sum(), len(has), list(source))
+    logger.warning(
+        "%d of %d cells have none of %s; they are NaN and not trusted.", (~has).sum(), len(has), list(source)
+    )
     out.X[~has] = np.nan
     for layer in out.layers.values():
         layer[~has] = np.nan

@@ -1,0 +1,124 @@
+"""tl.transfer_labels against a vote counted by hand; abstention; mistakes."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import scvcell
+
+
+def vote_by_hand(latent, labels, reference, k):
+    """Label and share of votes of every cell; a reference cell does not vote for itself."""
+    out = []
+    for i, x in enumerate(latent):
+        distance = np.linalg.norm(latent - x, axis=1)
+        distance[~reference] = np.inf
+        distance[i] = np.inf
+        near = np.argsort(distance)[:k]
+        names, counts = np.unique(labels[near], return_counts=True)
+        out.append((names[counts.argmax()], counts.max() / k))
+    return out
+
+
+@pytest.mark.parametrize("k", [1, 5, 20])
+def test_votes_are_counted(small, k):
+    mdata = small.mdata.copy()
+    reference = (mdata.obs["batch"] == "b0").to_numpy()
+    scvcell.tl.transfer_labels(mdata, small.model, key="celltype", reference=reference, k=k)
+    expected = vote_by_hand(mdata.obsm["X_csl"], mdata.obs["celltype"].astype(str).to_numpy(), reference, k)
+    np.testing.assert_allclose(mdata.obs["celltype_transferred_probability"], [p for _, p in expected], rtol=1e-6)
+    same = mdata.obs["celltype_transferred"].astype(str).to_numpy() == np.array([name for name, _ in expected])
+    tied = np.array([p for _, p in expected]) <= 0.5
+    assert (same | tied).all()
+
+
+def test_labels_cross_from_one_assay_to_the_other(small):
+    mdata = small.mdata.copy()
+    view = small.model.view(mdata)
+    only_rna, only_adt = (view.present(a) & ~view.present(b) for a, b in (("rna", "adt"), ("adt", "rna")))
+    scvcell.tl.transfer_labels(mdata, small.model, key="celltype", reference=mdata.obs_names[only_rna])
+    right = (mdata.obs["celltype_transferred"].astype(str) == mdata.obs["celltype"].astype(str)).to_numpy()
+    assert right[only_adt].mean() > 0.6, "chance is a third"
+
+
+def test_missing_labels_are_filled_and_known_ones_used(small):
+    mdata = small.mdata.copy()
+    unknown = np.random.default_rng(0).random(mdata.n_obs) < 0.5
+    mdata.obs["partly"] = mdata.obs["celltype"].astype(object).where(~unknown)
+    scvcell.tl.transfer_labels(mdata, small.model, key="partly", key_added="guess")
+    assert mdata.obs["guess"].notna().all()
+    right = (mdata.obs["guess"].astype(str) == mdata.obs["celltype"].astype(str)).to_numpy()
+    assert right[unknown].mean() > 0.8
+    assert {"guess", "guess_probability", "guess_trusted"} <= set(mdata.obs)
+
+
+def test_columns_only_in_the_modalities(small):
+    mdata = small.mdata.copy()
+    mdata.obs["celltype"] = mdata.obs["celltype"].astype(str)
+    del mdata.obs["celltype"]
+    scvcell.tl.transfer_labels(mdata, small.model, key="celltype")
+    assert mdata.obs["celltype_transferred"].notna().all()
+
+
+def test_abstention_by_votes_and_by_distance(small):
+    mdata = small.mdata.copy()
+    scvcell.tl.transfer_labels(mdata, small.model, key="celltype", min_probability=0.9)
+    probability, trusted = mdata.obs["celltype_transferred_probability"], mdata.obs["celltype_transferred_trusted"]
+    assert not trusted[probability < 0.9].any()
+    assert trusted[probability >= 0.9].mean() > 0.9
+    # only one type is known: the others are far from every labelled cell of it, and must not be trusted as such
+    kind = mdata.obs["celltype"] == "alpha"
+    scvcell.tl.transfer_labels(mdata, small.model, key="celltype", reference=kind.to_numpy(), key_added="alpha_only")
+    assert (mdata.obs["alpha_only_probability"] == 1).all()
+    assert mdata.obs["alpha_only_trusted"][kind].mean() > 0.9
+    assert mdata.obs["alpha_only_trusted"][~kind].mean() < 0.5
+
+
+def test_an_anndata_and_new_data(small):
+    adata = small.mdata["rna"].copy()
+    scvcell.tl.transfer_labels(adata, small.model, key="celltype")
+    assert (adata.obs["celltype_transferred"].astype(str) == adata.obs["celltype"].astype(str)).mean() > 0.8
+
+
+def test_order_of_cells_does_not_matter(small):
+    mdata = small.mdata.copy()
+    shuffled = mdata[np.random.default_rng(0).permutation(mdata.n_obs)].copy()
+    names = mdata.obs_names[::2]
+    for data in (mdata, shuffled):
+        scvcell.tl.transfer_labels(data, small.model, key="celltype", reference=names)
+    pd.testing.assert_series_equal(
+        shuffled.obs.loc[mdata.obs_names, "celltype_transferred_probability"],
+        mdata.obs["celltype_transferred_probability"],
+        atol=1e-6,
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"key": "cell_type"}, KeyError, "No obs column 'cell_type'"),
+        (
+            {"key": "celltype", "reference": ["ghost"]},
+            ValueError,
+            "1 reference cells are not in the data, e.g. 'ghost'",
+        ),
+        ({"key": "celltype", "reference": np.array([True])}, ValueError, "reference mask has 1 values for 300 cells"),
+        ({"key": "celltype", "reference": ["cell0000"]}, ValueError, "At least 2 reference cells .* there are 1"),
+        ({"key": "celltype", "k": 0}, ValueError, "k must be at least 1 .* not 0 and"),
+        ({"key": "celltype", "min_probability": 60}, ValueError, r"min_probability in \[0, 1\], not 5 and 60"),
+    ],
+)
+def test_mistakes_change_nothing(small, fingerprint, options, error, message):
+    mdata = small.mdata.copy()
+    before = fingerprint(mdata)
+    with pytest.raises(error, match=message):
+        scvcell.tl.transfer_labels(mdata, small.model, **options)
+    assert fingerprint(mdata) == before
+
+
+def test_nothing_else_is_written(small, fingerprint):
+    mdata = small.mdata.copy()
+    written = tuple(f".obs/celltype_transferred{s}" for s in ("", "_probability", "_trusted"))
+    before = fingerprint(mdata, without=written)
+    scvcell.tl.transfer_labels(mdata, small.model, key="celltype")
+    assert fingerprint(mdata, without=written) == before
