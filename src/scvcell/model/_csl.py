@@ -290,8 +290,9 @@ class CSL(ModelLifecycle):
         Mean and variance on CPU, each ``(cells, latent)``; cells without any of the modalities have the prior.
         """
         module = self._trained_module().eval()
-        seen = data if isinstance(data, View) else self.view(data)
+        modalities = [modalities] if isinstance(modalities, str) else modalities
         self.check_modalities(modalities)
+        seen = data if isinstance(data, View) else self.view(data)
         parts = [module.posterior(batch, modalities) for batch in self.batches(self.source(seen))]
         return Posterior(torch.cat([p.mean for p in parts]).cpu(), torch.cat([p.var for p in parts]).cpu())
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
-import tempfile
+import uuid
+import zipfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,8 @@ from scvcell.measure import Summary
 from scvcell.objective import Weights
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from scvcell._containers import Container
     from scvcell.model._csl import CSL
 
@@ -32,7 +36,7 @@ def save(model: CSL, path: str | Path, *, overwrite: bool = False) -> Path:
     Raises
     ------
     FileExistsError
-        If `path` exists and `overwrite` is False.
+        If `path` exists and `overwrite` is False, or it is something else than a model.
     RuntimeError
         If the model is not trained.
     OSError
@@ -45,6 +49,8 @@ def save(model: CSL, path: str | Path, *, overwrite: bool = False) -> Path:
     target = Path(path)
     if target.exists() and not overwrite:
         raise FileExistsError(f"{target} exists already. Give another path, or overwrite=True.")
+    if target.exists() and not (target / META).is_file() and not (target.is_dir() and not any(target.iterdir())):
+        raise FileExistsError(f"{target} is no scvcell model, so it is not overwritten. Give another path.")
     target.parent.mkdir(parents=True, exist_ok=True)
     meta = {
         "format": FORMAT,
@@ -58,8 +64,9 @@ def save(model: CSL, path: str | Path, *, overwrite: bool = False) -> Path:
         "split": model.split_,
         "history": {name: frame.iloc[:, 0].tolist() for name, frame in model.history_.items()},
     }
-    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    scratch = target.with_name(f".{target.name}-{uuid.uuid4().hex}")
     try:
+        scratch.mkdir()
         (scratch / META).write_text(json.dumps(meta, indent=1, default=_plain))
         torch.save({k: v.cpu() for k, v in model.module.state_dict().items()}, scratch / TENSORS)
         arrays: dict[str, Any] = {f"{key}/{name}": a for key, c in model.calibration_.items() for name, a in c.items()}
@@ -114,7 +121,10 @@ def load(cls: type[CSL], path: str | Path, data: Container | None = None, *, dev
             raise FileNotFoundError(
                 f"No scvcell model at {folder}: {name} is missing. Save one with `model.save(path)`."
             )
-    meta = json.loads((folder / META).read_text())
+    meta, state, calibration = (
+        _read(folder / name, reader)
+        for name, reader in ((META, _read_json), (TENSORS, _read_tensors), (CALIBRATION, _calibration))
+    )
     if meta.get("format", 0) > FORMAT:
         raise ValueError(
             f"{folder} was saved by scvcell {meta.get('scvcell')} in a newer layout (format {meta['format']}, this "
@@ -129,7 +139,6 @@ def load(cls: type[CSL], path: str | Path, data: Container | None = None, *, dev
         weights=Weights(**meta["weights"]),
     )
     model.module = model._build(_empty_summaries(model))
-    state = torch.load(folder / TENSORS, map_location="cpu", weights_only=True)
     try:
         model.module.load_state_dict(state)
     except RuntimeError as error:
@@ -141,12 +150,28 @@ def load(cls: type[CSL], path: str | Path, data: Container | None = None, *, dev
     model.history_ = {
         k: pd.DataFrame({k: v}, index=pd.RangeIndex(len(v), name="epoch")) for k, v in meta["history"].items()
     }
-    model.calibration_ = _calibration(folder / CALIBRATION)
+    model.calibration_ = calibration
     model.is_trained_ = True
     model.module.to(device).eval()
     if data is not None:
         model.adopt(data)
     return model
+
+
+def _read(path: Path, reader: Callable[[Path], Any]) -> Any:
+    """Content of a file of a model; whatever is wrong with it is one kind of error."""
+    try:
+        return reader(path)
+    except (ValueError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is damaged, or holds more than numbers; nothing of it was loaded.") from error
+
+
+def _read_json(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def _read_tensors(path: Path) -> Any:
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _empty_summaries(model: CSL) -> dict[str, Summary]:

@@ -48,6 +48,8 @@ def calibration(model: CSL, to: str, source: Sequence[str]) -> Conformal | None:
 
 def _make(model: CSL, to: str, source: Sequence[str]) -> Conformal | None:
     seen = model.view()
+    if to not in seen.modalities or not set(source) <= set(seen.modalities):
+        return None
     both = bridge(seen, to, source)
     held = np.flatnonzero(both & seen.obs_names.isin(model.split_["validation"]))
     pool = np.flatnonzero(both & seen.obs_names.isin(model.split_["train"]))

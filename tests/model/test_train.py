@@ -1,0 +1,161 @@
+"""Training: schedule, warm-up, stopping, history, and the learning that must show."""
+
+import logging
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import scvcell
+from scvcell.model._train import TrainingPlan
+
+
+@pytest.fixture
+def plan(small):
+    """A plan of 100 steps that has not trained."""
+    from scvcell import TrainConfig
+
+    return TrainingPlan(small.model.module, TrainConfig(patience=3), 100)
+
+
+def test_learning_rate_rises_over_15_percent_and_falls_as_a_cosine(plan):
+    factors = np.array([plan.factor(s) for s in range(101)])
+    assert factors[0] < 0.01
+    assert factors.argmax() == 15
+    assert factors[15] == pytest.approx(1)
+    np.testing.assert_allclose(factors[15:100], [0.5 * (1 + math.cos(math.pi * (s - 15) / 85)) for s in range(15, 100)], atol=1e-3)
+    assert (factors > 0).all()
+
+
+def test_winding_down_is_linear_and_ends_the_schedule(plan):
+    usual = plan.factor(45)
+    plan.wind_down = (40, 50)
+    assert plan.factor(45) == pytest.approx(0.5 * usual)
+    assert plan.factor(50) <= 1e-4
+
+
+def test_kl_is_warmed_up(mosaic, quick, monkeypatch):
+    weights = []
+    original = TrainingPlan._step
+
+    def step(self, batch, split, kl_weight):
+        weights.append((split, kl_weight))
+        return original(self, batch, split, kl_weight)
+
+    monkeypatch.setattr(TrainingPlan, "_step", step)
+    scvcell.tl.fit(mosaic(90), train=replace(quick, max_epochs=20, validation=0.2, patience=0, kl_warmup=0.5))
+    train = [w for s, w in weights if s == "train"]
+    assert len(train) == 20
+    np.testing.assert_allclose(train[:10], np.arange(1, 11) / 10)
+    assert set(train[10:]) == {1.0}
+    assert {w for s, w in weights if s == "validation"} == {1.0}
+
+
+def test_training_lowers_the_held_out_objective(pbmc):
+    curve = pbmc.model.history["loss_validation"]["loss_validation"]
+    assert curve.iloc[-3:].mean() < 0.9 * curve.iloc[0]
+    for term in ("rna", "adt"):
+        held_out = pbmc.model.history[f"{term}_validation"].to_numpy()
+        assert held_out[-1] < held_out[0]
+
+
+def test_history_has_every_term_of_both_splits(small):
+    terms = {"rna", "adt", "kl", "contrast", "agreement", "match", "loss"}
+    assert {f"{t}_{s}" for t in terms for s in ("train", "validation")} == set(small.model.history)
+    assert all(np.isfinite(f.to_numpy()).all() for f in small.model.history.values())
+    assert small.model.history["loss_train"].index.name == "epoch"
+
+
+def test_logged_loss_is_the_mean_per_cell(mosaic, quick, monkeypatch):
+    totals = []
+    original = TrainingPlan._step
+
+    def step(self, batch, split, kl_weight):
+        value = original(self, batch, split, kl_weight)
+        if split == "train":
+            totals.append((float(value.detach()), len(batch)))
+        return value
+
+    monkeypatch.setattr(TrainingPlan, "_step", step)
+    model = scvcell.tl.fit(mosaic(90), train=replace(quick, max_epochs=1, batch_size=20, validation=0.0))
+    values, sizes = np.array(totals).T
+    assert len(values) > 2
+    assert model.history["loss_train"].iloc[0, 0] == pytest.approx((values * sizes).sum() / sizes.sum(), rel=1e-5)
+
+
+def test_training_stops_when_the_held_out_objective_is_flat(mosaic, quick, caplog, monkeypatch):
+    """Nothing is learned at a learning rate of zero."""
+    monkeypatch.setattr(TrainingPlan, "factor", lambda self, step: 0.0)
+    with caplog.at_level(logging.INFO, logger="scvcell"):
+        model = scvcell.tl.fit(mosaic(150), train=replace(quick, max_epochs=200, validation=0.3, patience=3, kl_warmup=0.01))
+    assert 3 < len(model.history["loss_train"]) < 200
+    assert "flat after epoch" in caplog.text
+
+
+def test_zero_patience_never_stops_early(mosaic, quick):
+    model = scvcell.tl.fit(mosaic(90), train=replace(quick, max_epochs=30, validation=0.3, patience=0, lr=1e-9))
+    assert len(model.history["loss_train"]) == 30
+
+
+def test_without_validation_cells(mosaic, quick):
+    model = scvcell.tl.fit(mosaic(90), train=replace(quick, validation=0.0))
+    assert model.split_["validation"] == []
+    assert not any(k.endswith("_validation") for k in model.history)
+
+
+@pytest.mark.parametrize("n_cells", [100, 2800, 35_000, 1_000_000])
+def test_default_epochs_shrink_with_the_data(n_cells):
+    assert scvcell.TrainConfig().epochs(n_cells) == {100: 50, 2800: 50, 35_000: 4, 1_000_000: 4}[n_cells]
+    assert scvcell.TrainConfig(max_epochs=7).epochs(n_cells) == 7
+
+
+def test_training_again_continues(mosaic, quick):
+    mdata = mosaic(90)
+    model = scvcell.tl.fit(mdata, train=quick)
+    front = model.module.front_ends["rna"].loadings.clone()
+    before = model.get_latent_representation()
+    model.train(replace(quick, max_epochs=3))
+    assert torch.equal(model.module.front_ends["rna"].loadings, front)
+    assert not np.array_equal(model.get_latent_representation(), before)
+
+
+def test_the_signal_handler_is_restored(mosaic, quick):
+    import signal
+
+    def mine(*_):
+        raise AssertionError
+
+    before = signal.signal(signal.SIGINT, mine)
+    try:
+        scvcell.tl.fit(mosaic(60), train=quick)
+        assert signal.getsignal(signal.SIGINT) is mine
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_fitting_in_a_thread(mosaic, quick):
+    """A server trains outside the main thread, where no signal handler can be set."""
+    import threading
+
+    mdata, errors = mosaic(60), []
+
+    def work():
+        try:
+            scvcell.tl.fit(mdata, train=quick)
+        except Exception as error:  # noqa: BLE001
+            errors.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert errors == []
+    assert "X_csl" in mdata.obsm
+
+
+def test_no_files_are_left_and_nothing_is_printed(mosaic, quick, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    scvcell.tl.fit(mosaic(60), train=quick)
+    assert list(tmp_path.iterdir()) == []
+    assert capsys.readouterr().out == ""

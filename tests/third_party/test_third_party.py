@@ -1,0 +1,77 @@
+"""A package that nobody here knows registers an operator: found, fitted, translated, saved, and within the contract."""
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent / "package"
+
+SCRIPT = """
+import sys
+import numpy as np
+import anndata, mudata, scvcell
+from scvcell.measure import MEASUREMENTS
+from scvcell.testing import check_measurement
+
+assert "gaussian" in MEASUREMENTS and MEASUREMENTS.infer("Morphology") == "gaussian"
+row = scvcell.measure.show().loc["gaussian"]
+assert row["defined in"] == "scvcell_gaussian" and row["recognised as"] == "features, morphology", row
+check_measurement(MEASUREMENTS["gaussian"])
+
+rng = np.random.default_rng(0)
+rna = scvcell.datasets.simulate(300, n_genes=60, n_proteins=5, paired=1.0, seed=1)["rna"]
+truth = np.log1p(rna.X.toarray()[:, :8]) @ rng.normal(size=(8, 4))
+truth = 10 + (truth - truth.mean(0)) / truth.std(0)
+profile = anndata.AnnData((truth + 0.1 * rng.normal(size=truth.shape)).astype(np.float32), obs=rna.obs[[]].copy())
+mdata = mudata.MuData({"rna": rna, "morphology": profile[:200].copy()})
+train = scvcell.TrainConfig(max_epochs=30, batch_size=64, validation=0.2, progress=False, accelerator="cpu")
+model = scvcell.tl.fit(mdata, train=train)
+assert model.schema.modalities["morphology"].operator == "gaussian"
+predicted = scvcell.tl.translate(mdata, model, to="morphology", source=["rna"])
+unseen = profile[200:].obs_names
+scores = [np.corrcoef(predicted[unseen].X[:, j], profile[unseen].X[:, j])[0, 1] for j in range(4)]
+assert np.mean(scores) > 0.3, scores
+assert any("A. Third and B. Party" in r for r in scvcell.cite(model))
+again = scvcell.CSL.load(model.save(sys.argv[1]), mdata)
+assert np.array_equal(again.get_latent_representation(), mdata.obsm["X_csl"])
+inside = (profile.X >= predicted.layers["lower"]) & (profile.X <= predicted.layers["upper"])
+print("OK", inside[200:].mean())
+"""
+
+
+@pytest.fixture
+def installed(tmp_path):
+    """A folder as ``pip install --target`` leaves it: the module, and a dist-info with the entry points."""
+    project = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]
+    (tmp_path / "scvcell_gaussian.py").write_text((PACKAGE / "scvcell_gaussian.py").read_text())
+    info = tmp_path / f"scvcell_gaussian-{project['version']}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    lines = [
+        f"[{group}]\n" + "\n".join(f"{name} = {target}" for name, target in points.items())
+        for group, points in project["entry-points"].items()
+    ]
+    (info / "entry_points.txt").write_text("\n".join(lines))
+    return tmp_path
+
+
+def run(path, *command):
+    environment = {**os.environ, "PYTHONPATH": str(path)}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
+
+
+def test_operator_of_a_third_party(installed, tmp_path):
+    done = run(installed, sys.executable, "-W", "ignore", "-c", SCRIPT, str(tmp_path / "model"))
+    assert done.returncode == 0, done.stderr
+    status, share = done.stdout.split()
+    assert status == "OK"
+    assert float(share) > 0.8, "its 90 % intervals cover"
+
+
+def test_the_operator_is_short():
+    body = (PACKAGE / "scvcell_gaussian.py").read_text().split("class Gaussian")[1]
+    assert len([line for line in body.splitlines() if line.strip()]) <= 20
