@@ -153,7 +153,7 @@ class TestColumn:
             assert view(mdata).subset(cells).column("batch").tolist() == truth.tolist()
 
     def test_unknown(self, mosaic):
-        with pytest.raises(KeyError, match="No obs column 'bacth'. Columns: age, batch, celltype"):
+        with pytest.raises(KeyError, match=r"No obs column 'bacth'. Columns: age, batch, celltype"):
             view(mosaic()).column("bacth")
 
 
@@ -200,7 +200,7 @@ def orphaned(mosaic):
 
 class TestRefusals:
     def test_no_modalities(self):
-        with pytest.raises(ValueError, match="no modalities. Build one with"):
+        with pytest.raises(ValueError, match=r"no modalities. Build one with"):
             view(MuData({}))
 
     def test_features_on_the_shared_axis(self, mosaic):
@@ -219,13 +219,13 @@ class TestRefusals:
             view(AnnData(sp.csr_matrix(shape, dtype=np.float32)))
 
     def test_cell_of_no_modality(self, mosaic):
-        with pytest.raises(ValueError, match="1 cells have no modality, e.g. 'cell[0-9]{4}'. Drop them"):
+        with pytest.raises(ValueError, match=r"1 cells have no modality, e.g. 'cell[0-9]{4}'. Drop them"):
             view(orphaned(mosaic))
 
     def test_stale_row_map(self, mosaic):
         mdata = mosaic()
         mdata.mod["rna"] = mdata["rna"][::-1].copy()
-        with pytest.raises(ValueError, match="disagree on cells. Run `mdata.update\\(\\)` first"):
+        with pytest.raises(ValueError, match=r"disagree on cells. Run `mdata.update\(\)` first"):
             view(mdata)
         mdata.update()
         check_rows(view(mdata), mdata)

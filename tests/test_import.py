@@ -10,7 +10,19 @@ import pytest
 
 import scvcell
 
-HEAVY = ("torch", "scvi", "lightning", "scanpy", "spatialdata", "anndata", "mudata", "pandas", "numpy", "matplotlib", "sklearn")
+HEAVY = (
+    "torch",
+    "scvi",
+    "lightning",
+    "scanpy",
+    "spatialdata",
+    "anndata",
+    "mudata",
+    "pandas",
+    "numpy",
+    "matplotlib",
+    "sklearn",
+)
 
 PROBE = f"""
 import json, resource, sys
@@ -41,7 +53,9 @@ def test_import_takes_less_than_half_a_second_of_cpu(probe):
 
 
 def test_dir_names_the_surface_without_importing_it(probe):
-    assert {"CSL", "TrainConfig", "Weights", "cite", "datasets", "measure", "pl", "pp", "risk", "testing", "tl"} <= set(probe["dir"])
+    assert {"CSL", "TrainConfig", "Weights", "cite", "datasets", "measure", "pl", "pp", "risk", "testing", "tl"} <= set(
+        probe["dir"]
+    )
     assert probe["version"] == scvcell.__version__
 
 

@@ -32,7 +32,9 @@ def data(mosaic, monkeypatch):
     rna = mosaic(300)["rna"]
     kind = rna.obs["celltype"].cat.codes.to_numpy()
     values = np.array([[-5.0, 3.0, -1.0], [-5.0, -3.0, 2.0], [5.0, 0.0, -1.0]])[kind]
-    profile = AnnData((values + np.random.default_rng(0).normal(size=values.shape)).astype(np.float32), obs=rna.obs[[]].copy())
+    profile = AnnData(
+        (values + np.random.default_rng(0).normal(size=values.shape)).astype(np.float32), obs=rna.obs[[]].copy()
+    )
     return MuData({"rna": rna, "morphology": profile[:150].copy()}), profile
 
 

@@ -77,7 +77,9 @@ def test_data_do_not_change(fitted, fingerprint):
 
 def test_a_larger_delta_finds_less(fitted):
     few, many = (
-        fitted.model.differential_expression(modality="rna", groupby="celltype", group1="alpha", delta=d)["proba_de"].sum()
+        fitted.model.differential_expression(modality="rna", groupby="celltype", group1="alpha", delta=d)[
+            "proba_de"
+        ].sum()
         for d in (3.0, 0.1)
     )
     assert few < many
@@ -89,7 +91,11 @@ def test_a_larger_delta_finds_less(fitted):
         ({"modality": "atac", "groupby": "celltype"}, ValueError, "no modality 'atac'"),
         ({"modality": "rna"}, ValueError, "Give groupby="),
         ({"modality": "rna", "groupby": "kind"}, KeyError, "No obs column 'kind'"),
-        ({"modality": "rna", "groupby": "celltype", "group1": "delta"}, ValueError, r"no group 'delta'; it has \['alpha'"),
+        (
+            {"modality": "rna", "groupby": "celltype", "group1": "delta"},
+            ValueError,
+            r"no group 'delta'; it has \['alpha'",
+        ),
         ({"modality": "rna", "groupby": "celltype", "group1": "alpha", "group2": "x"}, ValueError, "no group 'x'"),
         ({"modality": "rna", "groupby": "celltype", "group1": ["alpha", "x"]}, ValueError, "no group 'x'"),
     ],

@@ -169,7 +169,7 @@ class TestRefusals:
         assert fingerprint(data) == before
 
     def test_unknown_features_are_ignored(self, reference, quick, mosaic):
-        whole, _, model = reference
+        _, _, model = reference
         wide = mosaic(300, n_batches=3, genes=70)
         query = model.load_query_data(wide, train=quick)
         assert query.view().modalities["rna"].n_vars == 60
@@ -192,7 +192,7 @@ class TestRefusals:
     def test_untrained_model(self, reference, mosaic):
         mdata = mosaic(90)
         scvcell.CSL.setup_mudata(mdata)
-        with pytest.raises(RuntimeError, match="not trained. Run `model.train"):
+        with pytest.raises(RuntimeError, match=r"not trained. Run `model.train"):
             scvcell.CSL(mdata).load_query_data(mdata)
 
     def test_unknown_covariate_category(self, mosaic, quick):

@@ -108,7 +108,9 @@ class TestNothingIsUnpickled:
                 return (open, (str(tmp_path / "harm"), "w"))
 
         torch.save({"x": Harm()}, saved / "model.pt")
-        with pytest.raises(ValueError, match="model.pt is damaged, or holds more than numbers; nothing of it was loaded"):
+        with pytest.raises(
+            ValueError, match=r"model.pt is damaged, or holds more than numbers; nothing of it was loaded"
+        ):
             CSL.load(saved)
         assert not (tmp_path / "harm").exists()
 
@@ -118,7 +120,7 @@ class TestNothingIsUnpickled:
                 return (open, (str(tmp_path / "harm"), "w"))
 
         np.savez(saved / "calibration.npz", **{"rna>adt/pool": np.array([Harm()], dtype=object)})
-        with pytest.raises(ValueError, match="calibration.npz is damaged, or holds more than numbers"):
+        with pytest.raises(ValueError, match=r"calibration.npz is damaged, or holds more than numbers"):
             CSL.load(saved)
         assert not (tmp_path / "harm").exists()
 
@@ -151,7 +153,7 @@ class TestRefusals:
             CSL.load(saved)
 
     def test_missing_folder(self, tmp_path):
-        with pytest.raises(FileNotFoundError, match="model.json is missing"):
+        with pytest.raises(FileNotFoundError, match=r"model.json is missing"):
             CSL.load(tmp_path / "nowhere")
 
     def test_parameters_that_do_not_fit(self, saved):
@@ -164,7 +166,10 @@ class TestRefusals:
         with pytest.raises((KeyError, ValueError), match="gaussian"):
             CSL.load(saved)
 
-    @pytest.mark.parametrize(("name", "content"), [("model.pt", b"not a zip"), ("model.pt", b""), ("model.json", b"{half"), ("calibration.npz", b"PK")])
+    @pytest.mark.parametrize(
+        ("name", "content"),
+        [("model.pt", b"not a zip"), ("model.pt", b""), ("model.json", b"{half"), ("calibration.npz", b"PK")],
+    )
     def test_damaged_file(self, saved, name, content):
         (saved / name).write_bytes(content)
         with pytest.raises(ValueError, match=f"{name} is damaged"):
@@ -195,7 +200,7 @@ class TestRefusals:
 class TestOverwriting:
     def test_needs_to_be_asked_for(self, small, saved):
         before = (saved / "model.json").stat().st_mtime_ns
-        with pytest.raises(FileExistsError, match="exists already. Give another path, or overwrite=True"):
+        with pytest.raises(FileExistsError, match=r"exists already. Give another path, or overwrite=True"):
             small.model.save(saved)
         assert (saved / "model.json").stat().st_mtime_ns == before
 
@@ -223,7 +228,9 @@ class TestOverwriting:
                 Path,
                 "rename",
                 lambda self, to: (
-                    full() if self.name.startswith(".model-") and to.name == "model" and "old" not in self.name else original(self, to)
+                    full()
+                    if self.name.startswith(".model-") and to.name == "model" and "old" not in self.name
+                    else original(self, to)
                 ),
             )
         else:

@@ -25,7 +25,9 @@ def test_learning_rate_rises_over_15_percent_and_falls_as_a_cosine(plan):
     assert factors[0] < 0.01
     assert factors.argmax() == 15
     assert factors[15] == pytest.approx(1)
-    np.testing.assert_allclose(factors[15:100], [0.5 * (1 + math.cos(math.pi * (s - 15) / 85)) for s in range(15, 100)], atol=1e-3)
+    np.testing.assert_allclose(
+        factors[15:100], [0.5 * (1 + math.cos(math.pi * (s - 15) / 85)) for s in range(15, 100)], atol=1e-3
+    )
     assert (factors > 0).all()
 
 
@@ -89,7 +91,9 @@ def test_training_stops_when_the_held_out_objective_is_flat(mosaic, quick, caplo
     """Nothing is learned at a learning rate of zero."""
     monkeypatch.setattr(TrainingPlan, "factor", lambda self, step: 0.0)
     with caplog.at_level(logging.INFO, logger="scvcell"):
-        model = scvcell.tl.fit(mosaic(150), train=replace(quick, max_epochs=200, validation=0.3, patience=3, kl_warmup=0.01))
+        model = scvcell.tl.fit(
+            mosaic(150), train=replace(quick, max_epochs=200, validation=0.3, patience=3, kl_warmup=0.01)
+        )
     assert 3 < len(model.history["loss_train"]) < 200
     assert "flat after epoch" in caplog.text
 
@@ -144,7 +148,7 @@ def test_fitting_in_a_thread(mosaic, quick):
     def work():
         try:
             scvcell.tl.fit(mdata, train=quick)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             errors.append(error)
 
     thread = threading.Thread(target=work)

@@ -24,22 +24,12 @@ def problem(mosaic, quick):
     return model.module, batch, state
 
 
-def decoded(state, name):
-    """Views that decode modality `name`: the joint one, and those of single modalities but its own."""
-    return [view for view in state.views if view.source != name]
-
-
 def test_weights_of_a_cells_views_sum_to_one(problem):
     _, batch, state = problem
     total = torch.zeros(len(batch))
     for view in state.views:
         total[view.rows] += view.weight
     torch.testing.assert_close(total, torch.ones(len(batch)))
-    for name, observed in batch.observed.items():
-        total.zero_()
-        for view in decoded(state, name):
-            total[view.rows] += view.likelihood_weight
-        torch.testing.assert_close(total[observed.rows], torch.ones(len(observed.rows)))
 
 
 def test_likelihood_is_the_loop_over_views(problem):
@@ -49,14 +39,16 @@ def test_likelihood_is_the_loop_over_views(problem):
         for name, observed in batch.observed.items():
             operator, total = module.operators[name], 0.0
             row_of = {int(r): i for i, r in enumerate(observed.rows)}
-            for view in decoded(state, name):
+            for view in state.views:
                 for i, cell in enumerate(view.rows.tolist()):
                     if cell in row_of:
                         at = row_of[cell]
                         context = batch.context.at(torch.tensor([cell])).measured(observed.depth[[at]])
                         value = operator.log_prob(observed.x[[at]], view.z[[i]], context)
-                        total -= float(view.likelihood_weight[i] * value)
-            expected = module.modality_weight[name] * (total / len(batch) + float(operator.regulariser()) / module.n_train)
+                        total -= float(view.weight[i] * value)
+            expected = module.modality_weight[name] * (
+                total / len(batch) + float(operator.regulariser()) / module.n_train
+            )
             assert float(terms[name]) == pytest.approx(expected, rel=1e-4)
 
 

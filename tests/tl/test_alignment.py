@@ -128,5 +128,5 @@ def test_one_modality_cannot_be_aligned(small):
 def test_no_shared_cells(small):
     view = small.model.view()
     apart = small.mdata[~(view.present("rna") & view.present("adt"))].copy()
-    with pytest.raises(ValueError, match="share cells to score on. Give `pairs=`"):
+    with pytest.raises(ValueError, match=r"share cells to score on. Give `pairs=`"):
         scvcell.tl.alignment_report(apart, small.model)
