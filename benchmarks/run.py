@@ -28,7 +28,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--methods", nargs="+", metavar="METHOD", help=f"of {', '.join(methods.available())}")
     parser.add_argument("--cases", nargs="+", metavar="CASE", help="parts of the table; all by default")
     parser.add_argument("--seeds", nargs="+", type=int, help="the table's own by default")
-    parser.add_argument("--data", type=Path, help="folder of the data sets; else SCVCELL_DATA_DIR, else ../shared/data")
+    parser.add_argument("--data", type=Path, help="folder of the data sets; SCVCELL_DATA_DIR by default")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results", help="folder of the results")
     parser.add_argument("--threads", type=int, default=1, help="threads of every method")
     parser.add_argument("--epochs", type=int, help="override every method's epochs: smoke tests only")
@@ -39,7 +39,10 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     again.add_argument("--report-only", action="store_true", help="run nothing, write the tables from raw records")
     parser.set_defaults(fresh=False)
     args = parser.parse_args(argv)
-    args.data = (args.data or Path(os.environ.get("SCVCELL_DATA_DIR", ROOT.parent / "shared" / "data"))).resolve()
+    folder = args.data or os.environ.get("SCVCELL_DATA_DIR")
+    if folder is None:
+        parser.error("say where the data sets are: --data DIR, or set SCVCELL_DATA_DIR")
+    args.data = Path(folder).resolve()
     return args
 
 

@@ -1,4 +1,4 @@
-"""What the scvi-tools peers share: a fully paired, zero-padded MuData, seeds, and a clock that monitoring may stop."""
+"""What the scvi-tools peers share: a zero-padded MuData, seeds, predictive draws, a clock that monitoring stops."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from lightning.pytorch.callbacks import Callback
 from scipy import sparse
 
 from benchmarks.clock import Stopwatch
+from benchmarks.task import SCALES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     import pandas as pd
+    from scvi.distributions import NegativeBinomialMixture
 
-    from benchmarks.task import Task
+    from benchmarks.task import Output, Task
 
 NO_TARGET = " (no target)"
 
@@ -59,6 +61,45 @@ def padded(task: Task, cells: pd.Index, *, mark_missing: bool) -> mudata.MuData:
     for a in mods.values():
         a.obs["batch"] = batch.astype(str)
     return mudata.MuData(mods)
+
+
+def batch_code(model, name: str | None) -> int:
+    """Number of a batch in a model's registry."""
+    return int(np.flatnonzero(model.adata_manager.get_state_registry("batch").categorical_mapping == name)[0])
+
+
+@torch.inference_mode()
+def predictive(
+    task: Task, loader: Iterable, likelihood: Callable[[dict], NegativeBinomialMixture], draws: int
+) -> dict[str, np.ndarray]:
+    """Predict proteins from draws of a model's own likelihood, minibatch by minibatch.
+
+    Parameters
+    ----------
+    likelihood
+        Distribution of the counts of a minibatch for one draw of the state.
+
+    Returns
+    -------
+    ``point``: mean over draws on the scored scale (the best a model can do there); ``mean``: mean counts;
+    ``lower`` and ``upper``: quantiles of counts.
+    """
+    found: dict[str, list[np.ndarray]] = {"point": [], "mean": [], "lower": [], "upper": []}
+    for tensors in loader:
+        rates = [likelihood(tensors) for _ in range(draws)]
+        counts = np.stack([r.sample().numpy() for r in rates])
+        found["point"].append(np.mean([SCALES[task.scale](c) for c in counts], axis=0))
+        found["mean"].append(np.mean([r.mean.numpy() for r in rates], axis=0))
+        for name, level in (("lower", (1 - task.level) / 2), ("upper", (1 + task.level) / 2)):
+            found[name].append(np.quantile(counts, level, axis=0))
+    return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def fill(task: Task, out: Output, found: dict[str, np.ndarray], denoised: np.ndarray) -> None:
+    """Write predictions into an output."""
+    out.prediction = task.frame(found["point"])
+    out.alternatives = {"mean": task.from_counts(found["mean"]), "denoised": task.from_counts(denoised)}
+    out.lower, out.upper = task.frame(found["lower"]), task.frame(found["upper"])
 
 
 class Clock(Callback):

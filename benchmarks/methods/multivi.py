@@ -3,9 +3,9 @@
 All cells are given with zeros for the assay they lack, which MULTIVI takes as missing. Its default widths follow from
 the number of genomic regions or genes (22 hidden units and 4 dimensions for 500 genes), too small for proteins; 128
 hidden units and 20 dimensions are used instead, which help it. Embeddings: its expression and protein posteriors.
-It has no method that predicts proteins, so the prediction is the denoised foreground of its own protein decoder at the
-posterior mean (as ``TOTALVI.get_normalized_expression`` forms it), ``mean`` with background, decoded as in the batch
-where proteins were measured.
+It has no method that predicts proteins, so draws are made from its own protein likelihood, decoded as in the batch
+where proteins were measured; scored as for TOTALVI: mean over draws on the scored scale, ``mean`` of counts, and
+``denoised``, the foreground at the posterior mean as ``TOTALVI.get_normalized_expression`` forms it.
 """
 
 from __future__ import annotations
@@ -16,15 +16,19 @@ import numpy as np
 import pandas as pd
 import scvi
 import torch
+from scvi.distributions import NegativeBinomialMixture
 
-from benchmarks.methods._scvi import Clock, padded, prepare
+from benchmarks.methods._scvi import Clock, batch_code, fill, padded, predictive, prepare
 from benchmarks.task import Output
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from benchmarks.task import Task
 
 TABLES = ("mosaic", "protein")
 N_HIDDEN, N_LATENT = 128, 20
+DRAWS = 100
 
 
 def run(task: Task, seed: int) -> Output:
@@ -48,23 +52,31 @@ def run(task: Task, seed: int) -> Output:
         out.embedding[modality] = pd.DataFrame(z, index=task.names(modality))
     joint = model.get_latent_representation(indices=cells.get_indexer(task.paired))
     out.joint = pd.DataFrame(joint, index=task.paired)
-    foreground, total = proteins(model, task, cells.get_indexer(task.query))
-    out.prediction, out.alternatives = task.from_counts(foreground), {"mean": task.from_counts(total)}
+    rows = cells.get_indexer(task.query)
+    decode = decoder(model, task)
+
+    def likelihood(tensors: dict) -> NegativeBinomialMixture:
+        py = decode(tensors, use_z_mean=False)
+        return NegativeBinomialMixture(py["rate_back"], py["rate_fore"], py["r"], mixture_logits=py["mixing"])
+
+    def loader():
+        return model._make_data_loader(adata=model.adata, indices=rows, batch_size=512)
+
+    found = predictive(task, loader(), likelihood, DRAWS)
+    with torch.inference_mode():
+        py = [decode(tensors, use_z_mean=True) for tensors in loader()]
+    foreground = [(p["rate_fore"] * (1 - torch.sigmoid(p["mixing"]))).numpy() for p in py]
+    fill(task, out, found, np.concatenate(foreground))
     return out
 
 
-@torch.inference_mode()
-def proteins(model, task: Task, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Foreground and total rate of the protein decoder at the posterior mean."""
-    batches = model.adata_manager.get_state_registry("batch").categorical_mapping
-    batch = int(np.flatnonzero(batches == task.observed_batch)[0])
-    found = []
-    for tensors in model._make_data_loader(adata=model.adata, indices=rows, batch_size=512):
+def decoder(model, task: Task) -> Callable[..., dict[str, torch.Tensor]]:
+    """Protein parameters of a minibatch, as in the batch where proteins were measured."""
+    batch = batch_code(model, task.observed_batch)
+
+    def decode(tensors: dict, *, use_z_mean: bool) -> dict[str, torch.Tensor]:
         state = model.module.inference(**model.module._get_inference_input(tensors))
         inputs = model.module._get_generative_input(tensors, state, transform_batch=batch)
-        py = model.module.generative(**inputs, use_z_mean=True)["py_"]
-        background = torch.sigmoid(py["mixing"])
-        foreground = py["rate_fore"] * (1 - background)
-        found.append(torch.stack([foreground, foreground + py["rate_back"] * background]).numpy())
-    foreground, total = np.concatenate(found, axis=1)
-    return foreground, total
+        return model.module.generative(**inputs, use_z_mean=use_z_mean)["py_"]
+
+    return decode

@@ -6,6 +6,7 @@ import inspect
 import re
 import shutil
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,8 @@ def registries(folder: str) -> Iterator[Any]:
     """Every registry that a folder of operators exposes."""
     from scvcell._registry import Registry
 
+    if find_spec(f"scvcell.{folder}") is None:
+        return
     for value in vars(import_module(f"scvcell.{folder}")).values():
         if isinstance(value, Registry):
             yield value
