@@ -65,6 +65,15 @@ def jobs(args: argparse.Namespace) -> list[tuple[str, str, int]]:
     ]
 
 
+def check_data(args: argparse.Namespace, todo: list[tuple[str, str, int]]) -> None:
+    """Stop before any work if a data set is not where it should be."""
+    files = tables.load(args.table).FILES
+    wanted = {files[case] for case, _, _ in todo if case in files}
+    missing = sorted(name for name in wanted if not (args.data / name).is_file())
+    if missing:
+        raise SystemExit(f"not found in {args.data}: {', '.join(missing)}; give --data DIR or set SCVCELL_DATA_DIR")
+
+
 def usable(path: Path, epochs: int | None) -> bool:
     """Whether a raw record stands for this run already: it succeeded, with the same number of epochs asked for."""
     if not path.is_file():
@@ -118,6 +127,7 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     table = tables.load(args.table)
     todo = [] if args.report_only else jobs(args)
+    check_data(args, todo)
     for number, (case, method, seed) in enumerate(todo, 1):
         name = record_name(args.table, case, method, seed)
         if not args.fresh and usable(args.out / "raw" / name, args.epochs):

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from benchmarks.task import Output
 
+FILES = {"": "pbmc_mosaic/pbmc_mosaic.h5mu"}
 CASES = ("",)
 SEEDS = (0, 1, 2, 3, 4)
 REFERENCE = "multivi"
@@ -54,7 +55,7 @@ GRID = {"n_pcs": (20, 30, 50), "scaled": (True, False), "k": (5, 10, 15, 20, 30,
 
 def task(data: Path, case: str, epochs: int | None) -> tuple[Task, dict[str, Any]]:
     """Hide p4's pairing. Returns the task and the truth, which only `score` may see."""
-    full = mudata.read_h5mu(data / "pbmc_mosaic" / "pbmc_mosaic.h5mu")
+    full = mudata.read_h5mu(data / FILES[case])
     rng = np.random.default_rng(SPLIT_SEED)
     rna, adt = full.mod["rna"].copy(), full.mod["adt"].copy()
     hidden = rna.obs_names[(rna.obs["batch"] == "p4_0").to_numpy()]

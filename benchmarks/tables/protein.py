@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from benchmarks.task import Output
 
 CASES = ("half", "pbmc5k")
+FILES = dict.fromkeys(CASES, "pbmc_citeseq_10k5k/pbmc_citeseq_10k5k.h5mu")
 SEEDS = (0, 1, 2)
 REFERENCE = "totalvi"
 METHODS = ("mean", "pca_knn", "pca_ridge", "univi", "multivi", "totalvi", "scvcell")
@@ -59,7 +60,7 @@ MARKERS = {
 
 def task(data: Path, case: str, epochs: int | None) -> tuple[Task, dict[str, Any]]:
     """Take the hidden proteins out. Returns the task and the truth, which only the scorer may see."""
-    full = mudata.read_h5mu(data / "pbmc_citeseq_10k5k" / "pbmc_citeseq_10k5k.h5mu")
+    full = mudata.read_h5mu(data / FILES[case])
     rna, prot = full.mod["rna"], full.mod["prot"]
     if case == "half":
         rna = rna[prot.obs_names]

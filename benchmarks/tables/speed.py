@@ -40,6 +40,7 @@ GENES, PROTEINS = 1_000, 30
 BUDGETS = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, None)
 
 CASES = (*CELLS, "reach")
+FILES = {"reach": protein.FILES["half"]}
 SEEDS = (0,)
 REFERENCE = "totalvi"
 RATIO = "cpu_per_epoch"
@@ -175,10 +176,10 @@ def _ratio(own: dict[str, Any], peer: dict[str, Any]) -> str:
         return f"{text}; scvcell seed {own['seed']} did not reach it (best {best:.4f})."
     first = min(met, key=lambda p: p["epochs"])
     sooner = peer["fit_seconds"] / first["seconds"]
-    cpu = peer.get("fit_cpu_seconds", float("nan")) / first["cpu_seconds"]
+    cpu = f" ({peer['fit_cpu_seconds'] / first['cpu_seconds']:.0f} in CPU seconds)" if "fit_cpu_seconds" in peer else ""
     return (
         f"{text}; a complete scvcell fit of {first['epochs']} epochs (seed {own['seed']}) reached "
-        f"{first['pearson']:.4f} in {first['seconds']:.1f} s: {sooner:.0f} times sooner ({cpu:.0f} in CPU seconds)."
+        f"{first['pearson']:.4f} in {first['seconds']:.1f} s: {sooner:.0f} times sooner{cpu}."
     )
 
 

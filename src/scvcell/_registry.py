@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+logger = logging.getLogger("scvcell")
 
 
 class Registry[T]:
@@ -53,7 +56,13 @@ class Registry[T]:
         self._scanned = True
         for point in entry_points(group=self.group):
             if point.name not in self._items:
-                item = point.load()
+                try:
+                    item = point.load()
+                except Exception:
+                    logger.warning(
+                        "The %s %r of another package cannot be loaded; it is left out.", self.kind, point.name
+                    )
+                    continue
                 self._items[point.name] = item
                 self._aliases.update(dict.fromkeys(getattr(item, "aliases", ()), point.name))
 

@@ -38,7 +38,6 @@ def data(mosaic, monkeypatch):
     return MuData({"rna": rna, "morphology": profile[:150].copy()}), profile
 
 
-@pytest.mark.xfail(reason="log1p of the total of negative values is NaN", strict=True)
 def test_negative_values_are_fitted_and_translated_with_intervals_that_cover(data, quick):
     mdata, truth = data
     model = scvcell.tl.fit(

@@ -113,7 +113,6 @@ class TestContainers:
         np.testing.assert_array_equal(again.get_latent_representation(), own.obsm["X_csl"])
         assert np.isfinite(scvcell.tl.translate(own, again, to=name)[mdata["adt"].obs_names].X).all()
 
-    @pytest.mark.xfail(reason="torch's ModuleDict refuses names with a dot, and those of its own methods", strict=True)
     @pytest.mark.parametrize("name", ["GEX.v3", "values", "train"])
     def test_modalities_of_names_that_torch_refuses(self, mosaic, quick, name):
         mdata = mosaic(90)
@@ -275,9 +274,7 @@ class TestMemory:
         [
             ("csr", 0.5),
             ("dense", 0.5),
-            pytest.param(
-                "csc", 1.5, marks=pytest.mark.xfail(reason="two csr copies are alive while cells are embedded")
-            ),
+            pytest.param("csc", 1.5),
         ],
     )
     def test_fitting_copies_x_at_most_once(self, quick, monkeypatch, form, copies):

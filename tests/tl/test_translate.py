@@ -192,7 +192,6 @@ def test_a_model_of_one_modality(mosaic, quick):
         scvcell.tl.translate(adata, model, to="rna")
 
 
-@pytest.mark.xfail(reason="intervals are those of all sources, although the data have only some of them", strict=True)
 def test_intervals_are_those_of_the_sources_that_the_data_have(mosaic, quick):
     mdata = mosaic(240)
     second = mdata["rna"].copy()

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from scvcell._containers import Container
     from scvcell._matrix import Matrix
+    from scvcell.measure import Measurement
     from scvcell.model._data import Batch
 
 logger = logging.getLogger("scvcell")
@@ -243,6 +244,10 @@ class CSL(ModelLifecycle):
         panels = {m: p for m in matrices if (p := data.panel(m, self.schema.batches)) is not None}
         sizes = {m: module.operators[m].size for m in matrices}
         return Source(matrices, rows, scores, sizes, design, batch, panels)
+
+    def operator(self, modality: str) -> type[Measurement]:
+        """Class of the measurement operator of a modality."""
+        return MEASUREMENTS[self.schema.modalities[modality].operator]
 
     def _trained_module(self) -> CSLModule:
         if self.module is None:

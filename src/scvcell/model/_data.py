@@ -165,6 +165,10 @@ class Loader:
         self.shuffle = shuffle
         self.rng = np.random.default_rng(seed)
 
+    def release(self) -> None:
+        """Let go of the data."""
+        del self.source
+
     def __len__(self) -> int:
         """Mini-batches per pass; when shuffled, a remainder under a quarter of a batch joins the one before it."""
         return len(self._cuts(len(self.index)))

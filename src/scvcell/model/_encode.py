@@ -22,6 +22,8 @@ PASSTHROUGH = 50
 """Modalities with at most this many features are standardised without a projection."""
 FIT_CELLS = 50_000
 """Cells on which a front-end is fitted at most."""
+FEW_CELLS = 10
+"""Cells below which a batch takes the scales of all batches."""
 FIRST_SD = 3.0
 """Standard deviation given to the first component; the others keep their ratio to it."""
 
@@ -93,12 +95,16 @@ class FrontEnd(nn.Module):
 
     def _standardise(self, scores: NDArray[np.float32], batch: NDArray[np.int64]) -> None:
         overall_sd = np.maximum(scores.std(0), 1e-4)
+        floor = 0.1 * overall_sd
+        if not self.project and len(scores):
+            # a feature that was silent in training must not explode in query cells
+            floor = np.maximum(floor, 0.1 * np.median(overall_sd))
+            overall_sd = np.maximum(overall_sd, floor)
         for b in range(len(self.score_mean)):
             here = scores[batch == b]
-            few = len(here) < 10
-            mean = scores.mean(0) if len(here) == 0 else here.mean(0)
-            self.score_mean[b] = torch.as_tensor(mean if not few or len(here) == 0 else scores.mean(0))
-            self.score_sd[b] = torch.as_tensor(overall_sd if few else np.maximum(here.std(0), 0.1 * overall_sd))
+            few = len(here) < FEW_CELLS
+            self.score_mean[b] = torch.as_tensor(scores.mean(0) if few else here.mean(0))
+            self.score_sd[b] = torch.as_tensor(overall_sd if few else np.maximum(here.std(0), floor))
 
     def adapt(self, x: Matrix, rows: NDArray[np.int64], batch: NDArray[np.int64], first_new: int) -> None:
         """Learn the scales of batches from `first_new` on, keeping loadings and known batches (query data)."""
@@ -157,7 +163,7 @@ class FrontEnd(nn.Module):
             if self.project:
                 value = value @ loadings
             out[start:stop, :-1] = value.toarray() if sp.issparse(value) else value
-            out[start:stop, -1] = np.log1p(np.asarray(chunk.sum(1)).ravel())
+            out[start:stop, -1] = np.log1p(np.maximum(np.asarray(chunk.sum(1)).ravel(), 0))
             start = stop
         return out
 

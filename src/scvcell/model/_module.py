@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from scvi.module.base import BaseModuleClass, auto_move_data
@@ -15,7 +15,7 @@ from scvcell.model._fuse import Posterior, fuse
 from scvcell.objective import TERMS, Weights
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from scvcell.measure import Measurement
     from scvcell.model._data import Batch
@@ -72,6 +72,38 @@ class State:
     pairs: list[tuple[str, str, Posterior, Posterior, Tensor]]
 
 
+class ByModality(nn.ModuleDict):
+    """Modules by modality name; takes the names that torch refuses (with a dot, or those of its own methods)."""
+
+    @staticmethod
+    def _key(name: str) -> str:
+        return "m:" + name.replace(".", "\u2024")
+
+    @staticmethod
+    def _name(key: str) -> str:
+        return key[2:].replace("\u2024", ".")
+
+    def __getitem__(self, key: str) -> Any:
+        return self._modules[self._key(key)]
+
+    def __setitem__(self, key: str, module: nn.Module) -> None:
+        self.add_module(self._key(key), module)
+
+    def __contains__(self, key: str) -> bool:
+        return self._key(key) in self._modules
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([self._name(key) for key in self._modules])
+
+    def keys(self) -> Any:
+        """Names of the modalities."""
+        return list(self)
+
+    def items(self) -> Any:
+        """Pairs of name and module."""
+        return [(self._name(key), module) for key, module in self._modules.items()]
+
+
 class CSLModule(BaseModuleClass):
     """Encoders and operators of all modalities around one state.
 
@@ -97,9 +129,9 @@ class CSLModule(BaseModuleClass):
         super().__init__()
         self.n_latent = n_latent
         self.weights = weights
-        self.operators = nn.ModuleDict(operators)
-        self.front_ends = nn.ModuleDict(front_ends)
-        self.encoders = nn.ModuleDict({m: Encoder(f.width, n_latent) for m, f in front_ends.items()})
+        self.operators = ByModality(operators)
+        self.front_ends = ByModality(front_ends)
+        self.encoders = ByModality({m: Encoder(f.width, n_latent) for m, f in front_ends.items()})
         self.log_tau = nn.Parameter(torch.tensor(0.1).log())
         largest = max(op.n_features for op in operators.values())
         self.modality_weight = {m: (largest / op.n_features) ** 0.5 for m, op in operators.items()}

@@ -271,6 +271,10 @@ def run(
         if on_main:
             signal.signal(signal.SIGINT, on_interrupt)
     model.interrupted = model.interrupted or trainer.interrupted
+    # Lightning's objects refer to each other and outlive this call; the data must not
+    for walk in (loader, held):
+        if walk is not None:
+            walk.release()
     if model.interrupted:
         logger.warning("Training was interrupted after %d epochs; the model is usable as it is.", len(plan.records))
     model.history_ = plan.history()

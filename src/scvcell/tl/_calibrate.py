@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,12 +11,19 @@ from scvcell.risk import Conformal
 from scvcell.risk._calibrate import MINIMUM
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from scvcell.model import CSL
 
 POOL = 2000
 CALIBRATION = 1000
+
+
+def interval_scale(model: CSL, to: str) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """Scale on which the errors of a modality are compared, and the way back: log1p for counts, else the raw scale."""
+    if model.operator(to).count_data:
+        return np.log1p, lambda value: np.maximum(np.expm1(value), 0)
+    return np.asarray, np.asarray
 
 
 def key(to: str, source: Sequence[str]) -> str:
@@ -64,7 +71,8 @@ def _make(model: CSL, to: str, source: Sequence[str]) -> Conformal | None:
     decoded = decode(model, posterior, context(model, part), to)
     raw = model._matrix(part, to).dense(part.rows[to])
     latent = posterior.mean.numpy()
-    truth, predicted = np.log1p(raw), np.log1p(decoded.point)
+    forward, _ = interval_scale(model, to)
+    truth, predicted = forward(raw), forward(decoded.point)
     n = len(pool)
     error = ((truth - predicted) ** 2)[:n]
     return Conformal.fit(latent[:n], error, latent[n:], truth[n:], predicted[n:])

@@ -11,7 +11,7 @@ from anndata import AnnData
 
 from scvcell import _keys
 from scvcell.model import context, decode
-from scvcell.tl._calibrate import calibration
+from scvcell.tl._calibrate import calibration, interval_scale
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,7 +85,7 @@ def translate(
         var=pd.DataFrame(index=pd.Index(model.schema.modalities[to].features)),
     )
     out.layers[_keys.MEAN] = decoded.mean
-    conformal = calibration(model, to, source)
+    conformal = calibration(model, to, here)
     info = {"to": to, "source": list(source), "level": level, "calibration_cells": 0}
     if conformal is None:
         logger.warning(
@@ -95,9 +95,10 @@ def translate(
         out.obs[_keys.TRUSTED], out.var[_keys.TRUSTED], out.var[_keys.RELATIVE_WIDTH] = False, False, np.nan
     else:
         half, near = conformal.halfwidth(posterior.mean.numpy(), level)
-        log = np.log1p(decoded.point)
-        out.layers[_keys.LOWER] = np.maximum(np.expm1(log - half), 0).astype(np.float32)
-        out.layers[_keys.UPPER] = np.expm1(log + half).astype(np.float32)
+        forward, back = interval_scale(model, to)
+        point = forward(decoded.point)
+        out.layers[_keys.LOWER] = back(point - half).astype(np.float32)
+        out.layers[_keys.UPPER] = back(point + half).astype(np.float32)
         width = conformal.relative_width(half[has], level)
         out.var[_keys.RELATIVE_WIDTH] = width
         out.var[_keys.TRUSTED] = width <= TRUST_WIDTH
