@@ -72,6 +72,17 @@ def test_shuffled_cells_give_the_same_report(small):
     np.testing.assert_allclose(one["value"], other["value"], atol=1e-6)
 
 
+def test_the_model_stays_on_its_device(small, monkeypatch):
+    """Moving a part of the model to CPU would break it for whoever has it on a GPU."""
+
+    def moved(*args, **kwargs):
+        raise AssertionError("a part of the model was moved")
+
+    for way in ("cpu", "to", "cuda"):
+        monkeypatch.setattr(f"torch.nn.Module.{way}", moved)
+    assert scvcell.tl.alignment_report(small.mdata, small.model)["cca"].notna().any()
+
+
 def test_nothing_is_written(small, fingerprint):
     before = fingerprint(small.mdata)
     scvcell.tl.alignment_report(small.mdata, small.model, labels_key="celltype")

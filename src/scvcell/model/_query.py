@@ -96,7 +96,7 @@ def _columns(known: int, n_new: int, n_context: int) -> dict[str, list[int]]:
 
 def _copy(old: nn.Module, new: nn.Module, columns: dict[str, list[int]], n_latent: int, known: int) -> None:
     """Copy parameters; what grew with the context is filled with the mean over known batches."""
-    source, target = old.state_dict(), new.state_dict()
+    source, target = {k: v.cpu() for k, v in old.state_dict().items()}, new.state_dict()
     for key, value in target.items():
         before = source[key]
         if before.shape == value.shape:

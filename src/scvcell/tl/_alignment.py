@@ -155,10 +155,11 @@ def _linear(
 def _features(model: CSL, seen: View, modality: str, cells: NDArray[np.int64]) -> Array:
     import torch
 
-    front = model._trained_module().front_ends[modality].cpu()
+    module = model._trained_module()
+    front = module.front_ends[modality]
     _, batch = model.schema.context(seen.subset(cells))
     scores = front.scores(model._matrix(seen, modality), seen.rows[modality][cells])
-    return front(torch.from_numpy(scores), torch.from_numpy(batch)).numpy()
+    return front(torch.from_numpy(scores).to(module.device), torch.from_numpy(batch).to(module.device)).cpu().numpy()
 
 
 def _score(a: Array, b: Array, labels: list[NDArray[np.object_]] | None) -> dict[str, float]:
