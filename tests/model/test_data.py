@@ -168,6 +168,22 @@ def test_a_feature_off_the_panel_is_not_learned_as_zero(mosaic, quick):
     assert (ratio < 1.6).all()
 
 
+def test_a_gene_off_the_panel_is_not_learned_as_zero(quick):
+    """Genes that a batch did not measure are predicted there at about the level they have in the other batch."""
+    from dataclasses import replace
+
+    mdata = scvcell.datasets.simulate(600, n_genes=100, n_proteins=20, n_types=4, panel=0.6, paired=0.6, seed=1)
+    model = scvcell.tl.fit(mdata, batch_key="batch", train=replace(quick, max_epochs=40, batch_size=64))
+    counts, batch = mdata["rna"].to_df(), mdata["rna"].obs["batch"]
+    predicted = scvcell.tl.translate(mdata, model, to="rna", source=["adt"]).to_df().dropna()
+    here = mdata.obs.loc[predicted.index, "batch"]
+    panel = mdata["rna"].varm["observed"]
+    for name, other in (("batch1", "batch2"), ("batch2", "batch1")):
+        missed = panel.index[~panel[name]]
+        ratio = predicted.loc[here == name, missed].mean().sum() / counts.loc[batch == other, missed].mean().sum()
+        assert 0.4 < ratio < 2.5
+
+
 def test_batches_move_between_devices(setting):
     mdata, model = setting
     (batch,) = Loader(source_of(model, mdata), np.arange(9), 16)

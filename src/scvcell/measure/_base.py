@@ -78,6 +78,8 @@ class Summary:
         Mean raw value per feature, shape ``(n_features,)``.
     cells
         Training cells per batch, shape ``(n_batches,)``.
+    panel
+        Which features each batch measured, shape ``(n_batches, n_features)``; None where every batch measured all.
     """
 
     n_features: int
@@ -88,6 +90,7 @@ class Summary:
     depth: NDArray[np.float32]
     mean: NDArray[np.float32]
     cells: NDArray[np.int64]
+    panel: NDArray[np.bool_] | None = None
 
 
 class Decoder(nn.Module):
@@ -143,6 +146,8 @@ class Measurement(nn.Module, ABC):
         self.n_features = summary.n_features
         self.register_buffer("typical_depth", torch.as_tensor(summary.depth, dtype=torch.float32))
         self.register_buffer("seen", torch.as_tensor(summary.cells > 0))
+        panel = torch.ones(summary.n_batches, summary.n_features, dtype=torch.bool)
+        self.register_buffer("panel", panel if summary.panel is None else torch.as_tensor(summary.panel))
 
     @classmethod
     def encoder_input(cls, x: Any) -> Any:

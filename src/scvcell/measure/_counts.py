@@ -20,13 +20,18 @@ if TYPE_CHECKING:
     Likelihood = Literal["nb", "zinb", "poisson"]
 
 
+OFF_PANEL = -1e4
+"""Logit of a gene that was not measured: its share is 0, and so is what it adds to likelihood and gradient."""
+
+
 @MEASUREMENTS.register("counts", aliases=("rna", "gex", "gene_expression", "gene expression", "mrna", "expression"))
 class Counts(Measurement):
     r"""Sequencing counts whose depth says nothing of the state.
 
     .. math:: \rho = \mathrm{softmax}(f(z, c)), \qquad x_g \sim \mathrm{NB}(\ell \rho_g, \theta_g)
 
-    with observed depth :math:`\ell` and one inverse dispersion per gene.
+    with observed depth :math:`\ell` and one inverse dispersion per gene. Where a batch measured only some of the genes,
+    the softmax is normalised over these, since the depth is theirs.
 
     Parameters
     ----------
@@ -68,13 +73,20 @@ class Counts(Measurement):
             return scaled
         return np.sqrt(x * factor[:, None])
 
-    def frequency(self, z: Float[Tensor, "cells latent"], ctx: Context) -> Float[Tensor, "cells features"]:
-        """Share of each gene in the cell's transcripts, rows sum to 1."""
-        return torch.softmax(self.decoder(z, ctx.design), -1)
+    def frequency(
+        self, z: Float[Tensor, "cells latent"], ctx: Context, observed: Tensor | None = None
+    ) -> Float[Tensor, "cells features"]:
+        """Share of each gene in the transcripts; the `observed` genes (default: the batch's panel) sum to 1."""
+        eta = self.decoder(z, ctx.design)
+        if observed is None:
+            if bool(self.panel.all()):
+                return torch.softmax(eta, -1)
+            observed = self.panel[ctx.batch]
+        return (eta - torch.logsumexp(eta.masked_fill(~observed, OFF_PANEL), -1, keepdim=True)).exp()
 
-    def forward(self, z: Float[Tensor, "cells latent"], ctx: Context) -> Distribution:
-        """Distribution of counts at the cell's depth."""
-        mu = self.depth(ctx)[:, None] * self.frequency(z, ctx) + 1e-8
+    def forward(self, z: Float[Tensor, "cells latent"], ctx: Context, observed: Tensor | None = None) -> Distribution:
+        """Distribution of counts at the cell's depth, which is that of the `observed` genes."""
+        mu = self.depth(ctx)[:, None] * self.frequency(z, ctx, observed) + 1e-8
         if self.likelihood == "poisson":
             return Poisson(rate=mu, validate_args=False)
         theta = self.log_theta.exp()
@@ -91,7 +103,13 @@ class Counts(Measurement):
         ctx: Context,
         observed: Tensor | None = None,
     ) -> Float[Tensor, " cells"]:
-        """As `Measurement.log_prob`; negative binomial without mask goes through the exact-gradient kernel."""
-        if self.likelihood != "nb" or observed is not None:
-            return super().log_prob(x, z, ctx, observed)
-        return NBSoftmax.apply(self.decoder(z, ctx.design), self.log_theta, x, self.depth(ctx))
+        """As `Measurement.log_prob`; the negative binomial goes through the exact-gradient kernel."""
+        if observed is not None:
+            x = x.masked_fill(~observed, 0)
+        if self.likelihood != "nb":
+            value = self(z, ctx, observed).log_prob(x)
+            return (value if observed is None else value.masked_fill(~observed, 0)).sum(-1)
+        eta = self.decoder(z, ctx.design)
+        if observed is not None:
+            eta = eta.masked_fill(~observed, OFF_PANEL)
+        return NBSoftmax.apply(eta, self.log_theta, x, self.depth(ctx))

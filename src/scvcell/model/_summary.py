@@ -59,6 +59,7 @@ def summarise(
         depth=np.maximum(depth, 1.0).astype(np.float32),
         mean=(raw / np.maximum(count.sum(0), 1)).astype(np.float32),
         cells=cells.astype(np.int64),
+        panel=panel,
     )
 
 
