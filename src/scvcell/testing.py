@@ -70,7 +70,7 @@ def check_measurement(cls: type[Measurement], options: dict[str, Any] | None = N
     _masked(operator, x, z.detach(), ctx)
     _predictions(operator, z.detach(), ctx)
     _save_load(cls, options or {}, operator, x, z.detach(), ctx)
-    encoded = cls.encoder_input(x.numpy())
+    encoded = cls.encoder_input(x.numpy(), x.numpy().mean(0))
     _require(encoded.shape == (CELLS, FEATURES), "encoder_input must keep the shape (cells, features)")
 
 

@@ -92,7 +92,7 @@ class Forgets(Good):
 
 class ShrinksInput(Good):
     @classmethod
-    def encoder_input(cls, x):
+    def encoder_input(cls, x, mean):
         return x[:, 1:]
 
 

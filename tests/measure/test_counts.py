@@ -7,6 +7,7 @@ import scipy.stats as st
 import torch
 
 from scvcell.measure import Context, Counts, Measurement
+from scvcell.measure._counts import CLIP
 from scvcell.testing import example_summary
 
 CELLS, LATENT = 8, 3
@@ -101,18 +102,21 @@ def test_untrained_frequencies_start_at_the_mean_profile():
     assert np.corrcoef(np.log(rho), np.log(summary.mean))[0, 1] > 0.9
 
 
-def test_encoder_input_is_the_square_root_of_shares():
-    x = np.random.default_rng(0).poisson(2.0, (6, 9)).astype(np.float32)
+def test_centred_and_weighted_encoder_input_is_a_clipped_poisson_residual():
+    rng = np.random.default_rng(0)
+    x = rng.poisson(rng.gamma(0.3, 2.0, 40), (60, 40)).astype(np.float32)
     x[1] = 0
-    before = x.copy()
-    expected = np.sqrt(1e3 * x / np.maximum(x.sum(1, keepdims=True), 1))
-    np.testing.assert_allclose((expected**2).sum(1), [1e3, 0, 1e3, 1e3, 1e3, 1e3], rtol=1e-5)
-    np.testing.assert_allclose(Counts.encoder_input(x), expected, rtol=1e-5)
-    for fmt in (sp.csr_matrix, sp.csr_array):
+    x[2, x.sum(0).argmin()] = 500
+    before, mean, depth = x.copy(), x.mean(0), x.sum(1, keepdims=True)
+    share = np.maximum(mean / mean.sum(), 1e-8)
+    expected = np.minimum((x - depth * share) / np.sqrt(np.maximum(depth, 1) * share), CLIP)
+    assert (expected == CLIP).any()
+    for fmt in (np.asarray, sp.csr_matrix, sp.csr_array):
         given = fmt(x)
-        np.testing.assert_allclose(Counts.encoder_input(given).toarray(), expected, rtol=1e-5)
-        np.testing.assert_array_equal(given.toarray(), before)
-    np.testing.assert_array_equal(x, before)
+        value, weight = Counts.encoder_input(given, mean), Counts.encoder_weight(given)
+        value = value.toarray() if sp.issparse(value) else value
+        np.testing.assert_allclose(weight[:, None] * (value - np.sqrt(share)), expected, rtol=1e-3, atol=1e-4)
+        np.testing.assert_array_equal(given.toarray() if sp.issparse(given) else given, before)
 
 
 def test_unknown_likelihood_is_refused():

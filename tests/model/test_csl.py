@@ -72,15 +72,6 @@ def test_untrained_model_says_what_to_run(mosaic):
         CSL(mdata).get_latent_representation()
 
 
-@pytest.mark.parametrize(("n", "n_latent"), [(1999, 10), (2000, 20)])
-def test_default_dimension_depends_on_the_cells(n, n_latent):
-    from anndata import AnnData
-
-    adata = AnnData(np.ones((n, 3), np.float32))
-    CSL.setup_anndata(adata)
-    assert CSL(adata).n_latent == n_latent
-
-
 def test_posterior_does_not_depend_on_the_mini_batches(small):
     seen = small.model.view()
     whole = small.model.posterior(seen)
@@ -98,7 +89,7 @@ def test_posterior_is_deterministic_and_leaves_no_gradient(small):
 
 
 def test_repr_and_parameters(small):
-    assert repr(small.model) == "CSL with 10 dimensions on rna (60, counts), adt (6, protein); 2 batches; trained."
+    assert repr(small.model) == "CSL with 32 dimensions on rna (60, counts), adt (6, protein); 2 batches; trained."
     parameters = small.model.parameters()
     assert parameters["modalities"] == {"rna": "counts", "adt": "protein"}
     assert parameters["weights"]["align"] == 1

@@ -164,7 +164,7 @@ def test_a_feature_off_the_panel_is_not_learned_as_zero(mosaic, quick):
     out = scvcell.tl.translate(mdata, model, to="adt", source=["rna"])
     rna = mdata["rna"].obs_names[mdata["rna"].obs["batch"] == "b1"]
     ratio = out[rna].X[:, :2].mean(0) / lost.mean(0)
-    assert (ratio > 0.6).all()
+    assert (ratio > 0.4).all()
     assert (ratio < 1.6).all()
 
 

@@ -27,11 +27,18 @@ def fitted(x, batch, n_components=6, operator=Counts, rows=None, seed=0):
     return front
 
 
+def weighted(x):
+    """Encoder input times the weights, and the weights."""
+    weight = Counts.encoder_weight(x)[:, None]
+    return weight * Counts.encoder_input(x, x.mean(0)), weight
+
+
 def centred(x, batch):
-    """Encoder input minus the mean of its batch."""
-    y = np.asarray(Counts.encoder_input(x), dtype=np.float64)
+    """Weighted encoder input less the weighted mean of its batch."""
+    y, weight = (v.astype(np.float64) for v in weighted(x))
     for b in np.unique(batch):
-        y[batch == b] -= y[batch == b].mean(0)
+        here = batch == b
+        y[here] -= weight[here] * (weight[here] * y[here]).sum(0) / (weight[here] ** 2).sum()
     return y
 
 
@@ -88,9 +95,9 @@ def test_scores_are_projections_and_log_depth():
     front = fitted(x, batch)
     rows = np.array([5, 0, 399])
     scores = front.scores(Matrix(x), rows)
-    np.testing.assert_allclose(
-        scores[:, :-1], Counts.encoder_input(x)[rows] @ front.loadings.numpy(), rtol=1e-4, atol=1e-4
-    )
+    value, weight = weighted(x)
+    value -= weight * (weight * value).sum(0) / (weight**2).sum()
+    np.testing.assert_allclose(scores[:, :-1], value[rows] @ front.loadings.numpy(), rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(scores[:, -1], np.log1p(x[rows].sum(1)), rtol=1e-5)
 
 
@@ -111,7 +118,7 @@ def test_small_panels_are_standardised_without_projection():
     front = fitted(x, batch, operator=Protein)
     assert front.width == 11
     scores = front.scores(Matrix(x), np.arange(200))
-    np.testing.assert_allclose(scores[:, :-1], np.log1p(x), rtol=1e-5)
+    np.testing.assert_allclose(scores[:, :-1], np.log1p(x) - np.log1p(x).mean(0), rtol=1e-4, atol=1e-5)
     out = front(torch.from_numpy(scores), torch.from_numpy(batch)).numpy()
     np.testing.assert_allclose(out[batch == 1].std(0), 1, rtol=0.02)
 
@@ -187,6 +194,10 @@ def test_fit_is_repeatable_and_uses_a_subsample_of_large_data(monkeypatch):
     assert np.rad2deg(subspace_angles(one.loadings.numpy(), vt[:6].T)).max() < 25
 
 
+def networks(encoder):
+    return encoder.first, encoder.second
+
+
 def test_encoder_is_linear_plus_network_and_starts_with_the_stated_variance():
     torch.manual_seed(0)
     encoder = Encoder(8, 3).eval()
@@ -194,16 +205,37 @@ def test_encoder_is_linear_plus_network_and_starts_with_the_stated_variance():
     mean, var = encoder(h)
     assert mean.shape == var.shape == (20, 3)
     with torch.no_grad():
-        encoder.skip.weight.add_(1.0)
+        for network in networks(encoder):
+            network.skip.weight.add_(1.0)
         torch.testing.assert_close(encoder(h)[0] - mean, h.sum(1, keepdim=True).expand(-1, 3), rtol=1e-4, atol=1e-4)
-        encoder.head.weight.zero_()
+        for network in networks(encoder):
+            network.head.weight.zero_()
     torch.testing.assert_close(encoder(h)[1], torch.full((20, 3), float(np.exp(-1))))
 
 
 def test_variance_is_bounded():
     encoder = Encoder(4, 2).eval()
     with torch.no_grad():
-        encoder.head.bias[2:] = torch.tensor([100.0, -100.0])
-        encoder.head.weight.zero_()
+        for network in networks(encoder):
+            network.head.bias[2:] = torch.tensor([100.0, -100.0])
+            network.head.weight.zero_()
         _, var = encoder(torch.randn(3, 4))
     np.testing.assert_allclose(var[0], np.exp([4.0, -10.0]), rtol=1e-5)
+
+
+def test_one_network_alone_or_both_in_training_and_always_both_after_it():
+    encoder = Encoder(4, 2, dropout=0.0)
+    h = torch.randn(400, 4)
+    first, second = (network(h)[0] for network in networks(encoder))
+    both = (first + second) / 2
+
+    def share(of):
+        return (encoder(h)[0] - of).abs().sum(1).lt(1e-5).float().mean()
+
+    assert share(both) == 1
+    encoder.alone = 0.5
+    assert 0.4 < share(both) < 0.6
+    assert 0.15 < share(first) < 0.35
+    assert 0.15 < share(second) < 0.35
+    encoder.eval()
+    assert share(both) == 1

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from scvcell._registry import Registry
 
 if TYPE_CHECKING:
-    import numpy as np
     from jaxtyping import Float, Int
     from numpy.typing import NDArray
     from torch.distributions import Distribution
@@ -150,9 +150,26 @@ class Measurement(nn.Module, ABC):
         self.register_buffer("panel", panel if summary.panel is None else torch.as_tensor(summary.panel))
 
     @classmethod
-    def encoder_input(cls, x: Any) -> Any:
-        """What the encoder of this modality sees of raw values, dense or csr, shape ``(cells, features)``."""
+    def encoder_input(cls, x: Any, mean: NDArray[np.float32]) -> Any:
+        """What the encoder of this modality sees of raw values.
+
+        Parameters
+        ----------
+        x
+            Raw values, dense or csr, shape ``(cells, features)``.
+        mean
+            Mean raw value of each feature in training, shape ``(features,)``.
+
+        Returns
+        -------
+        Dense or csr, same shape.
+        """
         return x
+
+    @classmethod
+    def encoder_weight(cls, x: Any) -> Any:
+        """Weight of each cell's centred input, where noise differs between cells; shape ``(cells,)``."""
+        return np.ones(x.shape[0], np.float32)
 
     @classmethod
     def size(cls, x: Any) -> Any:
@@ -219,7 +236,6 @@ class Measurement(nn.Module, ABC):
 
 def log1p(x: Any) -> Any:
     """``log(1 + x)``, dense or sparse."""
-    import numpy as np
     import scipy.sparse as sp
 
     return x.log1p() if sp.issparse(x) else np.log1p(x)

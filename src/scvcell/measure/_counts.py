@@ -15,11 +15,14 @@ from scvcell.measure._nb import NBSoftmax
 
 if TYPE_CHECKING:
     from jaxtyping import Float
+    from numpy.typing import NDArray
     from torch.distributions import Distribution
 
     Likelihood = Literal["nb", "zinb", "poisson"]
 
 
+CLIP = 20.0
+"""Standard deviations at which Poisson residuals are cut in the encoder's input."""
 OFF_PANEL = -1e4
 """Logit of a gene that was not measured: its share is 0, and so is what it adds to likelihood and gradient."""
 
@@ -61,17 +64,25 @@ class Counts(Measurement):
         self.dropout_logit = nn.Parameter(torch.full((summary.n_features,), -3.0)) if likelihood == "zinb" else None
 
     @classmethod
-    def encoder_input(cls, x: Any) -> Any:
-        """Square root of the share of each gene (Hellinger transform, variance-stabilising), times sqrt(1,000)."""
-        total = np.asarray(x.sum(1), dtype=np.float32).ravel()
-        factor = (1e3 / np.maximum(total, 1.0)).astype(np.float32)
+    def encoder_input(cls, x: Any, mean: NDArray[np.float32]) -> Any:
+        r"""Share of each gene over the root of its mean share, ``x / (l sqrt(p))``: a Poisson residual before centring.
+
+        Residuals above `CLIP` standard deviations are cut there.
+        """
+        total = np.maximum(np.asarray(x.sum(1), dtype=np.float32).ravel(), 1.0)
+        root = np.sqrt(np.maximum(mean / max(float(mean.sum()), 1e-8), 1e-8)).astype(np.float32)
         if sp.issparse(x):
             scaled = x.tocsr(copy=True)
-            scaled.data = np.sqrt(
-                scaled.data.astype(np.float32, copy=False) * np.repeat(factor, np.diff(scaled.indptr))
-            )
+            size = np.repeat(total, np.diff(scaled.indptr))
+            share = root[scaled.indices]
+            scaled.data = np.minimum(scaled.data / (size * share), share + CLIP / np.sqrt(size)).astype(np.float32)
             return scaled
-        return np.sqrt(x * factor[:, None])
+        return np.minimum(x / (total[:, None] * root), root + CLIP / np.sqrt(total)[:, None])
+
+    @classmethod
+    def encoder_weight(cls, x: Any) -> NDArray[np.float32]:
+        """Root of the depth, which makes centred inputs Poisson residuals: cells with few counts stay near the mean."""
+        return np.sqrt(np.asarray(x.sum(1), dtype=np.float32).ravel())
 
     def frequency(
         self, z: Float[Tensor, "cells latent"], ctx: Context, observed: Tensor | None = None

@@ -16,6 +16,7 @@ from scvcell.measure._base import MEASUREMENTS, Context, Decoder, Measurement, S
 
 if TYPE_CHECKING:
     from jaxtyping import Float
+    from numpy.typing import NDArray
     from torch.distributions import Distribution
 
 CLR_FROM = 50
@@ -86,7 +87,7 @@ class Protein(Measurement):
         self.log_phi = nn.Parameter(torch.full((n,), 1.0))
 
     @classmethod
-    def encoder_input(cls, x: Any) -> Any:
+    def encoder_input(cls, x: Any, mean: NDArray[np.float32]) -> Any:
         """log1p counts; centred within the cell for panels of more than `CLR_FROM` proteins."""
         dense = log1p(x.toarray() if sp.issparse(x) else x)
         return dense - dense.mean(1, keepdims=True) if dense.shape[1] > CLR_FROM else dense

@@ -55,9 +55,9 @@ class CSL(ModelLifecycle):
     registry
         Registry of a saved model, instead of data.
     n_latent
-        Dimension of z; None: 10 below 2,000 cells, else 20.
+        Dimension of z; the prior silences what the data do not need.
     n_components
-        Components of the linear front-ends; None: 30 below 2,000 cells, else 50.
+        Components of the linear front-ends.
     weights
         Weights of the loss terms.
 
@@ -71,16 +71,14 @@ class CSL(ModelLifecycle):
         adata: Container | None = None,
         registry: dict[str, Any] | None = None,
         *,
-        n_latent: int | None = None,
-        n_components: int | None = None,
+        n_latent: int = 32,
+        n_components: int = 50,
         weights: Weights | None = None,
     ) -> None:
         super().__init__(adata, registry)
         self.schema = Schema.from_dict(self.registry_["schema"])
-        n_obs = view(adata).n_obs if adata is not None else 0
-        small = n_obs < 2000
-        self.n_latent = n_latent or (10 if small else 20)
-        self.n_components = n_components or (30 if small else 50)
+        self.n_latent = n_latent
+        self.n_components = n_components
         self.weights = weights or Weights()
         self.module: CSLModule | None = None
         self.history_: dict[str, DataFrame] = {}

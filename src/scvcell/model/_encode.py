@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from jaxtyping import Float
     from numpy.typing import NDArray
@@ -44,8 +45,9 @@ class FrontEnd(nn.Module):
         Components kept when there are more than `PASSTHROUGH` features.
     """
 
+    mean: Tensor
     loadings: Tensor
-    batch_mean: Tensor
+    centre: Tensor
     score_mean: Tensor
     score_sd: Tensor
     scale: Tensor
@@ -57,7 +59,9 @@ class FrontEnd(nn.Module):
         self.project = n_features > PASSTHROUGH
         self.n_scores = min(n_components, n_features - 1) if self.project else n_features
         loadings = torch.zeros(n_features, self.n_scores) if self.project else torch.zeros(0, 0)
+        self.register_buffer("mean", torch.ones(n_features))
         self.register_buffer("loadings", loadings)
+        self.register_buffer("centre", torch.zeros(self.n_scores))
         self.register_buffer("score_mean", torch.zeros(n_batches, self.n_scores + 1))
         self.register_buffer("score_sd", torch.ones(n_batches, self.n_scores + 1))
         self.register_buffer("scale", torch.ones(self.n_scores + 1))
@@ -84,9 +88,26 @@ class FrontEnd(nn.Module):
         if len(rows) > FIT_CELLS:
             keep = np.sort(rng.choice(len(rows), FIT_CELLS, replace=False))
             rows, batch = rows[keep], batch[keep]
+        total = np.zeros(self.n_features)
+        for chunk in x.chunks(rows):
+            total += np.asarray(chunk.sum(0)).ravel()
+        self.mean.copy_(torch.as_tensor(total / max(len(rows), 1)))
+        indicator = sp.csr_matrix(
+            (np.ones(len(rows), np.float32), batch, np.arange(len(rows) + 1)), shape=(len(rows), len(self.score_mean))
+        )
+        first, second = np.zeros((indicator.shape[1], self.n_features), np.float32), np.zeros(indicator.shape[1])
+        for chunk, weight, at in self._inputs(x, rows):
+            indicator.data[at] = weight
+            part = indicator[at].T @ chunk
+            first += part.toarray() if sp.issparse(part) else part
+            second += np.bincount(batch[at], weight**2, len(second))
+        centre = first.sum(0) / max(float(second.sum()), 1e-8)
         if self.project:
-            loadings = self._svd(x, rows, batch, rng)
+            by_batch = (first / np.maximum(second, 1e-8)[:, None]).astype(np.float32)
+            loadings = self._svd(x, rows, indicator, by_batch, rng)
             self.loadings.copy_(torch.as_tensor(loadings))
+            centre = centre @ loadings
+        self.centre.copy_(torch.as_tensor(centre))
         scores = self.scores(x, rows)
         self._standardise(scores, batch)
         if self.project:
@@ -113,56 +134,58 @@ class FrontEnd(nn.Module):
         self._standardise(scores, batch)
         self.score_mean[:first_new], self.score_sd[:first_new] = old_mean, old_sd
 
-    def _inputs(self, x: Matrix, rows: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.float32], slice]]:
+    def _input(self, chunk: Any) -> tuple[Any, NDArray[np.float32]]:
+        """Weighted encoder input of some cells, and their weights."""
+        weight = np.asarray(self.operator.encoder_weight(chunk), np.float32)
+        value = self.operator.encoder_input(chunk, self.mean.cpu().numpy())
+        return (sp.diags(weight) @ value).tocsr() if sp.issparse(value) else weight[:, None] * value, weight
+
+    def _inputs(self, x: Matrix, rows: NDArray[np.int64]) -> Iterator[tuple[Any, NDArray[np.float32], slice]]:
         start = 0
         for chunk in x.chunks(rows):
             stop = start + chunk.shape[0]
-            yield self.operator.encoder_input(chunk), slice(start, stop)
+            yield *self._input(chunk), slice(start, stop)
             start = stop
 
     def _svd(
-        self, x: Matrix, rows: NDArray[np.int64], batch: NDArray[np.int64], rng: np.random.Generator
+        self,
+        x: Matrix,
+        rows: NDArray[np.int64],
+        weighted: sp.csr_matrix,
+        mean: NDArray[np.float32],
+        rng: np.random.Generator,
     ) -> NDArray[np.float32]:
-        """Leading right singular vectors of the batch-centred input, shape ``(features, components)``."""
-        n_batches = len(self.score_mean)
-        onehot = sp.csr_matrix(
-            (np.ones(len(rows), np.float32), batch, np.arange(len(rows) + 1)), shape=(len(rows), n_batches)
-        )
-        size = np.maximum(np.asarray(onehot.sum(0)).ravel(), 1.0)[:, None]
-        mean = np.zeros((n_batches, self.n_features), np.float32)
-        for chunk, at in self._inputs(x, rows):
-            part = onehot[at].T @ chunk
-            mean += part.toarray() if sp.issparse(part) else part
-        mean /= size
+        """Leading right singular vectors of the input less the mean of its batch, shape ``(features, components)``."""
         width = min(self.n_scores + 10, self.n_features)
         basis = rng.standard_normal((self.n_features, width)).astype(np.float32)
         for _ in range(3):
             basis, _ = np.linalg.qr(basis)
             forward = np.empty((len(rows), basis.shape[1]), np.float32)
-            for chunk, at in self._inputs(x, rows):
-                forward[at] = chunk @ basis - onehot[at] @ (mean @ basis)
+            for chunk, _, at in self._inputs(x, rows):
+                forward[at] = chunk @ basis - weighted[at] @ (mean @ basis)
             forward, _ = np.linalg.qr(forward)
             back = np.zeros((self.n_features, forward.shape[1]), np.float32)
-            for chunk, at in self._inputs(x, rows):
-                back += chunk.T @ forward[at] - mean.T @ (onehot[at].T @ forward[at])
+            for chunk, _, at in self._inputs(x, rows):
+                back += chunk.T @ forward[at] - mean.T @ (weighted[at].T @ forward[at])
             basis = back
-        left, _, _ = np.linalg.svd(basis, full_matrices=False)
+        left, strength, _ = np.linalg.svd(basis, full_matrices=False)
         left = left[:, : self.n_scores]
         left = left * np.sign(left[np.abs(left).argmax(0), np.arange(left.shape[1])])
-        # fewer cells than components leave the last ones empty
+        # directions beyond the rank of the data are arbitrary; they and missing ones are silent
+        left[:, strength[: left.shape[1]] < 1e-3 * strength[0]] = 0
         return np.pad(left, ((0, 0), (0, self.n_scores - left.shape[1])))
 
     def scores(self, x: Matrix, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Projected (or plain) input and log depth of rows, shape ``(rows, width)``, before standardisation."""
         out = np.empty((len(rows), self.width), np.float32)
-        loadings = self.loadings.cpu().numpy()
+        loadings, centre = self.loadings.cpu().numpy(), self.centre.cpu().numpy()
         start = 0
         for chunk in x.chunks(rows):
             stop = start + chunk.shape[0]
-            value = self.operator.encoder_input(chunk)
+            value, weight = self._input(chunk)
             if self.project:
                 value = value @ loadings
-            out[start:stop, :-1] = value.toarray() if sp.issparse(value) else value
+            out[start:stop, :-1] = (value.toarray() if sp.issparse(value) else value) - weight[:, None] * centre
             out[start:stop, -1] = np.log1p(np.maximum(np.asarray(chunk.sum(1)).ravel(), 0))
             start = stop
         return out
@@ -172,20 +195,10 @@ class FrontEnd(nn.Module):
         return (scores - self.score_mean[batch]) / self.score_sd[batch] * self.scale
 
 
-class Encoder(nn.Module):
-    """Diagonal Gaussian q_m(z | x_m): two hidden layers of 128, and a linear skip to the mean.
+class _Network(nn.Module):
+    """Diagonal Gaussian: two hidden layers, and a linear skip to the mean."""
 
-    Parameters
-    ----------
-    n_in, n_latent
-        Widths.
-    n_hidden
-        Width of the hidden layers.
-    dropout
-        Dropout of inputs and hidden units.
-    """
-
-    def __init__(self, n_in: int, n_latent: int, n_hidden: int = 128, dropout: float = 0.1) -> None:
+    def __init__(self, n_in: int, n_latent: int, n_hidden: int, dropout: float) -> None:
         super().__init__()
         self.body = nn.Sequential(
             nn.Dropout(dropout),
@@ -202,7 +215,42 @@ class Encoder(nn.Module):
         with torch.no_grad():
             self.head.bias[n_latent:] = -1.0
 
+    def forward(self, h: Tensor) -> Tensor:
+        """Mean and log variance, stacked, shape ``(2, cells, latent)``."""
+        mean, log_var = self.head(self.body(h)).chunk(2, -1)
+        return torch.stack([mean + self.skip(h), log_var.clamp(-10.0, 4.0)])
+
+
+class Encoder(nn.Module):
+    """Diagonal Gaussian q_m(z | x_m): the mean of two small networks, in mean and in log variance.
+
+    Parameters
+    ----------
+    n_in, n_latent
+        Widths.
+    n_hidden
+        Width of the hidden layers.
+    dropout
+        Dropout of inputs and hidden units.
+
+    Attributes
+    ----------
+    alone
+        Share of the cells that one of the networks encodes alone in training; it regularises where cells are few.
+    """
+
+    def __init__(self, n_in: int, n_latent: int, n_hidden: int = 128, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.first = _Network(n_in, n_latent, n_hidden, dropout)
+        self.second = _Network(n_in, n_latent, n_hidden, dropout)
+        self.alone = 0.0
+
     def forward(self, h: Float[Tensor, "cells width"]) -> tuple[Tensor, Tensor]:
         """Mean and variance, each of shape ``(cells, latent)``."""
-        mean, log_var = self.head(self.body(h)).chunk(2, -1)
-        return mean + self.skip(h), log_var.clamp(-10.0, 4.0).exp()
+        first, second = self.first(h), self.second(h)
+        share: float | Tensor = 0.5
+        if self.training and self.alone:
+            alone = torch.rand(len(h), 1, device=h.device) < self.alone
+            share = torch.where(alone, torch.randint(2, (len(h), 1), device=h.device).to(h.dtype), 0.5)
+        mean, log_var = second + share * (first - second)
+        return mean, log_var.exp()

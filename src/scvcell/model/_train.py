@@ -57,9 +57,9 @@ class TrainConfig:
         Epochs without gain of the held-out objective after which the learning rate is wound down over a tenth of the
         steps and training stops; 0 never stops early.
     n_latent
-        Dimension of the state; None: 10 below 2,000 cells, else 20.
+        Dimension of the state.
     n_components
-        Components of the linear front-ends; None: 30 below 2,000 cells, else 50.
+        Components of the linear front-ends.
     accelerator
         Lightning's: ``"auto"``, ``"cpu"``, ``"gpu"``.
     progress
@@ -73,8 +73,8 @@ class TrainConfig:
     kl_warmup: float = 0.3
     validation: float | None = None
     patience: int = 5
-    n_latent: int | None = None
-    n_components: int | None = None
+    n_latent: int = 32
+    n_components: int = 50
     accelerator: str = "auto"
     progress: bool = True
 
@@ -95,6 +95,10 @@ class TrainConfig:
         """Share of `n_cells` cells that are held out."""
         share = self.validation if self.validation is not None else (0.05 if n_cells < 4000 else 0.1)
         return min(share, 2000 / max(n_cells, 1))
+
+    def alone(self, n_cells: int) -> float:
+        """Share of the cells that one network of an encoder encodes alone, see `Encoder`."""
+        return 0.5 if n_cells < 4000 else 0.0
 
     def cells_per_step(self, n_cells: int) -> int:
         """Size of a mini-batch for a training set of `n_cells`."""
@@ -241,6 +245,8 @@ def run(
     epochs = config.epochs(len(train))
     loader = Loader(source, train, config.cells_per_step(len(train)), shuffle=True, seed=seed)
     held = Loader(source, validation, 1024) if len(validation) else None
+    for _, encoder in model.module.encoders.items():
+        encoder.alone = config.alone(len(train))
     plan = TrainingPlan(model.module, config, epochs * len(loader))
     with quiet():
         trainer = Trainer(
