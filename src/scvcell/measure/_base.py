@@ -167,11 +167,6 @@ class Measurement(nn.Module, ABC):
         return x
 
     @classmethod
-    def encoder_weight(cls, x: Any) -> Any:
-        """Weight of each cell's centred input, where noise differs between cells; shape ``(cells,)``."""
-        return np.ones(x.shape[0], np.float32)
-
-    @classmethod
     def size(cls, x: Any) -> Any:
         """Depth of each cell, which the operator takes as given: the total by default, shape ``(cells,)``."""
         return x.sum(1)

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     Likelihood = Literal["nb", "zinb", "poisson"]
 
 
-CLIP = 20.0
-"""Standard deviations at which Poisson residuals are cut in the encoder's input."""
 OFF_PANEL = -1e4
 """Logit of a gene that was not measured: its share is 0, and so is what it adds to likelihood and gradient."""
 
@@ -65,24 +63,19 @@ class Counts(Measurement):
 
     @classmethod
     def encoder_input(cls, x: Any, mean: NDArray[np.float32]) -> Any:
-        r"""Share of each gene over the root of its mean share, ``x / (l sqrt(p))``: a Poisson residual before centring.
+        """Square root of the share of each gene over the eighth root of its mean share.
 
-        Residuals above `CLIP` standard deviations are cut there.
+        It lies between the Hellinger transform, which abundant genes rule, and Poisson residuals, which rare ones do.
         """
         total = np.maximum(np.asarray(x.sum(1), dtype=np.float32).ravel(), 1.0)
-        root = np.sqrt(np.maximum(mean / max(float(mean.sum()), 1e-8), 1e-8)).astype(np.float32)
+        typical = np.maximum(mean / max(float(mean.sum()), 1e-8), 1e-8)
+        scale = (typical**-0.125).astype(np.float32)
         if sp.issparse(x):
             scaled = x.tocsr(copy=True)
-            size = np.repeat(total, np.diff(scaled.indptr))
-            share = root[scaled.indices]
-            scaled.data = np.minimum(scaled.data / (size * share), share + CLIP / np.sqrt(size)).astype(np.float32)
+            share = scaled.data.astype(np.float32, copy=False) / np.repeat(total, np.diff(scaled.indptr))
+            scaled.data = np.sqrt(share) * scale[scaled.indices]
             return scaled
-        return np.minimum(x / (total[:, None] * root), root + CLIP / np.sqrt(total)[:, None])
-
-    @classmethod
-    def encoder_weight(cls, x: Any) -> NDArray[np.float32]:
-        """Root of the depth, which makes centred inputs Poisson residuals: cells with few counts stay near the mean."""
-        return np.sqrt(np.asarray(x.sum(1), dtype=np.float32).ravel())
+        return np.sqrt(x / total[:, None]) * scale
 
     def frequency(
         self, z: Float[Tensor, "cells latent"], ctx: Context, observed: Tensor | None = None

@@ -47,7 +47,6 @@ class FrontEnd(nn.Module):
 
     mean: Tensor
     loadings: Tensor
-    centre: Tensor
     score_mean: Tensor
     score_sd: Tensor
     scale: Tensor
@@ -61,7 +60,6 @@ class FrontEnd(nn.Module):
         loadings = torch.zeros(n_features, self.n_scores) if self.project else torch.zeros(0, 0)
         self.register_buffer("mean", torch.ones(n_features))
         self.register_buffer("loadings", loadings)
-        self.register_buffer("centre", torch.zeros(self.n_scores))
         self.register_buffer("score_mean", torch.zeros(n_batches, self.n_scores + 1))
         self.register_buffer("score_sd", torch.ones(n_batches, self.n_scores + 1))
         self.register_buffer("scale", torch.ones(self.n_scores + 1))
@@ -92,22 +90,9 @@ class FrontEnd(nn.Module):
         for chunk in x.chunks(rows):
             total += np.asarray(chunk.sum(0)).ravel()
         self.mean.copy_(torch.as_tensor(total / max(len(rows), 1)))
-        indicator = sp.csr_matrix(
-            (np.ones(len(rows), np.float32), batch, np.arange(len(rows) + 1)), shape=(len(rows), len(self.score_mean))
-        )
-        first, second = np.zeros((indicator.shape[1], self.n_features), np.float32), np.zeros(indicator.shape[1])
-        for chunk, weight, at in self._inputs(x, rows):
-            indicator.data[at] = weight
-            part = indicator[at].T @ chunk
-            first += part.toarray() if sp.issparse(part) else part
-            second += np.bincount(batch[at], weight**2, len(second))
-        centre = first.sum(0) / max(float(second.sum()), 1e-8)
         if self.project:
-            by_batch = (first / np.maximum(second, 1e-8)[:, None]).astype(np.float32)
-            loadings = self._svd(x, rows, indicator, by_batch, rng)
+            loadings = self._svd(x, rows, batch, rng)
             self.loadings.copy_(torch.as_tensor(loadings))
-            centre = centre @ loadings
-        self.centre.copy_(torch.as_tensor(centre))
         scores = self.scores(x, rows)
         self._standardise(scores, batch)
         if self.project:
@@ -134,39 +119,39 @@ class FrontEnd(nn.Module):
         self._standardise(scores, batch)
         self.score_mean[:first_new], self.score_sd[:first_new] = old_mean, old_sd
 
-    def _input(self, chunk: Any) -> tuple[Any, NDArray[np.float32]]:
-        """Weighted encoder input of some cells, and their weights."""
-        weight = np.asarray(self.operator.encoder_weight(chunk), np.float32)
-        value = self.operator.encoder_input(chunk, self.mean.cpu().numpy())
-        return (sp.diags(weight) @ value).tocsr() if sp.issparse(value) else weight[:, None] * value, weight
-
-    def _inputs(self, x: Matrix, rows: NDArray[np.int64]) -> Iterator[tuple[Any, NDArray[np.float32], slice]]:
-        start = 0
+    def _inputs(self, x: Matrix, rows: NDArray[np.int64]) -> Iterator[tuple[Any, Any, slice]]:
+        """Encoder input and raw values, chunk by chunk."""
+        start, mean = 0, self.mean.cpu().numpy()
         for chunk in x.chunks(rows):
             stop = start + chunk.shape[0]
-            yield *self._input(chunk), slice(start, stop)
+            yield self.operator.encoder_input(chunk, mean), chunk, slice(start, stop)
             start = stop
 
     def _svd(
-        self,
-        x: Matrix,
-        rows: NDArray[np.int64],
-        weighted: sp.csr_matrix,
-        mean: NDArray[np.float32],
-        rng: np.random.Generator,
+        self, x: Matrix, rows: NDArray[np.int64], batch: NDArray[np.int64], rng: np.random.Generator
     ) -> NDArray[np.float32]:
-        """Leading right singular vectors of the input less the mean of its batch, shape ``(features, components)``."""
+        """Leading right singular vectors of the batch-centred input, shape ``(features, components)``."""
+        n_batches = len(self.score_mean)
+        onehot = sp.csr_matrix(
+            (np.ones(len(rows), np.float32), batch, np.arange(len(rows) + 1)), shape=(len(rows), n_batches)
+        )
+        size = np.maximum(np.asarray(onehot.sum(0)).ravel(), 1.0)[:, None]
+        mean = np.zeros((n_batches, self.n_features), np.float32)
+        for value, _, at in self._inputs(x, rows):
+            part = onehot[at].T @ value
+            mean += part.toarray() if sp.issparse(part) else part
+        mean /= size
         width = min(self.n_scores + 10, self.n_features)
         basis = rng.standard_normal((self.n_features, width)).astype(np.float32)
         for _ in range(3):
             basis, _ = np.linalg.qr(basis)
             forward = np.empty((len(rows), basis.shape[1]), np.float32)
-            for chunk, _, at in self._inputs(x, rows):
-                forward[at] = chunk @ basis - weighted[at] @ (mean @ basis)
+            for value, _, at in self._inputs(x, rows):
+                forward[at] = value @ basis - onehot[at] @ (mean @ basis)
             forward, _ = np.linalg.qr(forward)
             back = np.zeros((self.n_features, forward.shape[1]), np.float32)
-            for chunk, _, at in self._inputs(x, rows):
-                back += chunk.T @ forward[at] - mean.T @ (weighted[at].T @ forward[at])
+            for value, _, at in self._inputs(x, rows):
+                back += value.T @ forward[at] - mean.T @ (onehot[at].T @ forward[at])
             basis = back
         left, strength, _ = np.linalg.svd(basis, full_matrices=False)
         left = left[:, : self.n_scores]
@@ -178,16 +163,11 @@ class FrontEnd(nn.Module):
     def scores(self, x: Matrix, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Projected (or plain) input and log depth of rows, shape ``(rows, width)``, before standardisation."""
         out = np.empty((len(rows), self.width), np.float32)
-        loadings, centre = self.loadings.cpu().numpy(), self.centre.cpu().numpy()
-        start = 0
-        for chunk in x.chunks(rows):
-            stop = start + chunk.shape[0]
-            value, weight = self._input(chunk)
-            if self.project:
-                value = value @ loadings
-            out[start:stop, :-1] = (value.toarray() if sp.issparse(value) else value) - weight[:, None] * centre
-            out[start:stop, -1] = np.log1p(np.maximum(np.asarray(chunk.sum(1)).ravel(), 0))
-            start = stop
+        loadings = self.loadings.cpu().numpy()
+        for value, chunk, at in self._inputs(x, rows):
+            scores = value @ loadings if self.project else value
+            out[at, :-1] = scores.toarray() if sp.issparse(scores) else scores
+            out[at, -1] = np.log1p(np.maximum(np.asarray(chunk.sum(1)).ravel(), 0))
         return out
 
     def forward(self, scores: Float[Tensor, "cells width"], batch: Tensor) -> Float[Tensor, "cells width"]:

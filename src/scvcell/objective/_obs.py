@@ -47,8 +47,8 @@ class Weights:
     likelihood: float = 1.0
     kl: float = 1.0
     align: float = 1.0
-    contrast: float = 5.0
-    agreement: float = 3.0
+    contrast: float = 20.0
+    agreement: float = 5.0
     match: float = 50.0
     cross: float = 1.0
 
