@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -81,7 +83,8 @@ class View:
                 found[here] = adata.obs[key].astype(object).to_numpy()[self.rows[name][here]]
         if not seen:
             columns = set(self.source.obs).union(*(a.obs.columns for a in self.modalities.values()))
-            raise KeyError(f"No obs column {key!r}. Columns: {', '.join(sorted(columns)) or 'none'}.")
+            near = "".join(f" Did you mean {c!r}?" for c in get_close_matches(key, map(str, columns), 1))
+            raise KeyError(f"No obs column {key!r}.{near} Columns: {', '.join(sorted(map(str, columns))) or 'none'}.")
         return found.infer_objects()
 
     def panel(self, modality: str, batches: list[str]) -> NDArray[np.bool_] | None:
@@ -98,6 +101,18 @@ class View:
             raise TypeError(f"{modality!r}: varm['observed'] must be a DataFrame with one boolean column per batch.")
         mask = frame.reindex(columns=batches).astype("boolean").fillna(True).to_numpy(dtype=bool).T
         return None if mask.all() else mask
+
+
+def expect(argument: str, value: Any, kind: type, hint: str) -> None:
+    """Refuse an argument of another type.
+
+    Raises
+    ------
+    TypeError
+        Naming what was given and, by `hint`, what to give.
+    """
+    if not isinstance(value, kind):
+        raise TypeError(f"{argument} must be a {kind.__name__}, not {type(value).__name__}. {hint}")
 
 
 def view(data: Container, *, table_key: str | None = None) -> View:
@@ -130,7 +145,8 @@ def view(data: Container, *, table_key: str | None = None) -> View:
         if table_key not in tables:
             raise ValueError(f"SpatialData: give `table_key=` as one of {tables}, not {table_key!r}.")
         return view(data.tables[table_key])
-    raise TypeError(f"Expected AnnData, MuData or SpatialData, got {type(data).__name__}.")
+    read = f" Read it first: mudata.read_h5mu({str(data)!r})." if isinstance(data, str | Path) else ""
+    raise TypeError(f"Expected AnnData, MuData or SpatialData, got {type(data).__name__}.{read}")
 
 
 def _view_mudata(mdata: MuData) -> View:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from scvcell._compat import Manager, ModelLifecycle
-from scvcell._containers import View, view
+from scvcell._containers import View, expect, view
 from scvcell.measure import MEASUREMENTS, Summary
 from scvcell.model import _de, _query, _schema, _store
 from scvcell.model._data import Loader, Source
@@ -79,7 +79,8 @@ class CSL(ModelLifecycle):
         self.schema = Schema.from_dict(self.registry_["schema"])
         self.n_latent = n_latent
         self.n_components = n_components
-        self.weights = weights or Weights()
+        self.weights = Weights() if weights is None else weights
+        expect("weights", self.weights, Weights, "For example weights=scvcell.Weights(align=0.5).")
         self.module: CSLModule | None = None
         self.history_: dict[str, DataFrame] = {}
         self.split_: dict[str, list[str]] = {}

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from sklearn.neighbors import KNeighborsClassifier
 
+from scvcell._containers import expect
+from scvcell.model import CSL
 from scvcell.risk import cca, foscttm, match_recall, mixing
 
 if TYPE_CHECKING:
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scvcell._containers import Container, View
-    from scvcell.model import CSL
 
     Array = NDArray[np.floating]
 
@@ -67,6 +68,7 @@ def alignment_report(
     ``overcorrection_canary``: every cell type in turn is removed from the reference modality; the share of its cells in
     the other that are then matched with confidence to a wrong type (lower is better; it does not refit the model).
     """
+    expect("model", model, CSL, "The data come first, then the model.")
     seen = model.view(data)
     names = list(seen.modalities)
     if len(names) < 2:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scvcell import _keys
+from scvcell._containers import expect
+from scvcell.model import CSL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scvcell._containers import Container
-    from scvcell.model import CSL
 
 
 def embed(
@@ -36,6 +37,7 @@ def embed(
     -----
     Cells that have none of `modalities` get NaN in both.
     """
+    expect("model", model, CSL, "The data come first, then the model.")
     if isinstance(modalities, str):
         modalities = [modalities]
     model.check_modalities(modalities)

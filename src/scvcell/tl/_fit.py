@@ -6,7 +6,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from scvcell import _keys
-from scvcell._containers import view
+from scvcell._containers import expect, view
 from scvcell.model import CSL, TrainConfig
 from scvcell.tl._calibrate import calibrate_all
 from scvcell.tl._embed import embed
@@ -23,7 +23,7 @@ def fit(
     *,
     measure: Mapping[str, Any] | None = None,
     batch_key: str | None = None,
-    covariates: Sequence[str] = (),
+    covariates: str | Sequence[str] = (),
     layers: Mapping[str, str] | None = None,
     weights: Weights | None = None,
     train: TrainConfig | None = None,
@@ -82,10 +82,12 @@ def fit(
     >>> model = scvcell.tl.fit(mdata, batch_key="batch")
     >>> protein = scvcell.tl.translate(mdata, model, to="adt")
     """
-    train = train or TrainConfig()
+    train = TrainConfig() if train is None else train
+    expect("train", train, TrainConfig, "For example train=scvcell.TrainConfig(max_epochs=20).")
+    covariates = (covariates,) if isinstance(covariates, str) else tuple(covariates)
     source = view(data, table_key=table_key).source
     setup = CSL.setup_mudata if hasattr(source, "mod") else CSL.setup_anndata
-    setup(source, measure=measure, batch_key=batch_key, covariates=tuple(covariates), layers=layers)
+    setup(source, measure=measure, batch_key=batch_key, covariates=covariates, layers=layers)
     model = CSL(source, n_latent=train.n_latent, n_components=train.n_components, weights=weights)
     held_out = getattr(split, "test", split)
     model.train(train, held_out=() if held_out is None else held_out, seed=seed)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scvcell import _keys
+from scvcell._containers import expect
+from scvcell.model import CSL
 
 if TYPE_CHECKING:
     from scvcell._containers import Container
-    from scvcell.model import CSL
 
 
 def modality_information(data: Container, model: CSL) -> None:
@@ -31,6 +32,7 @@ def modality_information(data: Container, model: CSL) -> None:
     -----
     Writes ``obs["csl_bits_<modality>"]``; NaN where the cell lacks the modality.
     """
+    expect("model", model, CSL, "The data come first, then the model.")
     seen = model.view(data)
     full = model.posterior(seen)
     for name in seen.modalities:

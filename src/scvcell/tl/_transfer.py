@@ -9,6 +9,8 @@ import pandas as pd
 from sklearn.neighbors import KNeighborsClassifier
 
 from scvcell import _keys
+from scvcell._containers import expect
+from scvcell.model import CSL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scvcell._containers import Container, View
-    from scvcell.model import CSL
 
 
 def transfer_labels(
@@ -54,6 +55,7 @@ def transfer_labels(
     neighbours no farther than 99 % of the reference cells find theirs. Reference cells are predicted too, without their
     own vote.
     """
+    expect("model", model, CSL, "The data come first, then the model.")
     if k < 1 or not 0 <= min_probability <= 1:
         raise ValueError(f"k must be at least 1 and min_probability in [0, 1], not {k!r} and {min_probability!r}.")
     seen = model.view(data)
@@ -79,6 +81,11 @@ def _reference(seen: View, labels: pd.Series, reference: Sequence[str] | NDArray
     has = labels.notna().to_numpy()
     if reference is None:
         return has
+    if isinstance(reference, str):
+        raise TypeError(
+            f"reference must be names of cells or a mask over them, not the text {reference!r}; "
+            f'for example reference=data.obs["batch"] == {reference!r}.'
+        )
     given = np.asarray(reference)
     if given.dtype == bool:
         if given.shape != has.shape:

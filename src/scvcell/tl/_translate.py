@@ -10,14 +10,14 @@ import pandas as pd
 from anndata import AnnData
 
 from scvcell import _keys
-from scvcell.model import context, decode
+from scvcell._containers import expect
+from scvcell.model import CSL, context, decode
 from scvcell.tl._calibrate import calibration, interval_scale
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scvcell._containers import Container
-    from scvcell.model import CSL
 
 logger = logging.getLogger("scvcell")
 
@@ -69,6 +69,7 @@ def translate(
     ValueError
         If `to`, `source`, `level` or `batch` are not what the model and the data have.
     """
+    expect("model", model, CSL, "The data come first, then the model.")
     source = _check(model, to, source, level)
     seen = model.view(data)
     here = [m for m in source if m in seen.modalities]
