@@ -153,7 +153,7 @@ class TestColumn:
             assert view(mdata).subset(cells).column("batch").tolist() == truth.tolist()
 
     def test_unknown(self, mosaic):
-        with pytest.raises(KeyError, match=r"No obs column 'bacth'\. Did you mean 'batch'\? Columns: age, batch, celltype"):
+        with pytest.raises(KeyError, match=r"No obs column 'bacth'\. Did you mean 'batch'\? Columns: age"):
             view(mosaic()).column("bacth")
 
 
