@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scvcell import TrainConfig
+
+# Read by torch on its first import, and inherited by processes and notebook kernels that tests start: two threads on two
+# cores wait for each other by spinning, and beside another busy process that takes minutes instead of seconds.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 TYPES = ("alpha", "beta", "gamma")
 
