@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from scvcell import TrainConfig
 
-# Read by torch on its first import, and inherited by processes and notebook kernels that tests start: two threads on two
-# cores wait for each other by spinning, and beside another busy process that takes minutes instead of seconds.
+# Read by torch on its first import, and inherited by processes and notebook kernels that tests start: two threads on
+# two cores wait for each other by spinning, and beside another busy process that takes minutes instead of seconds.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 TYPES = ("alpha", "beta", "gamma")
