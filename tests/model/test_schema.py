@@ -149,7 +149,7 @@ BAD = {
         ValueError,
         r"Feature names of modality 'adt' must be unique; 'protein001'.*mdata\['adt'\].var_names_make_unique",
     ),
-    "batch key missing": (lambda m: m, {"batch_key": "bacth"}, KeyError, "No obs column 'bacth'. Columns: age, batch"),
+    "batch key missing": (lambda m: m, {"batch_key": "bacth"}, KeyError, "No obs column 'bacth'. Did you mean 'batch'"),
     "batch NaN": (nan_batch, {"batch_key": "batch"}, ValueError, r"obs\['batch'\] is missing for 1 cells, e.g. 'cell"),
     "covariate missing": (lambda m: m, {"covariates": ["donor"]}, KeyError, "No obs column 'donor'"),
     "covariate infinite": (text_age, {"covariates": ["age"]}, ValueError, r"obs\['age'\] must be numeric .* 1 are not"),
