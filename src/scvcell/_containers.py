@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from mudata import MuData
 
 from scvcell import _keys
 from scvcell._matrix import Matrix
+from scvcell._registry import near_miss
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -82,9 +82,9 @@ class View:
                 here = self.present(name) & found.isna().to_numpy()
                 found[here] = adata.obs[key].astype(object).to_numpy()[self.rows[name][here]]
         if not seen:
-            columns = set(self.source.obs).union(*(a.obs.columns for a in self.modalities.values()))
-            near = "".join(f" Did you mean {c!r}?" for c in get_close_matches(key, map(str, columns), 1))
-            raise KeyError(f"No obs column {key!r}.{near} Columns: {', '.join(sorted(map(str, columns))) or 'none'}.")
+            columns = sorted({str(c) for part in (self.source, *self.modalities.values()) for c in part.obs})
+            hint = near_miss(key, columns)
+            raise KeyError(f"No obs column {key!r}.{hint} Columns: {', '.join(columns) or 'none'}.")
         return found.infer_objects()
 
     def panel(self, modality: str, batches: list[str]) -> NDArray[np.bool_] | None:

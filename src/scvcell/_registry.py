@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
+from difflib import get_close_matches
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 logger = logging.getLogger("scvcell")
+
+
+def near_miss(name: str, known: Iterable[str]) -> str:
+    """What an error message adds where `name` resembles a known one: ``" Did you mean 'counts'?"``, else nothing."""
+    near = get_close_matches(name, list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 class Registry[T]:
@@ -78,8 +84,7 @@ class Registry[T]:
         self._scan()
         if name in self._items:
             return self._items[name]
-        near = difflib.get_close_matches(name, self._items, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = near_miss(name, self._items)
         raise KeyError(f"No {self.kind} is called {name!r}.{hint} Registered: {', '.join(self)}.")
 
     def infer(self, name: str) -> str | None:

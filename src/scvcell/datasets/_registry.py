@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ from pathlib import Path
 import pandas as pd
 import pooch
 import yaml
+
+from scvcell._registry import near_miss
 
 DATA_DIR = "SCVCELL_DATA_DIR"
 """Environment variable with the folder that holds data sets."""
@@ -68,9 +69,7 @@ def entry(name: str) -> Entry:
     """
     known = entries()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise KeyError(f"No data set is called {name!r}.{hint} Registered: {', '.join(known)}.")
+        raise KeyError(f"No data set is called {name!r}.{near_miss(name, known)} Registered: {', '.join(known)}.")
     return known[name]
 
 

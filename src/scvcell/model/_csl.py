@@ -71,8 +71,8 @@ class CSL(ModelLifecycle):
         adata: Container | None = None,
         registry: dict[str, Any] | None = None,
         *,
-        n_latent: int = 32,
-        n_components: int = 50,
+        n_latent: int = TrainConfig.n_latent,
+        n_components: int = TrainConfig.n_components,
         weights: Weights | None = None,
     ) -> None:
         super().__init__(adata, registry)
@@ -220,7 +220,7 @@ class CSL(ModelLifecycle):
                 batch[train][here],
                 len(self.schema.batches),
                 self.schema.n_context,
-                MEASUREMENTS[self.schema.modalities[name].operator].size,
+                self.operator(name).size,
                 data.panel(name, self.schema.batches),
             )
         return out
@@ -229,7 +229,7 @@ class CSL(ModelLifecycle):
         operators, front_ends = {}, {}
         n_batches = len(self.schema.batches)
         for name, spec in self.schema.modalities.items():
-            cls = MEASUREMENTS[spec.operator]
+            cls = self.operator(name)
             operators[name] = cls(self.n_latent, summaries[name], **spec.options)
             front_ends[name] = FrontEnd(cls, len(spec.features), n_batches, self.n_components)
         return CSLModule(operators, front_ends, self.n_latent, self.weights)
