@@ -3,6 +3,7 @@
 import errno
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -50,6 +51,14 @@ class TestRoundTrip:
             np.testing.assert_array_equal(ours.layers[layer], theirs.layers[layer])
         pd.testing.assert_frame_equal(ours.var, theirs.var)
         pd.testing.assert_frame_equal(ours.obs, theirs.obs)
+
+    def test_encoders_of_many_cells_have_one_network(self, small, mosaic, quick, tmp_path, monkeypatch):
+        monkeypatch.setattr("scvcell.model._train.FEW_CELLS", 50)
+        data = mosaic(90)
+        model = scvcell.tl.fit(data, train=replace(quick, max_epochs=1))
+        again = CSL.load(model.save(tmp_path / "large"))
+        assert (small.model.n_networks, model.n_networks, again.n_networks) == (2, 1, 1)
+        np.testing.assert_array_equal(again.get_latent_representation(data), data.obsm["X_csl"])
 
     def test_with_data(self, small, saved):
         again = CSL.load(saved, small.mdata)

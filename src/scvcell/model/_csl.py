@@ -81,6 +81,7 @@ class CSL(ModelLifecycle):
         self.n_components = n_components
         self.weights = Weights() if weights is None else weights
         expect("weights", self.weights, Weights, "For example weights=scvcell.Weights(align=0.5).")
+        self.n_networks = 1
         self.module: CSLModule | None = None
         self.history_: dict[str, DataFrame] = {}
         self.split_: dict[str, list[str]] = {}
@@ -167,6 +168,7 @@ class CSL(ModelLifecycle):
             torch.manual_seed(seed)
             if self.module is None:
                 summaries = self._summaries(data, batch, train)
+                self.n_networks = config.networks(len(train))
                 self.module = self._build(summaries)
                 for name, front in self.module.front_ends.items():
                     rows = data.rows[name][train]
@@ -232,7 +234,7 @@ class CSL(ModelLifecycle):
             cls = self.operator(name)
             operators[name] = cls(self.n_latent, summaries[name], **spec.options)
             front_ends[name] = FrontEnd(cls, len(spec.features), n_batches, self.n_components)
-        return CSLModule(operators, front_ends, self.n_latent, self.weights)
+        return CSLModule(operators, front_ends, self.n_latent, self.weights, self.n_networks)
 
     def _source(self, data: View, design: NDArray[np.float32], batch: NDArray[np.int64]) -> Source:
         """Where mini-batches of `data` are cut from."""

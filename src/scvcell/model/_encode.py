@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.sparse as sp
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ FIT_CELLS = 50_000
 """Cells on which a front-end is fitted at most."""
 FEW_CELLS = 10
 """Cells below which a batch takes the scales of all batches."""
+ALONE = 0.5
+"""Share of the cells that one of several networks encodes alone in training."""
 FIRST_SD = 3.0
 """Standard deviation given to the first component; the others keep their ratio to it."""
 
@@ -202,35 +205,37 @@ class _Network(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Diagonal Gaussian q_m(z | x_m): the mean of two small networks, in mean and in log variance.
+    """Diagonal Gaussian q_m(z | x_m): the mean of small networks, in mean and in log variance.
 
     Parameters
     ----------
     n_in, n_latent
         Widths.
+    n_networks
+        Number of networks. Several regularise where cells are few: in training, a share `ALONE` of the cells is encoded
+        by one of them alone.
     n_hidden
         Width of the hidden layers.
     dropout
         Dropout of inputs and hidden units.
-
-    Attributes
-    ----------
-    alone
-        Share of the cells that one of the networks encodes alone in training; it regularises where cells are few.
     """
 
-    def __init__(self, n_in: int, n_latent: int, n_hidden: int = 128, dropout: float = 0.1) -> None:
+    def __init__(
+        self, n_in: int, n_latent: int, n_networks: int = 1, n_hidden: int = 128, dropout: float = 0.1
+    ) -> None:
         super().__init__()
-        self.first = _Network(n_in, n_latent, n_hidden, dropout)
-        self.second = _Network(n_in, n_latent, n_hidden, dropout)
-        self.alone = 0.0
+        self.networks = nn.ModuleList(_Network(n_in, n_latent, n_hidden, dropout) for _ in range(n_networks))
 
     def forward(self, h: Float[Tensor, "cells width"]) -> tuple[Tensor, Tensor]:
         """Mean and variance, each of shape ``(cells, latent)``."""
-        first, second = self.first(h), self.second(h)
-        share: float | Tensor = 0.5
-        if self.training and self.alone:
-            alone = torch.rand(len(h), 1, device=h.device) < self.alone
-            share = torch.where(alone, torch.randint(2, (len(h), 1), device=h.device).to(h.dtype), 0.5)
-        mean, log_var = second + share * (first - second)
+        outputs = torch.stack([network(h) for network in self.networks])
+        mean, log_var = self._pool(outputs) if self.training and len(self.networks) > 1 else outputs.mean(0)
         return mean, log_var.exp()
+
+    @staticmethod
+    def _pool(outputs: Float[Tensor, "networks two cells latent"]) -> Float[Tensor, "two cells latent"]:
+        """Mean over networks; for a share `ALONE` of the cells, the output of one of them at random."""
+        n, _, cells, _ = outputs.shape
+        one = F.one_hot(torch.randint(n, (cells,), device=outputs.device), n).to(outputs.dtype)
+        alone = torch.rand(cells, 1, device=outputs.device) < ALONE
+        return torch.einsum("ntcl,cn->tcl", outputs, torch.where(alone, one, 1 / n))

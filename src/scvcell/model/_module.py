@@ -117,6 +117,8 @@ class CSLModule(BaseModuleClass):
         Dimension of the state.
     weights
         Weights of the loss terms.
+    n_networks
+        Networks of each encoder.
     """
 
     def __init__(
@@ -125,13 +127,14 @@ class CSLModule(BaseModuleClass):
         front_ends: dict[str, FrontEnd],
         n_latent: int,
         weights: Weights,
+        n_networks: int = 1,
     ) -> None:
         super().__init__()
         self.n_latent = n_latent
         self.weights = weights
         self.operators = ByModality(operators)
         self.front_ends = ByModality(front_ends)
-        self.encoders = ByModality({m: Encoder(f.width, n_latent) for m, f in front_ends.items()})
+        self.encoders = ByModality({m: Encoder(f.width, n_latent, n_networks) for m, f in front_ends.items()})
         self.log_tau = nn.Parameter(torch.tensor(0.1).log())
         largest = max(op.n_features for op in operators.values())
         self.modality_weight = {m: (largest / op.n_features) ** 0.5 for m, op in operators.items()}

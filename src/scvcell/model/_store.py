@@ -60,6 +60,7 @@ def save(model: CSL, path: str | Path, *, overwrite: bool = False) -> Path:
         "registry": model.registry_,
         "n_latent": model.n_latent,
         "n_components": model.n_components,
+        "n_networks": model.n_networks,
         "weights": asdict(model.weights),
         "split": model.split_,
         "history": {name: frame.iloc[:, 0].tolist() for name, frame in model.history_.items()},
@@ -138,6 +139,7 @@ def load(cls: type[CSL], path: str | Path, data: Container | None = None, *, dev
         n_components=meta["n_components"],
         weights=Weights(**meta["weights"]),
     )
+    model.n_networks = meta["n_networks"]
     model.module = model._build(_empty_summaries(model))
     try:
         model.module.load_state_dict(state)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("scvcell")
 
+FEW_CELLS = 4000
+"""Training cells below which fewer are held out, steps are larger and encoders have two networks."""
 TOLERANCE = 1e-4
 """Relative gain of the held-out objective that counts."""
 
@@ -93,16 +95,17 @@ class TrainConfig:
 
     def held_out(self, n_cells: int) -> float:
         """Share of `n_cells` cells that are held out."""
-        share = self.validation if self.validation is not None else (0.05 if n_cells < 4000 else 0.1)
+        share = self.validation if self.validation is not None else (0.05 if n_cells < FEW_CELLS else 0.1)
         return min(share, 2000 / max(n_cells, 1))
-
-    def alone(self, n_cells: int) -> float:
-        """Share of the cells that one network of an encoder encodes alone, see `Encoder`."""
-        return 0.5 if n_cells < 4000 else 0.0
 
     def cells_per_step(self, n_cells: int) -> int:
         """Size of a mini-batch for a training set of `n_cells`."""
-        return self.batch_size or (256 if n_cells < 4000 else 128)
+        return self.batch_size or (256 if n_cells < FEW_CELLS else 128)
+
+    @staticmethod
+    def networks(n_cells: int) -> int:
+        """Number of networks of each encoder for a training set of `n_cells`, see `Encoder`."""
+        return 2 if n_cells < FEW_CELLS else 1
 
 
 class Diverged(RuntimeError):
@@ -245,8 +248,6 @@ def run(
     epochs = config.epochs(len(train))
     loader = Loader(source, train, config.cells_per_step(len(train)), shuffle=True, seed=seed)
     held = Loader(source, validation, 1024) if len(validation) else None
-    for _, encoder in model.module.encoders.items():
-        encoder.alone = config.alone(len(train))
     plan = TrainingPlan(model.module, config, epochs * len(loader))
     with quiet():
         trainer = Trainer(
