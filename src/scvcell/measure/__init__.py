@@ -1,8 +1,21 @@
 """M: measurement operators, one file per kind of assay."""
 
-from scvcell.measure._base import MEASUREMENTS, Context, Decoder, Measurement, Scale, Summary
+from scvcell.measure._atac import Atac
+from scvcell.measure._base import MEASUREMENTS, Context, Decoder, LinkedDecoder, Measurement, Scale, Summary
 from scvcell.measure._counts import Counts
 from scvcell.measure._protein import Protein
 from scvcell.measure._show import show
 
-__all__ = ["MEASUREMENTS", "Context", "Counts", "Decoder", "Measurement", "Protein", "Scale", "Summary", "show"]
+__all__ = [
+    "MEASUREMENTS",
+    "Atac",
+    "Context",
+    "Counts",
+    "Decoder",
+    "LinkedDecoder",
+    "Measurement",
+    "Protein",
+    "Scale",
+    "Summary",
+    "show",
+]

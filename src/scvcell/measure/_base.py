@@ -115,6 +115,49 @@ class Decoder(nn.Module):
         """Value per feature, shape ``(cells, n_out)``."""
         return self.out(self.act(self.hidden(torch.cat([z, design], 1)))) + design @ self.context_bias
 
+    def factors(self, z: Tensor, design: Tensor) -> tuple[Tensor, Tensor]:
+        """The same value as a product ``h @ v.T``: ``(cells, rank)`` and ``(n_out, rank)``."""
+        hidden = self.act(self.hidden(torch.cat([z, design], 1)))
+        h = torch.cat([hidden, design, hidden.new_ones(len(z), 1)], 1)
+        return h, torch.cat([self.out.weight, self.context_bias.T, self.out.bias[:, None]], 1)
+
+
+class LinkedDecoder(nn.Module):
+    r"""Linear from the state to one value per feature, through vectors that a prior provides.
+
+    .. math:: a_i \langle z, v_i \rangle + b_i + \langle c, b_{c,i} \rangle
+
+    Parameters
+    ----------
+    decoder
+        Decoder that this one replaces; its biases are kept.
+
+    Attributes
+    ----------
+    vectors
+        Vector of each feature, shape ``(n_out, latent)``; set anew by the model whenever they change.
+    """
+
+    def __init__(self, decoder: Decoder) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(decoder.out.bias.detach().clone())
+        self.context_bias = nn.Parameter(decoder.context_bias.detach().clone())
+        self.scale = nn.Parameter(torch.zeros(len(self.bias)))
+        self.vectors: Tensor | None = None
+
+    def factors(self, z: Tensor, design: Tensor) -> tuple[Tensor, Tensor]:
+        """As `Decoder.factors`."""
+        if self.vectors is None:
+            raise RuntimeError("This decoder has no feature vectors yet.")
+        weight = nn.functional.softplus(self.scale)[:, None] * self.vectors
+        h = torch.cat([z, design, z.new_ones(len(z), 1)], 1)
+        return h, torch.cat([weight, self.context_bias.T, self.bias[:, None]], 1)
+
+    def forward(self, z: Float[Tensor, "cells latent"], design: Float[Tensor, "cells context"]) -> Tensor:
+        """Value per feature, shape ``(cells, n_out)``."""
+        h, v = self.factors(z, design)
+        return h @ v.T
+
 
 class Measurement(nn.Module, ABC):
     r"""M_{s,m}: how one modality arises from the state.
@@ -139,6 +182,8 @@ class Measurement(nn.Module, ABC):
     reference: ClassVar[str] = ""
     count_data: ClassVar[bool] = True
     """Whether the operator needs non-negative integers."""
+    sparse: ClassVar[bool] = False
+    """Whether `log_prob` takes raw values as a sparse (COO) tensor."""
 
     def __init__(self, n_latent: int, summary: Summary) -> None:
         super().__init__()
@@ -167,9 +212,18 @@ class Measurement(nn.Module, ABC):
         return x
 
     @classmethod
+    def trivial(cls, mean: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """Direction of the encoder input that only depth moves, ``(features,)``; the encoder does not see it."""
+        return None
+
+    @classmethod
     def size(cls, x: Any) -> Any:
         """Depth of each cell, which the operator takes as given: the total by default, shape ``(cells,)``."""
         return x.sum(1)
+
+    def link(self) -> None:
+        """Replace the decoder by one that is linear in the state through the feature vectors of a prior."""
+        self.decoder: nn.Module = LinkedDecoder(self.decoder)
 
     def known(self, ctx: Context) -> Context:
         """Context of cells whose batch never had this modality: the mean of the batches that had it."""

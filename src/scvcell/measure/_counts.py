@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from scvcell.measure._base import MEASUREMENTS, Context, Decoder, Measurement, Summary
 from scvcell.measure._nb import NBSoftmax
+from scvcell.measure._share import OFF_PANEL
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
     from torch.distributions import Distribution
 
     Likelihood = Literal["nb", "zinb", "poisson"]
-
-
-OFF_PANEL = -1e4
-"""Logit of a gene that was not measured: its share is 0, and so is what it adds to likelihood and gradient."""
 
 
 @MEASUREMENTS.register("counts", aliases=("rna", "gex", "gene_expression", "gene expression", "mrna", "expression"))

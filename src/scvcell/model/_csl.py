@@ -21,6 +21,7 @@ from scvcell.model._schema import Schema
 from scvcell.model._summary import summarise
 from scvcell.model._train import TrainConfig, run
 from scvcell.objective import Weights
+from scvcell.prior import GuidancePrior
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from scvcell._matrix import Matrix
     from scvcell.measure import Measurement
     from scvcell.model._data import Batch
+    from scvcell.prior import Edges, GuidanceGraph
 
 logger = logging.getLogger("scvcell")
 
@@ -60,6 +62,8 @@ class CSL(ModelLifecycle):
         Components of the linear front-ends.
     weights
         Weights of the loss terms.
+    guidance
+        Graph of features that belong together, see :func:`scvcell.pp.link_features`.
 
     References
     ----------
@@ -74,6 +78,7 @@ class CSL(ModelLifecycle):
         n_latent: int = TrainConfig.n_latent,
         n_components: int = TrainConfig.n_components,
         weights: Weights | None = None,
+        guidance: GuidanceGraph | None = None,
     ) -> None:
         super().__init__(adata, registry)
         self.schema = Schema.from_dict(self.registry_["schema"])
@@ -82,6 +87,8 @@ class CSL(ModelLifecycle):
         self.weights = Weights() if weights is None else weights
         expect("weights", self.weights, Weights, "For example weights=scvcell.Weights(align=0.5).")
         self.n_networks = 1
+        features = {m: s.features for m, s in self.schema.modalities.items()}
+        self.edges: Edges | None = None if guidance is None else guidance.index(features)
         self.module: CSLModule | None = None
         self.history_: dict[str, DataFrame] = {}
         self.split_: dict[str, list[str]] = {}
@@ -234,7 +241,11 @@ class CSL(ModelLifecycle):
             cls = self.operator(name)
             operators[name] = cls(self.n_latent, summaries[name], **spec.options)
             front_ends[name] = FrontEnd(cls, len(spec.features), n_batches, self.n_components)
-        return CSLModule(operators, front_ends, self.n_latent, self.weights, self.n_networks)
+        prior = None
+        if self.edges is not None:
+            sizes = {m: len(s.features) for m, s in self.schema.modalities.items()}
+            prior = GuidancePrior(sizes, self.edges, self.n_latent)
+        return CSLModule(operators, front_ends, self.n_latent, self.weights, self.n_networks, prior)
 
     def _source(self, data: View, design: NDArray[np.float32], batch: NDArray[np.int64]) -> Source:
         """Where mini-batches of `data` are cut from."""
@@ -243,8 +254,8 @@ class CSL(ModelLifecycle):
         scores = {m: module.front_ends[m].scores(x, np.arange(x.shape[0])) for m, x in matrices.items()}
         rows = {m: data.rows[m] for m in matrices}
         panels = {m: p for m in matrices if (p := data.panel(m, self.schema.batches)) is not None}
-        sizes = {m: module.operators[m].size for m in matrices}
-        return Source(matrices, rows, scores, sizes, design, batch, panels)
+        operators = {m: self.operator(m) for m in matrices}
+        return Source(matrices, rows, scores, operators, design, batch, panels)
 
     def operator(self, modality: str) -> type[Measurement]:
         """Class of the measurement operator of a modality."""

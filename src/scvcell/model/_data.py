@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 
 from scvcell.measure import Context
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
     from torch import Tensor
 
     from scvcell._matrix import Matrix
+    from scvcell.measure import Measurement
 
 BUFFER = 8192
 """Cells read from disk at once; they are shuffled among themselves."""
@@ -33,7 +35,7 @@ class Observed:
     rows
         Positions in the mini-batch of the cells that have the modality, shape ``(some,)``.
     x
-        Raw values, shape ``(some, features)``.
+        Raw values, shape ``(some, features)``; sparse (COO) for operators that take it so.
     scores
         Front-end scores, shape ``(some, width)``.
     depth
@@ -91,8 +93,8 @@ class Source:
         Per modality, its matrix and the row of every cell (-1: absent).
     scores
         Per modality, front-end scores of its rows, shape ``(rows of the modality, width)``.
-    sizes
-        Per modality, the function that gives depths (`Measurement.size`).
+    operators
+        Per modality, its operator, which says how values are handed over and what a depth is.
     design, batch
         Context of all cells.
     panels
@@ -102,7 +104,7 @@ class Source:
     matrices: dict[str, Matrix]
     rows: dict[str, NDArray[np.int64]]
     scores: dict[str, NDArray[np.float32]]
-    sizes: dict[str, Callable]
+    operators: dict[str, type[Measurement]]
     design: NDArray[np.float32]
     batch: NDArray[np.int64]
     panels: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
@@ -112,8 +114,8 @@ class Source:
         """Whether any modality is read from a file."""
         return any(matrix.on_disk for matrix in self.matrices.values())
 
-    def cut(self, index: NDArray[np.int64], *, dense: dict[str, tuple] | None = None) -> Batch:
-        """The mini-batch of cells `index`; `dense` holds rows that were read ahead, per modality."""
+    def cut(self, index: NDArray[np.int64], *, ahead: dict[str, tuple] | None = None) -> Batch:
+        """The mini-batch of cells `index`; `ahead` holds rows that were read ahead, per modality."""
         observed = {}
         for name, rows in self.rows.items():
             mine = rows[index]
@@ -121,22 +123,32 @@ class Source:
             if len(at) == 0:
                 continue
             mine = mine[at]
-            if dense is None:
-                values = self.matrices[name].dense(mine)
+            if ahead is None:
+                values = self.matrices[name].rows(mine)
             else:
-                block, position = dense[name]
+                block, position = ahead[name]
                 values = block[np.searchsorted(position, mine)]
-                values = values.toarray() if not isinstance(values, np.ndarray) else values
+            operator = self.operators[name]
+            x = _tensor(values, sparse=operator.sparse)
             panel = self.panels.get(name)
             observed[name] = Observed(
                 rows=torch.from_numpy(at),
-                x=torch.from_numpy(values),
+                x=x,
                 scores=torch.from_numpy(self.scores[name][mine]),
-                depth=torch.from_numpy(np.asarray(self.sizes[name](values), dtype=np.float32)),
+                depth=torch.from_numpy(np.asarray(operator.size(values), dtype=np.float32).ravel()),
                 mask=None if panel is None else torch.from_numpy(panel[self.batch[index[at]]]),
             )
         context = Context(torch.from_numpy(self.design[index]), torch.from_numpy(self.batch[index]))
         return Batch(torch.from_numpy(index), context, observed)
+
+
+def _tensor(values: Any, *, sparse: bool) -> Tensor:
+    """Rows of a matrix as a dense tensor, or as a sparse (COO) one."""
+    if not sparse:
+        return torch.from_numpy(values.toarray() if sp.issparse(values) else values)
+    rows = sp.csr_matrix(values).tocoo()
+    index = torch.from_numpy(np.stack([rows.row, rows.col]).astype(np.int64))
+    return torch.sparse_coo_tensor(index, torch.from_numpy(rows.data), rows.shape, is_coalesced=True)
 
 
 class Loader:
@@ -200,7 +212,7 @@ class Loader:
                 wanted = wanted[wanted >= 0]
                 ahead[name] = (self.source.matrices[name].rows(wanted), wanted)
             for start, stop in group:
-                yield self.source.cut(cells[start - group[0][0] : stop - group[0][0]], dense=ahead)
+                yield self.source.cut(cells[start - group[0][0] : stop - group[0][0]], ahead=ahead)
 
     def _block_order(self) -> NDArray[np.int64]:
         if not self.shuffle:

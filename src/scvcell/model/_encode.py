@@ -24,6 +24,10 @@ PASSTHROUGH = 50
 """Modalities with at most this many features are standardised without a projection."""
 FIT_CELLS = 50_000
 """Cells on which a front-end is fitted at most."""
+ITERATIONS = 10
+"""Passes of the randomised SVD at most; data with a flat spectrum (ATAC) need more of them than others."""
+CONVERGED = 0.005
+"""Relative gain of what the components capture below which the SVD stops."""
 FEW_CELLS = 10
 """Cells below which a batch takes the scales of all batches."""
 ALONE = 0.5
@@ -145,8 +149,10 @@ class FrontEnd(nn.Module):
             mean += part.toarray() if sp.issparse(part) else part
         mean /= size
         width = min(self.n_scores + 10, self.n_features)
-        basis = rng.standard_normal((self.n_features, width)).astype(np.float32)
-        for _ in range(3):
+        trivial = self.operator.trivial(self.mean.cpu().numpy())
+        basis = _without(rng.standard_normal((self.n_features, width)).astype(np.float32), trivial)
+        captured = 0.0
+        for _ in range(ITERATIONS):
             basis, _ = np.linalg.qr(basis)
             forward = np.empty((len(rows), basis.shape[1]), np.float32)
             for value, _, at in self._inputs(x, rows):
@@ -155,7 +161,10 @@ class FrontEnd(nn.Module):
             back = np.zeros((self.n_features, forward.shape[1]), np.float32)
             for value, _, at in self._inputs(x, rows):
                 back += value.T @ forward[at] - mean.T @ (onehot[at].T @ forward[at])
-            basis = back
+            basis = _without(back, trivial)
+            before, captured = captured, float(np.linalg.norm(basis))
+            if captured < (1 + CONVERGED) * before:
+                break
         left, strength, _ = np.linalg.svd(basis, full_matrices=False)
         left = left[:, : self.n_scores]
         left = left * np.sign(left[np.abs(left).argmax(0), np.arange(left.shape[1])])
@@ -176,6 +185,14 @@ class FrontEnd(nn.Module):
     def forward(self, scores: Float[Tensor, "cells width"], batch: Tensor) -> Float[Tensor, "cells width"]:
         """Standardise scores within batch."""
         return (scores - self.score_mean[batch]) / self.score_sd[batch] * self.scale
+
+
+def _without(basis: NDArray[np.float32], direction: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    """`basis` projected orthogonally to a direction."""
+    if direction is None:
+        return basis
+    unit = (direction / np.linalg.norm(direction))[:, None]
+    return (basis - unit @ (unit.T @ basis)).astype(np.float32)
 
 
 class _Network(nn.Module):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from scvcell.measure import Measurement
     from scvcell.model._data import Batch
+    from scvcell.prior import GuidancePrior
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,8 @@ class CSLModule(BaseModuleClass):
         Weights of the loss terms.
     n_networks
         Networks of each encoder.
+    prior
+        Guidance graph, whose feature vectors the decoders share.
     """
 
     def __init__(
@@ -128,6 +131,7 @@ class CSLModule(BaseModuleClass):
         n_latent: int,
         weights: Weights,
         n_networks: int = 1,
+        prior: GuidancePrior | None = None,
     ) -> None:
         super().__init__()
         self.n_latent = n_latent
@@ -135,6 +139,10 @@ class CSLModule(BaseModuleClass):
         self.operators = ByModality(operators)
         self.front_ends = ByModality(front_ends)
         self.encoders = ByModality({m: Encoder(f.width, n_latent, n_networks) for m, f in front_ends.items()})
+        self.prior = prior
+        if prior is not None:
+            for name in prior.joined():
+                operators[name].link()
         self.log_tau = nn.Parameter(torch.tensor(0.1).log())
         largest = max(op.n_features for op in operators.values())
         self.modality_weight = {m: (largest / op.n_features) ** 0.5 for m, op in operators.items()}
@@ -203,8 +211,23 @@ class CSLModule(BaseModuleClass):
         """Point prediction of every modality from the joint posterior."""
         return {m: op.predict(state.joint.mean, batch.context) for m, op in self.operators.items()}
 
+    def train(self, mode: bool = True) -> CSLModule:
+        """As torch's; outside training the decoders keep the feature vectors as they are now."""
+        super().train(mode)
+        if not mode:
+            with torch.no_grad():
+                self._hand_vectors()
+        return self
+
+    def _hand_vectors(self) -> None:
+        if self.prior is not None:
+            vectors = self.prior.vectors()
+            for name in self.prior.joined():
+                self.operators[name].decoder.vectors = vectors[name]
+
     def terms(self, batch: Batch) -> dict[str, Tensor]:
         """Every weighted term of the loss, nats per cell, KL without warm-up."""
+        self._hand_vectors()
         state = self.inference(batch)
         out: dict[str, Tensor] = {}
         for name, term in TERMS.items():

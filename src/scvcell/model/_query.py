@@ -65,7 +65,7 @@ def load_query_data(model: CSL, data: Container, *, train: TrainConfig | None = 
         registry=manager.registry, n_latent=model.n_latent, n_components=model.n_components, weights=model.weights
     )
     query._adata, query._adata_manager = seen.source, manager
-    query.n_networks = model.n_networks
+    query.n_networks, query.edges = model.n_networks, model.edges
     query.module = query._build(_empty_summaries(query))
     known = len(model.schema.batches)
     columns = _columns(known, len(new), schema.n_context)

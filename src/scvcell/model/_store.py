@@ -18,6 +18,7 @@ import torch
 from scvcell._compat import scvi_version
 from scvcell.measure import Summary
 from scvcell.objective import Weights
+from scvcell.prior import Edges
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """Version of the layout on disk; raised when an older package could not read it."""
-META, TENSORS, CALIBRATION = "model.json", "model.pt", "calibration.npz"
+META, TENSORS, CALIBRATION, GRAPH = "model.json", "model.pt", "calibration.npz", "guidance.npz"
 
 
 def save(model: CSL, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -72,6 +73,8 @@ def save(model: CSL, path: str | Path, *, overwrite: bool = False) -> Path:
         torch.save({k: v.cpu() for k, v in model.module.state_dict().items()}, scratch / TENSORS)
         arrays: dict[str, Any] = {f"{key}/{name}": a for key, c in model.calibration_.items() for name, a in c.items()}
         np.savez_compressed(scratch / CALIBRATION, **arrays)
+        if model.edges is not None:
+            np.savez_compressed(scratch / GRAPH, **model.edges._asdict())
         _swap(scratch, target)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -140,6 +143,7 @@ def load(cls: type[CSL], path: str | Path, data: Container | None = None, *, dev
         weights=Weights(**meta["weights"]),
     )
     model.n_networks = meta["n_networks"]
+    model.edges = _read(folder / GRAPH, _read_edges)
     model.module = model._build(_empty_summaries(model))
     try:
         model.module.load_state_dict(state)
@@ -174,6 +178,14 @@ def _read_json(path: Path) -> Any:
 
 def _read_tensors(path: Path) -> Any:
     return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _read_edges(path: Path) -> Edges | None:
+    """Guidance graph of a model, None where it has none."""
+    if not path.is_file():
+        return None
+    with np.load(path, allow_pickle=False) as arrays:
+        return Edges(**{name: arrays[name] for name in Edges._fields})
 
 
 def _empty_summaries(model: CSL) -> dict[str, Summary]:

@@ -42,6 +42,8 @@ class Weights:
         they sample one population, so nothing is forced together that differs.
     cross
         Weight of the views that decode everything from a single modality, relative to the joint view.
+    prior
+        Weight of the guidance graph's own likelihood.
     """
 
     likelihood: float = 1.0
@@ -51,6 +53,7 @@ class Weights:
     agreement: float = 5.0
     match: float = 50.0
     cross: float = 1.0
+    prior: float = 1.0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -80,7 +83,7 @@ def likelihood(module: Any, batch: Any, state: Any) -> dict[str, Float[Tensor, "
         keep = torch.cat([keep for _, keep, _ in views])
         weight = torch.cat([view.weight[at] for view, _, at in views])
         whole = len(keep) == len(o.rows) and len(views) == 1
-        x, depth = (o.x, o.depth) if whole else (o.x[keep], o.depth[keep])
+        x, depth = (o.x, o.depth) if whole else (o.x.index_select(0, keep), o.depth[keep])
         mask = o.mask if o.mask is None or whole else o.mask[keep]
         operator = module.operators[name]
         context = batch.context.at(o.rows[keep]).measured(depth)
@@ -124,10 +127,16 @@ def match(module: Any, batch: Any, state: Any) -> Float[Tensor, ""]:
     return total
 
 
+def prior(module: Any, batch: Any, state: Any) -> Float[Tensor, ""]:
+    """Negative log-likelihood of the guidance graph, nats per edge; 0 without one."""
+    return module.log_tau.new_zeros(()) if module.prior is None else module.prior.loss()
+
+
 TERMS: dict[str, Callable] = {
     "likelihood": likelihood,
     "kl": kl,
     "contrast": contrast,
     "agreement": agreement,
     "match": match,
+    "prior": prior,
 }

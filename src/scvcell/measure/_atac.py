@@ -1,0 +1,132 @@
+"""M for open chromatin (ATAC): x ~ Poisson(l rho), rho = softmax over peaks; costs by non-zeros and a low rank."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+from torch.distributions import Bernoulli, Poisson
+
+from scvcell.measure._base import MEASUREMENTS, Context, Decoder, Measurement, Summary
+from scvcell.measure._share import OFF_PANEL, LogShare
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from numpy.typing import NDArray
+    from torch.distributions import Distribution
+
+    Likelihood = Literal["poisson", "bernoulli"]
+
+RANK = 32
+"""Rank of the log accessibilities; a graph prior replaces it by the dimension of the state."""
+
+
+@MEASUREMENTS.register(
+    "atac",
+    aliases=("peaks", "chromatin", "accessibility", "scatac", "chromatin_accessibility", "chromatin accessibility"),
+)
+class Atac(Measurement):
+    r"""Fragments or insertions in peaks.
+
+    .. math:: \rho = \mathrm{softmax}(f(z, c) V^\top + b), \qquad x_p \sim \mathrm{Poisson}(\ell \rho_p)
+
+    with observed depth :math:`\ell`, one region factor :math:`b_p` and a vector :math:`V_p` per peak. As the shares sum
+    to 1, the likelihood needs the non-zeros alone; normalising costs peaks x rank per cell, in blocks. Binary data take
+    the same rates, :math:`P(x_p = 1) = 1 - e^{-\ell \rho_p}`.
+
+    Parameters
+    ----------
+    n_latent, summary
+        See `Measurement`.
+    likelihood
+        ``"poisson"`` (default) for fragment counts, ``"bernoulli"`` for whether a peak is open at all.
+
+    References
+    ----------
+    Martens et al., Modeling fragment counts improves single-cell ATAC-seq analysis, Nat Methods 2024;
+    Ashuach et al., MultiVI, Nat Methods 2023.
+    """
+
+    equation = "x ~ Poisson(l softmax(f(z, c) V' + b))"
+    reference = "Martens et al., Nat Methods 2024"
+    sparse = True
+
+    def __init__(self, n_latent: int, summary: Summary, likelihood: Likelihood = "poisson") -> None:
+        super().__init__(n_latent, summary)
+        if likelihood not in ("poisson", "bernoulli"):
+            raise ValueError(f"likelihood must be 'poisson' or 'bernoulli', not {likelihood!r}.")
+        self.likelihood = likelihood
+        self.decoder = Decoder(n_latent, summary.n_context, summary.n_features, n_hidden=RANK)
+        share = summary.mean / max(float(summary.mean.sum()), 1e-8)
+        with torch.no_grad():
+            self.decoder.out.weight.mul_(0.1)
+            self.decoder.out.bias.copy_(torch.log(torch.as_tensor(share, dtype=torch.float32) + 1e-8))
+
+    @classmethod
+    def encoder_input(cls, x: Any, mean: NDArray[np.float32]) -> Any:
+        """Open or not, over the square roots of the cell's open peaks and of the peak's share (correspondence analysis).
+
+        The average share is added to each peak's: otherwise peaks of a handful of cells make up the first axes.
+        """
+        scale = 1 / _weight(mean)
+        if sp.issparse(x):
+            out = x.tocsr(copy=True)
+            out.eliminate_zeros()
+            opened = np.maximum(np.diff(out.indptr), 1)
+            out.data = scale[out.indices] / np.repeat(np.sqrt(opened), np.diff(out.indptr)).astype(np.float32)
+            return out
+        opened = (x > 0).astype(np.float32)
+        return opened * scale / np.sqrt(np.maximum(opened.sum(1, keepdims=True), 1))
+
+    @classmethod
+    def trivial(cls, mean: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The first axis of a correspondence analysis, along which depth moves every cell."""
+        return (mean / _weight(mean)).astype(np.float32)
+
+    def shares(
+        self, z: Float[Tensor, "cells latent"], ctx: Context, observed: Tensor | None = None
+    ) -> Float[Tensor, "cells features"]:
+        """Share of each peak in the fragments of a cell; the `observed` peaks (default: the batch's panel) sum to 1."""
+        logits = self.decoder(z, ctx.design)
+        if observed is None and not bool(self.panel.all()):
+            observed = self.panel[ctx.batch]
+        if observed is not None:
+            return (logits - torch.logsumexp(logits.masked_fill(~observed, OFF_PANEL), 1, keepdim=True)).exp()
+        return torch.softmax(logits, 1)
+
+    def forward(self, z: Float[Tensor, "cells latent"], ctx: Context, observed: Tensor | None = None) -> Distribution:
+        """Distribution of counts (or of openness) at the cell's depth; dense, for prediction."""
+        rate = self.depth(ctx)[:, None] * self.shares(z, ctx, observed) + 1e-8
+        if self.likelihood == "bernoulli":
+            return Bernoulli(probs=-torch.expm1(-rate), validate_args=False)
+        return Poisson(rate, validate_args=False)
+
+    def log_prob(
+        self,
+        x: Tensor,
+        z: Float[Tensor, "cells latent"],
+        ctx: Context,
+        observed: Tensor | None = None,
+    ) -> Float[Tensor, " cells"]:
+        """As `Measurement.log_prob`, of dense or sparse (COO) counts, at their non-zeros."""
+        if observed is not None:
+            x = x.to_dense().masked_fill(~observed, 0)
+        x = (x if x.is_sparse else x.to_sparse()).coalesce()
+        (cell, peak), count = x.indices(), x.values()
+        depth = self.depth(ctx)
+        log_rate = LogShare.apply(*self.decoder.factors(z, ctx.design), cell, peak, observed)
+        log_rate = log_rate + depth.clamp_min(1e-8).log()[cell]
+        if self.likelihood == "bernoulli":
+            rate = log_rate.exp()
+            at_counts = rate + torch.log(-torch.expm1(-rate.clamp_min(1e-12)))
+        else:
+            at_counts = count * log_rate - torch.lgamma(count + 1)
+        return (-depth).index_add(0, cell, at_counts)
+
+
+def _weight(mean: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Square root of the share of each peak plus the average one, so that a peak in a handful of cells has no axis."""
+    return np.sqrt(mean / max(float(mean.sum()), 1e-8) + 1 / len(mean)).astype(np.float32)
