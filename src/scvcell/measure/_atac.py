@@ -67,7 +67,7 @@ class Atac(Measurement):
 
     @classmethod
     def encoder_input(cls, x: Any, mean: NDArray[np.float32]) -> Any:
-        """Open or not, over the square roots of the cell's open peaks and of the peak's share (correspondence analysis).
+        """Open or not, over the square roots of the cell's open peaks and the peak's share (correspondence analysis).
 
         The average share is added to each peak's: otherwise peaks of a handful of cells make up the first axes.
         """

@@ -63,7 +63,7 @@ def _blocks(cell: Tensor, n_cells: int, n_features: int) -> Iterator[tuple[slice
     """Blocks of cells, and where their entries are."""
     size = max(BLOCK // n_features, 1)
     starts = torch.arange(0, n_cells + size, size, device=cell.device)
-    bounds = torch.searchsorted(cell, starts).tolist()
+    bounds = torch.searchsorted(cell.contiguous(), starts).tolist()
     for i, start in enumerate(range(0, n_cells, size)):
         yield slice(start, min(start + size, n_cells)), slice(bounds[i], bounds[i + 1])
 

@@ -17,6 +17,7 @@ from scvcell.model._data import Loader, Source
 from scvcell.model._encode import FrontEnd
 from scvcell.model._fuse import Posterior
 from scvcell.model._module import CSLModule
+from scvcell.model._plan import alignment
 from scvcell.model._schema import Schema
 from scvcell.model._summary import summarise
 from scvcell.model._train import TrainConfig, run
@@ -94,6 +95,7 @@ class CSL(ModelLifecycle):
         self.split_: dict[str, list[str]] = {}
         self.calibration_: dict[str, dict[str, NDArray[np.float32]]] = {}
         self.interrupted = False
+        self.alignment = ""
 
     # ------------------------------------------------------------------ setup
 
@@ -169,6 +171,7 @@ class CSL(ModelLifecycle):
         data = view(self.adata)
         design, batch = self.schema.context(data)
         train, validation = self._split(data, batch, config, set(held_out), seed)
+        self.alignment = alignment(data, train, self.edges is not None)
         rng = np.random.default_rng(seed)
         devices = list(range(torch.cuda.device_count()))
         with torch.random.fork_rng(devices=devices):

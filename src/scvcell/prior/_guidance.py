@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("scvcell")
 
 COLUMNS = ("modality_a", "feature_a", "modality_b", "feature_b", "weight", "sign")
+SELF = 1.0
+"""Weight of a feature's own vector beside those of its neighbours."""
+HOPS = 1
 EDGES_PER_STEP = 8192
 """Edges, and as many non-edges, on which a step scores the graph at most."""
 
@@ -205,12 +208,13 @@ class GuidancePrior(nn.Module):
             self.register_buffer(name, torch.as_tensor(values))
         self.free = nn.Parameter(0.1 * torch.randn(n, n_latent))
         own = np.arange(n)
-        degree = torch.ones(n).index_add_(0, self.a, self.weight).index_add_(0, self.b, self.weight)
+        degree = torch.full((n,), SELF).index_add_(0, self.a, self.weight).index_add_(0, self.b, self.weight)
         i = torch.cat([torch.from_numpy(own), self.a, self.b])
         j = torch.cat([torch.from_numpy(own), self.b, self.a])
-        signed = torch.cat([torch.ones(n), self.weight * self.sign, self.weight * self.sign])
+        signed = torch.cat([torch.full((n,), SELF), self.weight * self.sign, self.weight * self.sign])
         value = signed / (degree[i] * degree[j]).sqrt()
-        self.register_buffer("smooth", torch.sparse_coo_tensor(torch.stack([i, j]), value, (n, n)).coalesce(), False)
+        smooth = torch.sparse_coo_tensor(torch.stack([i, j]), value, (n, n), check_invariants=False)
+        self.register_buffer("smooth", smooth.coalesce(), persistent=False)
 
     def joined(self) -> list[str]:
         """Modalities that have an edge to another one."""
@@ -225,7 +229,10 @@ class GuidancePrior(nn.Module):
 
     def nodes(self) -> Float[Tensor, "nodes latent"]:
         """Vectors of all nodes."""
-        return torch.sparse.mm(self.smooth, self.free)
+        v = self.free
+        for _ in range(HOPS):
+            v = torch.sparse.mm(self.smooth, v)
+        return v
 
     def loss(self) -> Float[Tensor, ""]:
         """Negative log-likelihood of sampled edges and as many non-edges, per edge."""

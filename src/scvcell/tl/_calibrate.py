@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from scvcell.model import CSL
 
 POOL = 2000
+"""Cells whose errors give the local scale, at most."""
 CALIBRATION = 1000
+"""Calibration cells at most."""
+ENTRIES = 10_000_000
+"""Cells x features of either at most; large panels (peaks) are calibrated on fewer cells, but never under `FEWEST`."""
+FEWEST = 200
 
 
 def interval_scale(model: CSL, to: str) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
@@ -63,8 +68,9 @@ def _make(model: CSL, to: str, source: Sequence[str]) -> Conformal | None:
     if len(held) < MINIMUM or len(pool) < MINIMUM:
         return None
     rng = np.random.default_rng(0)
-    pool = np.sort(rng.choice(pool, min(len(pool), POOL), replace=False))
-    held = np.sort(rng.choice(held, min(len(held), CALIBRATION), replace=False))
+    most = max(ENTRIES // len(model.schema.modalities[to].features), FEWEST)
+    pool = np.sort(rng.choice(pool, min(len(pool), POOL, most), replace=False))
+    held = np.sort(rng.choice(held, min(len(held), CALIBRATION, most), replace=False))
     cells = np.concatenate([pool, held])
     part = seen.subset(cells)
     posterior = model.posterior(part, modalities=source)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from scvcell import _keys
 from scvcell._containers import expect, view
 from scvcell.model import CSL, TrainConfig
+from scvcell.prior import GuidanceGraph
 from scvcell.tl._calibrate import calibrate_all
 from scvcell.tl._embed import embed
 
@@ -27,6 +28,7 @@ def fit(
     layers: Mapping[str, str] | None = None,
     weights: Weights | None = None,
     train: TrainConfig | None = None,
+    priors: GuidanceGraph | Iterable[GuidanceGraph] = (),
     split: Iterable[str] | Any = None,
     table_key: str | None = None,
     key_added: str = _keys.LATENT,
@@ -53,6 +55,9 @@ def fit(
         Weights of the loss terms; ``Weights(align=0)`` is a plain multimodal VAE.
     train
         Training settings.
+    priors
+        Guidance graphs of features that belong together (:func:`scvcell.pp.link_features`); several add up. Needed
+        where two assays share no cell.
     split
         Cells that no step may see: their names, or an object with a ``test`` attribute that holds them.
     table_key
@@ -88,7 +93,16 @@ def fit(
     source = view(data, table_key=table_key).source
     setup = CSL.setup_mudata if hasattr(source, "mod") else CSL.setup_anndata
     setup(source, measure=measure, batch_key=batch_key, covariates=covariates, layers=layers)
-    model = CSL(source, n_latent=train.n_latent, n_components=train.n_components, weights=weights)
+    graphs = [priors] if isinstance(priors, GuidanceGraph) else list(priors)
+    for graph in graphs:
+        expect("priors", graph, GuidanceGraph, "For example priors=scvcell.pp.link_features(mdata).")
+    model = CSL(
+        source,
+        n_latent=train.n_latent,
+        n_components=train.n_components,
+        weights=weights,
+        guidance=sum(graphs[1:], graphs[0]) if graphs else None,
+    )
     held_out = getattr(split, "test", split)
     model.train(train, held_out=() if held_out is None else held_out, seed=seed)
     calibrate_all(model)
@@ -96,6 +110,7 @@ def fit(
     source.uns[_keys.UNS] = {
         "params": {**model.parameters(), "seed": seed, "key_added": key_added},
         "version": version("scvcell"),
+        "alignment": model.alignment,
         "history": {name: frame.iloc[:, 0].to_numpy() for name, frame in model.history.items()},
     }
     return model

@@ -1,0 +1,58 @@
+"""What can align the assays of some data, read off the data themselves."""
+
+from __future__ import annotations
+
+import logging
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from scvcell._containers import View
+
+logger = logging.getLogger("scvcell")
+
+
+def alignment(data: View, train: NDArray[np.int64], graph: bool) -> str:
+    """How the assays of the training cells are held together.
+
+    Parameters
+    ----------
+    data
+        The data.
+    train
+        Training cells.
+    graph
+        Whether a guidance graph was given.
+
+    Returns
+    -------
+    ``"one assay"``; ``"paired"`` (every cell has every assay); ``"partly paired"`` (a chain of assays measured in the
+    same cells joins all); ``"unpaired, guidance graph"`` or ``"unpaired"`` (some assays share no cell with the rest).
+    It is logged; the last one with a warning, because then nothing says which cells of two assays are alike.
+    """
+    names = list(data.modalities)
+    if len(names) == 1:
+        return "one assay"
+    present = {m: data.present(m)[train] for m in names}
+    group = {m: m for m in names}
+    for a, b in combinations(names, 2):
+        if (present[a] & present[b]).any():
+            old, new = group[b], group[a]
+            group = {m: new if g == old else g for m, g in group.items()}
+    if len(set(group.values())) > 1:
+        found = "unpaired, guidance graph" if graph else "unpaired"
+    else:
+        found = "paired" if all(p.all() for p in present.values()) else "partly paired"
+    if found == "unpaired":
+        apart = [[m for m in names if group[m] == g] for g in sorted(set(group.values()), key=names.index)]
+        logger.warning(
+            "The assays %s share no cell, and no prior links their features: nothing says which cells are alike. "
+            "Give priors=scvcell.pp.link_features(...), or cells with both assays.",
+            " and ".join("+".join(part) for part in apart),
+        )
+    else:
+        logger.info("Alignment: %s.", found)
+    return found

@@ -1,0 +1,131 @@
+"""Edges from positions and names, against brute force, and what is said of positions that cannot be used."""
+
+import anndata as ad
+import mudata as md
+import numpy as np
+import pandas as pd
+import pytest
+
+import scvcell
+
+
+def data(genes=40, peaks=300, seed=0, prefix=("chr", "chr")):
+    rng = np.random.default_rng(seed)
+    start = rng.integers(0, 3_000_000, peaks)
+    var = {
+        "rna": pd.DataFrame(
+            {
+                "chrom": [f"{prefix[0]}{c}" for c in rng.choice(["1", "2", "X"], genes)],
+                "tss": rng.integers(0, 3_000_000, genes).astype(float),
+            },
+            index=[f"g{i}" for i in range(genes)],
+        ),
+        "atac": pd.DataFrame(
+            {
+                "chrom": [f"{prefix[1]}{c}" for c in rng.choice(["1", "2", "3"], peaks)],
+                "start": start,
+                "end": start + rng.integers(200, 3000, peaks),
+            },
+            index=[f"p{i}" for i in range(peaks)],
+        ),
+    }
+    return md.MuData(
+        {m: ad.AnnData(np.ones((2, len(v)), np.float32), pd.DataFrame(index=["a", "b"]), v) for m, v in var.items()}
+    )
+
+
+def brute(mdata, window=150_000, decay=60_000):
+    out = {}
+    for g, gene in mdata["rna"].var.iterrows():
+        for p, peak in mdata["atac"].var.iterrows():
+            gap = max(peak.start - gene.tss, gene.tss - peak.end, 0)
+            if str(gene.chrom).removeprefix("chr") == str(peak.chrom).removeprefix("chr") and gap <= window:
+                out[g, p] = np.exp(-gap / decay)
+    return out
+
+
+@pytest.mark.parametrize("prefix", [("chr", "chr"), ("", "chr"), ("", "")])
+def test_distance_is_brute_force(prefix):
+    mdata = data(prefix=prefix)
+    edges = scvcell.pp.link_features(mdata, window=100_000, decay=30_000).edges
+    found = {(a, b): w for a, b, w in zip(edges.feature_a, edges.feature_b, edges.weight, strict=True)}
+    expected = brute(mdata, 100_000, 30_000)
+    assert found.keys() == expected.keys() != set()
+    assert all(found[k] == pytest.approx(expected[k]) for k in found)
+
+
+def test_start_of_a_gene_follows_its_strand_and_modalities_may_stand_in_any_order():
+    mdata = data()
+    usual = scvcell.pp.link_features(mdata)
+    var = mdata["rna"].var
+    tss = var.pop("tss")
+    var["strand"] = np.where(np.arange(len(var)) % 2, "-", "+")
+    var["start"] = np.where(var.strand == "+", tss, tss - 5000)
+    var["end"] = np.where(var.strand == "+", tss + 5000, tss)
+    by_strand = scvcell.pp.link_features(mdata, modalities=("rna", "atac"))
+    pd.testing.assert_frame_equal(usual.edges, by_strand.edges)
+
+
+def test_genes_without_position_get_no_edge():
+    mdata = data()
+    mdata["rna"].var.loc["g0", "tss"] = np.nan
+    mdata["rna"].var.loc["g1", "chrom"] = None
+    edges = scvcell.pp.link_features(mdata).edges
+    assert not edges.feature_a.isin(["g0", "g1"]).any()
+
+
+def named():
+    names = {"rna": ["CD3E", "Cd4", "MS4A1", "GAPDH"], "adt": ["CD4_TotalSeqB", "cd3e", "CD20", "IgG1"]}
+    return md.MuData(
+        {
+            m: ad.AnnData(np.ones((2, 4), np.float32), pd.DataFrame(index=["a", "b"]), pd.DataFrame(index=n))
+            for m, n in names.items()
+        }
+    )
+
+
+def test_names_ignore_case_and_tags_and_take_a_table_of_synonyms():
+    plain = scvcell.pp.link_features(named(), how="name").edges
+    assert set(zip(plain.feature_a, plain.feature_b, strict=True)) == {("CD3E", "cd3e"), ("Cd4", "CD4_TotalSeqB")}
+    synonyms = pd.DataFrame({"feature_a": ["MS4A1", "nobody"], "feature_b": ["CD20", "CD20"]})
+    more = scvcell.pp.link_features(named(), how="name", table=synonyms).edges
+    assert set(zip(more.feature_a, more.feature_b, strict=True)) == {
+        ("CD3E", "cd3e"),
+        ("Cd4", "CD4_TotalSeqB"),
+        ("MS4A1", "CD20"),
+    }
+
+
+def test_bad_requests_are_refused():
+    mdata = data()
+    with pytest.raises(ValueError, match=r"'distnace'. Did you mean 'distance'"):
+        scvcell.pp.link_features(mdata, how="distnace")
+    with pytest.raises(ValueError, match="needs table="):
+        scvcell.pp.link_features(mdata, how="table")
+    with pytest.raises(ValueError, match="no modality 'adt'"):
+        scvcell.pp.link_features(mdata, modalities=("rna", "adt"))
+    with pytest.raises(ValueError, match="two modalities"):
+        scvcell.pp.link_features(mdata, modalities=("rna",))
+    with pytest.raises(ValueError, match="by name"):
+        scvcell.pp.link_features(mdata, how="name")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "message"),
+    [
+        (lambda m: m["rna"].var.pop("tss"), KeyError, "no var column 'start'"),
+        (lambda m: m["atac"].var.pop("end"), KeyError, "no var column 'end'"),
+        (lambda m: m["atac"].var.__setitem__("end", 0), ValueError, "end before they start"),
+        (lambda m: m["rna"].var.__setitem__("chrom", ["1", "chr1"] * 20), ValueError, "mixes chromosome names"),
+        (
+            lambda m: (m["rna"].var.__setitem__("genome", "mm10"), m["atac"].var.__setitem__("genome", "hg38")),
+            ValueError,
+            "different genomes",
+        ),
+    ],
+)
+def test_unusable_positions_are_refused(spoil, error, message):
+    mdata = data()
+    spoil(mdata)
+    with pytest.raises(error, match=message):
+        scvcell.pp.link_features(mdata)
