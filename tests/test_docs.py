@@ -37,7 +37,7 @@ def test_example_of_extending(monkeypatch):
     exec(operator, names)
     exec(check, names)
     exec(register, names)
-    assert MEASUREMENTS.infer("peaks") == "fragments"
+    assert MEASUREMENTS.infer("fragment_counts") == "fragments"
     mosaic = scvcell.datasets.pbmc_mosaic()
     some = mosaic["rna"][::10].copy()
     names |= {"mdata": mudata.MuData({"my_atac": some}), "scvcell": scvcell}

@@ -15,8 +15,9 @@ logger = logging.getLogger("scvcell")
 
 def near_miss(name: str, known: Iterable[str]) -> str:
     """What an error message adds where `name` resembles a known one: ``" Did you mean 'counts'?"``, else nothing."""
-    near = get_close_matches(name, list(known), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    folded = {each.lower(): each for each in known}
+    near = get_close_matches(name.lower(), list(folded), n=1)
+    return f" Did you mean {folded[near[0]]!r}?" if near else ""
 
 
 class Registry[T]:
@@ -70,7 +71,7 @@ class Registry[T]:
                     )
                     continue
                 self._items[point.name] = item
-                self._aliases.update(dict.fromkeys(getattr(item, "aliases", ()), point.name))
+                self._aliases = dict.fromkeys(getattr(item, "aliases", ()), point.name) | self._aliases
 
     def __contains__(self, name: object) -> bool:
         self._scan()

@@ -10,6 +10,8 @@ from scvcell.measure import MEASUREMENTS, Decoder, Measurement
 from scvcell.testing import check_measurement
 
 OPTIONS = {
+    "atac": [{"likelihood": "bernoulli"}],
+    "profile": [{"likelihood": "student"}],
     "counts": [{"likelihood": "nb"}, {"likelihood": "zinb"}, {"likelihood": "poisson"}],
     "protein": [{"background": [0.1] * 7}, {"background": [1.0] * 7, "background_sd": [0.5] * 7}],
 }

@@ -123,3 +123,25 @@ def test_a_prior_of_another_kind_is_refused(quick):
     with pytest.raises(ValueError, match="None of the 120 edges"):
         scvcell.tl.fit(mdata, priors=GuidanceGraph(graph.edges.assign(modality_b="peaks")), train=quick)
     assert "X_csl" not in mdata.obsm
+
+
+def test_edges_that_the_data_support_come_first(quick):
+    mdata, graph = chromatin(n=400)
+    wrong = graph.rewired(0.5, seed=1)
+    model = scvcell.tl.fit(mdata, priors=wrong, train=replace(quick, max_epochs=30))
+    links = scvcell.tl.feature_links(mdata, model)
+    assert len(links) == len(wrong)
+    assert links["score"].is_monotonic_decreasing
+    gene, peak = (links[c].str[1:].astype(int) for c in ("feature_a", "feature_b"))
+    agree = gene % 2 == peak // 3 % 2
+    assert agree[: len(links) // 2].mean() > 0.9
+    assert links["pvalue"][agree].median() < links["pvalue"][~agree].median()
+    assert (links["qvalue"] >= links["pvalue"] - 1e-12).all()
+    pd.testing.assert_frame_equal(links, scvcell.tl.feature_links(mdata, model))
+
+
+def test_links_need_a_graph(quick):
+    mdata, _ = chromatin(n=60)
+    model = scvcell.tl.fit(mdata, train=replace(quick, max_epochs=1))
+    with pytest.raises(ValueError, match="without a guidance graph"):
+        scvcell.tl.feature_links(mdata, model)

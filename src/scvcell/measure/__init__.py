@@ -3,6 +3,7 @@
 from scvcell.measure._atac import Atac
 from scvcell.measure._base import MEASUREMENTS, Context, Decoder, LinkedDecoder, Measurement, Scale, Summary
 from scvcell.measure._counts import Counts
+from scvcell.measure._profile import Profile
 from scvcell.measure._protein import Protein
 from scvcell.measure._show import show
 
@@ -14,6 +15,7 @@ __all__ = [
     "Decoder",
     "LinkedDecoder",
     "Measurement",
+    "Profile",
     "Protein",
     "Scale",
     "Summary",

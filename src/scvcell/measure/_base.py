@@ -69,7 +69,8 @@ class Summary:
     n_context, n_batches
         Width of `Context.design`, and how many of its columns are batches.
     mean_log
-        Mean of log1p counts per batch and feature, shape ``(n_batches, n_features)``.
+        Mean of log1p counts (of the raw values where they are not counts) per batch and feature, shape ``(n_batches,
+        n_features)``.
     sd_log
         Their standard deviation, same shape.
     depth

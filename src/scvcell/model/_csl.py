@@ -232,7 +232,7 @@ class CSL(ModelLifecycle):
                 batch[train][here],
                 len(self.schema.batches),
                 self.schema.n_context,
-                self.operator(name).size,
+                self.operator(name),
                 data.panel(name, self.schema.batches),
             )
         return out

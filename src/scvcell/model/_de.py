@@ -58,7 +58,7 @@ def differential_expression(
     group1, group2
         Groups to compare; by default each one against the rest.
     delta
-        Log2 fold change that matters.
+        Log2 fold change that matters; the difference of the raw values where they are not counts.
     fdr
         Expected false discovery rate of the ``is_de_fdr`` column.
 
@@ -107,7 +107,13 @@ def differential_expression(
         fdr,
         True,
         pseudocounts=PSEUDOCOUNT,
+        **({} if model.operator(modality).count_data else {"change_fn": _difference}),
     )
+
+
+def _difference(a: Any, b: Any, pseudocounts: float) -> Any:
+    """scvi-tools' signature of a change; there is nothing to add to values that are not counts."""
+    return a - b
 
 
 @torch.inference_mode()

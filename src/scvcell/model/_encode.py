@@ -53,6 +53,7 @@ class FrontEnd(nn.Module):
     """
 
     mean: Tensor
+    unit: Tensor
     loadings: Tensor
     score_mean: Tensor
     score_sd: Tensor
@@ -66,6 +67,7 @@ class FrontEnd(nn.Module):
         self.n_scores = min(n_components, n_features - 1) if self.project else n_features
         loadings = torch.zeros(n_features, self.n_scores) if self.project else torch.zeros(0, 0)
         self.register_buffer("mean", torch.ones(n_features))
+        self.register_buffer("unit", torch.ones(n_features))
         self.register_buffer("loadings", loadings)
         self.register_buffer("score_mean", torch.zeros(n_batches, self.n_scores + 1))
         self.register_buffer("score_sd", torch.ones(n_batches, self.n_scores + 1))
@@ -93,10 +95,15 @@ class FrontEnd(nn.Module):
         if len(rows) > FIT_CELLS:
             keep = np.sort(rng.choice(len(rows), FIT_CELLS, replace=False))
             rows, batch = rows[keep], batch[keep]
-        total = np.zeros(self.n_features)
+        total, squares = np.zeros((2, self.n_features))
         for chunk in x.chunks(rows):
             total += np.asarray(chunk.sum(0)).ravel()
-        self.mean.copy_(torch.as_tensor(total / max(len(rows), 1)))
+            squares += np.asarray(sp.csr_matrix(chunk).power(2).sum(0)).ravel()
+        mean = total / max(len(rows), 1)
+        self.mean.copy_(torch.as_tensor(mean))
+        if not self.operator.count_data:
+            sd = np.sqrt(np.maximum(squares / max(len(rows), 1) - mean**2, 0))
+            self.unit.copy_(torch.as_tensor(np.where(sd > 1e-6 * np.abs(mean), sd, np.inf)))
         if self.project:
             loadings = self._svd(x, rows, batch, rng)
             self.loadings.copy_(torch.as_tensor(loadings))
@@ -127,11 +134,14 @@ class FrontEnd(nn.Module):
         self.score_mean[:first_new], self.score_sd[:first_new] = old_mean, old_sd
 
     def _inputs(self, x: Matrix, rows: NDArray[np.int64]) -> Iterator[tuple[Any, Any, slice]]:
-        """Encoder input and raw values, chunk by chunk."""
-        start, mean = 0, self.mean.cpu().numpy()
+        """Encoder input and raw values, chunk by chunk; what is not a count is put on the scale of its feature."""
+        start, mean, unit = 0, self.mean.cpu().numpy(), self.unit.cpu().numpy()
         for chunk in x.chunks(rows):
             stop = start + chunk.shape[0]
-            yield self.operator.encoder_input(chunk, mean), chunk, slice(start, stop)
+            value = self.operator.encoder_input(chunk, mean)
+            if not self.operator.count_data:
+                value = ((value.toarray() if sp.issparse(value) else value) - mean) / unit
+            yield value, chunk, slice(start, stop)
             start = stop
 
     def _svd(
@@ -179,7 +189,7 @@ class FrontEnd(nn.Module):
         for value, chunk, at in self._inputs(x, rows):
             scores = value @ loadings if self.project else value
             out[at, :-1] = scores.toarray() if sp.issparse(scores) else scores
-            out[at, -1] = np.log1p(np.maximum(np.asarray(chunk.sum(1)).ravel(), 0))
+            out[at, -1] = np.log1p(np.asarray(chunk.sum(1)).ravel()) if self.operator.count_data else 0
         return out
 
     def forward(self, scores: Float[Tensor, "cells width"], batch: Tensor) -> Float[Tensor, "cells width"]:

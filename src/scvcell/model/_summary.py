@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
@@ -10,11 +10,10 @@ import scipy.sparse as sp
 from scvcell.measure import Summary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from scvcell._matrix import Matrix
+    from scvcell.measure import Measurement
 
 
 def summarise(
@@ -23,7 +22,7 @@ def summarise(
     batch: NDArray[np.int64],
     n_batches: int,
     n_context: int,
-    size: Callable[[Any], Any],
+    operator: type[Measurement],
     panel: NDArray[np.bool_] | None = None,
 ) -> Summary:
     """One pass over the rows of a modality; what a batch did not measure gets the mean of the batches that did."""
@@ -38,11 +37,11 @@ def summarise(
         stop = start + chunk.shape[0]
         sparse = sp.csr_matrix(chunk)
         raw += np.asarray(sparse.sum(0)).ravel()
-        totals[start:stop] = np.asarray(size(chunk)).ravel()
+        totals[start:stop] = np.asarray(operator.size(chunk)).ravel()
         onehot = sp.csr_matrix(
             (np.ones(stop - start), (batch[start:stop], np.arange(stop - start))), shape=(n_batches, stop - start)
         )
-        logged = sparse.log1p()
+        logged = sparse.log1p() if operator.count_data else sparse
         first += (onehot @ logged).toarray()
         second += (onehot @ logged.multiply(logged)).toarray()
         start = stop

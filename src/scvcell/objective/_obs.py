@@ -43,7 +43,7 @@ class Weights:
     cross
         Weight of the views that decode everything from a single modality, relative to the joint view.
     prior
-        Weight of the guidance graph's own likelihood.
+        Weight of the guidance graph's own likelihood, a sum over edges.
     """
 
     likelihood: float = 1.0
@@ -53,7 +53,7 @@ class Weights:
     agreement: float = 5.0
     match: float = 50.0
     cross: float = 1.0
-    prior: float = 1.0
+    prior: float = 0.1
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -128,7 +128,7 @@ def match(module: Any, batch: Any, state: Any) -> Float[Tensor, ""]:
 
 
 def prior(module: Any, batch: Any, state: Any) -> Float[Tensor, ""]:
-    """Negative log-likelihood of the guidance graph, nats per edge; 0 without one."""
+    """Negative log-likelihood of the guidance graph, in nats; 0 without one."""
     return module.log_tau.new_zeros(()) if module.prior is None else module.prior.loss()
 
 

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("scvcell")
 
 COLUMNS = ("modality_a", "feature_a", "modality_b", "feature_b", "weight", "sign")
-SELF = 1.0
-"""Weight of a feature's own vector beside those of its neighbours."""
-HOPS = 1
 EDGES_PER_STEP = 8192
 """Edges, and as many non-edges, on which a step scores the graph at most."""
 
@@ -175,10 +172,11 @@ class GuidancePrior(nn.Module):
 
     .. math::
         V = \tilde D^{-1/2} (A + I) \tilde D^{-1/2} X, \qquad
-        L_{prior} = -\tfrac12 E_{(i, j) \in E}\,\log \sigma(s_{ij} v_i^\top v_j)
-                    - \tfrac12 E_{(i, j) \notin E}\,\log \sigma(-v_i^\top v_j)
+        L_{prior} = -\sum_{(i, j) \in E} w_{ij} \big( \log \sigma(s_{ij} v_i^\top v_j)
+                    + \log \sigma(-v_i^\top v_{k}) \big)
 
-    with signed weights A and free vectors X. Sparse, linear in edges.
+    with signed weights A, free vectors X, and a random end k of another edge in the place of j. Sparse, linear in
+    edges.
 
     Parameters
     ----------
@@ -208,10 +206,10 @@ class GuidancePrior(nn.Module):
             self.register_buffer(name, torch.as_tensor(values))
         self.free = nn.Parameter(0.1 * torch.randn(n, n_latent))
         own = np.arange(n)
-        degree = torch.full((n,), SELF).index_add_(0, self.a, self.weight).index_add_(0, self.b, self.weight)
+        degree = torch.ones(n).index_add_(0, self.a, self.weight).index_add_(0, self.b, self.weight)
         i = torch.cat([torch.from_numpy(own), self.a, self.b])
         j = torch.cat([torch.from_numpy(own), self.b, self.a])
-        signed = torch.cat([torch.full((n,), SELF), self.weight * self.sign, self.weight * self.sign])
+        signed = torch.cat([torch.ones(n), self.weight * self.sign, self.weight * self.sign])
         value = signed / (degree[i] * degree[j]).sqrt()
         smooth = torch.sparse_coo_tensor(torch.stack([i, j]), value, (n, n), check_invariants=False)
         self.register_buffer("smooth", smooth.coalesce(), persistent=False)
@@ -229,17 +227,14 @@ class GuidancePrior(nn.Module):
 
     def nodes(self) -> Float[Tensor, "nodes latent"]:
         """Vectors of all nodes."""
-        v = self.free
-        for _ in range(HOPS):
-            v = torch.sparse.mm(self.smooth, v)
-        return v
+        return torch.sparse.mm(self.smooth, self.free)
 
     def loss(self) -> Float[Tensor, ""]:
-        """Negative log-likelihood of sampled edges and as many non-edges, per edge."""
+        """Negative log-likelihood of all edges and as many non-edges, estimated from a sample of them."""
         v = self.nodes()
         some = torch.randint(len(self.a), (min(len(self.a), EDGES_PER_STEP),), device=v.device)
         a, b = self.a[some], self.b[some]
         other = b[torch.randperm(len(b), device=v.device)]
         present = F.logsigmoid(self.sign[some] * (v[a] * v[b]).sum(1)) * self.weight[some]
         absent = F.logsigmoid(-(v[a] * v[other]).sum(1)) * self.weight[some]
-        return -0.5 * (present + absent).sum() / self.weight[some].sum()
+        return -(present + absent).mean() * len(self.a)

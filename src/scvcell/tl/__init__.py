@@ -4,7 +4,19 @@ from scvcell.tl._alignment import alignment_report
 from scvcell.tl._embed import embed
 from scvcell.tl._fit import fit
 from scvcell.tl._information import modality_information
+from scvcell.tl._links import feature_links
+from scvcell.tl._sentences import cell_sentences, expression_from_sentences
 from scvcell.tl._transfer import transfer_labels
 from scvcell.tl._translate import translate
 
-__all__ = ["alignment_report", "embed", "fit", "modality_information", "transfer_labels", "translate"]
+__all__ = [
+    "alignment_report",
+    "cell_sentences",
+    "embed",
+    "expression_from_sentences",
+    "feature_links",
+    "fit",
+    "modality_information",
+    "transfer_labels",
+    "translate",
+]

@@ -1,0 +1,84 @@
+"""M for continuous profiles: images, morphology, arrays, bulk, embeddings of other models; Gaussian or Student-t."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.distributions import Normal, StudentT
+
+from scvcell.measure._base import MEASUREMENTS, Context, Decoder, Measurement, Summary
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+    from torch.distributions import Distribution
+
+    Likelihood = Literal["gaussian", "student"]
+
+DEGREES = 4.0
+"""Degrees of freedom of the Student-t likelihood."""
+
+
+@MEASUREMENTS.register(
+    "profile",
+    aliases=(
+        "image",
+        "morphology",
+        "cell_painting",
+        "rppa",
+        "microarray",
+        "bulk",
+        "embedding",
+        "features",
+        "he",
+        "h&e",
+    ),
+)
+class Profile(Measurement):
+    r"""Continuous measurements of any sign, each feature with its own scale.
+
+    .. math:: x_j \sim \mathcal N(\bar x_j + s_j f_j(z, c),\ (s_j \sigma_j)^2)
+
+    with mean and standard deviation :math:`\bar x, s` of the training cells; or Student's t with 4 degrees of freedom,
+    which outlying features (debris in an image) do not pull. For image features, morphology, protein arrays,
+    microarrays, bulk profiles, and for embeddings of foundation models (:func:`scvcell.pp.modality_from_obsm`).
+
+    Parameters
+    ----------
+    n_latent, summary
+        See `Measurement`.
+    likelihood
+        ``"gaussian"`` (default) or ``"student"``.
+
+    References
+    ----------
+    Argelaguet et al., MOFA+, Genome Biol 2020 (Gaussian); Lange, Little and Taylor, Robust statistical modeling using
+    the t distribution, JASA 1989.
+    """
+
+    equation = "x ~ N(mean + sd f(z, c), (sd sigma)^2)"
+    reference = "Argelaguet et al., Genome Biol 2020"
+    count_data = False
+
+    def __init__(self, n_latent: int, summary: Summary, likelihood: Likelihood = "gaussian") -> None:
+        super().__init__(n_latent, summary)
+        if likelihood not in ("gaussian", "student"):
+            raise ValueError(f"likelihood must be 'gaussian' or 'student', not {likelihood!r}.")
+        self.likelihood = likelihood
+        self.decoder = Decoder(n_latent, summary.n_context, summary.n_features)
+        spread = np.sqrt((summary.sd_log**2).mean(0) + summary.mean_log.var(0))
+        self.register_buffer("centre", torch.as_tensor(summary.mean_log.mean(0), dtype=torch.float32))
+        self.register_buffer("spread", torch.as_tensor(np.where(spread > 0, spread, 1.0), dtype=torch.float32))
+        self.log_sd = nn.Parameter(torch.full((summary.n_features,), 0.0))
+
+    def forward(self, z: Float[Tensor, "cells latent"], ctx: Context) -> Distribution:
+        """Distribution of the values."""
+        location = self.centre + self.spread * self.decoder(z, ctx.design)
+        scale = self.spread * (F.softplus(self.log_sd) + 1e-2)
+        if self.likelihood == "student":
+            return StudentT(DEGREES, location, scale, validate_args=False)
+        return Normal(location, scale, validate_args=False)

@@ -1,0 +1,79 @@
+"""Cells as sentences and tokens, and back."""
+
+import anndata as ad
+import mudata as md
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from scipy.stats import spearmanr
+
+import scvcell
+
+
+@pytest.fixture
+def cells():
+    x = np.array([[5, 0, 9, 1], [0, 0, 0, 0], [2, 2, 0, 7]], np.float32)
+    return ad.AnnData(sp.csr_matrix(x), pd.DataFrame(index=list("abc")), pd.DataFrame(index=["g1", "g2", "g3", "g4"]))
+
+
+def test_names_in_descending_order_and_ties_in_the_order_of_genes(cells):
+    sentences = scvcell.tl.cell_sentences(cells)
+    assert sentences.to_dict() == {"a": "g3 g1 g4", "b": "", "c": "g4 g1 g2"}
+    assert scvcell.tl.cell_sentences(cells, n_genes=1).to_list() == ["g3", "", "g4"]
+
+
+def test_only_cells_that_have_the_modality(cells):
+    other = cells[:2].copy()
+    mdata = md.MuData({"adt": cells, "rna": other})
+    assert list(scvcell.tl.cell_sentences(mdata, modality="rna").index) == ["a", "b"]
+    with pytest.raises(ValueError, match="no modality 'atac'"):
+        scvcell.tl.cell_sentences(mdata, modality="atac")
+
+
+def test_there_and_back_on_real_cells():
+    rna = scvcell.datasets.pbmc_mosaic()["rna"][:200]
+    sentences = scvcell.tl.cell_sentences(rna, n_genes=500)
+    back = scvcell.tl.expression_from_sentences(sentences, rna.var_names)
+    assert sentences.attrs["slope"] < 0
+    assert (back.obs["known_words"] == 1).all()
+    x = rna.X.toarray()
+    assert ((back.X > 0) <= (x > 0)).all()
+    assert np.mean([spearmanr(a, b).statistic for a, b in zip(x, back.X, strict=True)]) > 0.9
+    norm = np.log10(1 + x / x.sum(1, keepdims=True) * 1e4)
+    assert np.corrcoef(norm.ravel(), np.log10(1 + back.X).ravel())[0, 1] > 0.9
+
+
+def test_words_of_a_model_may_be_wrong():
+    back = scvcell.tl.expression_from_sentences(["g1 nonsense g1 g2", ""], ["g2", "g1"], slope=-1, intercept=2)
+    np.testing.assert_allclose(back.X, [[10 ** (2 - np.log10(2)) - 1, 99], [0, 0]], rtol=1e-5)
+    assert back.obs["known_words"].iloc[0] == pytest.approx(2 / 3)
+    with pytest.raises(ValueError, match="Give slope="):
+        scvcell.tl.expression_from_sentences(["g1"], ["g1"])
+
+
+def test_bad_sentences_are_refused(cells):
+    with pytest.raises(ValueError, match="at least 1"):
+        scvcell.tl.cell_sentences(cells, n_genes=0)
+    cells.var_names = ["g 1", "g2", "g3", "g4"]
+    with pytest.raises(ValueError, match=r"white space, e.g. 'g 1'"):
+        scvcell.tl.cell_sentences(cells)
+
+
+def test_rank_tokens(cells):
+    # medians of the shares: g1 mean of 1/3 and 2/11, g2 2/11, g3 9/15, g4 mean of 1/15 and 7/11
+    tokens = scvcell.pp.tokenize(cells)
+    assert tokens.tolist() == [[0, 2, 3], [-1, -1, -1], [3, 1, 0]]
+    assert scvcell.pp.tokenize(cells, length=2).shape == (3, 2)
+
+
+def test_bin_tokens(cells):
+    tokens = scvcell.pp.tokenize(cells, how="bin", n_bins=4).toarray()
+    assert ((tokens > 0) == (cells.X.toarray() > 0)).all()
+    assert tokens.max() == 3
+    assert tokens[0, 3] < tokens[0, 0] <= tokens[0, 2]
+    assert tokens[2, 0] == tokens[2, 1] < tokens[2, 3]
+    with pytest.raises(ValueError, match=r"'bins'. Did you mean 'bin'"):
+        scvcell.pp.tokenize(cells, how="bins")
+    with pytest.raises(ValueError, match="at least 2"):
+        scvcell.pp.tokenize(cells, how="bin", n_bins=1)
