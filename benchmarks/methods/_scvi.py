@@ -57,7 +57,8 @@ def padded(task: Task, cells: pd.Index, *, mark_missing: bool) -> mudata.MuData:
     if mark_missing:
         missing = ~cells.isin(task.names(task.target))
         batch[missing] = [f"{b}{NO_TARGET}" for b in batch[missing]]
-    mods[task.target].X = mods[task.target].X.toarray()  # sparse proteins crash TOTALVI
+    if task.target != "atac":
+        mods[task.target].X = mods[task.target].X.toarray()  # sparse proteins crash TOTALVI
     for a in mods.values():
         a.obs["batch"] = batch.astype(str)
     return mudata.MuData(mods)

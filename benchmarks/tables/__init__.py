@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import ModuleType
 
-NAMES = ("mosaic", "protein", "speed")
+NAMES = ("mosaic", "protein", "chromatin", "speed")
 
 
 def load(name: str) -> ModuleType:
