@@ -1,8 +1,8 @@
 """Unpaired: peaks near a gene summed to its activity, smoothed over similar cells, then CCA of cells as in Seurat.
 
-Gene activity: fragments within 150 kb of the transcription start, weighted by exp(-distance / 60 kb), averaged over the 50
-nearest cells in latent semantic indexing; RNA averaged over its 15 nearest. Both z-scored within batch over their common
-genes; the leading singular vectors of their cross-product place the cells of both (Stuart et al., Cell 2019).
+Gene activity: fragments within 150 kb of the transcription start, weighted by exp(-distance / 60 kb), averaged over the
+50 nearest cells in latent semantic indexing; RNA averaged over its 15 nearest. Both z-scored within batch over their
+common genes; the leading singular vectors of their cross-product place the cells of both (Stuart et al., Cell 2019).
 """
 
 from __future__ import annotations

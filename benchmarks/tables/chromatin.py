@@ -2,10 +2,10 @@
 
 9,190 cells in 12 pools, 1,677 genes and all 25,734 peaks. Case ``bridge20``: one cell in five keeps both assays, the
 others become two cells each under unrelated names; ``bridge5``: one in twenty; ``bridge0``: none, and what is known of
-the assays' relation are positions in the genome. Which cells keep both depends on the case, not on the seed. Every cell
-is fitted; scored are hidden pairs of every second pool, whose scores were never used for a choice (those of the other
-pools were). Type ``Mis``, a remainder class, is left out. Scored: finding the pairing (FOSCTTM), and transferring labels
-by 15 nearest neighbours in either direction, in Euclidean and in cosine distance.
+the assays' relation are positions in the genome. Which cells keep both depends on the case, not on the seed. Every
+cell is fitted; scored are hidden pairs of every second pool, whose scores were never used for a choice (those of the
+other pools were). Type ``Mis``, a remainder class, is left out. Scored: finding the pairing (FOSCTTM), and
+transferring labels by 15 nearest neighbours in either direction, in Euclidean and in cosine distance.
 """
 
 from __future__ import annotations
