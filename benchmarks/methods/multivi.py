@@ -3,9 +3,10 @@
 All cells are given with zeros for the assay they lack, which MULTIVI takes as missing. With chromatin, default widths
 are kept and only the expression and accessibility posteriors are scored. With proteins, default widths follow from the
 number of genes (22 hidden units and 4 dimensions for 500), too small for proteins; 128 hidden units and 20 dimensions
-are used instead, which help it. Embeddings: its expression and protein posteriors. It has no method that predicts proteins, so draws are made from its own protein likelihood, decoded as in the batch
-where proteins were measured; scored as for TOTALVI: mean over draws on the scored scale, ``mean`` of counts, and
-``denoised``, the foreground at the posterior mean as ``TOTALVI.get_normalized_expression`` forms it.
+are used instead, which help it. Embeddings: its expression and protein posteriors. It has no method that predicts
+proteins, so draws are made from its own protein likelihood, decoded as in the batch where proteins were measured;
+scored as for TOTALVI: mean over draws on the scored scale, ``mean`` of counts, and ``denoised``, the foreground at the
+posterior mean as ``TOTALVI.get_normalized_expression`` forms it.
 """
 
 from __future__ import annotations

@@ -22,12 +22,11 @@ TABLES = DOCS / "generated" / "tables"
 # Symbol and meaning of each folder of operators; their rows come from the registries found in it.
 OPERATORS = {
     "measure": ("M_{s,m}", "measurement: state to data"),
-    "prior": (r"\mathrm{prior}", "biological structure"),
     "scale": (r"P,\ L", "project and lift between scales"),
     "perturb": (r"\Delta_a", "perturbation: state to state"),
 }
 # What is not chosen by name but always there.
-STATE = {"model": ("z", ("CSL", "fuse"))}
+STATE = {"model": ("z", ("CSL", "fuse")), "prior": (r"\mathrm{prior}", ("GuidancePrior",))}
 # Terms whose docstring leaves the formula to the function they call, or to their name.
 FORMULAS = {
     "kl": r"$\mathrm{KL}\big(q(z \mid x_A)\,\|\,\mathcal N(0, I)\big)$",

@@ -10,14 +10,14 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scvcell import datasets, measure, pl, pp, risk, testing, tl
+    from scvcell import datasets, measure, pl, pp, prior, risk, testing, tl
     from scvcell._cite import cite
     from scvcell.model import CSL, TrainConfig
     from scvcell.objective import Weights
 
 __version__ = version("scvcell")
 
-_MODULES = ("datasets", "measure", "pl", "pp", "risk", "testing", "tl")
+_MODULES = ("datasets", "measure", "pl", "pp", "prior", "risk", "testing", "tl")
 _NAMES = {
     "CSL": "scvcell.model",
     "TrainConfig": "scvcell.model",

@@ -30,4 +30,9 @@ def cite(model: CSL) -> list[str]:
         used.append(
             "Wu and Goodman, Multimodal generative models for scalable weakly-supervised learning, NeurIPS 2018"
         )
+    if model.edges is not None:
+        used.append(
+            "Cao and Gao, Multi-omics single-cell data integration and regulatory inference with graph-linked "
+            "embedding, Nat Biotechnol 2022"
+        )
     return list(dict.fromkeys([*BASE, *filter(None, used)]))

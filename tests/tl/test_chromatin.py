@@ -145,3 +145,26 @@ def test_links_need_a_graph(quick):
     model = scvcell.tl.fit(mdata, train=replace(quick, max_epochs=1))
     with pytest.raises(ValueError, match="without a guidance graph"):
         scvcell.tl.feature_links(mdata, model)
+
+
+def test_ablation_tells_a_real_graph_from_a_rewired_one(quick):
+    mdata, graph = chromatin(paired=0.0, n=400)
+    before = set(mdata.obsm)
+    rna = list(mdata["rna"].obs_names)
+    table = scvcell.tl.prior_ablation(
+        mdata,
+        graph,
+        pairs=(rna, [f"{name}-atac" for name in rna]),
+        seeds=(0, 1),
+        train=replace(quick, max_epochs=30),
+        batch_key="batch",
+    )
+    assert set(mdata.obsm) == before
+    assert set(table["variant"]) == {"real", "corrupted", "rewired", "none"}
+    mean = table.groupby(["metric", "variant"])["value"].mean()
+    assert mean["foscttm", "real"] < mean["foscttm", "rewired"] - 0.1
+    assert {"held-out rna", "held-out atac"} <= set(table["metric"])
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        scvcell.tl.prior_ablation(mdata, graph, corrupted=(1.5,), train=quick)
+    with pytest.raises(TypeError, match="prior must be a GuidanceGraph"):
+        scvcell.tl.prior_ablation(mdata, graph.edges, train=quick)

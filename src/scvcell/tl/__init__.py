@@ -1,5 +1,6 @@
 """Verbs: resolve the container, call the model, write keys."""
 
+from scvcell.tl._ablation import prior_ablation
 from scvcell.tl._alignment import alignment_report
 from scvcell.tl._embed import embed
 from scvcell.tl._fit import fit
@@ -17,6 +18,7 @@ __all__ = [
     "feature_links",
     "fit",
     "modality_information",
+    "prior_ablation",
     "transfer_labels",
     "translate",
 ]
