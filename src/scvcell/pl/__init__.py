@@ -5,6 +5,16 @@ from scvcell.pl._calibration import calibration
 from scvcell.pl._embedding import embedding
 from scvcell.pl._history import history
 from scvcell.pl._information import modality_information
+from scvcell.pl._priors import feature_links, prior_ablation
 from scvcell.pl._translation import translation
 
-__all__ = ["alignment", "calibration", "embedding", "history", "modality_information", "translation"]
+__all__ = [
+    "alignment",
+    "calibration",
+    "embedding",
+    "feature_links",
+    "history",
+    "modality_information",
+    "prior_ablation",
+    "translation",
+]
