@@ -38,13 +38,13 @@ def test_links_are_counted_by_support(links):
 def test_ablation_has_a_panel_per_metric(table):
     before = table.copy()
     panels = pl.prior_ablation(table)
-    assert [p.get_ylabel() for p in panels] == ["FOSCTTM (lower is better)", "Held-out rna (lower is better)"]
+    assert [p.get_ylabel() for p in panels] == ["FOSCTTM\n(lower is better)", "Held-out rna\n(lower is better)"]
     line, none = panels[0].lines
     np.testing.assert_allclose(line.get_xydata(), [[0, 0.105], [0.5, 0.255], [1, 0.405]])
     np.testing.assert_allclose(none.get_ydata(), [0.405, 0.405])
     pd.testing.assert_frame_equal(table, before)
     (only,) = pl.prior_ablation(table, metrics=["recall@1"])
-    assert only.get_ylabel() == "Recall@1 (higher is better)"
+    assert only.get_ylabel() == "Recall@1\n(higher is better)"
     with pytest.raises(ValueError, match="no metric 'top1'"):
         pl.prior_ablation(table, metrics=["top1"])
     with pytest.raises(ValueError, match="prior_ablation"):

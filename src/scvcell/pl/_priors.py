@@ -48,7 +48,7 @@ def feature_links(links: pd.DataFrame, *, fdr: float = 0.05, ax: Axes | None = N
     parts: list[Any] = [score[supported], score[~supported]]
     labels = [f"supported, FDR {fdr:g} ({supported.sum():,})", f"others ({(~supported).sum():,})"]
     ax.hist(parts, bins=edges, stacked=True, color=[_style.BLUE, _style.LIGHT], label=labels)
-    ax.set(xlabel="Score of the edge (cosine)", ylabel="Edges")
+    ax.set(xlabel="Score of the edge (cosine)", ylabel="Edges", xticks=[-1, -0.5, 0, 0.5, 1])
     ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
     _style.tidy(ax, grid="y")
     return ax
@@ -101,7 +101,7 @@ def prior_ablation(
             )
         lower = metric.startswith("held-out") or metric.split(" ")[0] in LOWER
         name = NAMES.get(metric, metric[0].upper() + metric[1:].replace("_", " "))
-        panel.set(xlabel="Share of wrong edges", ylabel=f"{name} ({'lower' if lower else 'higher'} is better)")
+        panel.set(xlabel="Share of wrong edges", ylabel=f"{name}\n({'lower' if lower else 'higher'} is better)")
         panel.set_xticks(list(mean.index))
         _style.tidy(panel, grid="y")
     return panels
