@@ -157,6 +157,7 @@ def _page(note: str, table: pd.DataFrame, figures: dict[str, str]) -> str:
     return f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>scvcell demo</title>
 <style>body{{font:16px/1.5 system-ui,sans-serif;max-width:1000px;margin:2rem auto;padding:0 1rem;color:#222}}
 table{{border-collapse:collapse;width:100%}}td,th{{padding:.35rem .6rem;border-bottom:1px solid #ddd;text-align:right}}
-th:first-child{{text-align:left}}figure{{margin:2rem 0}}img{{max-width:100%}}figcaption{{color:#555}}</style>
+th:first-child{{text-align:left;white-space:nowrap}}figure{{margin:2rem 0}}img{{max-width:100%}}
+figcaption{{color:#555}}</style>
 <h1>scvcell demo</h1><p>{html.escape(note)}</p>{body}{pictures}</html>
 """

@@ -98,7 +98,8 @@ class FrontEnd(nn.Module):
         total, squares = np.zeros((2, self.n_features))
         for chunk in x.chunks(rows):
             total += np.asarray(chunk.sum(0)).ravel()
-            squares += np.asarray(sp.csr_matrix(chunk).power(2).sum(0)).ravel()
+            if not self.operator.count_data:
+                squares += np.asarray(sp.csr_matrix(chunk).power(2).sum(0)).ravel()
         mean = total / max(len(rows), 1)
         self.mean.copy_(torch.as_tensor(mean))
         if not self.operator.count_data:

@@ -127,9 +127,9 @@ def match(module: Any, batch: Any, state: Any) -> Float[Tensor, ""]:
     return total
 
 
-def prior(module: Any, batch: Any, state: Any) -> Float[Tensor, ""]:
-    """Negative log-likelihood of the guidance graph, in nats; 0 without one."""
-    return module.log_tau.new_zeros(()) if module.prior is None else module.prior.loss()
+def prior(module: Any, batch: Any, state: Any) -> dict[str, Float[Tensor, ""]]:
+    """Negative log-likelihood of the guidance graph, in nats, where there is one."""
+    return {} if module.prior is None else {"prior": module.prior.loss()}
 
 
 TERMS: dict[str, Callable] = {
