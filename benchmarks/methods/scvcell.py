@@ -5,7 +5,7 @@ RNA and chromatin without a single pair are given the guidance graph of `pp.link
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import scvi
@@ -16,19 +16,20 @@ from benchmarks.clock import Stopwatch
 from benchmarks.task import Output
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from benchmarks.task import Task
 
 TABLES = ("mosaic", "protein", "chromatin", "speed")
 
 
-def run(task: Task, seed: int) -> Output:
+def run(task: Task, seed: int, graph: Callable[..., Any] | None = scvcell.pp.link_features) -> Output:
     """Fit on everything visible, embed each modality alone, translate the query cells."""
     scvi.settings.verbosity = 30
     mdata = task.mdata
     watch = Stopwatch()
     train = scvcell.TrainConfig(max_epochs=task.epochs, accelerator="cpu", progress=False)
-    unpaired = len(task.paired) == 0
-    priors = scvcell.pp.link_features(mdata) if unpaired else ()
+    priors = graph(mdata) if graph is not None and len(task.paired) == 0 else ()
     model = scvcell.tl.fit(mdata, batch_key=task.batch_key, train=train, priors=priors, seed=seed)
     out = watch.stamp(Output(epochs=epochs_of(model), notes={"alignment": mdata.uns["csl"]["alignment"]}))
     if task.path is not None:

@@ -31,7 +31,27 @@ CASES = tuple(SHARES)
 FILES = dict.fromkeys(CASES, _FILE)
 SEEDS = (0, 1, 2)
 REFERENCE = "multivi"
-METHODS = ("gene_activity", "lsi_ridge", "lsi_cca", "multivi", "scglue", "scvcell")
+METHODS = (
+    "gene_activity",
+    "lsi_ridge",
+    "lsi_cca",
+    "multivi",
+    "scglue",
+    "scvcell_no_graph",
+    "scvcell_rewired",
+    "scvcell",
+)
+_PAIRS = "it needs pairs"
+_GRAPH = "the graph is used where there are no pairs"
+SKIP = {
+    ("lsi_ridge", "bridge0"): _PAIRS,
+    ("lsi_cca", "bridge0"): _PAIRS,
+    **{
+        (method, case): _GRAPH
+        for method in ("gene_activity", "scglue", "scvcell_no_graph", "scvcell_rewired")
+        for case in ("bridge5", "bridge20")
+    },
+}
 COLUMNS = {
     "foscttm": "FOSCTTM",
     "foscttm_cosine": "FOSCTTM (cosine)",
