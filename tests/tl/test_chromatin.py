@@ -168,3 +168,29 @@ def test_ablation_tells_a_real_graph_from_a_rewired_one(quick):
         scvcell.tl.prior_ablation(mdata, graph, corrupted=(1.5,), train=quick)
     with pytest.raises(TypeError, match="prior must be a GuidanceGraph"):
         scvcell.tl.prior_ablation(mdata, graph.edges, train=quick)
+
+
+def test_three_assays_that_no_cell_has_together(quick):
+    """RNA bridges proteins and chromatin; proteins still predict chromatin, through the state."""
+    rng = np.random.default_rng(0)
+    mdata, _ = chromatin(paired=1.0, n=400)
+    kind = mdata["rna"].obs["kind"].astype(int).to_numpy()
+    proteins = rng.poisson(np.where((np.arange(8) % 2)[None] == kind[:, None], 40.0, 4.0)).astype(np.float32)
+    names = mdata["rna"].obs_names
+    adt = ad.AnnData(proteins, pd.DataFrame(index=names), pd.DataFrame(index=[f"t{i}" for i in range(8)]))
+    cells = np.arange(400)
+    parts = {
+        "rna": mdata["rna"][cells < 300].copy(),
+        "adt": adt[(cells < 150) | (cells >= 300)].copy(),
+        "atac": mdata["atac"][(cells >= 150) & (cells < 300)].copy(),
+    }
+    three = md.MuData(parts)
+    model = scvcell.tl.fit(three, train=replace(quick, max_epochs=40))
+    assert three.uns["csl"]["alignment"] == "partly paired"
+    only = names[300:]
+    predicted = scvcell.tl.translate(three, model, to="atac", source=["adt"])[only].X
+    hidden = mdata["atac"][only].X.toarray()
+    mean = np.broadcast_to(parts["atac"].X.toarray().mean(0), hidden.shape)
+    assert ((predicted - hidden) ** 2).mean() < 0.9 * ((mean - hidden) ** 2).mean()
+    report = scvcell.tl.alignment_report(three, model)
+    assert set(zip(report["modality_a"], report["modality_b"], strict=True)) == {("rna", "adt"), ("rna", "atac")}

@@ -62,7 +62,8 @@ def translate(
     cells with both assays that training did not see) and ``mean`` (mean of the operator's predictive distribution);
     ``obs["trusted"]`` (near calibration cells), ``var["trusted"]`` and ``var["relative_width"]`` (interval over
     marginal interval; 1 means that nothing was learned); ``uns["csl_translate"]``. Cells without any of `source`
-    are NaN and not trusted. Without calibration cells the intervals are NaN and nothing is trusted.
+    are NaN and not trusted. Without calibration cells the intervals are NaN and nothing is trusted. All of it is dense:
+    into chromatin, translate the cells of interest, not a whole atlas.
 
     Raises
     ------
