@@ -91,7 +91,7 @@ class Summary:
     depth: NDArray[np.float32]
     mean: NDArray[np.float32]
     cells: NDArray[np.int64]
-    panel: NDArray[np.bool_] | None = None
+    panel: NDArray[np.bool] | None = None
 
 
 class Decoder(nn.Module):
