@@ -115,7 +115,7 @@ def expect(argument: str, value: Any, kind: type, hint: str) -> None:
         raise TypeError(f"{argument} must be a {kind.__name__}, not {type(value).__name__}. {hint}")
 
 
-def view(data: Container, *, table_key: str | None = None) -> View:
+def view(data: Container, *, table_key: str | None = None, skip_empty: bool = False) -> View:
     """Read a container without changing it.
 
     Parameters
@@ -125,6 +125,8 @@ def view(data: Container, *, table_key: str | None = None) -> View:
         (then `table_key` names the table).
     table_key
         Table of a SpatialData.
+    skip_empty
+        Whether modalities without cells, which a subset may have, are left out instead of refused.
 
     Raises
     ------
@@ -137,7 +139,7 @@ def view(data: Container, *, table_key: str | None = None) -> View:
         _check_names(data, SINGLE)
         return View(data, data.obs_names, {SINGLE: data}, {SINGLE: np.arange(data.n_obs)})
     if isinstance(data, MuData):
-        return _view_mudata(data)
+        return _view_mudata(data, skip_empty=skip_empty)
     if hasattr(data, "tables"):
         tables = list(data.tables)
         if table_key is None and len(tables) == 1:
@@ -149,12 +151,12 @@ def view(data: Container, *, table_key: str | None = None) -> View:
     raise TypeError(f"Expected AnnData, MuData or SpatialData, got {type(data).__name__}.{read}")
 
 
-def _view_mudata(mdata: MuData) -> View:
+def _view_mudata(mdata: MuData, *, skip_empty: bool) -> View:
     if len(mdata.mod) == 0:
         raise ValueError("This MuData has no modalities. Build one with mudata.MuData({'rna': adata, 'adt': ...}).")
     if getattr(mdata, "axis", 0) != 0:
         raise ValueError(f"scvcell needs cells on axis 0 of the MuData (this one has axis={mdata.axis}).")
-    modalities = dict(mdata.mod)
+    modalities = {name: adata for name, adata in mdata.mod.items() if adata.n_obs or not skip_empty}
     for name, adata in modalities.items():
         _check_names(adata, name)
     names = mdata.obs_names

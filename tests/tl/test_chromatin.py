@@ -194,3 +194,11 @@ def test_three_assays_that_no_cell_has_together(quick):
     assert ((predicted - hidden) ** 2).mean() < 0.9 * ((mean - hidden) ** 2).mean()
     report = scvcell.tl.alignment_report(three, model)
     assert set(zip(report["modality_a"], report["modality_b"], strict=True)) == {("rna", "adt"), ("rna", "atac")}
+
+
+def test_a_subset_without_any_cell_of_an_assay_is_translated(linked):
+    mdata, _, model = linked
+    only = mdata[mdata.obsmap["atac"] == 0].copy()
+    assert only["atac"].n_obs == 0
+    out = scvcell.tl.translate(only, model, to="atac")
+    np.testing.assert_allclose(out.X, scvcell.tl.translate(mdata, model, to="atac")[only.obs_names].X, rtol=1e-5)

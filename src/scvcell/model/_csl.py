@@ -283,7 +283,7 @@ class CSL(ModelLifecycle):
             if self.adata is None:
                 raise ValueError("This model was loaded without data; give the data.")
             data = self.adata
-        return _schema.conform(view(data), self.schema)
+        return _schema.conform(view(data, skip_empty=True), self.schema)
 
     def source(self, data: View) -> Source:
         """Mini-batch source of a view."""

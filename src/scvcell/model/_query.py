@@ -47,7 +47,7 @@ def load_query_data(model: CSL, data: Container, *, train: TrainConfig | None = 
     Lotfollahi et al., Mapping single-cell data to reference atlases by transfer learning, Nat Biotechnol 2022.
     """
     old = model._trained_module()
-    seen = _schema.conform(view(data), model.schema)
+    seen = _schema.conform(view(data, skip_empty=True), model.schema)
     for name in seen.modalities:
         spec = model.schema.modalities[name]
         _schema.check_values(seen, name, spec.layer, counts=old.operators[name].count_data)

@@ -1,4 +1,4 @@
-"""tl.feature_links: which edges of the guidance graph the fitted model supports."""
+"""tl.feature_links: which edges of the guidance graph the data support, given the state."""
 
 from __future__ import annotations
 
@@ -6,51 +6,66 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
-import torch.nn.functional as F
+import scipy.sparse as sp
 from scipy.stats import false_discovery_control
+from sklearn.neighbors import NearestNeighbors
 
 from scvcell._containers import expect
 from scvcell.model import CSL
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
-    from torch import Tensor
 
-    from scvcell._containers import Container
+    from scvcell._containers import Container, View
 
+    Array = NDArray[np.float32]
+
+STATES = 500
+"""States at which the assays are compared, at most."""
+NEIGHBOURS = 50
+"""Cells of an assay that are pooled around a state."""
 NULLS = 200_000
 """Permuted edges in all, at least one per edge."""
 
 
 def feature_links(data: Container, model: CSL, *, seed: int = 0) -> pd.DataFrame:
-    r"""Support of every edge of the guidance graph, against edges between features that are joined at random.
+    r"""Support of every edge of the guidance graph: whether its two ends vary together over the states of the cells.
 
-    The score of an edge is the cosine of the feature vectors through which the state decodes both its ends, times its
-    sign; the vectors were fitted to the data and to the graph together.
+    At some hundred states, the measured values of the nearest cells are pooled, each assay from the cells that have it,
+    paired or not. An edge's score is the correlation of its ends over these states, times its sign:
 
-    .. math:: r_{ij} = s_{ij} \frac{\langle v_i, v_j \rangle}{\lVert v_i \rVert \lVert v_j \rVert}, \qquad
+    .. math:: r_{ij} = s_{ij}\, \mathrm{cor}_z\big( \bar x_i(z), \bar x_j(z) \big), \qquad
               p_{ij} = \frac{1 + \#\{r^{null} \ge r_{ij}\}}{1 + \#null}
+
+    The null are edges whose second ends are permuted within the two modalities, so features keep their degrees. It is a
+    hard one: two markers of one cell type vary together wherever they lie.
 
     Parameters
     ----------
     data
-        The data the model was fitted on, or others with its features (only their names are read).
+        Cells, as the model was fitted on, or others.
     model
         Model fitted with a guidance graph.
     seed
-        Of the permutations.
+        Of the states and the permutations.
 
     Returns
     -------
     Tidy frame, one row per edge, best first: ``modality_a``, ``feature_a``, ``modality_b``, ``feature_b``, ``weight``,
-    ``sign`` (as given), ``score`` (-1 to 1), ``pvalue`` (against ends permuted within the two modalities) and
-    ``qvalue`` (Benjamini-Hochberg).
+    ``sign`` (as given), ``score`` (-1 to 1; 0 where a feature never varies), ``pvalue`` and ``qvalue``
+    (Benjamini-Hochberg).
 
     Raises
     ------
     ValueError
-        If the model has no guidance graph.
+        If the model has no guidance graph, or the data lack one of its modalities.
+
+    Notes
+    -----
+    The graph has helped to fit the state, so the test is of its edges against each other, not against a state that
+    never saw a graph: compare with `scvcell.tl.prior_ablation`.
 
     References
     ----------
@@ -58,47 +73,70 @@ def feature_links(data: Container, model: CSL, *, seed: int = 0) -> pd.DataFrame
     Nat Biotechnol 2022; Benjamini and Hochberg, Controlling the false discovery rate, J R Stat Soc B 1995.
     """
     expect("model", model, CSL, "The data come first, then the model.")
-    model.view(data)
-    prior = model._trained_module().prior
-    if prior is None:
+    if model.edges is None:
         raise ValueError(
             "This model was fitted without a guidance graph. Fit with priors=scvcell.pp.link_features(...)."
         )
-    with torch.no_grad():
-        v = F.normalize(prior.nodes(), dim=1).cpu()
-    a, b, weight, sign = (getattr(prior, name).cpu() for name in ("a", "b", "weight", "sign"))
+    seen = model.view(data)
     names = [(m, feature) for m, spec in model.schema.modalities.items() for feature in spec.features]
-    owner = torch.tensor(np.repeat(np.arange(len(prior.sizes)), list(prior.sizes.values())))
-    score = ((v[a] * v[b]).sum(1) * sign).numpy()
-    pvalue = np.ones(len(score))
-    kinds = torch.stack([owner[a], owner[b]], 1)
+    owner = np.array([m for m, _ in names], dtype=object)
+    a, b, weight, sign = model.edges
+    needed = sorted(set(owner[a]) | set(owner[b]))
+    missing = [m for m in needed if m not in seen.modalities]
+    if missing:
+        raise ValueError(
+            f"The graph has edges of {missing[0]!r}, which the data lack; they have {list(seen.modalities)}."
+        )
     rng = np.random.default_rng(seed)
-    for kind in torch.unique(kinds, dim=0):
-        here = (kinds == kind).all(1)
-        null = np.sort(_null(v, a[here], b[here], sign[here], rng))
-        above = len(null) - np.searchsorted(null, score[here.numpy()], side="left")
-        pvalue[here.numpy()] = (1 + above) / (1 + len(null))
-    ends = [pd.DataFrame([names[i] for i in node.tolist()]) for node in (a, b)]
-    table = pd.DataFrame(
-        {
-            "modality_a": ends[0][0],
-            "feature_a": ends[0][1],
-            "modality_b": ends[1][0],
-            "feature_b": ends[1][1],
-            "weight": weight.numpy(),
-            "sign": sign.numpy(),
-            "score": score,
-            "pvalue": pvalue,
-            "qvalue": false_discovery_control(pvalue),
-        }
-    )
+    pooled = _pooled(model, seen, needed, rng)
+    score, pvalue = np.zeros(len(a), np.float32), np.ones(len(a))
+    offset = {m: int(np.flatnonzero(owner == m)[0]) for m in needed}
+    for pair in dict.fromkeys(zip(owner[a], owner[b], strict=True)):
+        here = (owner[a] == pair[0]) & (owner[b] == pair[1])
+        left, right = (pooled[m][:, end[here] - offset[m]] for m, end in zip(pair, (a, b), strict=True))
+        score[here] = (left * right).sum(0) * sign[here]
+        null = np.sort(_null(left, pooled[pair[1]], b[here] - offset[pair[1]], sign[here], rng))
+        above = len(null) - np.searchsorted(null, score[here], side="left")
+        pvalue[here] = (1 + above) / (1 + len(null))
+    table = pd.DataFrame([names[i] for i in a], columns=["modality_a", "feature_a"])
+    table[["modality_b", "feature_b"]] = [names[i] for i in b]
+    table["weight"], table["sign"], table["score"], table["pvalue"] = weight, sign, score, pvalue
+    table["qvalue"] = false_discovery_control(pvalue)
     return table.sort_values("score", ascending=False, kind="stable").reset_index(drop=True)
 
 
-def _null(v: Tensor, a: Tensor, b: Tensor, sign: Tensor, rng: np.random.Generator) -> NDArray[np.float32]:
+def _pooled(model: CSL, seen: View, needed: Sequence[str], rng: np.random.Generator) -> dict[str, Array]:
+    """Per modality, pooled values at common states, standardised over them to unit length, ``(states, features)``."""
+    latent = model.posterior(seen).mean.numpy()
+    states = latent[np.sort(rng.choice(len(latent), min(STATES, len(latent)), replace=False))]
+    out = {}
+    for name in needed:
+        cells = np.flatnonzero(seen.present(name))
+        k = min(NEIGHBOURS, len(cells))
+        near = NearestNeighbors(n_neighbors=k).fit(latent[cells]).kneighbors(states, return_distance=False)
+        pool = sp.csr_matrix(
+            (np.full(near.size, 1 / k, np.float32), near.ravel(), np.arange(0, near.size + 1, k)),
+            shape=(len(states), len(cells)),
+        )
+        values = np.zeros((len(states), len(model.schema.modalities[name].features)), np.float32)
+        operator, start = model.operator(name), 0
+        for chunk in model._matrix(seen, name).chunks(seen.rows[name][cells]):
+            part = pool[:, start : start + chunk.shape[0]]
+            if operator.count_data:
+                total = np.maximum(np.asarray(chunk.sum(1)).ravel(), 1).astype(np.float32)
+                part = part @ sp.diags(1 / total)
+            values += np.asarray((part @ sp.csr_matrix(chunk)).todense())
+            start += chunk.shape[0]
+        values -= values.mean(0)
+        length = np.sqrt((values**2).sum(0))
+        out[name] = (values / np.where(length > 1e-12, length, np.inf)).astype(np.float32)
+    return out
+
+
+def _null(left: Array, right: Array, ends: NDArray[np.int64], sign: Array, rng: np.random.Generator) -> Array:
     """Scores of edges whose second ends are permuted."""
     parts = []
-    for _ in range(max(1, NULLS // len(a))):
-        other = b[torch.from_numpy(rng.permutation(len(b)))]
-        parts.append(((v[a] * v[other]).sum(1) * sign)[other != b].numpy())
+    for _ in range(max(1, NULLS // len(ends))):
+        other = rng.permutation(ends)
+        parts.append(((left * right[:, other]).sum(0) * sign)[other != ends])
     return np.concatenate(parts)
