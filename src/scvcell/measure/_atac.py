@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Poisson
 
 from scvcell.measure._base import MEASUREMENTS, Context, Decoder, Measurement, Summary
-from scvcell.measure._share import OFF_PANEL, LogShare
+from scvcell.measure._share import LogShare, shares
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -86,20 +86,15 @@ class Atac(Measurement):
         """The first axis of a correspondence analysis, along which depth moves every cell."""
         return (mean / _weight(mean)).astype(np.float32)
 
-    def shares(
+    def frequency(
         self, z: Float[Tensor, "cells latent"], ctx: Context, observed: Tensor | None = None
     ) -> Float[Tensor, "cells features"]:
         """Share of each peak in the fragments of a cell; the `observed` peaks (default: the batch's panel) sum to 1."""
-        logits = self.decoder(z, ctx.design)
-        if observed is None and not bool(self.panel.all()):
-            observed = self.panel[ctx.batch]
-        if observed is not None:
-            return (logits - torch.logsumexp(logits.masked_fill(~observed, OFF_PANEL), 1, keepdim=True)).exp()
-        return torch.softmax(logits, 1)
+        return shares(self.decoder(z, ctx.design), self.on_panel(ctx) if observed is None else observed)
 
     def forward(self, z: Float[Tensor, "cells latent"], ctx: Context, observed: Tensor | None = None) -> Distribution:
         """Distribution of counts (or of openness) at the cell's depth; dense, for prediction."""
-        rate = self.depth(ctx)[:, None] * self.shares(z, ctx, observed) + 1e-8
+        rate = self.depth(ctx)[:, None] * self.frequency(z, ctx, observed) + 1e-8
         if self.likelihood == "bernoulli":
             return Bernoulli(probs=-torch.expm1(-rate), validate_args=False)
         return Poisson(rate, validate_args=False)

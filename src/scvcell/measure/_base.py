@@ -238,6 +238,10 @@ class Measurement(nn.Module, ABC):
         batch[unseen] = int(self.seen.nonzero()[0])
         return Context(design, batch, ctx.depth)
 
+    def on_panel(self, ctx: Context) -> Tensor | None:
+        """Features that the batch of each cell measured, ``(cells, features)``; None where every batch measured all."""
+        return None if bool(self.panel.all()) else self.panel[ctx.batch]
+
     def depth(self, ctx: Context) -> Float[Tensor, " cells"]:
         """Observed depth where known, else the median depth of the cell's batch."""
         return self.typical_depth[ctx.batch] if ctx.depth is None else ctx.depth

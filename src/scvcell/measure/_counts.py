@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from scvcell.measure._base import MEASUREMENTS, Context, Decoder, Measurement, Summary
 from scvcell.measure._nb import NBSoftmax
-from scvcell.measure._share import OFF_PANEL
+from scvcell.measure._share import OFF_PANEL, shares
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -78,12 +78,7 @@ class Counts(Measurement):
         self, z: Float[Tensor, "cells latent"], ctx: Context, observed: Tensor | None = None
     ) -> Float[Tensor, "cells features"]:
         """Share of each gene in the transcripts; the `observed` genes (default: the batch's panel) sum to 1."""
-        eta = self.decoder(z, ctx.design)
-        if observed is None:
-            if bool(self.panel.all()):
-                return torch.softmax(eta, -1)
-            observed = self.panel[ctx.batch]
-        return (eta - torch.logsumexp(eta.masked_fill(~observed, OFF_PANEL), -1, keepdim=True)).exp()
+        return shares(self.decoder(z, ctx.design), self.on_panel(ctx) if observed is None else observed)
 
     def forward(self, z: Float[Tensor, "cells latent"], ctx: Context, observed: Tensor | None = None) -> Distribution:
         """Distribution of counts at the cell's depth, which is that of the `observed` genes."""

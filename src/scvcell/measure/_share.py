@@ -18,6 +18,13 @@ OFF_PANEL = -1e4
 """Logit of a feature that was not measured: its share is 0, and so is what it adds to likelihood and gradient."""
 
 
+def shares(logits: Float[Tensor, "cells features"], observed: Tensor | None) -> Float[Tensor, "cells features"]:
+    """Softmax over the `observed` features, which sum to 1; all of them where None."""
+    if observed is None:
+        return torch.softmax(logits, -1)
+    return (logits - torch.logsumexp(logits.masked_fill(~observed, OFF_PANEL), -1, keepdim=True)).exp()
+
+
 class LogShare(torch.autograd.Function):
     r"""``log softmax(h v^T)`` at the entries ``(cell, feature)``, which are sorted by cell.
 
