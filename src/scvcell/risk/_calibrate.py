@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.neighbors import NearestNeighbors
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     Array = NDArray[np.floating]
 
 NEIGHBOURS = 50
+BLOCK = 4096
+"""Features whose quantiles are taken at once."""
 MINIMUM = 20
 """Calibration cells below which no interval can be promised."""
 
@@ -65,20 +68,25 @@ class Conformal:
         draft = cls(pool, pool_error, np.zeros((0, truth.shape[1])), np.zeros((99, truth.shape[1])), np.inf)
         sigma, distance = draft.sigma(latent)
         scores = np.sort(np.abs(truth - predicted) / sigma, axis=0)
-        share = np.arange(1, 100) / 100
-        spread = np.quantile(truth, 0.5 + share / 2, axis=0) - np.quantile(truth, 0.5 - share / 2, axis=0)
+        share = np.arange(1, 100) / 200
+        spread = np.empty((len(share), truth.shape[1]), np.float32)
+        for start in range(0, truth.shape[1], BLOCK):
+            at = slice(start, start + BLOCK)
+            high, low = np.split(np.quantile(truth[:, at], np.concatenate([0.5 + share, 0.5 - share]), axis=0), 2)
+            spread[:, at] = high - low
         return cls(pool, pool_error, scores, spread, float(np.quantile(distance, 0.99)))
 
     def sigma(self, latent: Array) -> tuple[Array, Array]:
         """Local error scale ``(cells, features)`` and mean distance to the neighbours ``(cells,)``."""
         k = min(NEIGHBOURS, len(self.pool))
         distance, near = NearestNeighbors(n_neighbors=k).fit(self.pool).kneighbors(latent)
-        overall = self.error.mean(0)
-        sigma = np.empty((len(latent), self.error.shape[1]), np.float32)
-        for start in range(0, len(latent), 512):
-            rows = slice(start, start + 512)
-            sigma[rows] = np.sqrt((self.error[near[rows]].sum(1) + 5 * overall) / (k + 5)) + 1e-4
-        return sigma, distance.mean(1)
+        ones = np.ones(near.size, np.float32)
+        total = (
+            sp.csr_matrix((ones, near.ravel(), np.arange(0, near.size + 1, k)), (len(near), len(self.pool)))
+            @ self.error
+        )
+        sigma = np.sqrt((total + 5 * self.error.mean(0)) / (k + 5)) + 1e-4
+        return sigma.astype(np.float32, copy=False), distance.mean(1)
 
     def quantile(self, level: float) -> Array:
         """Multiplier of sigma at `level` per feature; infinite where there are too few calibration cells."""
