@@ -57,7 +57,7 @@ def test_entry_points_are_loaded_once_and_never_replace(registry, monkeypatch):
     calls = []
 
     class Plugin:
-        aliases = ("profile",)
+        aliases = ("profile", "rna")
 
     def points(group):
         calls.append(group)
@@ -67,6 +67,7 @@ def test_entry_points_are_loaded_once_and_never_replace(registry, monkeypatch):
     assert registry["counts"] is int
     assert registry["images"] is Plugin
     assert registry.infer("Profile") == "images"
+    assert registry.infer("rna") == "counts"
     assert calls == ["scvcell.no-such-group"]
 
 
@@ -79,6 +80,9 @@ def test_entry_points_are_loaded_once_and_never_replace(registry, monkeypatch):
         ("adt", "protein"),
         ("prot", "protein"),
         ("Protein", "protein"),
+        ("ATAC", "atac"),
+        ("peaks", "atac"),
+        ("morphology", "profile"),
     ],
 )
 def test_usual_modality_names_are_recognised(modality, operator):

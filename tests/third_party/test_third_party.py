@@ -17,9 +17,9 @@ import anndata, mudata, scvcell
 from scvcell.measure import MEASUREMENTS
 from scvcell.testing import check_measurement
 
-assert "gaussian" in MEASUREMENTS and MEASUREMENTS.infer("Morphology") == "gaussian"
+assert "gaussian" in MEASUREMENTS and MEASUREMENTS.infer("Texture") == "gaussian"
 row = scvcell.measure.show().loc["gaussian"]
-assert row["defined in"] == "scvcell_gaussian" and row["recognised as"] == "features, morphology", row
+assert row["defined in"] == "scvcell_gaussian" and row["recognised as"] == "image_texture, texture", row
 check_measurement(MEASUREMENTS["gaussian"])
 
 rng = np.random.default_rng(0)
@@ -27,11 +27,11 @@ rna = scvcell.datasets.simulate(300, n_genes=60, n_proteins=5, paired=1.0, seed=
 truth = np.log1p(rna.X.toarray()[:, :8]) @ rng.normal(size=(8, 4))
 truth = (truth - truth.mean(0)) / truth.std(0)
 profile = anndata.AnnData((truth + 0.1 * rng.normal(size=truth.shape)).astype(np.float32), obs=rna.obs[[]].copy())
-mdata = mudata.MuData({"rna": rna, "morphology": profile[:200].copy()})
+mdata = mudata.MuData({"rna": rna, "texture": profile[:200].copy()})
 train = scvcell.TrainConfig(max_epochs=30, batch_size=64, validation=0.2, progress=False, accelerator="cpu")
 model = scvcell.tl.fit(mdata, train=train)
-assert model.schema.modalities["morphology"].operator == "gaussian"
-predicted = scvcell.tl.translate(mdata, model, to="morphology", source=["rna"])
+assert model.schema.modalities["texture"].operator == "gaussian"
+predicted = scvcell.tl.translate(mdata, model, to="texture", source=["rna"])
 unseen = profile[200:].obs_names
 scores = [np.corrcoef(predicted[unseen].X[:, j], profile[unseen].X[:, j])[0, 1] for j in range(4)]
 assert np.mean(scores) > 0.3, scores

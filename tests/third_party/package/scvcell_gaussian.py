@@ -12,7 +12,7 @@ class Gaussian(Measurement):
 
     equation = "x ~ N(f(z, c), sigma)"
     reference = "A. Third and B. Party, 2026"
-    aliases = ("morphology", "features")
+    aliases = ("texture", "image_texture")
     count_data = False
 
     def __init__(self, n_latent, summary):
