@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ from scvcell._matrix import Matrix
 from scvcell._registry import near_miss
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     type Container = AnnData | MuData | Any
@@ -62,6 +64,11 @@ class View:
     def subset(self, cells: NDArray[np.int64]) -> View:
         """A view of some of the cells, at positions `cells`; to read from, `source` stays the whole container."""
         return View(self.source, self.obs_names[cells], self.modalities, {m: r[cells] for m, r in self.rows.items()})
+
+    def only(self, names: Sequence[str]) -> View:
+        """A view of some of the modalities."""
+        names = [name for name in self.modalities if name in names]
+        return replace(self, modalities={m: self.modalities[m] for m in names}, rows={m: self.rows[m] for m in names})
 
     def column(self, key: str) -> pd.Series:
         """One column of cell annotation, from the container's obs first and each modality's obs after it.
@@ -164,9 +171,13 @@ def _view_mudata(mdata: MuData, *, skip_empty: bool) -> View:
         raise ValueError(f"Cell names must be unique; {names[names.duplicated()][0]!r} occurs more than once.")
     rows = {}
     for name, adata in modalities.items():
-        mapped = np.asarray(mdata.obsmap[name]).ravel().astype(np.int64) - 1
+        mapped = np.asarray(mdata.obsmap.get(name, [])).ravel().astype(np.int64) - 1
         present = mapped >= 0
-        if not (mapped < adata.n_obs).all() or not names[present].equals(adata.obs_names[mapped[present]]):
+        if (
+            len(mapped) != len(names)
+            or not (mapped < adata.n_obs).all()
+            or not names[present].equals(adata.obs_names[mapped[present]])
+        ):
             raise ValueError(f"MuData and its modality {name!r} disagree on cells. Run `mdata.update()` first.")
         rows[name] = mapped
     orphan = ~np.logical_or.reduce([r >= 0 for r in rows.values()])

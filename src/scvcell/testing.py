@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_measurement", "example_summary"]
 
-CELLS, FEATURES, LATENT, BATCHES = 12, 7, 4, 2
+CELLS, FEATURES, LATENT, BATCHES = 12, 8, 4, 2
 
 
 def example_summary(n_features: int = FEATURES, n_batches: int = BATCHES) -> Summary:

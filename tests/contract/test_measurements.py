@@ -11,9 +11,11 @@ from scvcell.testing import check_measurement
 
 OPTIONS = {
     "atac": [{"likelihood": "bernoulli"}],
+    "endpoint": [{"kind": "continuous"}],
+    "kinetics": [{"time": 2.0}],
     "profile": [{"likelihood": "student"}],
     "counts": [{"likelihood": "nb"}, {"likelihood": "zinb"}, {"likelihood": "poisson"}],
-    "protein": [{"background": [0.1] * 7}, {"background": [1.0] * 7, "background_sd": [0.5] * 7}],
+    "protein": [{"background": [0.1] * 8}, {"background": [1.0] * 8, "background_sd": [0.5] * 8}],
 }
 CASES = [(name, options) for name in MEASUREMENTS for options in [{}, *OPTIONS.get(name, [])]]
 

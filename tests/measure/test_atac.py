@@ -50,10 +50,10 @@ def test_log_prob_is_scipys(likelihood, sparse, masked):
     with torch.no_grad():
         for parameter in operator.parameters():
             parameter.add_(0.5 * torch.randn_like(parameter))
-    x = torch.poisson(torch.full((CELLS, 7), 0.8, dtype=torch.float64))
+    x = torch.poisson(torch.full((CELLS, 8), 0.8, dtype=torch.float64))
     x[2] = 0
     x = x.clamp_max(1) if likelihood == "bernoulli" else x
-    mask = torch.rand(CELLS, 7) > 0.3 if masked else torch.ones(CELLS, 7, dtype=torch.bool)
+    mask = torch.rand(CELLS, 8) > 0.3 if masked else torch.ones(CELLS, 8, dtype=torch.bool)
     batch = torch.arange(CELLS) % 2
     ctx = Context(torch.eye(2, dtype=torch.float64)[batch], batch, x.sum(1) + 1)
     z = torch.randn(CELLS, LATENT, dtype=torch.float64)

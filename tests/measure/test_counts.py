@@ -16,7 +16,7 @@ CELLS, LATENT = 8, 3
 def setting():
     """State, context with depths, counts with a cell of zeros."""
     torch.manual_seed(1)
-    x = torch.poisson(torch.full((CELLS, 7), 4.0))
+    x = torch.poisson(torch.full((CELLS, 8), 4.0))
     x[2] = 0
     batch = torch.arange(CELLS) % 2
     return torch.randn(CELLS, LATENT), Context(torch.eye(2)[batch], batch, x.sum(1)), x

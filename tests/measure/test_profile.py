@@ -19,7 +19,7 @@ from scvcell.testing import example_summary
 def test_log_prob_is_scipys(likelihood):
     torch.manual_seed(0)
     operator = Profile(3, example_summary(), likelihood=likelihood)
-    x, z, batch = 3 * torch.randn(5, 7), torch.randn(5, 3), torch.arange(5) % 2
+    x, z, batch = 3 * torch.randn(5, 8), torch.randn(5, 3), torch.arange(5) % 2
     ctx = Context(torch.eye(2)[batch], batch)
     location = (operator.centre + operator.spread * operator.decoder(z, ctx.design)).detach().numpy()
     scale = (operator.spread * (np.log(2) + 1e-2)).numpy()

@@ -190,7 +190,7 @@ def test_background_starts_at_the_prior_in_every_batch():
 
 
 def test_background_of_the_wrong_length_is_refused():
-    with pytest.raises(ValueError, match="background has 2 values; the panel has 7 proteins"):
+    with pytest.raises(ValueError, match="background has 2 values; the panel has 8 proteins"):
         Protein(LATENT, example_summary(), background=[1.0, 2.0])
 
 

@@ -97,7 +97,7 @@ BAD = {
         lambda m: rename(m, "adt", "hashing"),
         {},
         ValueError,
-        r"'hashing' is not recognised.*measure=\{'hashing': 'counts'\}.*'counts', 'profile', 'protein'",
+        r"'hashing' is not recognised.*measure=\{'hashing': 'counts'\}.*'kinetics', 'profile', 'protein'",
     ),
     "measure= for an absent modality": (
         lambda m: m,

@@ -3,6 +3,8 @@
 from scvcell.measure._atac import Atac
 from scvcell.measure._base import MEASUREMENTS, Context, Decoder, LinkedDecoder, Measurement, Scale, Summary
 from scvcell.measure._counts import Counts
+from scvcell.measure._endpoint import Endpoint
+from scvcell.measure._kinetics import Kinetics
 from scvcell.measure._profile import Profile
 from scvcell.measure._protein import Protein
 from scvcell.measure._show import show
@@ -13,6 +15,8 @@ __all__ = [
     "Context",
     "Counts",
     "Decoder",
+    "Endpoint",
+    "Kinetics",
     "LinkedDecoder",
     "Measurement",
     "Profile",

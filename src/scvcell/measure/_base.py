@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from scvcell._registry import Registry
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jaxtyping import Float, Int
     from numpy.typing import NDArray
     from torch.distributions import Distribution
@@ -185,6 +187,10 @@ class Measurement(nn.Module, ABC):
     """Whether the operator needs non-negative integers."""
     sparse: ClassVar[bool] = False
     """Whether `log_prob` takes raw values as a sparse (COO) tensor."""
+    encoded: ClassVar[bool] = True
+    """Whether encoders see it; an endpoint is only predicted."""
+    linkable: ClassVar[bool] = True
+    """Whether a guidance graph may join its features."""
 
     def __init__(self, n_latent: int, summary: Summary) -> None:
         super().__init__()
@@ -194,6 +200,28 @@ class Measurement(nn.Module, ABC):
         self.register_buffer("seen", torch.as_tensor(summary.cells > 0))
         panel = torch.ones(summary.n_batches, summary.n_features, dtype=torch.bool)
         self.register_buffer("panel", panel if summary.panel is None else torch.as_tensor(summary.panel))
+
+    @classmethod
+    def check(cls, features: Sequence[str], **options: Any) -> None:
+        """Refuse features or options that the operator cannot take, before any work starts.
+
+        Parameters
+        ----------
+        features
+            Names of the features.
+        options
+            Options of the operator.
+
+        Raises
+        ------
+        ValueError
+            Saying what is needed.
+        """
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether predictions can be held against measured values, as intervals need."""
+        return True
 
     @classmethod
     def encoder_input(cls, x: Any, mean: NDArray[np.float32]) -> Any:

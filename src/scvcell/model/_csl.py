@@ -88,8 +88,7 @@ class CSL(ModelLifecycle):
         self.weights = Weights() if weights is None else weights
         expect("weights", self.weights, Weights, "For example weights=scvcell.Weights(align=0.5).")
         self.n_networks = 1
-        features = {m: s.features for m, s in self.schema.modalities.items()}
-        self.edges: Edges | None = None if guidance is None else guidance.index(features)
+        self.edges: Edges | None = None if guidance is None else guidance.index(self.linkable)
         self.module: CSLModule | None = None
         self.history_: dict[str, DataFrame] = {}
         self.split_: dict[str, list[str]] = {}
@@ -171,7 +170,7 @@ class CSL(ModelLifecycle):
         data = view(self.adata)
         design, batch = self.schema.context(data)
         train, validation = self._split(data, batch, config, set(held_out), seed)
-        self.alignment = alignment(data, train, self.edges is not None)
+        self.alignment = alignment(data.only(self.assays), train, self.edges is not None)
         rng = np.random.default_rng(seed)
         devices = list(range(torch.cuda.device_count()))
         with torch.random.fork_rng(devices=devices):
@@ -243,10 +242,11 @@ class CSL(ModelLifecycle):
         for name, spec in self.schema.modalities.items():
             cls = self.operator(name)
             operators[name] = cls(self.n_latent, summaries[name], **spec.options)
-            front_ends[name] = FrontEnd(cls, len(spec.features), n_batches, self.n_components)
+            if cls.encoded:
+                front_ends[name] = FrontEnd(cls, len(spec.features), n_batches, self.n_components)
         prior = None
         if self.edges is not None:
-            sizes = {m: len(s.features) for m, s in self.schema.modalities.items()}
+            sizes = {m: len(features) for m, features in self.linkable.items()}
             prior = GuidancePrior(sizes, self.edges, self.n_latent)
         return CSLModule(operators, front_ends, self.n_latent, self.weights, self.n_networks, prior)
 
@@ -254,7 +254,9 @@ class CSL(ModelLifecycle):
         """Where mini-batches of `data` are cut from."""
         matrices = {m: self._matrix(data, m) for m in self.schema.modalities if m in data.modalities}
         module = self._trained_module()
-        scores = {m: module.front_ends[m].scores(x, np.arange(x.shape[0])) for m, x in matrices.items()}
+        scores = {
+            m: module.front_ends[m].scores(x, np.arange(x.shape[0])) for m, x in matrices.items() if m in self.assays
+        }
         rows = {m: data.rows[m] for m in matrices}
         panels = {m: p for m in matrices if (p := data.panel(m, self.schema.batches)) is not None}
         operators = {m: self.operator(m) for m in matrices}
@@ -263,6 +265,16 @@ class CSL(ModelLifecycle):
     def operator(self, modality: str) -> type[Measurement]:
         """Class of the measurement operator of a modality."""
         return MEASUREMENTS[self.schema.modalities[modality].operator]
+
+    @property
+    def assays(self) -> list[str]:
+        """Modalities that tell of the state: all but endpoints."""
+        return [m for m in self.schema.modalities if self.operator(m).encoded]
+
+    @property
+    def linkable(self) -> dict[str, list[str]]:
+        """Features that a guidance graph may join, by modality."""
+        return {m: s.features for m, s in self.schema.modalities.items() if self.operator(m).linkable}
 
     def _trained_module(self) -> CSLModule:
         if self.module is None:
@@ -311,16 +323,23 @@ class CSL(ModelLifecycle):
         """
         module = self._trained_module().eval()
         modalities = [modalities] if isinstance(modalities, str) else modalities
-        self.check_modalities(modalities)
+        self.check_modalities(modalities, assays=True)
         seen = data if isinstance(data, View) else self.view(data)
         parts = [module.posterior(batch, modalities) for batch in self.batches(self.source(seen))]
         return Posterior(torch.cat([p.mean for p in parts]).cpu(), torch.cat([p.var for p in parts]).cpu())
 
-    def check_modalities(self, names: Iterable[str] | None) -> None:
-        """Refuse modality names that the model does not know."""
-        unknown = [m for m in names or () if m not in self.schema.modalities]
+    def check_modalities(self, names: Iterable[str] | None, *, assays: bool = False) -> None:
+        """Refuse modality names that the model does not know; with `assays`, also endpoints, which tell of no state."""
+        names = list(names or ())
+        unknown = [m for m in names if m not in self.schema.modalities]
         if unknown:
             raise ValueError(f"The model has no modality {unknown[0]!r}; it has {list(self.schema.modalities)}.")
+        endpoints = [m for m in names if assays and m not in self.assays]
+        if endpoints:
+            raise ValueError(
+                f"{endpoints[0]!r} is an endpoint: it is predicted, and tells nothing of the state. "
+                f"Give some of {self.assays}."
+            )
 
     def get_latent_representation(
         self, adata: Container | None = None, *, modalities: Sequence[str] | None = None

@@ -37,7 +37,7 @@ class Observed:
     x
         Raw values, shape ``(some, features)``; sparse (COO) for operators that take it so.
     scores
-        Front-end scores, shape ``(some, width)``.
+        Front-end scores, shape ``(some, width)``; without columns where encoders do not see the modality.
     depth
         Totals, shape ``(some,)``.
     mask
@@ -92,7 +92,7 @@ class Source:
     matrices, rows
         Per modality, its matrix and the row of every cell (-1: absent).
     scores
-        Per modality, front-end scores of its rows, shape ``(rows of the modality, width)``.
+        Per modality that encoders see, front-end scores of its rows, shape ``(rows of the modality, width)``.
     operators
         Per modality, its operator, which says how values are handed over and what a depth is.
     design, batch
@@ -117,6 +117,7 @@ class Source:
     def cut(self, index: NDArray[np.int64], *, ahead: dict[str, tuple] | None = None) -> Batch:
         """The mini-batch of cells `index`; `ahead` holds rows that were read ahead, per modality."""
         observed = {}
+        nothing = np.zeros((len(index), 0), np.float32)
         for name, rows in self.rows.items():
             mine = rows[index]
             at = np.flatnonzero(mine >= 0)
@@ -134,7 +135,7 @@ class Source:
             observed[name] = Observed(
                 rows=torch.from_numpy(at),
                 x=x,
-                scores=torch.from_numpy(self.scores[name][mine]),
+                scores=torch.from_numpy(self.scores[name][mine] if name in self.scores else nothing[at]),
                 depth=torch.from_numpy(np.asarray(operator.size(values), dtype=np.float32).ravel()),
                 mask=None if panel is None else torch.from_numpy(panel[self.batch[index[at]]]),
             )

@@ -113,7 +113,7 @@ class CSLModule(BaseModuleClass):
     operators
         One measurement operator per modality.
     front_ends
-        One front-end per modality.
+        One front-end per modality that tells of the state; endpoints have none.
     n_latent
         Dimension of the state.
     weights
@@ -164,7 +164,7 @@ class CSLModule(BaseModuleClass):
         wanted = set(self.names if names is None else names)
         found = {}
         for name, o in batch.observed.items():
-            if name in wanted:
+            if name in wanted and name in self.front_ends:
                 h = self.front_ends[name](o.scores, batch.context.batch[o.rows])
                 found[name] = (o.rows, Posterior(*self.encoders[name](h)))
         return found

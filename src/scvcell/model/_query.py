@@ -69,12 +69,12 @@ def load_query_data(model: CSL, data: Container, *, train: TrainConfig | None = 
     query.module = query._build(_empty_summaries(query))
     known = len(model.schema.batches)
     columns = _columns(known, len(new), schema.n_context)
-    _copy(old, query.module, columns, model.n_latent, known)
+    grew = _copy(old, query.module, columns, model.n_latent, known)
     query.split_, query.history_, query.is_trained_ = model.split_, model.history_, True
     query.calibration_ = dict(model.calibration_)
     if new:
         _adapt(query, seen, batch, known)
-        hooks = _freeze(query.module, columns, model.n_latent, known)
+        hooks = _freeze(query.module, grew)
         source = query._source(seen, design, batch)
         config = replace(train or TrainConfig(max_epochs=20), validation=0.0, weight_decay=0.0)
         query.module.n_train = seen.n_obs
@@ -95,9 +95,17 @@ def _columns(known: int, n_new: int, n_context: int) -> dict[str, list[int]]:
     return {"new": new, "kept": kept}
 
 
-def _copy(old: nn.Module, new: nn.Module, columns: dict[str, list[int]], n_latent: int, known: int) -> None:
-    """Copy parameters; what grew with the context is filled with the mean over known batches."""
+def _copy(
+    old: nn.Module, new: nn.Module, columns: dict[str, list[int]], n_latent: int, known: int
+) -> dict[str, tuple[int, Tensor]]:
+    """Copy parameters; what grew with the context is filled with the mean over known batches.
+
+    Returns
+    -------
+    For everything that grew, the axis along which it did, and the positions that are new.
+    """
     source, target = {k: v.cpu() for k, v in old.state_dict().items()}, new.state_dict()
+    grew = {}
     for key, value in target.items():
         before = source[key]
         if before.shape == value.shape:
@@ -115,7 +123,9 @@ def _copy(old: nn.Module, new: nn.Module, columns: dict[str, list[int]], n_laten
         mean = batches.float().mean(axis, keepdim=True).to(value.dtype)
         grown.index_copy_(axis, added, mean.expand(*[len(added) if i == axis else -1 for i in range(value.dim())]))
         target[key] = grown
+        grew[key] = axis, added
     new.load_state_dict(target)
+    return grew
 
 
 def _adapt(query: CSL, seen: View, batch: NDArray[np.int64], known: int) -> None:
@@ -127,7 +137,8 @@ def _adapt(query: CSL, seen: View, batch: NDArray[np.int64], known: int) -> None
         if not here.any():
             continue
         matrix = query._matrix(seen, name)
-        module.front_ends[name].adapt(matrix, rows[here], batch[here], known)
+        if name in module.front_ends:
+            module.front_ends[name].adapt(matrix, rows[here], batch[here], known)
         panel = seen.panel(name, query.schema.batches)
         module.operators[name].panel[known:] = True if panel is None else torch.as_tensor(panel[known:])
         size = module.operators[name].size
@@ -136,24 +147,15 @@ def _adapt(query: CSL, seen: View, batch: NDArray[np.int64], known: int) -> None
             module.operators[name].typical_depth[b] = float(max(np.median(totals[batch[here] == b]), 1.0))
 
 
-def _freeze(module: nn.Module, columns: dict[str, list[int]], n_latent: int, known: int) -> list[Any]:
-    """Let gradients reach only the new context columns; the hooks that do so are returned."""
+def _freeze(module: nn.Module, grew: dict[str, tuple[int, Tensor]]) -> list[Any]:
+    """Let gradients reach only what grew with the context; the hooks that do so are returned."""
     hooks = []
-    n_context = len(columns["new"]) + len(columns["kept"])
     for name, parameter in module.named_parameters():
-        mask = torch.zeros_like(parameter)
-        if not name.startswith("operators."):
+        if name not in grew:
             parameter.requires_grad_(False)
             continue
-        if parameter.dim() == 2 and parameter.shape[1] == n_latent + n_context and name.endswith("hidden.weight"):
-            mask[:, [n_latent + c for c in columns["new"]]] = 1
-        elif parameter.dim() == 2 and name.endswith("context_bias"):
-            mask[columns["new"]] = 1
-        elif parameter.dim() == 2 and parameter.shape[0] == known + len(columns["new"]):
-            mask[known:] = 1
-        else:
-            parameter.requires_grad_(False)
-            continue
+        axis, added = grew[name]
+        mask = torch.zeros_like(parameter).index_fill_(axis, added, 1)
         hooks.append(parameter.register_hook(_masked(mask)))
     return hooks
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from scvcell import _keys
 from scvcell.measure import MEASUREMENTS
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def build(
             )
     modalities = {}
     for name, adata in view.modalities.items():
-        operator, options = _operator(name, measure.get(name))
+        operator, options = _operator(name, measure.get(name, adata.uns.get(_keys.MEASURE)))
         layer = layers.get(name)
         if layer is not None and layer not in adata.layers:
             raise ValueError(
@@ -143,7 +144,13 @@ def build(
         if layer is None and adata.X is None:
             raise ValueError(f"Modality {name!r} has no X. Give layers={{{name!r}: 'counts'}}.")
         check_values(view, name, layer, counts=MEASUREMENTS[operator].count_data)
-        modalities[name] = ModalitySchema(operator, adata.var_names.astype(str).tolist(), options, layer)
+        features = adata.var_names.astype(str).tolist()
+        try:
+            MEASUREMENTS[operator].check(features, **options)
+        except ValueError as error:
+            raise ValueError(f"Modality {name!r}: {error}") from None
+        modalities[name] = ModalitySchema(operator, features, options, layer)
+    _check_encoded(view, modalities)
     batches = ["all"]
     if batch_key is not None:
         batches = sorted(set(_text(view, batch_key).tolist()))
@@ -159,11 +166,25 @@ def build(
     return Schema(modalities, batch_key, batches, categorical, continuous)
 
 
+def _check_encoded(view: View, modalities: Mapping[str, ModalitySchema]) -> None:
+    """Every cell needs an assay that tells of its state."""
+    seen = [view.present(name) for name, spec in modalities.items() if MEASUREMENTS[spec.operator].encoded]
+    without = ~np.logical_or.reduce([np.zeros(view.n_obs, bool), *seen])
+    if without.any():
+        only = [name for name, spec in modalities.items() if not MEASUREMENTS[spec.operator].encoded]
+        raise ValueError(
+            f"{without.sum()} cells have nothing but {only}, e.g. {view.obs_names[without][0]!r}: an endpoint is "
+            "predicted from an assay. Drop these cells, or add their assay."
+        )
+
+
 def _operator(name: str, given: Any) -> tuple[str, dict[str, Any]]:
     """Operator name and options of a modality."""
     options: dict[str, Any] = {}
     if isinstance(given, tuple | list):
         given, options = given[0], dict(given[1])
+    elif isinstance(given, dict):
+        given, options = given["operator"], dict(given.get("options", {}))
     if given is None:
         given = MEASUREMENTS.infer(name)
         if given is None:

@@ -1,8 +1,17 @@
 """Preparation of data."""
 
 from scvcell.pp._background import background_prior
+from scvcell.pp._layers import modality_from_layers
 from scvcell.pp._links import link_features
+from scvcell.pp._obs import modality_from_obs
 from scvcell.pp._obsm import modality_from_obsm
 from scvcell.pp._tokenize import tokenize
 
-__all__ = ["background_prior", "link_features", "modality_from_obsm", "tokenize"]
+__all__ = [
+    "background_prior",
+    "link_features",
+    "modality_from_layers",
+    "modality_from_obs",
+    "modality_from_obsm",
+    "tokenize",
+]

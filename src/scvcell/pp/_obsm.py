@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from scvcell import _keys
 from scvcell._registry import near_miss
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def modality_from_obsm(adata: Cells, key: str) -> AnnData:
     Examples
     --------
     >>> mdata = mudata.MuData({"rna": adata, "scgpt": scvcell.pp.modality_from_obsm(adata, "X_scGPT")})
-    >>> model = scvcell.tl.fit(mdata, measure={"scgpt": "profile"})
+    >>> model = scvcell.tl.fit(mdata)
     """
     if key not in adata.obsm:
         raise KeyError(f"No obsm {key!r}.{near_miss(key, adata.obsm)} Keys: {', '.join(adata.obsm) or 'none'}.")
@@ -63,4 +64,6 @@ def modality_from_obsm(adata: Cells, key: str) -> AnnData:
     if absent.any():
         logger.info("obsm[%r] is missing for %d of %d cells; they lack this modality.", key, absent.sum(), len(absent))
     names = names or [f"{key.removeprefix('X_')}_{i}" for i in range(values.shape[1])]
-    return AnnData(values[~absent], adata.obs[~absent].copy(), pd.DataFrame(index=pd.Index(names)))
+    out = AnnData(values[~absent], adata.obs[~absent].copy(), pd.DataFrame(index=pd.Index(names)))
+    out.uns[_keys.MEASURE] = {"operator": "profile"}
+    return out

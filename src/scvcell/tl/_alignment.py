@@ -69,7 +69,7 @@ def alignment_report(
     the other that are then matched with confidence to a wrong type (lower is better; it does not refit the model).
     """
     expect("model", model, CSL, "The data come first, then the model.")
-    seen = model.view(data)
+    seen = model.view(data).only(model.assays)
     names = list(seen.modalities)
     if len(names) < 2:
         raise ValueError(f"Alignment needs two modalities; the data have {names}.")

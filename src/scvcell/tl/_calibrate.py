@@ -38,9 +38,8 @@ def key(to: str, source: Sequence[str]) -> str:
 
 def calibrate_all(model: CSL) -> None:
     """Calibrate the translation of every modality from all others, as far as there are bridge cells."""
-    names = list(model.schema.modalities)
-    for to in names:
-        source = [m for m in names if m != to]
+    for to in model.schema.modalities:
+        source = [m for m in model.assays if m != to]
         if source:
             calibration(model, to, source)
 
@@ -61,6 +60,8 @@ def calibration(model: CSL, to: str, source: Sequence[str]) -> Conformal | None:
 def _make(model: CSL, to: str, source: Sequence[str]) -> Conformal | None:
     seen = model.view()
     if to not in seen.modalities or not set(source) <= set(seen.modalities):
+        return None
+    if not model._trained_module().operators[to].calibrated:
         return None
     both = bridge(seen, to, source)
     held = np.flatnonzero(both & seen.obs_names.isin(model.split_["validation"]))

@@ -40,8 +40,8 @@ def embed(
     expect("model", model, CSL, "The data come first, then the model.")
     if isinstance(modalities, str):
         modalities = [modalities]
-    model.check_modalities(modalities)
-    seen = model.view(data)
+    model.check_modalities(modalities, assays=True)
+    seen = model.view(data).only(model.assays)
     posterior = model.posterior(seen, modalities=modalities)
     usable = [m for m in seen.modalities if modalities is None or m in modalities]
     some = np.zeros(seen.n_obs, bool)

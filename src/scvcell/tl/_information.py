@@ -33,7 +33,7 @@ def modality_information(data: Container, model: CSL) -> None:
     Writes ``obs["csl_bits_<modality>"]``; NaN where the cell lacks the modality.
     """
     expect("model", model, CSL, "The data come first, then the model.")
-    seen = model.view(data)
+    seen = model.view(data).only(model.assays)
     full = model.posterior(seen)
     for name in seen.modalities:
         others = [m for m in seen.modalities if m != name]

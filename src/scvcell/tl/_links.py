@@ -78,7 +78,7 @@ def feature_links(data: Container, model: CSL, *, seed: int = 0) -> pd.DataFrame
             "This model was fitted without a guidance graph. Fit with priors=scvcell.pp.link_features(...)."
         )
     seen = model.view(data)
-    names = [(m, feature) for m, spec in model.schema.modalities.items() for feature in spec.features]
+    names = [(m, feature) for m, features in model.linkable.items() for feature in features]
     owner = np.array([m for m, _ in names], dtype=object)
     a, b, weight, sign = model.edges
     needed = sorted(set(owner[a]) | set(owner[b]))

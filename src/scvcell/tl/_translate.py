@@ -90,9 +90,12 @@ def translate(
     conformal = calibration(model, to, here)
     info = {"to": to, "source": list(source), "level": level, "calibration_cells": 0}
     if conformal is None:
-        logger.warning(
-            "No cells with both %s and %r to calibrate on: intervals are NaN, nothing is trusted.", source, to
+        why = (
+            f"No cells with both {source} and {to!r} to calibrate on"
+            if model._trained_module().operators[to].calibrated
+            else f"Nothing to calibrate {to!r} on, a time that may be cut short"
         )
+        logger.warning("%s: intervals are NaN, nothing is trusted.", why)
         out.layers[_keys.LOWER], out.layers[_keys.UPPER] = (np.full(out.shape, np.nan, np.float32) for _ in range(2))
         out.obs[_keys.TRUSTED], out.var[_keys.TRUSTED], out.var[_keys.RELATIVE_WIDTH] = False, False, np.nan
     else:
@@ -114,8 +117,8 @@ def translate(
 def _check(model: CSL, to: str, source: Sequence[str] | None, level: float) -> list[str]:
     model.check_modalities([to])
     source = [source] if isinstance(source, str) else source
-    names = [m for m in model.schema.modalities if m != to] if source is None else list(source)
-    model.check_modalities(names)
+    names = [m for m in model.assays if m != to] if source is None else list(source)
+    model.check_modalities(names, assays=True)
     if not names:
         raise ValueError(f"The model has only {to!r}; there is nothing to translate from.")
     if to in names:
