@@ -40,8 +40,10 @@ def components(values: np.ndarray, n: int, seed: int) -> np.ndarray:
 
 
 def source_components(task: Task, n: int, seed: int, *, scaled: bool) -> np.ndarray:
-    """Principal components of the source (RNA): every visible cell takes part, within-batch centred."""
-    x = within_batch(log_normalised(task.counts(task.source)), task.batch(task.source), scaled=scaled)
+    """Principal components of the source (log counts or profiles) of every visible cell, centred within batch."""
+    values = task.counts(task.source)
+    values = values if task.scale == "identity" else log_normalised(values)
+    x = within_batch(values, task.batch(task.source), scaled=scaled)
     return components(x, min(n, x.shape[1] - 1), seed)
 
 

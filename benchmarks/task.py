@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mudata import MuData
 
-SCALES = {"clr": clr, "log1p": log1p_counts}
+SCALES = {"clr": clr, "log1p": log1p_counts, "identity": dense}
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,13 @@ class Task:
         Names of the modality to predict from and of the one to predict.
     query
         Names of cells that have `source` and whose `target` must be predicted.
+    reverse
+        Names of cells that have `target` and whose `source` must be predicted.
     observed_batch
         The batch whose `target` was measured together with `source`: what "as measured" means for a prediction.
     scale
-        Scale of `Output.prediction`, the one that is scored: ``"clr"`` or ``"log1p"`` of counts.
+        Scale of `Output.prediction`, the one that is scored: ``"clr"`` or ``"log1p"`` of counts, ``"identity"`` of
+        profiles that are no counts.
     grid
         Settings from which a simple baseline chooses by cross-validation on pairs; one value means fixed.
     epochs
@@ -52,6 +55,7 @@ class Task:
     source: str
     target: str
     query: pd.Index = field(default_factory=lambda: pd.Index([]))
+    reverse: pd.Index = field(default_factory=lambda: pd.Index([]))
     observed_batch: str | None = None
     scale: str = "log1p"
     batch_key: str = "batch"
@@ -119,6 +123,8 @@ class Output:
         Paired cells x k names of nearest paired cells, for methods that give a graph instead of `joint`.
     prediction
         Query cells x target features on `Task.scale`.
+    translation
+        Modality -> `Task.query` or `Task.reverse` cells x its features: expected shares of the cell's counts.
     alternatives
         Other point predictions of the same method, scored under their own name.
     lower, upper
@@ -136,6 +142,7 @@ class Output:
     joint: pd.DataFrame | None = None
     neighbours: pd.DataFrame | None = None
     prediction: pd.DataFrame | None = None
+    translation: dict[str, pd.DataFrame] = field(default_factory=dict)
     alternatives: dict[str, pd.DataFrame] = field(default_factory=dict)
     lower: pd.DataFrame | None = None
     upper: pd.DataFrame | None = None

@@ -16,7 +16,7 @@ from benchmarks.task import Output
 if TYPE_CHECKING:
     from benchmarks.task import Task
 
-TABLES = ("mosaic", "protein")
+TABLES = ("mosaic", "protein", "trimodal", "morphology")
 
 
 def run(task: Task, seed: int) -> Output:

@@ -22,7 +22,7 @@ from benchmarks.task import Output
 if TYPE_CHECKING:
     from benchmarks.task import Task
 
-TABLES = ("mosaic", "protein")
+TABLES = ("mosaic", "protein", "trimodal", "morphology")
 ALPHAS = (1.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
 
 

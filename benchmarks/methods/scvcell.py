@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from benchmarks.task import Task
 
-TABLES = ("mosaic", "protein", "chromatin", "speed")
+TABLES = ("mosaic", "protein", "chromatin", "trimodal", "morphology", "prior", "speed")
 
 
 def run(task: Task, seed: int, graph: Callable[..., Any] | None = scvcell.pp.link_features) -> Output:
@@ -29,14 +29,21 @@ def run(task: Task, seed: int, graph: Callable[..., Any] | None = scvcell.pp.lin
     mdata = task.mdata
     watch = Stopwatch()
     train = scvcell.TrainConfig(max_epochs=task.epochs, accelerator="cpu", progress=False)
-    priors = graph(mdata) if graph is not None and len(task.paired) == 0 else ()
+    unpaired = len(mdata.mod) == 2 and len(task.paired) == 0
+    priors = graph(mdata) if graph is not None and unpaired else ()
     model = scvcell.tl.fit(mdata, batch_key=task.batch_key, train=train, priors=priors, seed=seed)
-    out = watch.stamp(Output(epochs=epochs_of(model), notes={"alignment": mdata.uns["csl"]["alignment"]}))
+    out = watch.stamp(Output(epochs=epochs_of(model), notes=notes_of(model)))
     if task.path is not None:
         return out
     for modality in (task.source, task.target):
         scvcell.tl.embed(mdata, model, modalities=[modality], key_added=f"X_{modality}")
         out.embedding[modality] = latent(mdata, f"X_{modality}").loc[task.names(modality)]
+    if task.reverse.size:
+        for target, names in ((task.target, task.query), (task.source, task.reverse)):
+            found = scvcell.tl.translate(mdata[names].copy(), model, to=target)
+            mean = found.layers["mean"]
+            out.translation[target] = pd.DataFrame(mean / mean.sum(1, keepdims=True), index=found.obs_names).loc[names]
+        return out
     if not task.query.size:
         return out
     out.joint = latent(mdata, "X_csl").loc[task.paired]
@@ -52,6 +59,16 @@ def run(task: Task, seed: int, graph: Callable[..., Any] | None = scvcell.pp.lin
 def latent(mdata, key: str) -> pd.DataFrame:
     """A latent with its cell names."""
     return pd.DataFrame(mdata.obsm[key], index=mdata.obs_names)
+
+
+def notes_of(model) -> dict[str, Any]:
+    """How the assays were held together, and the last held-out likelihood of each, nats per cell."""
+    held_out = {name: model.history.get(f"{name}_validation") for name in model.schema.modalities}
+    return {
+        "alignment": model.alignment,
+        "matched_pairs": model.matched,
+        "held_out": {name: float(h.iloc[-1, 0]) for name, h in held_out.items() if h is not None},
+    }
 
 
 def epochs_of(model) -> int | None:

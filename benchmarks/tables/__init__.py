@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import ModuleType
 
-NAMES = ("mosaic", "protein", "chromatin", "speed")
+NAMES = ("mosaic", "protein", "chromatin", "trimodal", "morphology", "prior", "speed")
 
 
 def load(name: str) -> ModuleType:

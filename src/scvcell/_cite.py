@@ -30,6 +30,11 @@ def cite(model: CSL) -> list[str]:
         used.append(
             "Wu and Goodman, Multimodal generative models for scalable weakly-supervised learning, NeurIPS 2018"
         )
+    if model.matched:
+        used.append(
+            "Haghverdi et al., Batch effects in single-cell RNA-sequencing data are corrected by matching mutual "
+            "nearest neighbors, Nat Biotechnol 2018"
+        )
     if model.edges is not None:
         used.append(
             "Cao and Gao, Multi-omics single-cell data integration and regulatory inference with graph-linked "

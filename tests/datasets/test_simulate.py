@@ -186,3 +186,37 @@ def test_survives_a_file(tmp_path):
 def test_arguments_out_of_range(wrong, message):
     with pytest.raises(ValueError, match=message):
         simulate(**wrong)
+
+
+@pytest.fixture(scope="module")
+def three():
+    return simulate(600, n_genes=80, n_proteins=10, n_peaks=200, paired=0.4, seed=2)
+
+
+def test_no_cell_has_three_assays(three):
+    cells = {name: set(adata.obs_names) for name, adata in three.mod.items()}
+    assert len(cells["rna"] & cells["adt"]) == len(cells["rna"] & cells["atac"]) == 120
+    assert not cells["adt"] & cells["atac"]
+    assert [len(c) for c in cells.values()] == [360, 240, 240]
+
+
+def test_peaks_open_with_the_gene_they_are_near(three):
+    rna, atac = three["rna"].var, three["atac"].var
+    gene = rna.loc[atac["gene"]]
+    assert (gene["chrom"].to_numpy() == atac["chrom"].to_numpy()).all()
+    assert (np.abs(atac["start"].to_numpy() - gene["tss"].to_numpy()) <= 100_000).all()
+    assert (atac["end"] - atac["start"] == 500).all()
+    shared = three["rna"].obs_names.intersection(three["atac"].obs_names)
+    x = np.log(three["rna"][shared].layers["rate"])[:, rna.index.get_indexer(atac["gene"])]
+    y = np.log(three["atac"][shared].layers["rate"])
+    r = [np.corrcoef(a, b)[0, 1] for a, b in zip(x.T, y.T, strict=True)]
+    other = [np.corrcoef(a, b)[0, 1] for a, b in zip(np.roll(x, 7, axis=1).T, y.T, strict=True)]
+    assert np.median(r) > 0.7
+    assert abs(np.median(other)) < 0.2
+
+
+def test_without_peaks_nothing_changes(three):
+    plain = simulate(600, n_genes=80, n_proteins=10, paired=0.4, seed=2)
+    assert set(plain.mod) == {"rna", "adt"}
+    assert "chrom" not in plain["rna"].var
+    np.testing.assert_array_equal(World.of(plain).measures["rna"].loading, World.of(three).measures["rna"].loading)

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch.distributions import Normal
 
 from scvcell.measure import Context, Counts, Measurement, Scale, show
+from scvcell.measure._base import expected_log1p
 from scvcell.testing import example_summary
 
 
@@ -70,3 +72,13 @@ def test_show_lists_operators_with_their_options():
     assert "adt" in table.loc["protein", "recognised as"].split(", ")
     assert set(table["scale"]) <= {str(s) for s in Scale}
     assert table.loc["counts", "reference"]
+
+
+@pytest.mark.parametrize("theta", [None, 0.5, 8.0])
+@pytest.mark.parametrize("mean", [1e-4, 0.03, 1.0, 40.0, 3000.0])
+def test_expected_log1p_is_the_sum_over_counts(mean, theta):
+    counts = np.arange(60_000)
+    law = stats.poisson(mean) if theta is None else stats.nbinom(theta, theta / (theta + mean))
+    truth = (law.pmf(counts) * np.log1p(counts)).sum()
+    found = expected_log1p(torch.tensor([[mean]]), None if theta is None else torch.tensor([theta]))
+    assert found.item() == pytest.approx(truth, rel=3e-3)

@@ -88,9 +88,31 @@ def test_frequencies_sum_to_one_and_expected_counts_to_depth(setting):
     z, ctx, _ = setting
     operator = build().float()
     torch.testing.assert_close(operator.frequency(z, ctx).sum(1), torch.ones(CELLS))
-    torch.testing.assert_close(operator.predict(z, ctx).sum(1), ctx.depth, rtol=1e-4, atol=1e-4)
-    unknown = operator.predict(z, ctx.measured(None))
-    torch.testing.assert_close(unknown.sum(1), operator.typical_depth[ctx.batch], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(operator(z, ctx).mean.sum(1), ctx.depth, rtol=1e-4, atol=1e-4)
+    unknown = ctx.measured(None)
+    torch.testing.assert_close(operator(z, unknown).mean.sum(1), operator.depth(unknown, z), rtol=1e-4, atol=1e-4)
+    with torch.no_grad():
+        for parameter in (operator.size_head.out.weight, operator.size_head.out.bias, operator.size_head.context_bias):
+            parameter.zero_()
+    typical = operator.typical_depth[ctx.batch]
+    torch.testing.assert_close(operator(z, unknown).mean.sum(1), typical, rtol=1e-4, atol=1e-4)
+
+
+def test_log1p_of_the_prediction_is_its_expectation(setting):
+    z, ctx, _ = setting
+    operator = build().float()
+    torch.manual_seed(0)
+    drawn = torch.log1p(operator(z, ctx).sample((20_000,))).mean(0)
+    torch.testing.assert_close(torch.log1p(operator.predict(z, ctx)), drawn, atol=0.03, rtol=0.03)
+
+
+def test_depth_is_learned_from_the_state_without_moving_it(setting):
+    z, ctx, _ = setting
+    z, operator = z.float().requires_grad_(), build().float()
+    operator.depth_error(z, ctx).sum().backward()
+    assert z.grad is None
+    assert operator.size_head.out.weight.grad.abs().sum() > 0
+    assert operator.depth_error(z, ctx.measured(None)).sum() == 0
 
 
 def test_untrained_frequencies_start_at_the_mean_profile():

@@ -75,7 +75,7 @@ def test_untrained_model_says_what_to_run(mosaic):
 def test_posterior_does_not_depend_on_the_mini_batches(small):
     seen = small.model.view()
     whole = small.model.posterior(seen)
-    parts = [small.model.module.posterior(b) for b in small.model.batches(small.model.source(seen), 7)]
+    parts = [small.model.module.posterior(b) for b in small.model.batches(small.model.source(seen), batch_size=7)]
     with torch.no_grad():
         torch.testing.assert_close(torch.cat([p.mean for p in parts]), whole.mean, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(torch.cat([p.var for p in parts]), whole.var, rtol=1e-4, atol=1e-4)

@@ -33,6 +33,7 @@ class TestRoundTrip:
         assert all(torch.equal(ours[k], theirs[k]) for k in ours)
         assert again.schema == small.model.schema
         assert again.split_ == small.model.split_
+        assert (again.alignment, again.matched) == (small.model.alignment, small.model.matched)
         assert again.weights == small.model.weights
         assert again.parameters() == small.model.parameters()
         assert again.is_trained_

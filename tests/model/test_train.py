@@ -47,7 +47,8 @@ def test_kl_is_warmed_up(mosaic, quick, monkeypatch):
         return original(self, batch, split, kl_weight)
 
     monkeypatch.setattr(TrainingPlan, "_step", step)
-    scvcell.tl.fit(mosaic(90), train=replace(quick, max_epochs=20, validation=0.2, patience=0, kl_warmup=0.5))
+    train = replace(quick, max_epochs=20, validation=0.2, patience=0, kl_warmup=0.5, rematch=0)
+    scvcell.tl.fit(mosaic(90), train=train)
     train = [w for s, w in weights if s == "train"]
     assert len(train) == 20
     np.testing.assert_allclose(train[:10], np.arange(1, 11) / 10)
@@ -81,7 +82,7 @@ def test_logged_loss_is_the_mean_per_cell(mosaic, quick, monkeypatch):
         return value
 
     monkeypatch.setattr(TrainingPlan, "_step", step)
-    model = scvcell.tl.fit(mosaic(90), train=replace(quick, max_epochs=1, batch_size=20, validation=0.0))
+    model = scvcell.tl.fit(mosaic(90), train=replace(quick, max_epochs=1, batch_size=20, validation=0.0, rematch=0))
     values, sizes = np.array(totals).T
     assert len(values) > 2
     assert model.history["loss_train"].iloc[0, 0] == pytest.approx((values * sizes).sum() / sizes.sum(), rel=1e-5)

@@ -45,6 +45,7 @@ def test_likelihood_is_the_loop_over_views(problem):
                         at = row_of[cell]
                         context = batch.context.at(torch.tensor([cell])).measured(observed.depth[[at]])
                         value = operator.log_prob(observed.x[[at]], view.z[[i]], context)
+                        value = value - operator.depth_error(view.z[[i]], context)
                         total -= float(view.weight[i] * value)
             expected = module.modality_weight[name] * (
                 total / len(batch) + float(operator.regulariser()) / module.n_train

@@ -1,4 +1,4 @@
-"""A mosaic of RNA and proteins drawn from a known world: z, M, batches and missing assays are the answer key."""
+"""A mosaic of assays drawn from a known world: z, M, batches and missing assays are the answer key."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 CHUNK = 2_000_000
 """Number of matrix entries drawn at a time."""
+STEMS = {"rna": "gene", "adt": "protein", "atac": "peak"}
+SPACING, REACH, WIDTH, PER_CHROMOSOME = 1_000_000, 100_000, 500, 50
+"""Distance of genes, of a peak from its gene at most, width of a peak (bp); genes of a chromosome."""
 
 
 def simulate(
@@ -26,6 +29,7 @@ def simulate(
     *,
     n_genes: int = 500,
     n_proteins: int = 30,
+    n_peaks: int = 0,
     n_types: int = 6,
     latent_dim: int = 5,
     n_batches: int = 2,
@@ -37,11 +41,11 @@ def simulate(
     keep_truth: bool = True,
     seed: int = 0,
 ) -> MuData:
-    """Simulate a mosaic of RNA and proteins whose truth is known.
+    """Simulate a mosaic of RNA, proteins and, with `n_peaks`, chromatin, whose truth is known.
 
     Cell types are Gaussian clouds of z. RNA is negative binomial around depth times a softmax of a linear function of
     z and batch; proteins are a mixture of foreground and background whose foreground probability depends on z. A cell
-    that lacks an assay has no row in that modality.
+    that lacks an assay has no row in that modality. A peak lies within 100 kb of a gene and opens with it.
 
     Parameters
     ----------
@@ -49,6 +53,9 @@ def simulate(
         Number of cells. Counts are drawn in chunks into sparse matrices, so memory is that of the result.
     n_genes, n_proteins
         Number of features of ``"rna"`` and ``"adt"``.
+    n_peaks
+        Number of features of ``"atac"``; without any there is no such modality. The genome has a gene every megabase,
+        50 to a chromosome.
     n_types
         Number of cell types.
     latent_dim
@@ -56,7 +63,9 @@ def simulate(
     n_batches
         Number of batches, of equal size and with the same types.
     paired
-        Share of cells with both assays, in [0, 1]. The rest is split between RNA only and protein only.
+        Share of cells with two assays, in [0, 1]. The rest is split between RNA only and protein only. With peaks,
+        half of the cells with two have RNA and proteins, half RNA and chromatin, and the rest is split in three: no
+        cell has all.
     batch_effect
         Standard deviation of the log-scale shift of each feature in each batch.
     depth
@@ -73,13 +82,15 @@ def simulate(
 
     Returns
     -------
-    MuData with modalities ``"rna"`` and ``"adt"`` (``X`` csr, int32) and
+    MuData with modalities ``"rna"``, ``"adt"`` and ``"atac"`` (``X`` csr, int32) and
 
     - ``.obsm["z"]``: true states, ``(cells, latent_dim)``
     - ``.obs``: ``cell_type``, ``batch``, also in the obs of each modality, whose obs have the true ``size`` too
     - ``.mod[m].layers["rate"]``: mean of the negative binomial that each count was drawn from
     - ``.mod["adt"].layers``: ``foreground`` (True where a cell carries the protein; rate is conditional on it) and
       ``expected`` (mean given z alone); only with `background`
+    - ``.mod["rna"].var``: ``chrom``, ``tss``; ``.mod["atac"].var``: ``chrom``, ``start``, ``end`` (bp), ``gene`` (the
+      gene a peak follows); only with `n_peaks`
     - ``.mod[m].var["dispersion"]``: variance is ``rate + rate**2 / dispersion``
     - ``.uns["simulation"]``: the arguments, from which `World.of` rebuilds states and measurement functions
 
@@ -96,28 +107,30 @@ def simulate(
     if n_cells < 1 or not 0 <= paired <= 1:
         raise ValueError(f"n_cells must be at least 1 and paired in [0, 1]; got {n_cells} and {paired}.")
     parameters = WorldParameters(
-        n_genes, n_proteins, n_types, latent_dim, n_batches, batch_effect, depth, background, panel, seed
+        n_genes, n_proteins, n_peaks, n_types, latent_dim, n_batches, batch_effect, depth, background, panel, seed
     )
     world = World.draw(parameters)
     rng = np.random.default_rng([seed, 1])
     types, z = world.states.sample(rng, n_cells)
     cells = world.sample_cells(rng, n_cells)
-    rows = _missingness(rng, n_cells, paired)
+    rows = _missingness(rng, n_cells, paired, peaks=n_peaks > 0)
     obs = pd.DataFrame(
         {"cell_type": _category("type", types, n_types), "batch": _category("batch", cells.batch, n_batches)},
         index=_names("cell", n_cells),
     )
     modalities = {}
-    for (name, measure), stem in zip(world.measures.items(), ("gene", "protein"), strict=True):
+    for name, measure in world.measures.items():
         if len(rows[name]) > 0:
             table = _measure(rng, measure, z[rows[name]], cells[rows[name]], keep_truth)
             table.obs = obs.iloc[rows[name]].assign(size=cells.size[name][rows[name]])
-            table.var.index = _names(stem, table.n_vars)
+            table.var.index = _names(STEMS[name], table.n_vars)
             if panel < 1:
                 table.varm["observed"] = pd.DataFrame(
                     measure.panel.T, index=table.var_names, columns=obs["batch"].cat.categories.astype(str)
                 )
             modalities[name] = table
+    if n_peaks:
+        _place(modalities, world.near, seed)
     mdata = MuData(modalities)
     mdata.obs = obs.loc[mdata.obs_names]
     mdata.obsm["z"] = z[obs.index.get_indexer(mdata.obs_names)]
@@ -125,12 +138,34 @@ def simulate(
     return mdata
 
 
-def _missingness(rng: Generator, n: int, paired: float) -> dict[str, NDArray[np.int64]]:
+def _missingness(rng: Generator, n: int, paired: float, *, peaks: bool) -> dict[str, NDArray[np.int64]]:
     """Draw the row numbers of the cells that each modality measures, ascending."""
     order = rng.permutation(n)
     n_paired = round(paired * n)
-    n_rna = n_paired + (n - n_paired + 1) // 2
-    return {"rna": np.sort(order[:n_rna]), "adt": np.sort(np.concatenate([order[:n_paired], order[n_rna:]]))}
+    two, one = order[:n_paired], order[n_paired:]
+    if not peaks:
+        first, rest = np.split(one, [(len(one) + 1) // 2])
+        rows = {"rna": [two, first], "adt": [two, rest]}
+    else:
+        (with_adt, with_atac), (rna, adt, atac) = np.array_split(two, 2), np.array_split(one, 3)
+        rows = {"rna": [two, rna], "adt": [with_adt, adt], "atac": [with_atac, atac]}
+    return {name: np.sort(np.concatenate(parts)) for name, parts in rows.items()}
+
+
+def _place(modalities: dict[str, AnnData], near: NDArray[np.int64], seed: int) -> None:
+    """Give genes and peaks their positions in the genome."""
+    rng = np.random.default_rng([seed, 2])
+    n_genes = max(int(near.max()) + 1, modalities["rna"].n_vars if "rna" in modalities else 0)
+    gene = np.arange(n_genes)
+    chrom = np.array([f"chr{i // PER_CHROMOSOME + 1}" for i in gene])
+    tss = SPACING * (gene % PER_CHROMOSOME + 1)
+    if "rna" in modalities:
+        modalities["rna"].var["chrom"], modalities["rna"].var["tss"] = chrom, tss
+    if "atac" in modalities:
+        start = tss[near] + rng.integers(-REACH, REACH - WIDTH, len(near))
+        names = _names(STEMS["rna"], n_genes)[near].astype(str)
+        positions = {"chrom": chrom[near], "start": start, "end": start + WIDTH, "gene": names}
+        modalities["atac"].var = modalities["atac"].var.assign(**positions)
 
 
 def _measure(rng: Generator, measure: Measure, z: NDArray[np.floating], cells: Cells, keep_truth: bool) -> AnnData:

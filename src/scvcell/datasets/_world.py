@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     type Floats = NDArray[np.floating]
     type Bools = NDArray[np.bool_]
 
-SIZE_SD = {"rna": 0.35, "adt": 0.25}
+SIZE_SD = {"rna": 0.35, "adt": 0.25, "atac": 0.35}
 """Standard deviation of log cell size, per modality."""
+FRAGMENTS = 0.3
+"""Median chromatin counts of a cell, per peak."""
+NOISE = 0.3
+"""Variance of a peak's own loadings, relative to those it has from its gene."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class WorldParameters:
 
     n_genes: int = 500
     n_proteins: int = 30
+    n_peaks: int = 0
     n_types: int = 6
     latent_dim: int = 5
     n_batches: int = 2
@@ -44,6 +49,8 @@ class WorldParameters:
         for name in ("n_genes", "n_proteins", "n_types", "latent_dim", "n_batches"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        if self.n_peaks < 0:
+            raise ValueError(f"n_peaks must be at least 0, not {self.n_peaks}.")
         if self.batch_effect < 0 or self.depth <= 0:
             raise ValueError("batch_effect must be at least 0 and depth above 0.")
         if not 0 < self.panel <= 1 or self.panel * self.n_batches < 1:
@@ -110,10 +117,10 @@ class States:
 
 @dataclass(frozen=True)
 class Counts:
-    r"""M for RNA: :math:`x \sim \mathrm{NB}(l\,\mathrm{softmax}(a + W z + s_b), \theta)`.
+    r"""M for RNA and chromatin: :math:`x \sim \mathrm{NB}(l\,\mathrm{softmax}(a + W z + s_b), \theta)`.
 
-    ``intercept`` and ``dispersion`` are ``(genes,)``, ``loading`` ``(latent, genes)``, ``shift`` and ``panel``
-    ``(batches, genes)``.
+    ``intercept`` and ``dispersion`` are ``(features,)``, ``loading`` ``(latent, features)``, ``shift`` and ``panel``
+    ``(batches, features)``; ``assay`` says whose size of the cell is l.
     """
 
     intercept: Floats
@@ -121,12 +128,13 @@ class Counts:
     shift: Floats
     dispersion: Floats
     panel: Bools
+    assay: str = "rna"
 
     def expected(self, z: Floats, cells: Cells) -> Floats:
-        """Compute the expected counts, ``(cells, genes)``; their sum over all genes is the depth of the cell."""
+        """Compute the expected counts, ``(cells, features)``; their sum over all features is the size of the cell."""
         logits = self.intercept + z @ self.loading + self.shift[cells.batch]
         rho = np.exp(logits - logits.max(1, keepdims=True))
-        rate = rho * (cells.size["rna"][:, None] / rho.sum(1, keepdims=True))
+        rate = rho * (cells.size[self.assay][:, None] / rho.sum(1, keepdims=True))
         return rate * self.panel[cells.batch]
 
     def sample(self, rng: Generator, z: Floats, cells: Cells) -> Measured:
@@ -204,12 +212,15 @@ class World:
     states
         Sampler of z.
     measures
-        M by modality name.
+        M by modality name; chromatin only where there are peaks.
+    near
+        Number of the gene that each peak lies near and follows, ``(peaks,)``.
     """
 
     parameters: WorldParameters
     states: States
     measures: dict[str, Measure]
+    near: NDArray[np.int64]
 
     @classmethod
     def draw(cls, parameters: WorldParameters) -> Self:
@@ -218,7 +229,12 @@ class World:
         p = parameters
         centres = 0.9 * rng.standard_normal((p.n_types, p.latent_dim))
         states = States(centres - centres.mean(0), rng.dirichlet(np.full(p.n_types, 8.0)))
-        return cls(parameters, states, {"rna": _draw_counts(rng, p), "adt": _draw_proteins(rng, p)})
+        rna = _draw_counts(rng, p)
+        measures: dict[str, Measure] = {"rna": rna, "adt": _draw_proteins(rng, p)}
+        near = rng.permutation(np.arange(p.n_peaks) % p.n_genes)
+        if p.n_peaks:
+            measures["atac"] = _draw_peaks(rng, p, rna.loading[:, near])
+        return cls(parameters, states, measures, near)
 
     @classmethod
     def of(cls, mdata: MuData) -> Self:
@@ -237,8 +253,8 @@ class World:
     def sample_cells(self, rng: Generator, n: int) -> Cells:
         """Draw the context of `n` cells: batches of equal size in random order, log-normal sizes."""
         batch = rng.permutation(np.arange(n) % self.parameters.n_batches)
-        middle = {"rna": self.parameters.depth, "adt": 1.0}
-        size = {name: middle[name] * np.exp(sd * rng.standard_normal(n)) for name, sd in SIZE_SD.items()}
+        middle = {"rna": self.parameters.depth, "adt": 1.0, "atac": FRAGMENTS * self.parameters.n_peaks}
+        size = {name: middle[name] * np.exp(SIZE_SD[name] * rng.standard_normal(n)) for name in self.measures}
         return Cells(batch, {name: values.astype(np.float32) for name, values in size.items()})
 
 
@@ -255,6 +271,19 @@ def _draw_counts(rng: Generator, p: WorldParameters) -> Counts:
         shift=rng.normal(0, p.batch_effect, (p.n_batches, p.n_genes)).astype(np.float32),
         dispersion=rng.uniform(2, 10, p.n_genes).astype(np.float32),
         panel=_draw_panel(rng, p, p.n_genes),
+    )
+
+
+def _draw_peaks(rng: Generator, p: WorldParameters, loading: Floats) -> Counts:
+    """Peaks that open with the gene they are near, each with something of its own."""
+    own = rng.normal(0, (NOISE / p.latent_dim) ** 0.5, loading.shape)
+    return Counts(
+        intercept=rng.normal(0, 1, p.n_peaks).astype(np.float32),
+        loading=(loading + own).astype(np.float32),
+        shift=rng.normal(0, p.batch_effect, (p.n_batches, p.n_peaks)).astype(np.float32),
+        dispersion=rng.uniform(5, 20, p.n_peaks).astype(np.float32),
+        panel=_draw_panel(rng, p, p.n_peaks),
+        assay="atac",
     )
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Poisson
 
-from scvcell.measure._base import MEASUREMENTS, Context, Decoder, Measurement, Summary
+from scvcell.measure._base import MEASUREMENTS, Context, Decoder, Measurement, Summary, expected_log1p
 from scvcell.measure._share import LogShare, shares
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ class Atac(Measurement):
             raise ValueError(f"likelihood must be 'poisson' or 'bernoulli', not {likelihood!r}.")
         self.likelihood = likelihood
         self.decoder = Decoder(n_latent, summary.n_context, summary.n_features, n_hidden=RANK)
+        self.size_head = Decoder(n_latent, summary.n_context, 1, n_hidden=32)
         share = summary.mean / max(float(summary.mean.sum()), 1e-8)
         with torch.no_grad():
             self.decoder.out.weight.mul_(0.1)
@@ -94,10 +95,16 @@ class Atac(Measurement):
 
     def forward(self, z: Float[Tensor, "cells latent"], ctx: Context, observed: Tensor | None = None) -> Distribution:
         """Distribution of counts (or of openness) at the cell's depth; dense, for prediction."""
-        rate = self.depth(ctx)[:, None] * self.frequency(z, ctx, observed) + 1e-8
+        rate = self.depth(ctx, z)[:, None] * self.frequency(z, ctx, observed) + 1e-8
         if self.likelihood == "bernoulli":
             return Bernoulli(probs=-torch.expm1(-rate), validate_args=False)
         return Poisson(rate, validate_args=False)
+
+    def predict(self, z: Float[Tensor, "cells latent"], ctx: Context) -> Float[Tensor, "cells features"]:
+        """Counts whose log1p is that expected of the cell; of binary data, the probability of being open."""
+        if self.likelihood == "bernoulli":
+            return self(z, ctx).mean
+        return torch.expm1(expected_log1p(self(z, ctx).mean))
 
     def log_prob(
         self,

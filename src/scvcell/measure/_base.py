@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -200,6 +201,7 @@ class Measurement(nn.Module, ABC):
         self.register_buffer("seen", torch.as_tensor(summary.cells > 0))
         panel = torch.ones(summary.n_batches, summary.n_features, dtype=torch.bool)
         self.register_buffer("panel", panel if summary.panel is None else torch.as_tensor(summary.panel))
+        self.size_head: Decoder | None = None
 
     @classmethod
     def check(cls, features: Sequence[str], **options: Any) -> None:
@@ -270,9 +272,28 @@ class Measurement(nn.Module, ABC):
         """Features that the batch of each cell measured, ``(cells, features)``; None where every batch measured all."""
         return None if bool(self.panel.all()) else self.panel[ctx.batch]
 
-    def depth(self, ctx: Context) -> Float[Tensor, " cells"]:
-        """Observed depth where known, else the median depth of the cell's batch."""
-        return self.typical_depth[ctx.batch] if ctx.depth is None else ctx.depth
+    def depth(self, ctx: Context, z: Float[Tensor, "cells latent"] | None = None) -> Float[Tensor, " cells"]:
+        """Observed depth where known, else what is expected of a cell in state `z`, else the batch's median."""
+        if ctx.depth is not None:
+            return ctx.depth
+        typical = self.typical_depth[ctx.batch]
+        if z is None or self.size_head is None:
+            return typical
+        return torch.expm1(torch.log1p(typical) + self.offset(z, ctx)).clamp_min(0)
+
+    def offset(self, z: Float[Tensor, "cells latent"], ctx: Context) -> Float[Tensor, " cells"]:
+        """Log depth relative to the batch: the observed one, or its expectation given z; 0 without a `size_head`."""
+        if self.size_head is None:
+            return z.new_zeros(len(z))
+        if ctx.depth is None:
+            return self.size_head(z.detach(), ctx.design)[:, 0]
+        return torch.log1p(ctx.depth) - torch.log1p(self.typical_depth[ctx.batch])
+
+    def depth_error(self, z: Float[Tensor, "cells latent"], ctx: Context) -> Float[Tensor, " cells"]:
+        """What the `size_head` learns from, half the squared error of log depth; no gradient reaches z."""
+        if self.size_head is None or ctx.depth is None:
+            return z.new_zeros(len(z))
+        return 0.5 * (self.offset(z, ctx) - self.offset(z, ctx.measured(None))).pow(2)
 
     @abstractmethod
     def forward(self, z: Float[Tensor, "cells latent"], ctx: Context) -> Distribution:
@@ -304,7 +325,7 @@ class Measurement(nn.Module, ABC):
         return value.sum(-1)
 
     def predict(self, z: Float[Tensor, "cells latent"], ctx: Context) -> Float[Tensor, "cells features"]:
-        """Point prediction on the scale of the raw values."""
+        """Point prediction on the scale of the raw values; for counts, log1p of it is the best log-scale prediction."""
         return self(z, ctx).mean
 
     def predictive(self, z: Float[Tensor, "cells latent"], ctx: Context) -> Distribution:
@@ -314,6 +335,22 @@ class Measurement(nn.Module, ABC):
     def regulariser(self) -> Float[Tensor, ""]:
         """Negative log prior of the operator's own parameters, added once to the loss of the whole data."""
         return self.typical_depth.new_zeros(())
+
+
+def expected_log1p(mean: Tensor, theta: Tensor | None = None) -> Tensor:
+    r"""Expectation of log(1 + x) of a Poisson or, with inverse dispersions `theta`, a negative binomial count.
+
+    .. math:: E \log(1 + x) = \int_0^\infty \frac{e^{-t}}{t} \big(1 - G(e^{-t})\big)\,dt
+
+    with G the probability generating function; by the trapezoidal rule in log t, to a thousandth.
+    """
+    first = -7.0 - float(torch.log1p(mean.max())) if mean.numel() else 0.0
+    total = torch.zeros_like(mean)
+    for t in torch.arange(first, 3.8, 1.0).exp().tolist():
+        rate = mean * -math.expm1(-t)
+        missing = -torch.expm1(-rate if theta is None else -theta * torch.log1p(rate / theta))
+        total.add_(missing, alpha=math.exp(-t))
+    return total
 
 
 def log1p(x: Any) -> Any:

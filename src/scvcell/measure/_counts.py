@@ -10,7 +10,7 @@ import torch
 from scvi.distributions import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
 from torch import Tensor, nn
 
-from scvcell.measure._base import MEASUREMENTS, Context, Decoder, Measurement, Summary
+from scvcell.measure._base import MEASUREMENTS, Context, Decoder, Measurement, Summary, expected_log1p
 from scvcell.measure._nb import NBSoftmax
 from scvcell.measure._share import OFF_PANEL, shares
 
@@ -52,6 +52,7 @@ class Counts(Measurement):
             raise ValueError(f"likelihood must be 'nb', 'zinb' or 'poisson', not {likelihood!r}.")
         self.likelihood = likelihood
         self.decoder = Decoder(n_latent, summary.n_context, summary.n_features)
+        self.size_head = Decoder(n_latent, summary.n_context, 1, n_hidden=32)
         share = summary.mean / max(float(summary.mean.sum()), 1e-8)
         with torch.no_grad():
             self.decoder.out.bias.copy_(torch.log(torch.as_tensor(share, dtype=torch.float32) + 1e-7))
@@ -82,7 +83,7 @@ class Counts(Measurement):
 
     def forward(self, z: Float[Tensor, "cells latent"], ctx: Context, observed: Tensor | None = None) -> Distribution:
         """Distribution of counts at the cell's depth, which is that of the `observed` genes."""
-        mu = self.depth(ctx)[:, None] * self.frequency(z, ctx, observed) + 1e-8
+        mu = self.depth(ctx, z)[:, None] * self.frequency(z, ctx, observed) + 1e-8
         if self.likelihood == "poisson":
             return Poisson(rate=mu, validate_args=False)
         theta = self.log_theta.exp()
@@ -91,6 +92,14 @@ class Counts(Measurement):
                 mu=mu, theta=theta, zi_logits=self.dropout_logit.expand_as(mu), validate_args=False
             )
         return NegativeBinomial(mu=mu, theta=theta, validate_args=False)
+
+    def predict(self, z: Float[Tensor, "cells latent"], ctx: Context) -> Float[Tensor, "cells features"]:
+        """Counts whose log1p is that expected of the cell."""
+        mean = self.depth(ctx, z)[:, None] * self.frequency(z, ctx)
+        if self.likelihood == "poisson":
+            return torch.expm1(expected_log1p(mean))
+        value = expected_log1p(mean, self.log_theta.exp())
+        return torch.expm1(value if self.dropout_logit is None else value * torch.sigmoid(-self.dropout_logit))
 
     def log_prob(
         self,

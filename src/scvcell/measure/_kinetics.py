@@ -10,7 +10,7 @@ import torch
 from scvi.distributions import NegativeBinomial
 from torch import Tensor, nn
 
-from scvcell.measure._base import MEASUREMENTS, Context, Decoder, Measurement, Summary
+from scvcell.measure._base import MEASUREMENTS, Context, Decoder, Measurement, Summary, expected_log1p
 from scvcell.measure._counts import Counts
 from scvcell.measure._nb import NBSoftmax
 from scvcell.measure._share import OFF_PANEL, shares
@@ -73,6 +73,7 @@ class Kinetics(Measurement):
         self.time = time
         self.n_genes = n = summary.n_features // 2
         self.decoder = Decoder(n_latent, summary.n_context, 2 * n)
+        self.size_head = Decoder(n_latent, summary.n_context, 1, n_hidden=32)
         mature, nascent = (torch.as_tensor(m, dtype=torch.float32) for m in (summary.mean[:n], summary.mean[n:]))
         total = float((mature + nascent).sum()) or 1.0
         with torch.no_grad():
@@ -123,11 +124,11 @@ class Kinetics(Measurement):
         decay = -ratio.exp() * self.time
         return share + decay, share + torch.log(-torch.expm1(decay.clamp_max(-1e-6)))
 
-    def _depths(self, ctx: Context, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def _depths(self, ctx: Context, z: Tensor, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Depth of mature and of nascent counts: observed, or the total split as is typical."""
         if x is not None:
             return x[:, : self.n_genes].sum(1), x[:, self.n_genes :].sum(1)
-        depth = self.depth(ctx)
+        depth = self.depth(ctx, z)
         return depth * (1 - self.nascent), depth * self.nascent
 
     def forward(self, z: Float[Tensor, "cells latent"], ctx: Context) -> Distribution:
@@ -137,12 +138,16 @@ class Kinetics(Measurement):
             masks = (None, None) if panel is None else panel.split(self.n_genes, 1)
             parts = [
                 depth[:, None] * shares(part, mask)
-                for part, mask, depth in zip(logits, masks, self._depths(ctx), strict=True)
+                for part, mask, depth in zip(logits, masks, self._depths(ctx, z), strict=True)
             ]
             mu = torch.cat(parts, 1)
         else:
-            mu = self.depth(ctx)[:, None] * shares(torch.cat(logits, 1), panel)
+            mu = self.depth(ctx, z)[:, None] * shares(torch.cat(logits, 1), panel)
         return NegativeBinomial(mu=mu + 1e-8, theta=self.log_theta.exp(), validate_args=False)
+
+    def predict(self, z: Float[Tensor, "cells latent"], ctx: Context) -> Float[Tensor, "cells features"]:
+        """Counts whose log1p is that expected of the cell."""
+        return torch.expm1(expected_log1p(self(z, ctx).mean, self.log_theta.exp()))
 
     def log_prob(
         self,
@@ -163,7 +168,7 @@ class Kinetics(Measurement):
                 eta.split(self.n_genes, 1),
                 self.log_theta.split(self.n_genes),
                 x.split(self.n_genes, 1),
-                self._depths(ctx, x),
+                self._depths(ctx, z, x),
                 strict=True,
             )
         )

@@ -28,6 +28,7 @@ DEGREES = 4.0
     aliases=(
         "image",
         "morphology",
+        "l1000",
         "cell_painting",
         "rppa",
         "microarray",

@@ -75,7 +75,8 @@ class Protein(Measurement):
         self.register_buffer("centre", torch.as_tensor(summary.mean_log.mean(0), dtype=torch.float32))
         self.log_sd = nn.Parameter(torch.full((n,), -0.5))
         self.mixture = Decoder(n_latent, c, 2 * n)
-        self.size_head = Decoder(n_latent, c, 1, n_hidden=32) if n > CLR_FROM else None
+        if n > CLR_FROM:
+            self.size_head = Decoder(n_latent, c, 1, n_hidden=32)
         location = summary.mean_log - 0.5 * summary.sd_log if background is None else np.asarray([background])
         if location.shape[1] != n:
             raise ValueError(f"background has {location.shape[1]} values; the panel has {n} proteins.")
@@ -101,23 +102,15 @@ class Protein(Measurement):
             return torch.expm1(torch.log1p(x).mean(1))
         return np.expm1(np.asarray(log1p(x).mean(1)).ravel())
 
-    def offset(self, z: Float[Tensor, "cells latent"], ctx: Context) -> Float[Tensor, "cells 1"]:
-        """Log depth relative to the batch, for large panels: the observed one, or its expectation given z; else 0."""
-        if self.size_head is None:
-            return z.new_zeros(len(z), 1)
-        if ctx.depth is None:
-            return self.size_head(z.detach(), ctx.design)
-        return (torch.log1p(ctx.depth) - torch.log1p(self.typical_depth[ctx.batch]))[:, None]
-
     def forward(self, z: Float[Tensor, "cells latent"], ctx: Context) -> Distribution:
         """Distribution of ``log1p`` of the counts (the scale of state and translation)."""
-        location = self.centre + self.decoder(z, ctx.design) + self.offset(z, ctx)
+        location = self.centre + self.decoder(z, ctx.design) + self.offset(z, ctx)[:, None]
         return Normal(location, F.softplus(self.log_sd) + 1e-2, validate_args=False)
 
     def predictive(self, z: Float[Tensor, "cells latent"], ctx: Context) -> NegativeBinomialMixture:
         """Mixture of background and foreground counts."""
         fold, logit = self.mixture(z.detach(), ctx.design).chunk(2, -1)
-        background = self.background(ctx) * self.offset(z, ctx).exp()
+        background = self.background(ctx) * self.offset(z, ctx).exp()[:, None]
         return NegativeBinomialMixture(
             mu1=background,
             mu2=background * (1 + F.softplus(fold)),
@@ -141,10 +134,7 @@ class Protein(Measurement):
         value = self(z, ctx).log_prob(torch.log1p(x)) + self.predictive(z, ctx).log_prob(x)
         if observed is not None:
             value = torch.where(observed, value, torch.zeros_like(value))
-        value = value.sum(-1)
-        if self.size_head is not None and ctx.depth is not None:
-            value = value - 0.5 * (self.offset(z, ctx) - self.size_head(z.detach(), ctx.design)).pow(2).sum(-1)
-        return value
+        return value.sum(-1)
 
     def predict(self, z: Float[Tensor, "cells latent"], ctx: Context) -> Float[Tensor, "cells features"]:
         """Back-transformed mean of the log scale: log1p of it is the best log-scale prediction."""

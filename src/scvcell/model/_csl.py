@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
+import math
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from scvcell.model import _de, _query, _schema, _store
 from scvcell.model._data import Loader, Source
 from scvcell.model._encode import FrontEnd
 from scvcell.model._fuse import Posterior
+from scvcell.model._match import Matches, mutual_matches
 from scvcell.model._module import CSLModule
 from scvcell.model._plan import alignment
 from scvcell.model._schema import Schema
@@ -95,6 +97,7 @@ class CSL(ModelLifecycle):
         self.calibration_: dict[str, dict[str, NDArray[np.float32]]] = {}
         self.interrupted = False
         self.alignment = ""
+        self.matched = 0
 
     # ------------------------------------------------------------------ setup
 
@@ -153,7 +156,7 @@ class CSL(ModelLifecycle):
     def train(  # type: ignore[override]
         self, config: TrainConfig | None = None, *, held_out: Iterable[str] = (), seed: int = 0
     ) -> None:
-        """Fit the model to its data.
+        """Fit the model to its data; a model that is trained already goes on from where it is.
 
         Parameters
         ----------
@@ -175,6 +178,7 @@ class CSL(ModelLifecycle):
         devices = list(range(torch.cuda.device_count()))
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(seed)
+            fresh = self.module is None
             if self.module is None:
                 summaries = self._summaries(data, batch, train)
                 self.n_networks = config.networks(len(train))
@@ -187,7 +191,48 @@ class CSL(ModelLifecycle):
             names = data.obs_names.to_numpy().astype(str)
             self.split_ = {"train": names[train].tolist(), "validation": names[validation].tolist()}
             self.train_indices_, self.validation_indices_ = train, validation
-            run(self, source, train, validation, config, seed)
+            finished = run(self, source, train, validation, config, seed)
+            if fresh and finished and self.weights.align and self.alignment != "unpaired":
+                self._rematch(source, train, validation, config, seed)
+
+    def _rematch(
+        self,
+        source: Source,
+        train: NDArray[np.int64],
+        validation: NDArray[np.int64],
+        config: TrainConfig,
+        seed: int,
+    ) -> None:
+        """Take mutual matches between assays for pairs and fit anew, `TrainConfig.rematch` times."""
+        rng = np.random.default_rng(seed)
+        has = np.stack([source.rows[m][train] >= 0 for m in self.assays], 1)
+        for number in range(config.rematch):
+            if has.all():
+                return
+            before, history = self._trained_module(), self.history_
+            found = mutual_matches(self._posterior(source, train).mean.numpy(), source.batch[train], has, rng)
+            if len(found.one) == 0:
+                return
+            logger.info("Round %d: %d cells have a match in another assay; fitting anew.", number + 1, len(found.one))
+            pairs = Matches(train[found.one], train[found.other], found.confidence)
+            self.module = self._build(self._summaries(view(self.adata), source.batch, train))
+            self.module.front_ends.load_state_dict(before.front_ends.state_dict())
+            self.module.n_train = len(train) - len(pairs.other)
+            try:
+                rest = np.setdiff1d(train, pairs.other)
+                first, steps = (
+                    len(Loader(source, c, config.cells_per_step(len(c)), shuffle=True)) for c in (train, rest)
+                )
+                longer = replace(config, max_epochs=math.ceil(config.epochs(len(train)) * first / steps))
+                finished = run(self, source.matched(pairs), rest, validation, longer, seed)
+            except BaseException:
+                self.module, self.history_ = before, history
+                raise
+            if not finished:
+                logger.warning("The round was interrupted; the model is the one before it.")
+                self.module, self.history_ = before, history
+                return
+            self.matched = len(pairs.one)
 
     def _split(
         self, data: View, batch: NDArray[np.int64], config: TrainConfig, held_out: set[str], seed: int
@@ -301,12 +346,22 @@ class CSL(ModelLifecycle):
         """Mini-batch source of a view."""
         return self._source(data, *self.schema.context(data))
 
-    def batches(self, source: Source, batch_size: int = 1024) -> Iterator[Batch]:
-        """Walk through all cells in order on the model's device."""
-        for batch in Loader(source, np.arange(len(source.batch)), batch_size):
+    def batches(
+        self, source: Source, cells: NDArray[np.int64] | None = None, batch_size: int = 1024
+    ) -> Iterator[Batch]:
+        """Walk through cells (default: all) in order, on the model's device."""
+        for batch in Loader(source, np.arange(len(source.batch)) if cells is None else cells, batch_size):
             yield batch.to(self._trained_module().device)
 
     @torch.inference_mode()
+    def _posterior(
+        self, source: Source, cells: NDArray[np.int64], modalities: Sequence[str] | None = None
+    ) -> Posterior:
+        """Posterior of some cells, on CPU."""
+        module = self._trained_module().eval()
+        parts = [module.posterior(batch, modalities) for batch in self.batches(source, cells)]
+        return Posterior(torch.cat([p.mean for p in parts]).cpu(), torch.cat([p.var for p in parts]).cpu())
+
     def posterior(self, data: Container | View | None = None, *, modalities: Sequence[str] | None = None) -> Posterior:
         """Posterior of every cell from the given modalities (default: all it has).
 
@@ -321,12 +376,10 @@ class CSL(ModelLifecycle):
         -------
         Mean and variance on CPU, each ``(cells, latent)``; cells without any of the modalities have the prior.
         """
-        module = self._trained_module().eval()
         modalities = [modalities] if isinstance(modalities, str) else modalities
         self.check_modalities(modalities, assays=True)
         seen = data if isinstance(data, View) else self.view(data)
-        parts = [module.posterior(batch, modalities) for batch in self.batches(self.source(seen))]
-        return Posterior(torch.cat([p.mean for p in parts]).cpu(), torch.cat([p.var for p in parts]).cpu())
+        return self._posterior(self.source(seen), np.arange(seen.n_obs), modalities)
 
     def check_modalities(self, names: Iterable[str] | None, *, assays: bool = False) -> None:
         """Refuse modality names that the model does not know; with `assays`, also endpoints, which tell of no state."""

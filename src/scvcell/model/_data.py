@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from scvcell._matrix import Matrix
     from scvcell.measure import Measurement
+    from scvcell.model._match import Matches
 
 BUFFER = 8192
 """Cells read from disk at once; they are shuffled among themselves."""
@@ -63,11 +64,14 @@ class Batch:
         Context without depth.
     observed
         One `Observed` per modality that any cell has.
+    confidence
+        How far each cell's assays can be relied on to be of one cell, shape ``(cells,)``; None where all can.
     """
 
     index: Tensor
     context: Context
     observed: dict[str, Observed]
+    confidence: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -80,7 +84,8 @@ class Batch:
             return Observed(o.rows.to(device), o.x.to(device), o.scores.to(device), o.depth.to(device), mask)
 
         context = Context(self.context.design.to(device), self.context.batch.to(device))
-        return Batch(self.index.to(device), context, {m: move(o) for m, o in self.observed.items()})
+        confidence = None if self.confidence is None else self.confidence.to(device)
+        return Batch(self.index.to(device), context, {m: move(o) for m, o in self.observed.items()}, confidence)
 
 
 @dataclass
@@ -99,6 +104,8 @@ class Source:
         Context of all cells.
     panels
         Per modality, measured features by batch, shape ``(batches, features)``; absent where all were.
+    confidence
+        How far each cell's assays can be relied on to be of one cell, shape ``(cells,)``; None where all can.
     """
 
     matrices: dict[str, Matrix]
@@ -108,6 +115,17 @@ class Source:
     design: NDArray[np.float32]
     batch: NDArray[np.int64]
     panels: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    confidence: NDArray[np.float32] | None = None
+
+    def matched(self, matches: Matches) -> Source:
+        """The same data with the second cell of every pseudo-pair given to the first."""
+        rows = {m: r.copy() for m, r in self.rows.items()}
+        for mine in rows.values():
+            given = mine[matches.other]
+            mine[matches.one] = np.where(given >= 0, given, mine[matches.one])
+        confidence = np.ones(len(self.batch), np.float32)
+        confidence[matches.one] = matches.confidence
+        return replace(self, rows=rows, confidence=confidence)
 
     @property
     def on_disk(self) -> bool:
@@ -140,7 +158,8 @@ class Source:
                 mask=None if panel is None else torch.from_numpy(panel[self.batch[index[at]]]),
             )
         context = Context(torch.from_numpy(self.design[index]), torch.from_numpy(self.batch[index]))
-        return Batch(torch.from_numpy(index), context, observed)
+        confidence = None if self.confidence is None else torch.from_numpy(self.confidence[index])
+        return Batch(torch.from_numpy(index), context, observed, confidence)
 
 
 def _tensor(values: Any, *, sparse: bool) -> Tensor:

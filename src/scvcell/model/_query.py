@@ -71,6 +71,7 @@ def load_query_data(model: CSL, data: Container, *, train: TrainConfig | None = 
     columns = _columns(known, len(new), schema.n_context)
     grew = _copy(old, query.module, columns, model.n_latent, known)
     query.split_, query.history_, query.is_trained_ = model.split_, model.history_, True
+    query.alignment, query.matched = model.alignment, model.matched
     query.calibration_ = dict(model.calibration_)
     if new:
         _adapt(query, seen, batch, known)

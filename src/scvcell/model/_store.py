@@ -64,6 +64,8 @@ def save(model: CSL, path: str | Path, *, overwrite: bool = False) -> Path:
         "n_networks": model.n_networks,
         "weights": asdict(model.weights),
         "split": model.split_,
+        "alignment": model.alignment,
+        "matched": model.matched,
         "history": {name: frame.iloc[:, 0].tolist() for name, frame in model.history_.items()},
     }
     scratch = target.with_name(f".{target.name}-{uuid.uuid4().hex}")
@@ -153,6 +155,7 @@ def load(cls: type[CSL], path: str | Path, data: Container | None = None, *, dev
             "The folder is damaged, or an operator changed since; fit again or use the version that saved it."
         ) from error
     model.split_ = meta["split"]
+    model.alignment, model.matched = meta.get("alignment", ""), meta.get("matched", 0)
     model.history_ = {
         k: pd.DataFrame({k: v}, index=pd.RangeIndex(len(v), name="epoch")) for k, v in meta["history"].items()
     }

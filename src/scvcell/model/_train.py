@@ -58,6 +58,10 @@ class TrainConfig:
     patience
         Epochs without gain of the held-out objective after which the learning rate is wound down over a tenth of the
         steps and training stops; 0 never stops early.
+    rematch
+        Rounds of pseudo-pairs after the first fit: cells of one batch that share no assay and are each other's nearest
+        are taken for one cell, and the model is fitted anew. Nothing happens where there are no such cells, or where
+        nothing aligns the assays to begin with (neither pairs nor a graph, or ``Weights(align=0)``). 0: no matching.
     n_latent
         Dimension of the state.
     n_components
@@ -75,6 +79,7 @@ class TrainConfig:
     kl_warmup: float = 0.3
     validation: float | None = None
     patience: int = 5
+    rematch: int = 1
     n_latent: int = 32
     n_components: int = 50
     accelerator: str = "auto"
@@ -237,8 +242,12 @@ def run(
     validation: NDArray[np.int64],
     config: TrainConfig,
     seed: int,
-) -> None:
+) -> bool:
     """Train `model.module` on cells `train`; an interrupt or a divergence leaves the last usable parameters.
+
+    Returns
+    -------
+    Whether it was not interrupted.
 
     Raises
     ------
@@ -288,3 +297,4 @@ def run(
     model.module.to("cpu" if config.accelerator == "cpu" else plan.device)
     model.module.eval()
     model.is_trained_ = True
+    return not model.interrupted

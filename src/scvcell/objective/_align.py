@@ -17,6 +17,7 @@ def info_nce(
     b: Float[Tensor, "pairs latent"],
     log_tau: Float[Tensor, ""],
     batch: Int[Tensor, " pairs"] | None = None,
+    weight: Float[Tensor, " pairs"] | None = None,
 ) -> Float[Tensor, ""]:
     r"""Contrastive loss of paired latents, symmetric, cosine similarity.
 
@@ -32,6 +33,8 @@ def info_nce(
         Log temperature.
     batch
         Batch codes; negatives come from the same batch only. None: from everywhere.
+    weight
+        How much each pair counts in the mean; None: all alike.
 
     References
     ----------
@@ -42,7 +45,10 @@ def info_nce(
     if batch is not None:
         logits = logits.masked_fill(batch[:, None] != batch[None, :], -1e9)
     target = torch.arange(len(a), device=a.device)
-    return 0.5 * (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target))
+    loss = 0.5 * (
+        F.cross_entropy(logits, target, reduction="none") + F.cross_entropy(logits.T, target, reduction="none")
+    )
+    return loss.mean() if weight is None else (loss * weight).sum() / weight.sum()
 
 
 def mmd(a: Float[Tensor, "n latent"], b: Float[Tensor, "m latent"]) -> Float[Tensor, ""]:

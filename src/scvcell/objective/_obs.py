@@ -87,7 +87,8 @@ def likelihood(module: Any, batch: Any, state: Any) -> dict[str, Float[Tensor, "
         mask = o.mask if o.mask is None or whole else o.mask[keep]
         operator = module.operators[name]
         context = batch.context.at(o.rows[keep]).measured(depth)
-        value = -(operator.log_prob(x, z, context, mask) * weight).sum() / len(batch)
+        value = (operator.depth_error(z, context) - operator.log_prob(x, z, context, mask)) * weight
+        value = value.sum() / len(batch)
         out[name] = module.modality_weight[name] * (value + operator.regulariser() / module.n_train)
     return out
 
@@ -98,19 +99,28 @@ def kl(module: Any, batch: Any, state: Any) -> Float[Tensor, ""]:
 
 
 def contrast(module: Any, batch: Any, state: Any) -> Float[Tensor, ""]:
-    """InfoNCE between the modalities of paired cells (eq. 1), negatives within batch, summed over modality pairs."""
+    """InfoNCE between the modalities of paired cells (eq. 1), negatives within batch, summed over modality pairs.
+
+    Pseudo-pairs count by their confidence.
+    """
     total = module.log_tau.new_zeros(())
     for _, _, a, b, rows in state.pairs:
         if len(rows) > 1:
-            total = total + info_nce(a.mean, b.mean, module.log_tau, batch.context.batch[rows]) * len(rows) / len(batch)
+            weight = None if batch.confidence is None else batch.confidence[rows]
+            share = len(rows) if weight is None else weight.sum()
+            value = info_nce(a.mean, b.mean, module.log_tau, batch.context.batch[rows], weight)
+            total = total + value * share / len(batch)
     return total
 
 
 def agreement(module: Any, batch: Any, state: Any) -> Float[Tensor, ""]:
-    """Symmetric KL between the posteriors of two modalities of the same cell, nats per cell."""
+    """Symmetric KL between the posteriors of two modalities of the same cell, nats per cell; as `contrast`."""
     total = module.log_tau.new_zeros(())
-    for _, _, a, b, _ in state.pairs:
-        total = total + 0.5 * (a.kl_to(b) + b.kl_to(a)).sum() / len(batch)
+    for _, _, a, b, rows in state.pairs:
+        value = 0.5 * (a.kl_to(b) + b.kl_to(a))
+        if batch.confidence is not None:
+            value = value * batch.confidence[rows]
+        total = total + value.sum() / len(batch)
     return total
 
 

@@ -44,7 +44,8 @@ def link_features(
         what follows an underscore or the word TotalSeq, are ignored), e.g. genes and their proteins; ``"table"``:
         the edges in `table`.
     modalities
-        The two modalities; by default the only two there are. For ``"distance"``, genes first, then peaks.
+        The two modalities; by default the only two there are, for ``"distance"`` the only two with positions. For
+        ``"distance"``, genes first, then peaks.
     table
         Edges, see :class:`scvcell.prior.GuidanceGraph`; for ``"name"`` optionally two columns with the names of
         features that belong together (``feature_a``, ``feature_b``), e.g. proteins and genes that are called otherwise.
@@ -55,7 +56,7 @@ def link_features(
 
     Returns
     -------
-    The graph, to be given to ``scvcell.tl.fit(..., guidance=graph)``. Graphs add up: ``a + b``.
+    The graph, to be given to ``scvcell.tl.fit(..., priors=graph)``. Graphs add up: ``a + b``.
 
     Raises
     ------
@@ -81,12 +82,14 @@ def link_features(
     if how not in ("distance", "name"):
         hint = near_miss(how, ["distance", "name", "table"])
         raise ValueError(f"how must be 'distance', 'name' or 'table', not {how!r}.{hint}")
-    names = list(seen) if modalities is None else list(modalities)
+    placed = [m for m, adata in seen.items() if "chrom" in adata.var]
+    default = placed if how == "distance" and len(seen) > 2 else list(seen)
+    names = default if modalities is None else list(modalities)
     unknown = [m for m in names if m not in seen]
     if unknown:
         raise ValueError(f"The data have no modality {unknown[0]!r}; they have {list(seen)}.")
     if len(names) != 2:
-        raise ValueError(f"Edges join two modalities; say which of {names} by modalities=(first, second).")
+        raise ValueError(f"Edges join two modalities; say which of {list(seen)} by modalities=(first, second).")
     first, second = names
     if how == "name":
         a, b = _same_name(seen[first].var_names, seen[second].var_names, table)

@@ -111,6 +111,7 @@ def fit(
         "params": {**model.parameters(), "seed": seed, "key_added": key_added},
         "version": version("scvcell"),
         "alignment": model.alignment,
+        "matched_pairs": model.matched,
         "history": {name: frame.iloc[:, 0].to_numpy() for name, frame in model.history.items()},
     }
     return model

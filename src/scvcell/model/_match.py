@@ -1,0 +1,102 @@
+"""Pseudo-pairs: cells of different assays that are each other's nearest, taken for one cell in further training."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from sklearn.neighbors import NearestNeighbors
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.floating]
+
+NEIGHBOURS = 10
+"""Neighbours whose mean similarity says how crowded it is around a cell."""
+MOST = 10_000
+"""Cells of one batch and assay that are matched at most, drawn at random."""
+FEWEST = 20
+"""Cells of either side below which a batch is not matched."""
+
+LEAST = 0.5
+"""What the least similar pair counts."""
+
+
+class Matches(NamedTuple):
+    """Pseudo-pairs: positions of both cells, and how far each can be relied on, in (0, 1]; each ``(pairs,)``."""
+
+    one: NDArray[np.int64]
+    other: NDArray[np.int64]
+    confidence: NDArray[np.float32]
+
+
+def mutual_matches(
+    latent: Array, batch: NDArray[np.int64], has: NDArray[np.bool_], rng: np.random.Generator
+) -> Matches:
+    r"""Mutual nearest neighbours between cells of one batch that share no assay.
+
+    .. math:: s(i, j) = 2 \cos(z_i, z_j) - r_i - r_j
+
+    with :math:`r` the mean cosine to the nearest cells of the other side, so that hubs match no more than others do.
+    Two cells are a pair if each is the other's best; its confidence is the rank of its similarity among all. A cell is
+    in one pair at most.
+
+    Parameters
+    ----------
+    latent
+        State of the cells, ``(cells, latent)``.
+    batch
+        Batch codes; only cells of one batch are matched, where both assays sampled the same population.
+    has
+        Which assays each cell has, ``(cells, assays)``.
+    rng
+        Draws cells where there are more than `MOST`.
+
+    References
+    ----------
+    Haghverdi et al., Batch effects in single-cell RNA-sequencing data are corrected by matching mutual nearest
+    neighbors, Nat Biotechnol 2018; Conneau et al., Word translation without parallel data, ICLR 2018 (the scaling).
+    """
+    unit = latent / np.maximum(np.linalg.norm(latent, axis=1, keepdims=True), 1e-12)
+    pattern = has @ (1 << np.arange(has.shape[1]))
+    found: list[tuple[NDArray[np.int64], NDArray[np.int64], Array]] = []
+    for code in np.unique(batch):
+        here = np.flatnonzero(batch == code)
+        for a, b in combinations(np.unique(pattern[here]), 2):
+            if a & b:
+                continue
+            sides = [here[pattern[here] == value] for value in (a, b)]
+            if min(map(len, sides)) < FEWEST:
+                continue
+            i, j = (np.sort(rng.choice(s, MOST, replace=False)) if len(s) > MOST else s for s in sides)
+            left, right, score = _mutual(unit[i], unit[j])
+            found.append((i[left], j[right], score))
+    if not found:
+        empty = np.zeros(0, np.int64)
+        return Matches(empty, empty, np.zeros(0, np.float32))
+    one, other, score = (np.concatenate(part) for part in zip(*found, strict=True))
+    best = np.argsort(-score, kind="stable")
+    taken = np.zeros(len(latent), bool)
+    keep = []
+    for p in best:
+        if not (taken[one[p]] or taken[other[p]]):
+            taken[[one[p], other[p]]] = True
+            keep.append(p)
+    confidence = 1 - LEAST * np.arange(len(keep)) / len(keep)
+    return Matches(one[keep], other[keep], confidence.astype(np.float32))
+
+
+def _mutual(a: Array, b: Array) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
+    """Mutual nearest neighbours of unit vectors, by similarity scaled for crowding; the best of `NEIGHBOURS`."""
+    k = min(NEIGHBOURS, len(a), len(b))
+    to_b, to_a = (NearestNeighbors(n_neighbors=k).fit(x).kneighbors(y) for x, y in ((b, a), (a, b)))
+    cosine_a, cosine_b = (1 - distance**2 / 2 for distance, _ in (to_b, to_a))
+    crowd_a, crowd_b = cosine_a.mean(1), cosine_b.mean(1)
+    scaled_a = 2 * cosine_a - crowd_a[:, None] - crowd_b[to_b[1]]
+    scaled_b = 2 * cosine_b - crowd_b[:, None] - crowd_a[to_a[1]]
+    best_a = to_b[1][np.arange(len(a)), scaled_a.argmax(1)]
+    best_b = to_a[1][np.arange(len(b)), scaled_b.argmax(1)]
+    i = np.flatnonzero(best_b[best_a] == np.arange(len(a)))
+    return i, best_a[i], scaled_a.max(1)[i]
