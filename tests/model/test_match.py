@@ -2,14 +2,19 @@
 
 from dataclasses import replace
 
+import anndata as ad
+import mudata as md
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from sklearn.neighbors import NearestNeighbors
 
 import scvcell
 from scvcell.model import _match
-from scvcell.model._match import Matches, mutual_matches
+from scvcell.model._match import LowRank, Matches, graph_matches, mutual_matches
 from scvcell.objective import info_nce
+from scvcell.prior import Edges
 
 
 def cells(n=60, seed=0):
@@ -74,6 +79,65 @@ def test_a_matched_source_gives_both_assays_to_one_cell(small):
     batch = pairs.cut(np.r_[one, other[0]])
     torch.testing.assert_close(batch.confidence, torch.tensor([1, 0.8, 0.6, 1]))
     assert source.cut(one).confidence is None
+
+
+def linked(n=80, features=12, signs=False, seed=0):
+    """The same n states in two assays; two features of the second belong to each of the first."""
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=(n, 4))
+    first, own = rng.normal(size=(features, 4)), rng.normal(size=(5, 4))
+    second = np.concatenate([np.repeat(first, 2, axis=0), own])
+    sign = np.ones(2 * features)
+    if signs:
+        sign[::4] = -1
+        second[: 2 * features] *= sign[:, None]
+    views = {
+        "a": LowRank(np.arange(n), z + 3, first),
+        "b": LowRank(np.arange(n, 2 * n), z + 0.1 * rng.normal(size=z.shape) - 2, second),
+    }
+    edges = Edges(
+        np.repeat(np.arange(features), 2),
+        features + np.arange(2 * features),
+        np.full(2 * features, 0.5, np.float32),
+        sign.astype(np.float32),
+    )
+    return views, {"a": features, "b": 2 * features + 5}, edges, np.zeros(2 * n, np.int64)
+
+
+@pytest.mark.parametrize("signs", [False, True])
+@pytest.mark.parametrize("turned", [False, True])
+def test_linked_features_find_the_same_state(signs, turned):
+    views, sizes, edges, batch = linked(signs=signs)
+    if turned:  # direction of an edge does not matter
+        edges = Edges(edges.b, edges.a, edges.weight, edges.sign)
+    found = graph_matches(views, sizes, edges, batch, np.random.default_rng(0))
+    assert len(found.one) > 60
+    assert (np.abs(found.other - found.one) == 80).mean() > 0.9
+    plain = graph_matches(views, sizes, edges._replace(sign=np.ones_like(edges.sign)), batch, np.random.default_rng(0))
+    right = (np.abs(plain.other - plain.one) == 80).sum()
+    assert right == (np.abs(found.other - found.one) == 80).sum() if not signs else right < len(found.one)
+
+
+def test_a_graph_between_other_assays_matches_nobody():
+    views, sizes, edges, batch = linked()
+    within = edges._replace(b=(edges.a + 1) % sizes["a"])
+    assert len(graph_matches(views, sizes, within, batch, np.random.default_rng(0)).one) == 0
+
+
+def test_cells_with_both_assays_are_not_matched():
+    views, sizes, edges, batch = linked()
+    views["b"] = views["b"]._replace(cells=np.r_[np.arange(30), np.arange(110, 160)])  # thirty have both
+    found = graph_matches(views, sizes, edges, batch, np.random.default_rng(0))
+    assert len(found.one) > 20
+    assert min(found.one.min(), found.other.min()) >= 30
+
+
+def test_of_many_linked_features_the_most_variable_count(monkeypatch):
+    monkeypatch.setattr(_match, "FEATURES", 6)
+    views, sizes, edges, batch = linked()
+    views["a"].loadings[6:] *= 1e-3
+    found = graph_matches(views, sizes, edges, batch, np.random.default_rng(0))
+    assert (found.other - found.one == 80).mean() > 0.8
 
 
 def test_confidence_weighs_pairs():
@@ -144,3 +208,29 @@ def test_assays_that_nothing_holds_together_are_not_matched(mosaic, quick):
     model = scvcell.tl.fit(mdata[~both].copy(), train=quick)
     assert model.alignment == "unpaired"
     assert model.matched == 0
+
+
+def test_a_few_linked_features_align_assays_that_share_no_cell(quick):
+    """Ten genes of a hundred belong to a protein; nothing else joins the two."""
+    rng = np.random.default_rng(0)
+    n, state = 400, rng.integers(4, size=400)
+    genes = np.exp(rng.normal(0, 1, (4, 100)))
+    proteins = 20 * np.exp(np.concatenate([np.log(genes[:, :10]), rng.normal(0, 1, (4, 15))], 1))
+    adatas = {}
+    for name, rate, stem in (("rna", genes, "g"), ("adt", proteins, "g")):
+        names = [f"{name}{i}" for i in range(n)]
+        features = [f"{stem}{i}" if i < 10 else f"{name}_{i}" for i in range(rate.shape[1])]
+        adatas[name] = ad.AnnData(
+            rng.poisson(rate[state]).astype(np.float32),
+            pd.DataFrame({"kind": state.astype(str)}, index=names),
+            pd.DataFrame(index=features),
+        )
+    adatas["adt"].var_names = [f"{name}_TotalSeqB" for name in adatas["adt"].var_names]
+    mdata = md.MuData(adatas)
+    graph = scvcell.pp.link_features(mdata, how="name")
+    assert len(graph) == 10
+    model = scvcell.tl.fit(mdata, priors=graph, train=replace(quick, max_epochs=20))
+    assert model.matched > 100
+    z = {name: mdata[a.obs_names].obsm["X_csl"] for name, a in adatas.items()}
+    near = NearestNeighbors(n_neighbors=1).fit(z["rna"]).kneighbors(z["adt"])[1][:, 0]
+    assert (state[near] == state).mean() > 0.9

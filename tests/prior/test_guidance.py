@@ -65,6 +65,10 @@ def test_unknown_features_are_counted_and_ignored(caplog):
     assert "1 of 4 edges" in caplog.text
     found = {(int(a), int(b)): (float(w), float(s)) for a, b, w, s in zip(*edges, strict=True)}
     assert found == {(0, 3): (1.0, 1.0), (0, 6): (pytest.approx(0.8), 1.0), (1, 5): (0.25, -1.0)}
+    strict = GuidanceGraph(graph.edges, strict=True)
+    for refused in (strict, strict + graph, strict.rewired(0.0)):
+        with pytest.raises(ValueError, match=r"1 of 4 edges join unknown features, e.g. 'nowhere' of 'atac'"):
+            refused.index(FEATURES)
     with pytest.raises(ValueError, match="None of the 4 edges"):
         graph.index({"rna": ["x"], "adt": ["y"]})
 

@@ -108,6 +108,15 @@ def test_without_pairs_the_graph_aligns(quick, caplog):
     assert (nearer.astype(int).astype(str) == kind[~rna]).mean() > 0.9
 
 
+def test_a_graph_that_links_few_features_is_warned_of(quick, caplog):
+    mdata, graph = chromatin(paired=0.0, n=60)
+    few = GuidanceGraph(graph.edges.head(9))
+    with caplog.at_level(logging.WARNING, "scvcell"):
+        scvcell.tl.fit(mdata, priors=few, train=replace(quick, max_epochs=1))
+    assert "links 3 of 40 features of 'rna'" in caplog.text
+    assert "links 9 of 120 features of 'atac'" in caplog.text
+
+
 def test_without_pairs_and_graph_a_warning_says_what_is_missing(quick, caplog):
     mdata, _ = chromatin(paired=0.0, n=60)
     with caplog.at_level(logging.WARNING, "scvcell"):

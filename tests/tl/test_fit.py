@@ -400,6 +400,8 @@ class TestFailuresOnTheWay:
         ({"n_components": 0}, "n_components must be > 0"),
         ({"validation": 0.5}, r"validation must be in \[0, 0.5\)"),
         ({"validation": -0.1}, r"validation must be in \[0, 0.5\)"),
+        ({"rematch": -1}, "rematch must be a whole number >= 0"),
+        ({"patience": 1.5}, "patience must be a whole number >= 0"),
     ],
 )
 def test_training_settings_are_checked(options, message):

@@ -17,7 +17,7 @@ from scvcell.model import _de, _query, _schema, _store
 from scvcell.model._data import Loader, Source
 from scvcell.model._encode import FrontEnd
 from scvcell.model._fuse import Posterior
-from scvcell.model._match import Matches, mutual_matches
+from scvcell.model._match import NONE, LowRank, Matches, graph_matches, mutual_matches
 from scvcell.model._module import CSLModule
 from scvcell.model._plan import alignment
 from scvcell.model._schema import Schema
@@ -173,7 +173,9 @@ class CSL(ModelLifecycle):
         data = view(self.adata)
         design, batch = self.schema.context(data)
         train, validation = self._split(data, batch, config, set(held_out), seed)
-        self.alignment = alignment(data.only(self.assays), train, self.edges is not None)
+        sizes = {m: len(names) for m, names in self.linkable.items()}
+        linked = None if self.edges is None else self.edges.linked(sizes)
+        self.alignment = alignment(data.only(self.assays), train, linked)
         rng = np.random.default_rng(seed)
         devices = list(range(torch.cuda.device_count()))
         with torch.random.fork_rng(devices=devices):
@@ -186,45 +188,43 @@ class CSL(ModelLifecycle):
                 for name, front in self.module.front_ends.items():
                     rows = data.rows[name][train]
                     front.fit(self._matrix(data, name), rows[rows >= 0], batch[train][rows >= 0], rng)
-            self.module.n_train = len(train)
             source = self._source(data, design, batch)
             names = data.obs_names.to_numpy().astype(str)
             self.split_ = {"train": names[train].tolist(), "validation": names[validation].tolist()}
             self.train_indices_, self.validation_indices_ = train, validation
-            finished = run(self, source, train, validation, config, seed)
-            if fresh and finished and self.weights.align and self.alignment != "unpaired":
-                self._rematch(source, train, validation, config, seed)
+            rounds = config.rematch if fresh and self.weights.align and self.alignment != "unpaired" else 0
+            self._fit(source, train, validation, config, seed, rounds)
 
-    def _rematch(
+    def _fit(
         self,
         source: Source,
         train: NDArray[np.int64],
         validation: NDArray[np.int64],
         config: TrainConfig,
         seed: int,
+        rounds: int,
     ) -> None:
-        """Take mutual matches between assays for pairs and fit anew, `TrainConfig.rematch` times."""
+        """Train, then take mutual matches between assays for pairs and fit anew, `rounds` times.
+
+        Where nothing but a guidance graph joins the assays, the first fit has pairs too: those that the graph suggests.
+        """
         rng = np.random.default_rng(seed)
         has = np.stack([source.rows[m][train] >= 0 for m in self.assays], 1)
-        for number in range(config.rematch):
-            if has.all():
-                return
+        found = NONE
+        if rounds and self.edges is not None and self.alignment == "unpaired, guidance graph":
+            found = self._graph_matches(self.edges, source, train, rng)
+        finished = self._run(source, train, validation, config, seed, found)
+        for number in range(rounds if finished else 0):
             before, history = self._trained_module(), self.history_
-            found = mutual_matches(self._posterior(source, train).mean.numpy(), source.batch[train], has, rng)
+            latent = self._posterior(source, train).mean.numpy() if not has.all() else None
+            found = NONE if latent is None else mutual_matches(latent, source.batch[train], has, rng)
             if len(found.one) == 0:
                 return
             logger.info("Round %d: %d cells have a match in another assay; fitting anew.", number + 1, len(found.one))
-            pairs = Matches(train[found.one], train[found.other], found.confidence)
             self.module = self._build(self._summaries(view(self.adata), source.batch, train))
             self.module.front_ends.load_state_dict(before.front_ends.state_dict())
-            self.module.n_train = len(train) - len(pairs.other)
             try:
-                rest = np.setdiff1d(train, pairs.other)
-                first, steps = (
-                    len(Loader(source, c, config.cells_per_step(len(c)), shuffle=True)) for c in (train, rest)
-                )
-                longer = replace(config, max_epochs=math.ceil(config.epochs(len(train)) * first / steps))
-                finished = run(self, source.matched(pairs), rest, validation, longer, seed)
+                finished = self._run(source, train, validation, config, seed, found)
             except BaseException:
                 self.module, self.history_ = before, history
                 raise
@@ -232,7 +232,43 @@ class CSL(ModelLifecycle):
                 logger.warning("The round was interrupted; the model is the one before it.")
                 self.module, self.history_ = before, history
                 return
-            self.matched = len(pairs.one)
+
+    def _run(
+        self,
+        source: Source,
+        train: NDArray[np.int64],
+        validation: NDArray[np.int64],
+        config: TrainConfig,
+        seed: int,
+        found: Matches,
+    ) -> bool:
+        """Train the module on cells `train`, the `found` ones merged, in as many steps as without them."""
+        pairs = Matches(train[found.one], train[found.other], found.confidence)
+        rest = np.setdiff1d(train, pairs.other)
+        self._trained_module().n_train = len(rest)
+        if len(pairs.one):
+            source = source.matched(pairs)
+            full, fewer = (len(Loader(source, c, config.cells_per_step(len(c)), shuffle=True)) for c in (train, rest))
+            config = replace(config, max_epochs=math.ceil(config.epochs(len(train)) * full / fewer))
+        finished = run(self, source, rest, validation, config, seed)
+        self.matched = len(pairs.one) if finished else self.matched
+        return finished
+
+    def _graph_matches(
+        self, edges: Edges, source: Source, cells: NDArray[np.int64], rng: np.random.Generator
+    ) -> Matches:
+        """Pseudo-pairs before any fit: cells of two assays whose linked features are alike."""
+        module = self._trained_module()
+        sizes = {m: len(names) for m, names in self.linkable.items()}
+        views = {}
+        for name in sizes:
+            front, mine = module.front_ends[name], source.rows[name][cells]
+            scores = source.scores[name][mine[mine >= 0], :-1]
+            loadings = front.loadings.cpu().numpy() if front.project else np.eye(front.n_features, dtype=np.float32)
+            views[name] = LowRank(np.flatnonzero(mine >= 0), scores, loadings)
+        found = graph_matches(views, sizes, edges, source.batch[cells], rng)
+        logger.info("The guidance graph suggests a match in another assay for %d cells.", len(found.one))
+        return found
 
     def _split(
         self, data: View, batch: NDArray[np.int64], config: TrainConfig, held_out: set[str], seed: int

@@ -7,6 +7,8 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -14,8 +16,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("scvcell")
 
+FEW = 0.1
+"""Share of an assay's features with an edge below which a graph hardly aligns it."""
 
-def alignment(data: View, train: NDArray[np.int64], graph: bool) -> str:
+
+def alignment(data: View, train: NDArray[np.int64], linked: Mapping[str, int] | None) -> str:
     """How the assays of the training cells are held together.
 
     Parameters
@@ -24,8 +29,8 @@ def alignment(data: View, train: NDArray[np.int64], graph: bool) -> str:
         The data.
     train
         Training cells.
-    graph
-        Whether a guidance graph was given.
+    linked
+        Features of each assay with an edge in the guidance graph; None without one.
 
     Returns
     -------
@@ -43,7 +48,7 @@ def alignment(data: View, train: NDArray[np.int64], graph: bool) -> str:
             old, new = group[b], group[a]
             group = {m: new if g == old else g for m, g in group.items()}
     if len(set(group.values())) > 1:
-        found = "unpaired, guidance graph" if graph else "unpaired"
+        found = "unpaired" if linked is None else "unpaired, guidance graph"
     else:
         found = "paired" if all(p.all() for p in present.values()) else "partly paired"
     if found == "unpaired":
@@ -55,4 +60,15 @@ def alignment(data: View, train: NDArray[np.int64], graph: bool) -> str:
         )
     else:
         logger.info("Alignment: %s.", found)
+    if found == "unpaired, guidance graph" and linked is not None:
+        for name, n in linked.items():
+            features = data.modalities[name].n_vars
+            if n < FEW * features:
+                logger.warning(
+                    "The guidance graph links %d of %d features of %r, and no cell pairs it: do not rely on the "
+                    "alignment before scvcell.tl.alignment_report on cells of known pairing or labels.",
+                    n,
+                    features,
+                    name,
+                )
     return found

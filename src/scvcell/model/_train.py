@@ -91,6 +91,10 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"TrainConfig.{name} must be > 0, not {value!r}.")
+        for name in ("rematch", "patience"):
+            value = getattr(self, name)
+            if not (isinstance(value, int) and value >= 0):
+                raise ValueError(f"TrainConfig.{name} must be a whole number >= 0, not {value!r}.")
         if self.validation is not None and not 0 <= self.validation < 0.5:
             raise ValueError(f"TrainConfig.validation must be in [0, 0.5), not {self.validation!r}.")
 

@@ -41,6 +41,12 @@ class Edges(NamedTuple):
     weight: NDArray[np.float32]
     sign: NDArray[np.float32]
 
+    def linked(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        """Number of features of each modality that have an edge; `sizes` are the features of each, in order."""
+        ends = np.unique(np.concatenate([self.a, self.b]))
+        counts = np.diff(np.searchsorted(ends, np.cumsum([0, *sizes.values()])))
+        return {m: int(n) for m, n in zip(sizes, counts, strict=True)}
+
 
 @dataclass(frozen=True, eq=False)
 class GuidanceGraph:
@@ -54,6 +60,8 @@ class GuidanceGraph:
         One row per edge: ``modality_a``, ``feature_a``, ``modality_b``, ``feature_b``, and optionally ``weight`` in
         (0, 1] (1 by default) and ``sign`` (1 by default; -1 where one rises as the other falls). Direction is ignored;
         of an edge given twice, the larger weight counts.
+    strict
+        Whether edges to features that the data do not have are an error. If not, they are counted and ignored.
 
     Raises
     ------
@@ -62,6 +70,7 @@ class GuidanceGraph:
     """
 
     edges: Any
+    strict: bool = False
 
     def __post_init__(self) -> None:
         table = self.edges.copy()
@@ -93,8 +102,10 @@ class GuidanceGraph:
         return len(self.edges)
 
     def __add__(self, other: GuidanceGraph) -> GuidanceGraph:
-        """Edges of both."""
-        return GuidanceGraph(pd.concat([self.edges, other.edges], ignore_index=True))
+        """Edges of both; strict if either is."""
+        return GuidanceGraph(
+            pd.concat([self.edges, other.edges], ignore_index=True), strict=self.strict or other.strict
+        )
 
     def __repr__(self) -> str:
         kinds = self.edges.groupby(["modality_a", "modality_b"], sort=False).size()
@@ -130,7 +141,7 @@ class GuidanceGraph:
         Raises
         ------
         ValueError
-            If no edge is left.
+            If no edge is left, or one is left out of a strict graph.
         """
         nodes = pd.MultiIndex.from_tuples([(m, name) for m, names in features.items() for name in names])
         a, b = (
@@ -143,6 +154,13 @@ class GuidanceGraph:
                 f"None of the {len(self)} edges of the guidance graph joins features of the data; its modalities are "
                 f"{sorted(set(self.edges['modality_a']) | set(self.edges['modality_b']))}, those of the data "
                 f"{list(features)}."
+            )
+        if not known.all() and self.strict:
+            end, missing = ("a", a < 0) if (a < 0).any() else ("b", b < 0)
+            first = self.edges[missing].iloc[0]
+            raise ValueError(
+                f"{(~known).sum()} of {len(self)} edges join unknown features, e.g. {first[f'feature_{end}']!r} of "
+                f"{first[f'modality_{end}']!r}. Correct the names, or leave strict=True out to ignore them."
             )
         if not known.all():
             logger.warning("%d of %d edges join unknown features; they are ignored.", (~known).sum(), len(self))
