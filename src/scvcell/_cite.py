@@ -35,6 +35,11 @@ def cite(model: CSL) -> list[str]:
             "Haghverdi et al., Batch effects in single-cell RNA-sequencing data are corrected by matching mutual "
             "nearest neighbors, Nat Biotechnol 2018"
         )
+    if model.matched and model.alignment == "unpaired, guidance graph":
+        used.append(
+            "Chen et al., Integration of spatial and single-cell data across modalities with weakly linked features, "
+            "Nat Biotechnol 2024"
+        )
     if model.edges is not None:
         used.append(
             "Cao and Gao, Multi-omics single-cell data integration and regulatory inference with graph-linked "

@@ -60,8 +60,9 @@ class TrainConfig:
         steps and training stops; 0 never stops early.
     rematch
         Rounds of pseudo-pairs after the first fit: cells of one batch that share no assay and are each other's nearest
-        are taken for one cell, and the model is fitted anew. Nothing happens where there are no such cells, or where
-        nothing aligns the assays to begin with (neither pairs nor a graph, or ``Weights(align=0)``). 0: no matching.
+        are taken for one cell, and the model is fitted anew. Where nothing but a guidance graph joins the assays, the
+        first fit has such pairs too, those whose linked features are alike. Nothing happens where there are no such
+        cells, or where nothing aligns the assays (neither pairs nor a graph, or ``Weights(align=0)``). 0: no matching.
     n_latent
         Dimension of the state.
     n_components
