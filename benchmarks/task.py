@@ -31,6 +31,8 @@ class Task:
         Names of the modality to predict from and of the one to predict.
     query
         Names of cells that have `source` and whose `target` must be predicted.
+    links
+        How features of the two assays are linked, for `scvcell.pp.link_features`: ``"distance"`` or ``"name"``.
     reverse
         Names of cells that have `target` and whose `source` must be predicted.
     observed_batch
@@ -55,6 +57,7 @@ class Task:
     source: str
     target: str
     query: pd.Index = field(default_factory=lambda: pd.Index([]))
+    links: str = "distance"
     reverse: pd.Index = field(default_factory=lambda: pd.Index([]))
     observed_batch: str | None = None
     scale: str = "log1p"

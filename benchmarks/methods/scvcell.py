@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from benchmarks.task import Task
 
-TABLES = ("mosaic", "protein", "chromatin", "trimodal", "morphology", "prior", "speed")
+TABLES = ("mosaic", "protein", "chromatin", "weak", "trimodal", "morphology", "prior", "speed")
 
 
 def run(task: Task, seed: int, graph: Callable[..., Any] | None = scvcell.pp.link_features) -> Output:
@@ -30,7 +30,7 @@ def run(task: Task, seed: int, graph: Callable[..., Any] | None = scvcell.pp.lin
     watch = Stopwatch()
     train = scvcell.TrainConfig(max_epochs=task.epochs, accelerator="cpu", progress=False)
     unpaired = len(mdata.mod) == 2 and len(task.paired) == 0
-    priors = graph(mdata) if graph is not None and unpaired else ()
+    priors = graph(mdata, how=task.links) if graph is not None and unpaired else ()
     model = scvcell.tl.fit(mdata, batch_key=task.batch_key, train=train, priors=priors, seed=seed)
     out = watch.stamp(Output(epochs=epochs_of(model), notes=notes_of(model)))
     if task.path is not None:

@@ -15,4 +15,6 @@ TABLES = ("chromatin",)
 
 def run(task: Task, seed: int) -> Output:
     """As `scvcell`."""
-    return load("scvcell").run(task, seed, graph=lambda mdata: scvcell.pp.link_features(mdata).rewired(seed=seed))
+    return load("scvcell").run(
+        task, seed, graph=lambda mdata, **how: scvcell.pp.link_features(mdata, **how).rewired(seed=seed)
+    )
