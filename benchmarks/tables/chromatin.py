@@ -44,8 +44,6 @@ METHODS = (
     "lsi_cca",
     "multivi",
     "scglue",
-    "scvcell_no_graph",
-    "scvcell_rewired",
     "scvcell",
 )
 _PAIRS = "it needs pairs"
@@ -53,11 +51,7 @@ _GRAPH = "the graph is used where there are no pairs"
 SKIP = {
     ("lsi_ridge", "bridge0"): _PAIRS,
     ("lsi_cca", "bridge0"): _PAIRS,
-    **{
-        (method, case): _GRAPH
-        for method in ("gene_activity", "scglue", "scvcell_no_graph", "scvcell_rewired")
-        for case in ("bridge5", "bridge20")
-    },
+    **{(method, case): _GRAPH for method in ("gene_activity", "scglue") for case in ("bridge5", "bridge20")},
 }
 COLUMNS = {
     "foscttm": "FOSCTTM",
