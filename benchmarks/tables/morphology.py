@@ -33,7 +33,7 @@ REFERENCE = "pca_ridge"
 METHODS = ("mean", "pca_knn", "pca_ridge", "cca_regression", "scvcell")
 COLUMNS = {
     "pearson": "Pearson per feature",
-    "profile_pearson": "Pearson per compound",
+    "profile_cosine": "cosine per compound",
     "rmse": "RMSE (sd units)",
     "found": "compounds found (FOSCTTM)",
     "coverage": "90 % coverage",
@@ -85,7 +85,7 @@ def score(true: pd.DataFrame, out: Output, level: float) -> dict[str, Any]:
     scores: dict[str, Any] = prediction_scores(x, predicted)
     centred, guess = x - x.mean(0), predicted - predicted.mean(0)
     norms = np.linalg.norm(centred, axis=1) * np.linalg.norm(guess, axis=1)
-    scores["profile_pearson"] = float(np.mean((centred * guess).sum(1) / np.maximum(norms, 1e-12)))
+    scores["profile_cosine"] = float(np.mean((centred * guess).sum(1) / np.maximum(norms, 1e-12)))
     if guess.any():
         scores["found"] = match_scores(predicted, x, "cosine")["foscttm"]
     if out.lower is not None and out.upper is not None and out.lower.notna().all(axis=None):

@@ -130,7 +130,7 @@ def simulate(
                 )
             modalities[name] = table
     if n_peaks:
-        _place(modalities, world.near, seed)
+        _place(modalities, world)
     mdata = MuData(modalities)
     mdata.obs = obs.loc[mdata.obs_names]
     mdata.obsm["z"] = z[obs.index.get_indexer(mdata.obs_names)]
@@ -152,10 +152,10 @@ def _missingness(rng: Generator, n: int, paired: float, *, peaks: bool) -> dict[
     return {name: np.sort(np.concatenate(parts)) for name, parts in rows.items()}
 
 
-def _place(modalities: dict[str, AnnData], near: NDArray[np.int64], seed: int) -> None:
+def _place(modalities: dict[str, AnnData], world: World) -> None:
     """Give genes and peaks their positions in the genome."""
-    rng = np.random.default_rng([seed, 2])
-    n_genes = max(int(near.max()) + 1, modalities["rna"].n_vars if "rna" in modalities else 0)
+    rng = np.random.default_rng([world.parameters.seed, 2])
+    n_genes, near = world.parameters.n_genes, world.near
     gene = np.arange(n_genes)
     chrom = np.array([f"chr{i // PER_CHROMOSOME + 1}" for i in gene])
     tss = SPACING * (gene % PER_CHROMOSOME + 1)

@@ -173,8 +173,7 @@ class CSL(ModelLifecycle):
         data = view(self.adata)
         design, batch = self.schema.context(data)
         train, validation = self._split(data, batch, config, set(held_out), seed)
-        sizes = {m: len(names) for m, names in self.linkable.items()}
-        linked = None if self.edges is None else self.edges.linked(sizes)
+        linked = None if self.edges is None else self.edges.linked(self.nodes)
         self.alignment = alignment(data.only(self.assays), train, linked)
         rng = np.random.default_rng(seed)
         devices = list(range(torch.cuda.device_count()))
@@ -192,7 +191,8 @@ class CSL(ModelLifecycle):
             names = data.obs_names.to_numpy().astype(str)
             self.split_ = {"train": names[train].tolist(), "validation": names[validation].tolist()}
             self.train_indices_, self.validation_indices_ = train, validation
-            rounds = config.rematch if fresh and self.weights.align and self.alignment != "unpaired" else 0
+            unmatched = self.alignment in ("partly paired", "unpaired, guidance graph")
+            rounds = config.rematch if fresh and self.weights.align and unmatched else 0
             self._fit(source, train, validation, config, seed, rounds)
 
     def _fit(
@@ -209,22 +209,37 @@ class CSL(ModelLifecycle):
         Where nothing but a guidance graph joins the assays, the first fit has pairs too: those that the graph suggests.
         """
         rng = np.random.default_rng(seed)
-        has = np.stack([source.rows[m][train] >= 0 for m in self.assays], 1)
+
+        def fit(found: Matches) -> bool:
+            """Train on the cells, the `found` ones merged, in as many steps as without them."""
+            pairs = Matches(train[found.one], train[found.other], found.confidence)
+            rest, data, settings = np.setdiff1d(train, pairs.other), source, config
+            self._trained_module().n_train = len(rest)
+            if len(pairs.one):
+                data = source.matched(pairs)
+                full, fewer = (
+                    len(Loader(source, c, config.cells_per_step(len(c)), shuffle=True)) for c in (train, rest)
+                )
+                settings = replace(config, max_epochs=math.ceil(config.epochs(len(train)) * full / fewer))
+            finished = run(self, data, rest, validation, settings, seed)
+            self.matched = len(pairs.one) if finished else self.matched
+            return finished
+
         found = NONE
         if rounds and self.edges is not None and self.alignment == "unpaired, guidance graph":
             found = self._graph_matches(self.edges, source, train, rng)
-        finished = self._run(source, train, validation, config, seed, found)
+        finished = fit(found)
+        has = np.stack([source.rows[m][train] >= 0 for m in self.assays], 1)
         for number in range(rounds if finished else 0):
             before, history = self._trained_module(), self.history_
-            latent = self._posterior(source, train).mean.numpy() if not has.all() else None
-            found = NONE if latent is None else mutual_matches(latent, source.batch[train], has, rng)
+            found = mutual_matches(self._posterior(source, train).mean.numpy(), source.batch[train], has, rng)
             if len(found.one) == 0:
                 return
             logger.info("Round %d: %d cells have a match in another assay; fitting anew.", number + 1, len(found.one))
             self.module = self._build(self._summaries(view(self.adata), source.batch, train))
             self.module.front_ends.load_state_dict(before.front_ends.state_dict())
             try:
-                finished = self._run(source, train, validation, config, seed, found)
+                finished = fit(found)
             except BaseException:
                 self.module, self.history_ = before, history
                 raise
@@ -233,40 +248,18 @@ class CSL(ModelLifecycle):
                 self.module, self.history_ = before, history
                 return
 
-    def _run(
-        self,
-        source: Source,
-        train: NDArray[np.int64],
-        validation: NDArray[np.int64],
-        config: TrainConfig,
-        seed: int,
-        found: Matches,
-    ) -> bool:
-        """Train the module on cells `train`, the `found` ones merged, in as many steps as without them."""
-        pairs = Matches(train[found.one], train[found.other], found.confidence)
-        rest = np.setdiff1d(train, pairs.other)
-        self._trained_module().n_train = len(rest)
-        if len(pairs.one):
-            source = source.matched(pairs)
-            full, fewer = (len(Loader(source, c, config.cells_per_step(len(c)), shuffle=True)) for c in (train, rest))
-            config = replace(config, max_epochs=math.ceil(config.epochs(len(train)) * full / fewer))
-        finished = run(self, source, rest, validation, config, seed)
-        self.matched = len(pairs.one) if finished else self.matched
-        return finished
-
     def _graph_matches(
         self, edges: Edges, source: Source, cells: NDArray[np.int64], rng: np.random.Generator
     ) -> Matches:
         """Pseudo-pairs before any fit: cells of two assays whose linked features are alike."""
         module = self._trained_module()
-        sizes = {m: len(names) for m, names in self.linkable.items()}
         views = {}
-        for name in sizes:
+        for name in self.nodes:
             front, mine = module.front_ends[name], source.rows[name][cells]
             scores = source.scores[name][mine[mine >= 0], :-1]
             loadings = front.loadings.cpu().numpy() if front.project else np.eye(front.n_features, dtype=np.float32)
             views[name] = LowRank(np.flatnonzero(mine >= 0), scores, loadings)
-        found = graph_matches(views, sizes, edges, source.batch[cells], rng)
+        found = graph_matches(views, self.nodes, edges, source.batch[cells], rng)
         logger.info("The guidance graph suggests a match in another assay for %d cells.", len(found.one))
         return found
 
@@ -327,8 +320,7 @@ class CSL(ModelLifecycle):
                 front_ends[name] = FrontEnd(cls, len(spec.features), n_batches, self.n_components)
         prior = None
         if self.edges is not None:
-            sizes = {m: len(features) for m, features in self.linkable.items()}
-            prior = GuidancePrior(sizes, self.edges, self.n_latent)
+            prior = GuidancePrior(self.nodes, self.edges, self.n_latent)
         return CSLModule(operators, front_ends, self.n_latent, self.weights, self.n_networks, prior)
 
     def _source(self, data: View, design: NDArray[np.float32], batch: NDArray[np.int64]) -> Source:
@@ -356,6 +348,11 @@ class CSL(ModelLifecycle):
     def linkable(self) -> dict[str, list[str]]:
         """Features that a guidance graph may join, by modality."""
         return {m: s.features for m, s in self.schema.modalities.items() if self.operator(m).linkable}
+
+    @property
+    def nodes(self) -> dict[str, int]:
+        """Number of these features, by modality: the nodes of a guidance graph, in order."""
+        return {m: len(features) for m, features in self.linkable.items()}
 
     def _trained_module(self) -> CSLModule:
         if self.module is None:
