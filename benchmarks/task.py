@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,16 @@ if TYPE_CHECKING:
 
     from mudata import MuData
 
+    from scvcell import Action, PerturbationKeys
+
 SCALES = {"clr": clr, "log1p": log1p_counts, "identity": dense}
+
+
+class Question(NamedTuple):
+    """What an action would do to some control cells."""
+
+    action: Action
+    cells: pd.Index
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,10 @@ class Task:
         Nominal level of intervals.
     path
         Where the data lie on disk, for methods that can read them backed.
+    perturbation
+        Columns that say what was done to the cells of `source`.
+    questions
+        By name, what would happen to which cells.
     """
 
     mdata: MuData
@@ -67,6 +80,8 @@ class Task:
     monitor: Callable[[pd.DataFrame, dict[str, float]], None] | None = None
     level: float = 0.9
     path: Path | None = None
+    perturbation: PerturbationKeys | None = None
+    questions: Mapping[str, Question] = field(default_factory=dict)
 
     def names(self, modality: str) -> pd.Index:
         """Cells measured in `modality`."""
@@ -126,6 +141,10 @@ class Output:
         Paired cells x k names of nearest paired cells, for methods that give a graph instead of `joint`.
     prediction
         Query cells x target features on `Task.scale`.
+    counterfactual
+        Question -> its cells x features, log1p of counts per 10,000.
+    effects
+        Question -> effects with intervals as `scvcell.tl.effects` gives them, for one group of cells.
     translation
         Modality -> `Task.query` or `Task.reverse` cells x its features: expected shares of the cell's counts.
     alternatives
@@ -145,6 +164,8 @@ class Output:
     joint: pd.DataFrame | None = None
     neighbours: pd.DataFrame | None = None
     prediction: pd.DataFrame | None = None
+    counterfactual: dict[str, pd.DataFrame] = field(default_factory=dict)
+    effects: dict[str, pd.DataFrame] = field(default_factory=dict)
     translation: dict[str, pd.DataFrame] = field(default_factory=dict)
     alternatives: dict[str, pd.DataFrame] = field(default_factory=dict)
     lower: pd.DataFrame | None = None

@@ -13,6 +13,8 @@ import torch  # noqa: F401  (imports are not timed)
 
 import scvcell
 from benchmarks.clock import Stopwatch
+from benchmarks.metrics import dense
+from benchmarks.tables.perturbation import normalise
 from benchmarks.task import Output
 
 if TYPE_CHECKING:
@@ -20,12 +22,14 @@ if TYPE_CHECKING:
 
     from benchmarks.task import Task
 
-TABLES = ("mosaic", "protein", "chromatin", "weak", "trimodal", "morphology", "prior", "speed")
+TABLES = ("mosaic", "protein", "chromatin", "weak", "trimodal", "morphology", "prior", "perturbation", "speed")
 
 
 def run(task: Task, seed: int, graph: Callable[..., Any] | None = scvcell.pp.link_features) -> Output:
     """Fit on everything visible, embed each modality alone, translate the query cells."""
     scvi.settings.verbosity = 30
+    if task.perturbation is not None:
+        return _perturb(task, seed)
     mdata = task.mdata
     watch = Stopwatch()
     train = scvcell.TrainConfig(max_epochs=task.epochs, accelerator="cpu", progress=False)
@@ -53,6 +57,20 @@ def run(task: Task, seed: int, graph: Callable[..., Any] | None = scvcell.pp.lin
     out.alternatives = {"mean": task.from_counts(predicted.layers["mean"])}
     out.lower, out.upper = task.frame(predicted.layers["lower"]), task.frame(predicted.layers["upper"])
     out.notes["untrusted"] = predicted.var_names[~predicted.var["trusted"].to_numpy(bool)].tolist()
+    return out
+
+
+def _perturb(task: Task, seed: int) -> Output:
+    """Fit with actions, answer every question by cells and by effects with intervals."""
+    mdata = task.mdata
+    watch = Stopwatch()
+    train = scvcell.TrainConfig(max_epochs=task.epochs, accelerator="cpu", progress=False)
+    model = scvcell.tl.fit(mdata, perturbation=task.perturbation, train=train, seed=seed)
+    out = watch.stamp(Output(epochs=epochs_of(model), notes=notes_of(model)))
+    for name, (action, cells) in task.questions.items():
+        found = scvcell.tl.perturb(mdata, model, action, cells=cells, seed=seed)
+        out.counterfactual[name] = pd.DataFrame(normalise(dense(found.X)), index=cells, columns=found.var_names)
+        out.effects[name] = scvcell.tl.effects(mdata, model, action, cells=cells, groupby=[], level=task.level)
     return out
 
 

@@ -10,22 +10,25 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scvcell import datasets, measure, pl, pp, prior, risk, testing, tl
+    from scvcell import datasets, measure, perturb, pl, pp, prior, risk, testing, tl
     from scvcell._cite import cite
     from scvcell.model import CSL, TrainConfig
     from scvcell.objective import Weights
+    from scvcell.perturb import Action, PerturbationKeys
 
 __version__ = version("scvcell")
 
-_MODULES = ("datasets", "measure", "pl", "pp", "prior", "risk", "testing", "tl")
+_MODULES = ("datasets", "measure", "perturb", "pl", "pp", "prior", "risk", "testing", "tl")
 _NAMES = {
+    "Action": "scvcell.perturb",
     "CSL": "scvcell.model",
+    "PerturbationKeys": "scvcell.perturb",
     "TrainConfig": "scvcell.model",
     "Weights": "scvcell.objective",
     "cite": "scvcell._cite",
 }
 
-__all__ = ["CSL", "TrainConfig", "Weights", "__version__", "cite", *_MODULES]
+__all__ = ["CSL", "Action", "PerturbationKeys", "TrainConfig", "Weights", "__version__", "cite", *_MODULES]
 
 
 def __getattr__(name: str) -> Any:

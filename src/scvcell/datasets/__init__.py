@@ -3,6 +3,8 @@
 from scvcell.datasets._loaders import (
     ProteinBackground,
     dsb_protein_background,
+    kang_ifnb,
+    norman_crispra,
     pbmc_citeseq,
     pbmc_mosaic,
     snareseq_mouse_cortex,
@@ -17,6 +19,8 @@ __all__ = [
     "WorldParameters",
     "citation",
     "dsb_protein_background",
+    "kang_ifnb",
+    "norman_crispra",
     "pbmc_citeseq",
     "pbmc_mosaic",
     "registry",

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import anndata as ad
 import mudata as md
+import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
 from scvcell.datasets._registry import entry, locate
 
@@ -128,6 +130,73 @@ def dsb_protein_background() -> ProteinBackground:
     for table in tables:
         table.var["isotype"] = table.var_names.str.contains("isotype", case=False)
     return ProteinBackground(*tables)
+
+
+def kang_ifnb() -> AnnData:
+    """Human blood cells of 8 donors, untreated and with interferon beta for 6 hours.
+
+    4,034 cells x 2,006 genes, raw counts. Lanes are confounded with treatment: do not give one as the batch.
+
+    Returns
+    -------
+    AnnData with ``perturbation`` (``control``, ``IFN-beta``), ``cell_type`` (8 types), ``donor`` and ``time_h`` in
+    ``.obs``. Labels of cells with ``cell_type_source`` ``transferred`` are predicted.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file is not on this machine; the message says how to point the package to it.
+    ValueError
+        If the file found has another SHA-256 than the registered one.
+
+    References
+    ----------
+    Kang et al., Multiplexed droplet single-cell RNA-sequencing using natural genetic variation, Nat Biotechnol 2018.
+
+    Examples
+    --------
+    >>> adata = scvcell.datasets.kang_ifnb()
+    >>> keys = scvcell.PerturbationKeys("perturbation", control="control", context="cell_type")
+    >>> model = scvcell.tl.fit(adata, perturbation=keys)
+    """
+    adata = ad.read_h5ad(locate("kang_ifnb", "kang18_ifnb_mini.h5ad"))
+    for key in ("perturbation", "cell_type", "donor"):
+        adata.obs[key] = pd.Categorical(adata.obs[key].astype(str))
+    return adata
+
+
+def norman_crispra() -> AnnData:
+    """K562 cells in which one gene or two were switched on (CRISPRa), about 100 cells for each perturbation.
+
+    3,375 cells x 500 variable genes, and one more feature, ``other``, with the counts of all other genes, without which
+    shares of so small a panel would mean little. Raw counts, recovered from normalised ones.
+
+    Returns
+    -------
+    AnnData with ``perturbation`` (``control``, 18 singles, 15 doubles as ``A+B``) in ``.obs``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file is not on this machine; the message says how to point the package to it.
+    ValueError
+        If the file found has another SHA-256 than the registered one.
+
+    References
+    ----------
+    Norman et al., Exploring genetic interaction manifolds constructed from rich single-cell phenotypes, Science 2019.
+    """
+    adata = ad.read_h5ad(locate("norman_crispra", "norman19_mcfaline23_subset.h5ad"))
+    adata = adata[(adata.obs["dataset"] == "norman19").to_numpy()]
+    value = np.expm1(adata.X.toarray())
+    one = np.where(value > 0, value, np.inf).min(1, keepdims=True)
+    counts = np.round(value / one)
+    # A count is worth 10,000 over the total of the cell; what the genes do not hold is the rest.
+    worth = np.nanmedian(np.divide(value, counts, out=np.full_like(value, np.nan), where=counts > 0), axis=1)
+    other = np.maximum(np.round(1e4 / worth) - counts.sum(1), 0)
+    var = pd.DataFrame(index=pd.Index([*map(str, adata.var_names), "other"]))
+    obs = pd.DataFrame({"perturbation": pd.Categorical(adata.obs["perturbation"].astype(str))}, adata.obs_names)
+    return ad.AnnData(sp.csr_matrix(np.column_stack([counts, other]).astype(np.float32)), obs=obs, var=var)
 
 
 def _read_mudata(name: str, keys: list[str]) -> MuData:

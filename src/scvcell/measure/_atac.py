@@ -95,7 +95,15 @@ class Atac(Measurement):
 
     def forward(self, z: Float[Tensor, "cells latent"], ctx: Context, observed: Tensor | None = None) -> Distribution:
         """Distribution of counts (or of openness) at the cell's depth; dense, for prediction."""
-        rate = self.depth(ctx, z)[:, None] * self.frequency(z, ctx, observed) + 1e-8
+        return self._counted(self.depth(ctx, z)[:, None] * self.frequency(z, ctx, observed) + 1e-8)
+
+    def shifted(self, z: Float[Tensor, "cells latent"], ctx: Context, shift: Tensor) -> Distribution:
+        """As `Measurement.shifted`; shares are normalised again."""
+        share = self.frequency(z, ctx) * shift.exp()
+        return self._counted(self.depth(ctx, z)[:, None] * share / share.sum(1, keepdim=True) + 1e-8)
+
+    def _counted(self, rate: Tensor) -> Distribution:
+        """Distribution of counts, or of openness, with expected fragments `rate`."""
         if self.likelihood == "bernoulli":
             return Bernoulli(probs=-torch.expm1(-rate), validate_args=False)
         return Poisson(rate, validate_args=False)

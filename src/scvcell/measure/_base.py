@@ -332,6 +332,20 @@ class Measurement(nn.Module, ABC):
         """Distribution of new raw values, for intervals and samples; `forward` unless an operator has a better one."""
         return self(z, ctx)
 
+    def shifted(self, z: Float[Tensor, "cells latent"], ctx: Context, shift: Tensor) -> Distribution:
+        """As `predictive`, with the expected value of each feature moved: its log for counts, else itself.
+
+        Parameters
+        ----------
+        z
+            States.
+        ctx
+            Context.
+        shift
+            By how much, broadcastable to ``(cells, features)``. Shares still sum to 1.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say how an effect moves its values.")
+
     def regulariser(self) -> Float[Tensor, ""]:
         """Negative log prior of the operator's own parameters, added once to the loss of the whole data."""
         return self.typical_depth.new_zeros(())

@@ -83,7 +83,15 @@ class Counts(Measurement):
 
     def forward(self, z: Float[Tensor, "cells latent"], ctx: Context, observed: Tensor | None = None) -> Distribution:
         """Distribution of counts at the cell's depth, which is that of the `observed` genes."""
-        mu = self.depth(ctx, z)[:, None] * self.frequency(z, ctx, observed) + 1e-8
+        return self._counted(self.depth(ctx, z)[:, None] * self.frequency(z, ctx, observed) + 1e-8)
+
+    def shifted(self, z: Float[Tensor, "cells latent"], ctx: Context, shift: Tensor) -> Distribution:
+        """As `Measurement.shifted`; shares are normalised again."""
+        share = self.frequency(z, ctx) * shift.exp()
+        return self._counted(self.depth(ctx, z)[:, None] * share / share.sum(1, keepdim=True) + 1e-8)
+
+    def _counted(self, mu: Tensor) -> Distribution:
+        """Distribution of counts with mean `mu`."""
         if self.likelihood == "poisson":
             return Poisson(rate=mu, validate_args=False)
         theta = self.log_theta.exp()

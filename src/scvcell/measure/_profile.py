@@ -78,7 +78,11 @@ class Profile(Measurement):
 
     def forward(self, z: Float[Tensor, "cells latent"], ctx: Context) -> Distribution:
         """Distribution of the values."""
-        location = self.centre + self.spread * self.decoder(z, ctx.design)
+        return self.shifted(z, ctx, z.new_zeros(1))
+
+    def shifted(self, z: Float[Tensor, "cells latent"], ctx: Context, shift: Tensor) -> Distribution:
+        """As `Measurement.shifted`."""
+        location = self.centre + self.spread * self.decoder(z, ctx.design) + shift
         scale = self.spread * (F.softplus(self.log_sd) + 1e-2)
         if self.likelihood == "student":
             return StudentT(DEGREES, location, scale, validate_args=False)

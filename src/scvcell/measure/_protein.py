@@ -109,8 +109,12 @@ class Protein(Measurement):
 
     def predictive(self, z: Float[Tensor, "cells latent"], ctx: Context) -> NegativeBinomialMixture:
         """Mixture of background and foreground counts."""
+        return self.shifted(z, ctx, z.new_zeros(1))
+
+    def shifted(self, z: Float[Tensor, "cells latent"], ctx: Context, shift: Tensor) -> NegativeBinomialMixture:
+        """As `Measurement.shifted`, background and foreground alike."""
         fold, logit = self.mixture(z.detach(), ctx.design).chunk(2, -1)
-        background = self.background(ctx) * self.offset(z, ctx).exp()[:, None]
+        background = self.background(ctx) * (self.offset(z, ctx)[:, None] + shift).exp()
         return NegativeBinomialMixture(
             mu1=background,
             mu2=background * (1 + F.softplus(fold)),

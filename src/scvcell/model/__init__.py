@@ -1,19 +1,24 @@
 """z: the cell-state latent model."""
 
 from scvcell.model import _baselines as baselines
+from scvcell.model._bulk import Bulk
 from scvcell.model._csl import CSL
 from scvcell.model._de import differential_expression
 from scvcell.model._fuse import Posterior, fuse
 from scvcell.model._predict import Decoded, bridge, context, decode
 from scvcell.model._query import load_query_data
+from scvcell.model._response import Effect, Response
 from scvcell.model._store import load, save
 from scvcell.model._train import Diverged, TrainConfig
 
 __all__ = [
     "CSL",
+    "Bulk",
     "Decoded",
     "Diverged",
+    "Effect",
     "Posterior",
+    "Response",
     "TrainConfig",
     "baselines",
     "bridge",

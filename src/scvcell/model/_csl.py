@@ -13,7 +13,7 @@ import torch
 from scvcell._compat import Manager, ModelLifecycle
 from scvcell._containers import View, expect, view
 from scvcell.measure import MEASUREMENTS, Summary
-from scvcell.model import _de, _query, _schema, _store
+from scvcell.model import _de, _query, _respond, _schema, _store
 from scvcell.model._data import Loader, Source
 from scvcell.model._encode import FrontEnd
 from scvcell.model._fuse import Posterior
@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     from scvcell._matrix import Matrix
     from scvcell.measure import Measurement
     from scvcell.model._data import Batch
-    from scvcell.prior import Edges, GuidanceGraph
+    from scvcell.model._response import Response
+    from scvcell.perturb import PerturbationKeys
+    from scvcell.prior import Edges, GuidanceGraph, TargetKernel
 
 logger = logging.getLogger("scvcell")
 
@@ -98,6 +100,7 @@ class CSL(ModelLifecycle):
         self.interrupted = False
         self.alignment = ""
         self.matched = 0
+        self.response: Response | None = None
 
     # ------------------------------------------------------------------ setup
 
@@ -353,6 +356,21 @@ class CSL(ModelLifecycle):
     def nodes(self) -> dict[str, int]:
         """Number of these features, by modality: the nodes of a guidance graph, in order."""
         return {m: len(features) for m, features in self.linkable.items()}
+
+    def learn_actions(self, keys: PerturbationKeys, *, kernel: TargetKernel | None = None, seed: int = 0) -> None:
+        """Learn what was done to the cells of the training data; see :class:`scvcell.model.Response`.
+
+        Parameters
+        ----------
+        keys
+            Columns that say what was done.
+        kernel
+            Likeness of targets, for those that were never perturbed.
+        seed
+            Seed.
+        """
+        self._trained_module()
+        self.response = _respond.fit(self, keys, kernel=kernel, seed=seed)
 
     def _trained_module(self) -> CSLModule:
         if self.module is None:

@@ -17,6 +17,7 @@ import torch
 
 from scvcell._compat import scvi_version
 from scvcell.measure import Summary
+from scvcell.model._response_store import response_arrays, response_from
 from scvcell.objective import Weights
 from scvcell.prior import Edges
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Version of the layout on disk; raised when an older package could not read it."""
 META, TENSORS, CALIBRATION, GRAPH = "model.json", "model.pt", "calibration.npz", "guidance.npz"
+RESPONSE = "response"
+"""Name of the files of a perturbation operator."""
 
 
 def save(model: CSL, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -77,6 +80,10 @@ def save(model: CSL, path: str | Path, *, overwrite: bool = False) -> Path:
         np.savez_compressed(scratch / CALIBRATION, **arrays)
         if model.edges is not None:
             np.savez_compressed(scratch / GRAPH, **model.edges._asdict())
+        if model.response is not None:
+            plain, numbers = response_arrays(model.response)
+            (scratch / f"{RESPONSE}.json").write_text(json.dumps(plain, indent=1, default=_plain))
+            np.savez_compressed(scratch / f"{RESPONSE}.npz", **numbers)
         _swap(scratch, target)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -160,6 +167,9 @@ def load(cls: type[CSL], path: str | Path, data: Container | None = None, *, dev
         k: pd.DataFrame({k: v}, index=pd.RangeIndex(len(v), name="epoch")) for k, v in meta["history"].items()
     }
     model.calibration_ = calibration
+    if (folder / f"{RESPONSE}.json").is_file():
+        plain = _read(folder / f"{RESPONSE}.json", _read_json)
+        model.response = response_from(plain, _read(folder / f"{RESPONSE}.npz", _read_arrays), model.n_latent)
     model.is_trained_ = True
     model.module.to(device).eval()
     if data is not None:
@@ -189,6 +199,11 @@ def _read_edges(path: Path) -> Edges | None:
         return None
     with np.load(path, allow_pickle=False) as arrays:
         return Edges(**{name: arrays[name] for name in Edges._fields})
+
+
+def _read_arrays(path: Path) -> dict[str, Any]:
+    with np.load(path, allow_pickle=False) as arrays:
+        return dict(arrays)
 
 
 def _empty_summaries(model: CSL) -> dict[str, Summary]:

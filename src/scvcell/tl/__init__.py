@@ -2,23 +2,31 @@
 
 from scvcell.tl._ablation import prior_ablation
 from scvcell.tl._alignment import alignment_report
+from scvcell.tl._dose import dose_response
 from scvcell.tl._embed import embed
 from scvcell.tl._fit import fit
 from scvcell.tl._information import modality_information
 from scvcell.tl._links import feature_links
+from scvcell.tl._perturb import effects, perturb
 from scvcell.tl._sentences import cell_sentences, expression_from_sentences
+from scvcell.tl._synergy import order_effect, synergy
 from scvcell.tl._transfer import transfer_labels
 from scvcell.tl._translate import translate
 
 __all__ = [
     "alignment_report",
     "cell_sentences",
+    "dose_response",
+    "effects",
     "embed",
     "expression_from_sentences",
     "feature_links",
     "fit",
     "modality_information",
+    "order_effect",
+    "perturb",
     "prior_ablation",
+    "synergy",
     "transfer_labels",
     "translate",
 ]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from scvcell import _keys
 from scvcell._containers import expect, view
 from scvcell.model import CSL, TrainConfig
-from scvcell.prior import GuidanceGraph
+from scvcell.perturb import PerturbationKeys, read_design
+from scvcell.prior import GuidanceGraph, TargetKernel
 from scvcell.tl._calibrate import calibrate_all
 from scvcell.tl._embed import embed
 
@@ -17,6 +21,9 @@ if TYPE_CHECKING:
 
     from scvcell._containers import Container
     from scvcell.objective import Weights
+    from scvcell.perturb import Design
+
+logger = logging.getLogger("scvcell")
 
 
 def fit(
@@ -28,7 +35,8 @@ def fit(
     layers: Mapping[str, str] | None = None,
     weights: Weights | None = None,
     train: TrainConfig | None = None,
-    priors: GuidanceGraph | Iterable[GuidanceGraph] = (),
+    priors: GuidanceGraph | TargetKernel | Iterable[GuidanceGraph | TargetKernel] = (),
+    perturbation: PerturbationKeys | None = None,
     split: Iterable[str] | Any = None,
     table_key: str | None = None,
     key_added: str = _keys.LATENT,
@@ -57,7 +65,10 @@ def fit(
         Training settings.
     priors
         Guidance graphs of features that belong together (:func:`scvcell.pp.link_features`); several add up. Needed
-        where two assays share no cell.
+        where two assays share no cell. A `TargetKernel` says which perturbation targets are alike.
+    perturbation
+        Columns that say what was done to each cell; the model then learns what actions do
+        (:func:`scvcell.tl.perturb`).
     split
         Cells that no step may see: their names, or an object with a ``test`` attribute that holds them.
     table_key
@@ -90,12 +101,21 @@ def fit(
     train = TrainConfig() if train is None else train
     expect("train", train, TrainConfig, "For example train=scvcell.TrainConfig(max_epochs=20).")
     covariates = (covariates,) if isinstance(covariates, str) else tuple(covariates)
-    source = view(data, table_key=table_key).source
+    seen = view(data, table_key=table_key)
+    source = seen.source
+    if perturbation is not None:
+        expect("perturbation", perturbation, PerturbationKeys, "For example PerturbationKeys('drug', control='DMSO').")
+        _warn_confounded(read_design(perturbation, seen.column), seen.column(batch_key) if batch_key else None)
     setup = CSL.setup_mudata if hasattr(source, "mod") else CSL.setup_anndata
     setup(source, measure=measure, batch_key=batch_key, covariates=covariates, layers=layers)
-    graphs = [priors] if isinstance(priors, GuidanceGraph) else list(priors)
-    for graph in graphs:
-        expect("priors", graph, GuidanceGraph, "For example priors=scvcell.pp.link_features(mdata).")
+    given = [priors] if isinstance(priors, GuidanceGraph | TargetKernel) else list(priors)
+    for prior in given:
+        if not isinstance(prior, TargetKernel):
+            expect("priors", prior, GuidanceGraph, "For example priors=scvcell.pp.link_features(mdata).")
+    graphs = [prior for prior in given if isinstance(prior, GuidanceGraph)]
+    kernels = [prior for prior in given if isinstance(prior, TargetKernel)]
+    if len(kernels) > 1 or (kernels and perturbation is None):
+        raise ValueError("Give one TargetKernel at most, and perturbation= with it.")
     model = CSL(
         source,
         n_latent=train.n_latent,
@@ -106,6 +126,8 @@ def fit(
     held_out = getattr(split, "test", split)
     model.train(train, held_out=() if held_out is None else held_out, seed=seed)
     calibrate_all(model)
+    if perturbation is not None:
+        model.learn_actions(perturbation, kernel=kernels[0] if kernels else None, seed=seed)
     embed(source, model, key_added=key_added)
     source.uns[_keys.UNS] = {
         "params": {**model.parameters(), "seed": seed, "key_added": key_added},
@@ -115,3 +137,17 @@ def fit(
         "history": {name: frame.iloc[:, 0].to_numpy() for name, frame in model.history.items()},
     }
     return model
+
+
+def _warn_confounded(design: Design, batch: pd.Series | None) -> None:
+    """Say so where no batch has both treated cells and controls: then the model takes effects for batch effects."""
+    if batch is None:
+        return
+    codes = pd.Series(batch.to_numpy()).astype(str)
+    known = design.control | design.treated
+    share = pd.Series(design.treated[known]).groupby(codes[known].to_numpy()).mean()
+    if ((share == 0) | (share == 1)).all():
+        logger.warning(
+            "No batch has both treated cells and controls, so that effects look like batch effects. Leave out "
+            "batch_key=, or give one that was not set up by treatment."
+        )

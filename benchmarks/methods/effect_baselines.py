@@ -1,0 +1,37 @@
+"""Simple predictions of an action (`scvcell.perturb.BASELINES`): no change, means, additive, linear, arithmetic.
+
+The row of the method itself is no change; the others stand beside it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.clock import Stopwatch
+from benchmarks.tables.perturbation import normalise
+from benchmarks.task import Output
+from scvcell.perturb import BASELINES, read_design
+
+if TYPE_CHECKING:
+    from benchmarks.task import Task
+
+TABLES = ("perturbation",)
+
+
+def run(task: Task, seed: int) -> Output:
+    """Answer every question by every baseline."""
+    adata, keys = task.mdata[task.source], task.perturbation
+    watch = Stopwatch()
+    values, design = normalise(task.counts(task.source)), read_design(keys, lambda name: adata.obs[name])
+    out = watch.stamp(Output())
+    allowed = np.ones(adata.n_obs, bool)
+    for name, (action, cells) in task.questions.items():
+        rows = adata.obs_names.get_indexer(cells)
+        for baseline in BASELINES:
+            found = BASELINES[baseline](values, design, allowed, action, rows)
+            place = out.counterfactual if baseline == "control" else out.alternatives.setdefault(baseline, {})
+            place[name] = pd.DataFrame(found, index=cells, columns=adata.var_names)
+    return out

@@ -1,0 +1,225 @@
+"""Learn what actions do, on the states of a fitted CSL: the flow, what it leaves, and how far both are off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from scvcell.measure import Measurement
+from scvcell.model._bulk import PER, Bulk
+from scvcell.model._response import Response, describe
+from scvcell.objective import energy_distance
+from scvcell.perturb import Action, AffineFlow, Anchor, read_design
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from scvcell.model._csl import CSL
+    from scvcell.perturb import Design, PerturbationKeys
+    from scvcell.prior import TargetKernel
+
+    Array = NDArray[np.floating]
+
+STEPS = 400
+SET = 96
+"""Cells of each set that the energy distance compares."""
+UNITS_PER_STEP = 16
+FEWEST = 10
+"""Treated cells below which a condition teaches the flow nothing."""
+RIDGE = 1e-2
+COUNTS = 30.0
+"""Counts of a typical pseudobulk that stand for 1 on the effect scale, so that its noise is bounded."""
+FOLDS = 5
+ROWS = 50_000
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What was done in one context, and the cells of it.
+
+    Attributes
+    ----------
+    action, context
+        The action, and the number of the context.
+    treated, controls
+        Positions of its cells and of their controls.
+    """
+
+    action: Action
+    context: int
+    treated: NDArray[np.int64]
+    controls: NDArray[np.int64]
+
+
+def fit(
+    model: CSL, keys: PerturbationKeys, *, kernel: TargetKernel | None = None, seed: int = 0, calibrate: bool = True
+) -> Response:
+    """Learn what actions do, from the cells on which the model was trained.
+
+    Parameters
+    ----------
+    model
+        Trained model with its data.
+    keys
+        Columns that say what was done.
+    kernel
+        Likeness of targets.
+    seed
+        Seed.
+    calibrate
+        Whether intervals are calibrated, by fitting the flow anew without each fold of conditions.
+    """
+    data = model.view()
+    design = read_design(keys, data.column)
+    allowed = data.obs_names.isin([*model.split_["train"], *model.split_["validation"]])
+    latent = model.posterior(data).mean
+    units = conditions(design, allowed)
+    flow = make_flow(design, model.n_latent, seed)
+    train_flow(flow, units, latent, seed)
+    response = Response(keys, flow, tuple(dict.fromkeys(u.action for u in units)), dict(design.units), kernel=kernel)
+    for name in model.assays:
+        if type(model._trained_module().operators[name]).shifted is not Measurement.shifted:
+            bulk = Bulk(model, data, name)
+            here = [u for u in units if bulk.has(u.treated) and bulk.has(u.controls)]
+            if not here:
+                continue
+            bulk.per = response.per[name] = min(PER, float(np.median([bulk.depth(u.treated) for u in here])) / COUNTS)
+            y, noise, places = leftovers(bulk, flow, here, latent)
+            response.anchors[name] = Anchor.fit(describe(flow, [u.action for u in here], places), y, noise)
+            if calibrate:
+                response.calibration[name] = crossfit(bulk, here, design, latent, response.anchors[name], seed)
+    return response
+
+
+def conditions(design: Design, allowed: NDArray[np.bool_]) -> list[Unit]:
+    """Every action in every context that has allowed treated cells and controls."""
+    units = []
+    for k in range(len(design.contexts)):
+        here = allowed & (design.context == k)
+        controls = np.flatnonzero(here & design.control)
+        for code in np.unique(design.code[here & design.treated]):
+            treated = np.flatnonzero(here & (design.code == code))
+            if len(controls):
+                units.append(Unit(design.actions[code], k, treated, controls))
+    if not units:
+        raise ValueError("No context has both treated and control cells among those that may be trained on.")
+    return units
+
+
+def make_flow(design: Design, n_latent: int, seed: int) -> AffineFlow:
+    """An operator for the targets, doses and times of the data."""
+    doses: dict[str, list[float]] = {}
+    for action in design.actions:
+        for pulse in action.pulses:
+            if pulse.dose is not None:
+                doses.setdefault(pulse.target, []).append(pulse.dose)
+    times = [action.time for action in design.actions if action.time is not None]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return AffineFlow(n_latent, design.targets, {t: max(d) for t, d in doses.items()}, max(times, default=None))
+
+
+def train_flow(flow: AffineFlow, units: list[Unit], latent: torch.Tensor, seed: int) -> None:
+    """Fit the flow by energy distance between moved controls and treated cells, from the additive solution on."""
+    units = [u for u in units if min(len(u.treated), len(u.controls)) >= FEWEST and not u.action.scheduled]
+    if not units:
+        return
+    rng = np.random.default_rng(seed)
+    generator = torch.Generator().manual_seed(seed)
+    flow.center.copy_(torch.cat([latent[u.controls] for u in units]).mean(0))
+    moved = torch.stack([latent[u.treated].mean(0) - latent[u.controls].mean(0) for u in units])
+    with torch.no_grad():
+        exposure = exposures(flow, units)
+        gram = exposure.T @ exposure + 1e-2 * torch.eye(len(flow.targets))
+        flow.shift.copy_(torch.linalg.solve(gram, exposure.T @ moved))
+    fixed = [] if flow.largest else [flow.log_half, flow.log_slope]
+    parameters = [p for p in flow.parameters() if not any(p is f for f in fixed)]
+    optimiser = torch.optim.Adam(parameters, lr=2e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-2, total_steps=STEPS)
+    d = flow.n_latent
+
+    def draw(cells: NDArray[np.int64]) -> torch.Tensor:
+        return latent[cells[torch.randint(len(cells), (SET,), generator=generator).numpy()]]
+
+    for _ in range(STEPS):
+        chosen = [units[i] for i in rng.permutation(len(units))[:UNITS_PER_STEP]]
+        before, after = torch.stack([draw(u.controls) for u in chosen]), torch.stack([draw(u.treated) for u in chosen])
+        step = torch.linalg.matrix_exp(flow.generators(exposures(flow, chosen)))
+        gone = before @ step[:, :d, :d].transpose(1, 2) + step[:, None, :d, d]
+        loss = energy_distance(gone, after).mean()
+        loss = loss + RIDGE * (flow.out.square().sum() + flow.into.square().sum()) / len(flow.targets)
+        if flow.largest:
+            loss = loss + RIDGE * (flow.log_half.square().mean() + flow.log_slope.square().mean())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+
+
+def exposures(flow: AffineFlow, units: list[Unit]) -> torch.Tensor:
+    """Strength of every target times the time for which it acts, ``(units, targets)``."""
+    rows = []
+    for unit in units:
+        total = flow.shift.new_zeros(len(flow.targets))
+        for piece in flow.pieces(unit.action):
+            total = total + piece.duration * flow.exposures(piece.doses)
+        rows.append(total)
+    return torch.stack(rows)
+
+
+def leftovers(bulk: Bulk, flow: AffineFlow, units: list[Unit], latent: torch.Tensor) -> tuple[Array, Array, Array]:
+    """Measured less expected effect of each unit, its sampling variance, and the mean state of the controls."""
+    y, noise, places = [], [], []
+    controls: dict[int, tuple[Array, Array]] = {}
+    for unit in units:
+        z = latent[unit.controls]
+        if unit.context not in controls:
+            value, var = bulk.measured(unit.controls)
+            controls[unit.context] = (value - bulk.expected(unit.controls, z), var)
+        error, var_control = controls[unit.context]
+        value, var = bulk.measured(unit.treated)
+        with torch.no_grad():
+            moved = flow(z, unit.action)
+        y.append(value - bulk.expected(unit.controls, moved) - error)
+        noise.append(var + var_control)
+        places.append(z.mean(0).numpy())
+    return np.array(y), np.array(noise), np.array(places)
+
+
+def crossfit(bulk: Bulk, units: list[Unit], design: Design, latent: torch.Tensor, fitted: Anchor, seed: int) -> Array:
+    """How far the effects of conditions that were left out lie from their prediction.
+
+    The flow is fitted anew without each fold. A condition whose targets no other condition has cannot be left out.
+
+    Returns
+    -------
+    Rows of ``(size of the predicted effect, squared error, predicted variance)``, one per condition and feature, at
+    most `ROWS` at random; none where no condition can be left out.
+    """
+    rng = np.random.default_rng(seed)
+    number = rng.permutation(len(units)) % min(FOLDS, len(units))
+    rows = [np.zeros((0, 3))]
+    for fold in range(number.max() + 1):
+        kept = [u for u, n in zip(units, number, strict=True) if n != fold]
+        known = {t for u in kept for t in u.action.targets}
+        out = [k for k, u in enumerate(units) if number[k] == fold and known.issuperset(u.action.targets)]
+        if not out:
+            continue
+        flow = make_flow(design, latent.shape[1], seed)
+        train_flow(flow, kept, latent, seed)
+        y, noise, places = leftovers(bulk, flow, units, latent)
+        described = describe(flow, [u.action for u in units], places)
+        keep = np.flatnonzero(number != fold)
+        gp = replace(fitted, units=described.take(keep), y=y[keep], noise=noise[keep])
+        mean, var = gp.predict(described.take(out))
+        for i, k in enumerate(out):
+            z, cells = latent[units[k].controls], units[k].controls
+            with torch.no_grad():
+                moved = flow(z, units[k].action)
+            effect = bulk.expected(cells, moved) - bulk.expected(cells, z) + mean[i]
+            rows.append(np.stack([np.abs(effect), (y[k] - mean[i]) ** 2, var[i] + noise[k]], 1))
+    found = np.concatenate(rows)
+    return found if len(found) <= ROWS else found[rng.choice(len(found), ROWS, replace=False)]

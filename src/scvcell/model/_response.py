@@ -1,0 +1,200 @@
+"""The perturbation operator of a fitted CSL: what an action does to states, assays and their pseudobulks."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from scvcell.perturb import Action, Units
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from scvcell.model._bulk import Bulk
+    from scvcell.perturb import AffineFlow, Anchor, PerturbationKeys
+    from scvcell.prior import TargetKernel
+
+    Array = NDArray[np.floating]
+
+logger = logging.getLogger("scvcell")
+
+BINS = (0.5, 0.95)
+"""Quantiles of the effect size, over its noise, between the bins within which intervals are calibrated."""
+LIKENESS = {"target": 0.25, "target in context": 0.5, "target, dose and time": 0.25}
+"""How much of the support of an action hangs on what."""
+FEWEST_ROWS = 200
+"""Left-out effects below which no interval can be promised."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """Predicted effect on a pseudobulk, on the effect scale (natural log for counts).
+
+    Attributes
+    ----------
+    value
+        Effect of each feature, ``(features,)``.
+    halfwidth
+        Half the interval for the effect that a pseudobulk of as many cells would show; infinite where not calibrated.
+    """
+
+    value: Array
+    halfwidth: Array
+
+
+@dataclass
+class Response:
+    r"""What actions do, learned on the states of a fitted model.
+
+    The flow moves states (:class:`scvcell.perturb.AffineFlow`); it is fitted by energy distance between moved controls
+    and treated cells of the same context, with the model's encoders and decoders as they are. What is left of the
+    effect on each assay (pseudobulk, log scale) is predicted from like conditions (:class:`scvcell.perturb.Anchor`).
+
+    Attributes
+    ----------
+    keys
+        Columns that say what was done.
+    flow
+        Operator on states.
+    actions
+        Actions in training.
+    units
+        Unit of each target's dose.
+    kernel
+        Likeness of targets, None without side information.
+    anchors
+        By modality, what the flow leaves.
+    per
+        By modality, the factor of shares in ``log(1 + share * per)``, the effect scale.
+    calibration
+        By modality, rows of ``(size of the predicted effect, squared error, predicted variance)`` of conditions that
+        were left out.
+    """
+
+    keys: PerturbationKeys
+    flow: AffineFlow
+    actions: tuple[Action, ...]
+    units: dict[str, str]
+    kernel: TargetKernel | None = None
+    anchors: dict[str, Anchor] = field(default_factory=dict)
+    per: dict[str, float] = field(default_factory=dict)
+    calibration: dict[str, Array] = field(default_factory=dict)
+
+    def check(self, action: Action) -> Action:
+        """Refuse an action of which nothing can be said; relate unseen targets to known ones.
+
+        Raises
+        ------
+        ValueError
+            If a target is neither known nor among the side information.
+        """
+        for target in action.targets:
+            if target in self.flow.targets or target in self.flow.weights:
+                continue
+            weights = None if self.kernel is None else self.kernel.weights(target, self.flow.targets)
+            if weights is None:
+                known = ", ".join(self.flow.targets[:8]) + (", ..." if len(self.flow.targets) > 8 else "")
+                raise ValueError(
+                    f"Nothing is known of the target {target!r}: the model was trained on {known}. For targets that "
+                    "were not perturbed, fit with side information on them: priors=[scvcell.prior.TargetKernel(table)]."
+                )
+            logger.warning("%r was never perturbed; its effect is that of like targets, an extrapolation.", target)
+            self.flow.relate(target, weights)
+        return action
+
+    @torch.no_grad()
+    def states(self, z: torch.Tensor, action: Action) -> torch.Tensor:
+        """States after `action`, ``(cells, latent)``."""
+        return self.flow.eval()(z, self.check(action))
+
+    def residual(self, modality: str, action: Action, place: Array) -> tuple[Array, Array]:
+        """What the flow leaves of the effect on a modality in a context, and its variance; ``(features,)`` each."""
+        mean, var = self.anchors[modality].predict(describe(self.flow, [action], place[None]))
+        return (mean[0], var[0]) if action.pulses else (0 * mean[0], 0 * var[0])
+
+    def effect(
+        self, bulk: Bulk, modality: str, action: Action, cells: NDArray[np.int64], z: torch.Tensor, level: float = 0.9
+    ) -> Effect:
+        r"""Effect on the pseudobulk of `cells` in states `z`, with its interval.
+
+        .. math::
+            \sigma^2 = s^2 + v_{GP} + (\gamma\,\hat y)^2, \qquad [\hat y - q_b \sigma,\ \hat y + q_b \sigma]
+
+        with the sampling variance of two pseudobulks of as many cells, the variance of what like conditions leave
+        open, and a share of the effect; :math:`\gamma` and the quantiles :math:`q_b`, one per bin of effect size, are
+        those of conditions that were left out, and no interval is narrower than the Gaussian one.
+
+        References
+        ----------
+        Vovk et al., Algorithmic Learning in a Random World, 2005 (Mondrian conformal prediction).
+        """
+        mean, var = self.residual(modality, action, z.mean(0).numpy())
+        before, after = bulk.expected(cells, z), bulk.expected(cells, self.states(z, action))
+        value = after - before + mean
+        rows = self.calibration.get(modality, np.zeros((0, 3)))
+        if not action.pulses:
+            return Effect(value, np.zeros(len(value)))
+        if len(rows) < FEWEST_ROWS:
+            return Effect(value, np.full(len(value), np.inf))
+        noise = bulk.measured(cells)[1] if bulk.has(cells) else np.median(self.anchors[modality].noise, 0) / 2
+        gamma = _gamma(rows)
+        sd = np.sqrt(var + 2 * noise + (gamma * value) ** 2)
+        score = np.sqrt(rows[:, 1] / (rows[:, 2] + (gamma * rows[:, 0]) ** 2))
+        seen, mine = rows[:, 0] / np.sqrt(rows[:, 2]), np.abs(value) / np.sqrt(var + 2 * noise)
+        edges = np.quantile(seen, BINS)
+        quantile = np.empty(len(value))
+        for b in range(len(BINS) + 1):
+            here = np.sort(score[np.digitize(seen, edges) == b])
+            rank = int(np.ceil((len(here) + 1) * level))
+            quantile[np.digitize(mine, edges) == b] = here[rank - 1] if rank <= len(here) else np.inf
+        normal = float(torch.distributions.Normal(0.0, 1.0).icdf(torch.tensor(0.5 + level / 2)))
+        return Effect(value, np.maximum(quantile, normal) * sd)
+
+    def support(self, action: Action, place: Array) -> float:
+        r"""How close an action in a context is to what was seen, from 0 (nothing like it) to 1 (seen).
+
+        .. math:: k_*^\top (K + \epsilon I)^{-1} k_* / k_{**}
+
+        with a kernel that adds over targets and fades with the distance of contexts, doses and times.
+        """
+        if not action.pulses:
+            return 1.0
+        anchor = next(iter(self.anchors.values()), None)
+        if anchor is None:
+            return 0.0
+        plain = replace(anchor, weights=LIKENESS)
+        unit = describe(self.flow, [action], place[None])
+        among, cross, own = (plain.kernel(*pair) for pair in ((anchor.units,) * 2, (anchor.units, unit), (unit, unit)))
+        explained = cross[:, 0] @ np.linalg.solve(among + 0.05 * np.eye(len(among)), cross[:, 0])
+        return float(np.clip(explained / max(own[0, 0], 1e-12), 0, 1))
+
+
+def _gamma(rows: Array) -> float:
+    """Share of an effect by which it is off, beyond what is predicted; by least squares over left-out effects."""
+    excess = np.maximum(rows[:, 1] - rows[:, 2], 0)
+    size = float((rows[:, 0] ** 4).sum())
+    return min(float(np.sqrt((excess * rows[:, 0] ** 2).sum() / size)), 1.0) if size else 0.0
+
+
+def describe(flow: AffineFlow, actions: Sequence[Action], places: Array) -> Units:
+    """Conditions by exposure, dose, time and place."""
+    n = len(flow.targets)
+    exposure, level, time = np.zeros((len(actions), n)), np.zeros((len(actions), n)), np.zeros(len(actions))
+    with torch.no_grad():
+        for i, action in enumerate(actions):
+            pieces = flow.pieces(action)
+            total = sum(piece.duration for piece in pieces) or 1.0
+            for piece in pieces:
+                exposure[i] += piece.duration / total * flow.exposures(piece.doses).cpu().numpy()
+            for p in action.pulses:
+                if p.target in flow.targets and p.dose is not None:
+                    level[i, flow.targets.index(p.target)] = np.log(max(flow.share(p.target, p.dose), 1e-6))
+            if action.time and flow.span:
+                time[i] = np.log(max(action.time / flow.span, 1e-6))
+    return Units(exposure, level, time, np.asarray(places, dtype=float))

@@ -1,0 +1,69 @@
+"""A perturbation operator as plain values and arrays, and back."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import torch
+
+from scvcell.model._response import Response
+from scvcell.perturb import Action, AffineFlow, Anchor, PerturbationKeys, Units
+from scvcell.prior import TargetKernel
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+UNITS = ("exposure", "level", "time", "place")
+NUMBERS = ("y", "noise", "similarity", "scale")
+
+
+def response_arrays(response: Response) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Plain values and arrays of a perturbation operator."""
+    flow, kernel = response.flow, response.kernel
+    plain = {
+        "keys": asdict(response.keys),
+        "targets": flow.targets,
+        "largest": flow.largest,
+        "span": flow.span,
+        "rank": flow.out.shape[2],
+        "actions": [action.as_dict() for action in response.actions],
+        "units": response.units,
+        "per": response.per,
+        "anchors": {m: {"spread": a.spread, "weights": a.weights} for m, a in response.anchors.items()},
+        "kernel": None if kernel is None else {"names": list(kernel.names), "ridge": kernel.ridge},
+    }
+    arrays = {f"flow/{name}": value.detach().cpu().numpy() for name, value in flow.state_dict().items()}
+    for m, anchor in response.anchors.items():
+        arrays |= {f"{m}/{name}": getattr(anchor, name) for name in NUMBERS}
+        arrays |= {f"{m}/{name}": getattr(anchor.units, name) for name in UNITS}
+        if m in response.calibration:
+            arrays[f"{m}/calibration"] = response.calibration[m]
+    if kernel is not None:
+        arrays["kernel"] = kernel.table.to_numpy(float)
+    return plain, arrays
+
+
+def response_from(plain: dict[str, Any], arrays: dict[str, NDArray[Any]], n_latent: int) -> Response:
+    """Inverse of `response_arrays`."""
+    keys: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in plain["keys"].items()}
+    flow = AffineFlow(n_latent, tuple(plain["targets"]), plain["largest"], plain["span"], plain["rank"])
+    flow.load_state_dict({n.removeprefix("flow/"): torch.from_numpy(v) for n, v in arrays.items() if n[:5] == "flow/"})
+    kernel = plain["kernel"]
+    response = Response(
+        PerturbationKeys(**keys),
+        flow,
+        tuple(Action.from_dict(entry) for entry in plain["actions"]),
+        plain["units"],
+        None
+        if kernel is None
+        else TargetKernel(pd.DataFrame(arrays["kernel"], kernel["names"]), ridge=kernel["ridge"]),
+        per=plain["per"],
+    )
+    for m, fields in plain["anchors"].items():
+        numbers: dict[str, Any] = {name: arrays[f"{m}/{name}"] for name in NUMBERS}
+        response.anchors[m] = Anchor(Units(*(arrays[f"{m}/{name}"] for name in UNITS)), **numbers, **fields)
+        if f"{m}/calibration" in arrays:
+            response.calibration[m] = arrays[f"{m}/calibration"]
+    return response

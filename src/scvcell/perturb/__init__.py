@@ -1,0 +1,23 @@
+"""Delta: how actions (drugs, knock-outs, ligands; doses, times, combinations, schedules) move the state."""
+
+from scvcell.perturb._action import Action, Pulse, as_action
+from scvcell.perturb._anchor import Anchor, Units
+from scvcell.perturb._base import PERTURBATIONS, Perturbation
+from scvcell.perturb._baselines import BASELINES
+from scvcell.perturb._design import Design, PerturbationKeys, read_design
+from scvcell.perturb._flow import AffineFlow
+
+__all__ = [
+    "BASELINES",
+    "PERTURBATIONS",
+    "Action",
+    "AffineFlow",
+    "Anchor",
+    "Design",
+    "Perturbation",
+    "PerturbationKeys",
+    "Pulse",
+    "Units",
+    "as_action",
+    "read_design",
+]

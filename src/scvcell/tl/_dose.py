@@ -1,0 +1,90 @@
+"""tl.dose_response: how an effect grows with the dose, and at which half of it is reached."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from scvcell.perturb import Action
+from scvcell.tl._perturb import Controls, effect_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scvcell._containers import Container
+    from scvcell.model import CSL
+
+POINTS = 9
+"""Doses from a hundredth of the largest one in training on, by default."""
+
+
+def dose_response(
+    data: Container,
+    model: CSL,
+    target: str,
+    *,
+    doses: Sequence[float] | None = None,
+    times: Sequence[float | None] = (None,),
+    features: Sequence[str] | None = None,
+    cells: Any = None,
+    level: float = 0.9,
+) -> pd.DataFrame:
+    """Effects of a target over doses, and over times.
+
+    Parameters
+    ----------
+    data, model, cells
+        As :func:`scvcell.tl.perturb`.
+    target
+        What is given.
+    doses
+        Doses; by default nine from a hundredth of the largest dose in training to it, equally spaced in their logs.
+    times
+        Times; the longest in training by default.
+    features
+        Features to keep; all by default.
+    level
+        Coverage of the intervals, see :func:`scvcell.tl.effects`.
+
+    Returns
+    -------
+    As :func:`scvcell.tl.effects`, with ``dose``, ``unit`` and ``time`` in each row, and in ``attrs["ec50"]`` the
+    dose of half the exposure at the largest dose in training, by target.
+
+    Raises
+    ------
+    ValueError
+        If the target was given at no dose in training, or a dose is negative.
+    """
+    start = Controls(data, model, cells)
+    flow = start.response.flow
+    if target not in flow.largest:
+        raise ValueError(
+            f"{target!r} has no doses in training; those that have are {sorted(flow.largest)}. Fit with "
+            "PerturbationKeys(..., dose=column)."
+        )
+    top = flow.largest[target]
+    grid = np.geomspace(top / 100, top, POINTS) if doses is None else np.asarray(doses, dtype=float)
+    frames = []
+    for time in times:
+        for dose in grid:
+            action = start.response.check(Action({target: float(dose)}, time))
+            for name, group in start.groups(None):
+                frame = effect_frame(start, action, name, group, level)
+                frame = frame if features is None else frame[frame["feature"].isin(features)]
+                frames.append(frame.assign(dose=float(dose), unit=start.response.units.get(target, ""), time=time))
+    out = pd.concat(frames, ignore_index=True)
+    out.attrs["ec50"] = {target: ec50(model, target)}
+    return out
+
+
+def ec50(model: CSL, target: str) -> float:
+    """Dose at which a target's exposure is half of that at its largest dose in training."""
+    if model.response is None:
+        raise ValueError("This model has learned no perturbation.")
+    flow = model.response.flow
+    p = flow.targets.index(target)
+    half, slope = float(flow.log_half[p].exp()), float(flow.log_slope[p].exp())
+    return float(flow.largest[target] * (half / (1 + 2 * half)) ** (1 / slope))
