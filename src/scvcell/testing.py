@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
-from scvcell.measure import Context, Summary
-
-if TYPE_CHECKING:
-    from scvcell.measure import Measurement
+from scvcell.measure import Context, Measurement, Summary
 
 __all__ = ["check_measurement", "example_summary"]
 
@@ -40,7 +37,8 @@ def check_measurement(cls: type[Measurement], options: dict[str, Any] | None = N
 
     Checked are: finite log-probability of the right shape; gradients that reach the state; independence of a cell's
     value from the other cells of the mini-batch; masked features ignored; prediction of the right shape, also where the
-    depth is unknown; save and load; an encoder input with one row per cell.
+    depth is unknown; effects that move expected values, where the operator takes them; save and load; an encoder input
+    with one row per cell.
 
     Parameters
     ----------
@@ -69,6 +67,7 @@ def check_measurement(cls: type[Measurement], options: dict[str, Any] | None = N
     _independent(operator, x, z.detach(), ctx, value.detach())
     _masked(operator, x, z.detach(), ctx)
     _predictions(operator, z.detach(), ctx)
+    _shifts(operator, z.detach(), ctx.measured(None))
     _save_load(cls, options or {}, operator, x, z.detach(), ctx)
     encoded = cls.encoder_input(x.numpy(), x.numpy().mean(0))
     _require(encoded.shape == (CELLS, FEATURES), "encoder_input must keep the shape (cells, features)")
@@ -102,6 +101,19 @@ def _predictions(operator: Measurement, z: torch.Tensor, ctx: Context) -> None:
             for value in (operator.predict(z, context), operator.predictive(z, context).mean):
                 _require(value.shape == (CELLS, FEATURES), "predictions must have shape (cells, features)")
                 _require(bool(torch.isfinite(value).all()), "predictions must be finite, also where depth is unknown")
+
+
+def _shifts(operator: Measurement, z: torch.Tensor, ctx: Context) -> None:
+    """An operator that takes effects: none changes nothing, one on a feature moves that feature's mean."""
+    if type(operator).shifted is Measurement.shifted:
+        return
+    none, one = torch.zeros(FEATURES), torch.eye(FEATURES)[0]
+    with torch.no_grad():
+        plain, same, moved = (
+            d.mean for d in (operator.predictive(z, ctx), *(operator.shifted(z, ctx, s) for s in (none, one)))
+        )
+    _require(torch.allclose(plain, same, rtol=1e-4, atol=1e-5), "shifted by nothing must be the same as predictive")
+    _require(bool((moved[:, 0] > plain[:, 0]).all()), "shifted must move the expected value of the feature")
 
 
 def _save_load(

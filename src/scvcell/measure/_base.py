@@ -343,6 +343,11 @@ class Measurement(nn.Module, ABC):
             Context.
         shift
             By how much, broadcastable to ``(cells, features)``. Shares still sum to 1.
+
+        Raises
+        ------
+        NotImplementedError
+            If the operator does not take effects; actions are then not predicted on it.
         """
         raise NotImplementedError(f"{type(self).__name__} does not say how an effect moves its values.")
 

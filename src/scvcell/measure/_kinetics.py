@@ -133,7 +133,13 @@ class Kinetics(Measurement):
 
     def forward(self, z: Float[Tensor, "cells latent"], ctx: Context) -> Distribution:
         """Distribution of both counts at the cell's depth."""
-        logits, panel = self._logits(z, ctx), self.on_panel(ctx)
+        return self.shifted(z, ctx, z.new_zeros(2 * self.n_genes))
+
+    def shifted(self, z: Float[Tensor, "cells latent"], ctx: Context, shift: Tensor) -> Distribution:
+        """As `Measurement.shifted`; shares are normalised again."""
+        moves = shift.split(self.n_genes, -1)
+        logits = [part + move for part, move in zip(self._logits(z, ctx), moves, strict=True)]
+        panel = self.on_panel(ctx)
         if self.time is None:
             masks = (None, None) if panel is None else panel.split(self.n_genes, 1)
             parts = [

@@ -28,7 +28,7 @@ BINS = (0.5, 0.95)
 """Quantiles of the effect size, over its noise, between the bins within which intervals are calibrated."""
 LIKENESS = {"target": 0.25, "target in context": 0.5, "target, dose and time": 0.25}
 """How much of the support of an action hangs on what."""
-FEWEST_ROWS = 200
+FEWEST_ROWS = 50
 """Left-out effects below which no interval can be promised."""
 
 
@@ -150,7 +150,9 @@ class Response:
         edges = np.quantile(seen, BINS)
         quantile = np.empty(len(value))
         for b in range(len(BINS) + 1):
-            here = np.sort(score[np.digitize(seen, edges) == b])
+            here = score[np.digitize(seen, edges) == b]
+            # Where a bin has too few for this level, all bins have to do.
+            here = np.sort(here if (len(here) + 1) * level <= len(here) else score)
             rank = int(np.ceil((len(here) + 1) * level))
             quantile[np.digitize(mine, edges) == b] = here[rank - 1] if rank <= len(here) else np.inf
         normal = float(torch.distributions.Normal(0.0, 1.0).icdf(torch.tensor(0.5 + level / 2)))

@@ -247,7 +247,7 @@ def _contexts(
         return ("",), np.zeros(n, np.int64)
     frame = pd.DataFrame({name: column(name).to_numpy() for name in keys.contexts})
     known = frame.notna().all(axis=1).to_numpy()
-    joined = frame.astype(str).agg(" ".join, axis=1)
+    joined = pd.Series([" ".join(map(str, row)) for row in frame.itertuples(index=False)])
     names = sorted(joined[known].unique())
     code = np.full(n, -1, np.int64)
     code[known] = pd.Categorical(joined[known], names).codes

@@ -86,5 +86,5 @@ def ec50(model: CSL, target: str) -> float:
         raise ValueError("This model has learned no perturbation.")
     flow = model.response.flow
     p = flow.targets.index(target)
-    half, slope = float(flow.log_half[p].exp()), float(flow.log_slope[p].exp())
+    half, slope = (float(v[p].detach().exp()) for v in (flow.log_half, flow.log_slope))
     return float(flow.largest[target] * (half / (1 + 2 * half)) ** (1 / slope))

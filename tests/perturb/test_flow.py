@@ -1,0 +1,51 @@
+import pytest
+import torch
+
+from scvcell import Action
+from scvcell.perturb import AffineFlow
+
+
+@pytest.fixture
+def flow():
+    torch.manual_seed(0)
+    made = AffineFlow(4, ("A", "B"), largest={"A": 10.0})
+    with torch.no_grad():
+        made.shift.normal_()
+        made.out.normal_(std=0.3)
+    return made
+
+
+def test_exposure_saturates_from_nothing_to_one(flow):
+    share = torch.linspace(0, 1, 11)
+    with torch.no_grad():
+        strength = flow.exposure(0, share)
+    assert strength[0] == 0
+    assert strength[-1] == pytest.approx(1)
+    assert (strength.diff() > 0).all()
+    with torch.no_grad():
+        assert flow.exposure(0, torch.tensor(100.0)) < 1 + flow.log_half[0].exp()
+
+
+def test_additive_without_dependence_on_state(flow):
+    torch.nn.init.zeros_(flow.out)
+    z = torch.randn(5, 4)
+    both = flow(z, Action("A+B")) - z
+    alone = flow(z, Action("A")) - z + flow(z, Action("B")) - z
+    torch.testing.assert_close(both, alone)
+
+
+def test_unseen_target_acts_like_its_relatives(flow):
+    z = torch.randn(5, 4)
+    with pytest.raises(KeyError):
+        flow(z, Action("new"))
+    flow.relate("new", [1.0, 0.0])
+    torch.testing.assert_close(flow(z, Action("new")), flow(z, Action("A")))
+
+
+def test_late_start_and_early_stop(flow):
+    z = torch.randn(5, 4)
+    part = Action.schedule([("A", 10.0, 2, 4)], time=8)
+    pieces = flow.pieces(part)
+    assert sum(piece.duration for piece in pieces) == pytest.approx(1)
+    assert [bool(piece.doses) for piece in pieces] == [False, True, False]
+    assert not torch.equal(flow(z, part), z)

@@ -1,0 +1,227 @@
+"""Perturbation verbs on simulated cells whose effects are known: two types, targets A and B alone and together."""
+
+import logging
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from anndata import AnnData
+from mudata import MuData
+
+import scvcell
+from scvcell import Action, PerturbationKeys, TrainConfig
+from scvcell.prior import TargetKernel
+
+GENES, PROTEINS = 80, 6
+LABELS = ("ctrl", "A", "B", "A+B")
+QUICK = TrainConfig(max_epochs=20, accelerator="cpu", progress=False)
+
+
+def simulate(n=700, seed=0):
+    rng = np.random.default_rng(seed)
+    kind, label = rng.integers(2, size=n), rng.choice(LABELS, n)
+    base = rng.normal(1.0, 0.8, GENES)
+    log = base + np.outer(kind, np.r_[np.full(20, 1.0), np.zeros(GENES - 20)])
+    effect = np.zeros((2, GENES))
+    effect[0, 30:40], effect[1, 50:60] = 1.5, -1.5
+    given = np.array([[part in name.split("+") for part in "AB"] for name in label], float)
+    log += given @ effect
+    size = rng.gamma(20, 0.05, (n, 1))
+    protein = np.exp(
+        2 + 1.2 * np.outer(kind, np.arange(PROTEINS) % 2) + 1.0 * np.outer(given[:, 0], np.eye(PROTEINS)[0])
+    )
+    obs = pd.DataFrame({"drug": label, "type": np.array(["x", "y"])[kind]}, index=[f"c{i}" for i in range(n)])
+    rna = AnnData(sp.csr_matrix(rng.poisson(np.exp(log) * size).astype(np.float32)), obs=obs.copy())
+    adt = AnnData(rng.poisson(protein * size).astype(np.float32), obs=obs.copy())
+    rna.var_names, adt.var_names = [f"g{i}" for i in range(GENES)], [f"p{i}" for i in range(PROTEINS)]
+    mdata = MuData({"rna": rna, "adt": adt})
+    mdata.obs = obs.loc[mdata.obs_names]
+    return mdata, effect
+
+
+KEYS = PerturbationKeys("drug", control="ctrl", context="type")
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    """Data whose type y never saw A+B, and their model."""
+    mdata, effect = simulate()
+    held = mdata.obs_names[(mdata.obs["drug"] == "A+B") & (mdata.obs["type"] == "y")]
+    table = pd.DataFrame(np.eye(3)[[0, 1, 0]], index=["A", "B", "C"])
+    priors = TargetKernel(table, ridge=0.1)
+    model = scvcell.tl.fit(mdata, perturbation=KEYS, split=held, train=QUICK, priors=priors)
+    return mdata, model, effect
+
+
+def test_no_action_returns_the_cells_themselves(fitted):
+    mdata, model, _ = fitted
+    same = scvcell.tl.perturb(mdata, model, Action())
+    controls = mdata[mdata.obs["drug"] == "ctrl"]
+    for name in ("rna", "adt"):
+        before = controls[name][same.obs["source_cell"]].X
+        difference = same[name].X - before
+        assert abs(difference).max() == 0
+    assert (same.obs["support"] == 1).all()
+
+
+def test_counterfactual_cells(fitted):
+    mdata, model, effect = fitted
+    found = scvcell.tl.perturb(mdata, model, "A+B", cells="type == 'y'", n_samples=2, seed=1)
+    n = ((mdata.obs["drug"] == "ctrl") & (mdata.obs["type"] == "y")).sum()
+    assert found["rna"].shape == (2 * n, GENES)
+    counts = found["rna"].X.toarray()
+    assert (counts >= 0).all()
+    assert (counts == np.round(counts)).all()
+    assert found.obsm["X_csl"].shape == (2 * n, model.n_latent)
+    assert set(found.obs["action"]) == {"A+B"}
+    assert found["rna"].layers["expected"].shape == found["rna"].shape
+    start = mdata["rna"][found["rna"].obs["source_cell"][:n]].X.toarray()
+    fold = np.log((counts.mean(0) + 0.1) / (start.mean(0) + 0.1))
+    assert np.corrcoef(fold, effect.sum(0))[0, 1] > 0.9
+    assert fold[30:40].mean() > 0.9
+    again = scvcell.tl.perturb(mdata, model, "A+B", cells="type == 'y'", n_samples=2, seed=1)
+    assert abs(again["rna"].X - found["rna"].X).max() == 0
+
+
+def test_effects_of_a_combination_left_out(fitted):
+    mdata, model, effect = fitted
+    frame = scvcell.tl.effects(mdata, model, "A+B")
+    here = frame[(frame["group"] == "y") & (frame["modality"] == "rna")]
+    assert len(here) == GENES
+    assert np.corrcoef(here["lfc"], effect.sum(0))[0, 1] > 0.9
+    assert (here["lower"] <= here["lfc"]).all()
+    assert np.isfinite(here["upper"]).all()
+    assert here["trusted"].to_numpy()[30:40].mean() > 0.8
+    per = frame.attrs["per"]["rna"]
+    label, kind = mdata.obs["drug"].to_numpy(), mdata.obs["type"].to_numpy()
+    x = mdata["rna"][mdata.obs_names].X.toarray()
+    bulks = [x[(label == name) & (kind == "y")].sum(0) for name in ("A+B", "ctrl")]
+    true = np.subtract(*(np.log1p(per * b / b.sum()) / np.log(2) for b in bulks))
+    assert ((true >= here["lower"]) & (true <= here["upper"])).mean() > 0.8
+    protein = frame[(frame["group"] == "y") & (frame["modality"] == "adt")].set_index("feature")["lfc"]
+    assert protein.idxmax() == "p0"
+
+
+def test_wider_intervals_at_higher_levels(fitted):
+    mdata, model, _ = fitted
+    frames = [scvcell.tl.effects(mdata, model, "A", level=level).query("modality == 'rna'") for level in (0.5, 0.95)]
+    widths = [(frame["upper"] - frame["lower"]).mean() for frame in frames]
+    assert widths[0] < widths[1]
+
+
+def test_unseen_target_with_side_information(fitted, caplog):
+    mdata, model, _ = fitted
+    with caplog.at_level(logging.WARNING, "scvcell"):
+        like, known = (scvcell.tl.effects(mdata, model, name, groupby=[]) for name in ("C", "A"))
+    assert "'C' was never perturbed" in caplog.text
+    assert np.corrcoef(like["lfc"], known["lfc"])[0, 1] > 0.9
+    assert like["support"].iloc[0] < 1
+
+
+def test_synergy_is_small_where_effects_add(fitted):
+    mdata, model, _ = fitted
+    frame = scvcell.tl.synergy(mdata, model, "A+B")
+    rna = frame[frame["modality"] == "rna"]
+    assert rna["interaction"].abs().mean() < 0.3 * rna["lfc"].abs().mean() + 0.1
+    np.testing.assert_allclose(frame["interaction"], frame["lfc"] - frame["additive"])
+    kappa = scvcell.tl.order_effect(mdata, model, "A", "B")
+    assert (kappa["kappa"] < 0.3).all()
+
+
+def test_saved_and_loaded(fitted, tmp_path):
+    mdata, model, _ = fitted
+    model.save(tmp_path / "model")
+    loaded = scvcell.CSL.load(tmp_path / "model", mdata)
+    expected, found = (scvcell.tl.effects(mdata, m, "A+B") for m in (model, loaded))
+    pd.testing.assert_frame_equal(expected, found)
+    assert loaded.response.actions == model.response.actions
+    assert loaded.response.keys == KEYS
+    scvcell.tl.effects(mdata, loaded, "C")
+
+
+def test_data_without_labels_are_controls(fitted):
+    mdata, model, _ = fitted
+    new = mdata[mdata.obs["drug"] == "ctrl"].copy()
+    for part in (new, *new.mod.values()):
+        del part.obs["drug"]
+    assert len(scvcell.tl.effects(new, model, "A")) == 2 * (GENES + PROTEINS)
+    assert scvcell.tl.perturb(new[:5].copy(), model, "A").n_obs == 5
+
+
+def test_data_are_not_changed(fitted, fingerprint):
+    mdata, model, _ = fitted
+    before = fingerprint(mdata)
+    scvcell.tl.perturb(mdata, model, "A")
+    scvcell.tl.effects(mdata, model, "A")
+    assert fingerprint(mdata) == before
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda d, m: scvcell.tl.perturb(d, m, "Z"),
+            "Nothing is known of the target 'Z': the model was trained on A, B",
+        ),
+        (lambda d, m: scvcell.tl.perturb(d, m, "A", cells=d.obs["drug"] == "A"), "were treated already"),
+        (lambda d, m: scvcell.tl.perturb(d, m, "A", cells=["nobody"]), "names that the data lack"),
+        (lambda d, m: scvcell.tl.perturb(d, m, "A", cells=np.ones(3, bool)), "mask of 3 entries"),
+        (lambda d, m: scvcell.tl.perturb(d, m, "A", cells="type == 'q'"), "No untreated cell"),
+        (lambda d, m: scvcell.tl.perturb(d, m, "A", n_samples=0), "n_samples"),
+        (lambda d, m: scvcell.tl.effects(d, m, "A", level=2), "level"),
+        (lambda d, m: scvcell.tl.synergy(d, m, "A"), "at least two targets"),
+        (lambda d, m: scvcell.tl.dose_response(d, m, "A"), "no doses in training"),
+    ],
+)
+def test_refused(fitted, call, message):
+    mdata, model, _ = fitted
+    with pytest.raises(ValueError, match=message):
+        call(mdata, model)
+
+
+def test_a_model_without_actions_says_what_to_do(small):
+    with pytest.raises(ValueError, match=r"learned no perturbation. Fit with perturbation="):
+        scvcell.tl.perturb(small.mdata, small.model, "A")
+
+
+def test_bad_keys_are_refused_before_any_work():
+    mdata, _ = simulate(60)
+    with pytest.raises(ValueError, match="No cell has the control label"):
+        scvcell.tl.fit(mdata, perturbation=PerturbationKeys("drug", control="DMSO"), train=QUICK)
+    with pytest.raises(TypeError, match="perturbation must be a PerturbationKeys"):
+        scvcell.tl.fit(mdata, perturbation="drug", train=QUICK)
+    with pytest.raises(ValueError, match="perturbation= with it"):
+        scvcell.tl.fit(mdata, priors=TargetKernel(pd.DataFrame([[1.0]], index=["A"])), train=QUICK)
+    assert "X_csl" not in mdata.obsm
+
+
+def test_confounded_batches_are_said(caplog):
+    mdata, _ = simulate(60)
+    mdata.obs["lane"] = (mdata.obs["drug"] == "ctrl").astype(str)
+    quick = TrainConfig(max_epochs=1, accelerator="cpu", progress=False)
+    with caplog.at_level(logging.WARNING, "scvcell"):
+        scvcell.tl.fit(mdata, perturbation=KEYS, batch_key="lane", train=quick)
+    assert "effects look like batch effects" in caplog.text
+
+
+def test_doses(fitted):
+    rng = np.random.default_rng(0)
+    n = 600
+    dose = rng.choice([0.0, 0.1, 1.0, 10.0], n)
+    log = np.ones((n, 30)) + np.outer(dose / (dose + 1), np.r_[np.full(6, 2.0), np.zeros(24)])
+    obs = pd.DataFrame({"drug": np.where(dose > 0, "A", "ctrl"), "dose": [f"{d:g} uM" for d in dose]})
+    obs.index = obs.index.astype(str)
+    adata = AnnData(rng.poisson(np.exp(log)).astype(np.float32), obs=obs)
+    keys = PerturbationKeys("drug", control="ctrl", dose="dose")
+    model = scvcell.tl.fit(adata, perturbation=keys, train=QUICK)
+    curve = scvcell.tl.dose_response(adata, model, "A", doses=[0, 0.1, 1, 10], features=["0"])
+    assert curve["lfc"].iloc[0] == 0
+    assert (np.diff(curve["lfc"]) > 0).all()
+    assert set(curve["unit"]) == {"uM"}
+    assert 0.05 < curve.attrs["ec50"]["A"] < 10
+    half = (
+        scvcell.tl.effects(adata, model, {"A": 1.0})["lfc"][:6].mean()
+        / scvcell.tl.effects(adata, model, {"A": 10.0})["lfc"][:6].mean()
+    )
+    assert 0.3 < half < 0.85
