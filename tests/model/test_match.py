@@ -140,6 +140,16 @@ def test_of_many_linked_features_the_most_variable_count(monkeypatch):
     assert (found.other - found.one == 80).mean() > 0.8
 
 
+def test_of_many_cells_some_are_compared(monkeypatch):
+    monkeypatch.setattr(_match, "MOST", 30)
+    views, sizes, edges, batch = linked()
+    compared = []
+    monkeypatch.setattr(_match, "_standard", lambda x, code: compared.append(len(x)) or x)
+    found = graph_matches(views, sizes, edges, batch, np.random.default_rng(0))
+    assert compared == [30, 30]
+    assert 0 < len(found.one) <= 30
+
+
 def test_confidence_weighs_pairs():
     torch.manual_seed(0)
     a, b = torch.randn(6, 4), torch.randn(6, 4)

@@ -107,12 +107,15 @@ def graph_matches(
         one, other = views[names[i]], views[names[j]]
         if len(np.unique(a)) > len(np.unique(b)):
             one, other, a, b = other, one, b, a
-        apart = [v.cells[~taken[v.cells] & ~np.isin(v.cells, w.cells)] for v, w in ((one, other), (other, one))]
-        values = _linked(one, other, a, b, weight)
-        has = np.repeat(np.eye(2, dtype=bool), [len(c) for c in apart], axis=0)
-        compared = [
-            _standard(x[np.isin(v.cells, c)], batch[c]) for x, v, c in zip(values, (one, other), apart, strict=True)
+        apart = [
+            _some(v.cells[~taken[v.cells] & ~np.isin(v.cells, w.cells)], batch, rng)
+            for v, w in ((one, other), (other, one))
         ]
+        has = np.repeat(np.eye(2, dtype=bool), [len(c) for c in apart], axis=0)
+        values = _linked(
+            one, other, a, b, weight, [np.isin(v.cells, c) for v, c in zip((one, other), apart, strict=True)]
+        )
+        compared = [_standard(x, batch[c]) for x, c in zip(values, apart, strict=True)]
         where = np.concatenate(apart)
         found = mutual_matches(np.concatenate(compared), batch[where], has, rng)
         parts.append(Matches(where[found.one], where[found.other], found.confidence))
@@ -120,17 +123,30 @@ def graph_matches(
     return Matches(*(np.concatenate(part) for part in zip(*parts, strict=True))) if parts else NONE
 
 
+def _some(cells: NDArray[np.int64], batch: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """At most `MOST` cells of each batch, drawn at random, in order."""
+    parts = (cells[batch[cells] == code] for code in np.unique(batch[cells]))
+    return np.sort(
+        np.concatenate([rng.choice(c, MOST, replace=False) if len(c) > MOST else c for c in parts] or [cells])
+    )
+
+
 def _linked(
-    one: LowRank, other: LowRank, a: NDArray[np.int64], b: NDArray[np.int64], weight: Array
+    one: LowRank,
+    other: LowRank,
+    a: NDArray[np.int64],
+    b: NDArray[np.int64],
+    weight: Array,
+    rows: list[NDArray[np.bool_]],
 ) -> tuple[Array, Array]:
-    """Linked features of `one`, and what `other` says of each, in the cells of either: ``(some, features)`` each."""
+    """Linked features of `one`, and what `other` says of each, in some cells of either: ``(some, features)`` each."""
     features, column = np.unique(a, return_inverse=True)
     left = one.loadings[features, :COMPONENTS].T
     summed = sp.csr_matrix((weight, (column, b)), shape=(len(features), len(other.loadings)))
     right = np.asarray(summed @ other.loadings[:, :COMPONENTS]).T
     x = one.scores[:, :COMPONENTS]
     varying = np.sort(np.argsort(-(np.cov(x.T) @ left * left).sum(0), kind="stable")[:FEATURES])
-    return x @ left[:, varying], other.scores[:, :COMPONENTS] @ right[:, varying]
+    return x[rows[0]] @ left[:, varying], other.scores[rows[1], :COMPONENTS] @ right[:, varying]
 
 
 def _standard(values: Array, batch: NDArray[np.int64]) -> Array:

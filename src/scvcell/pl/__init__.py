@@ -5,16 +5,20 @@ from scvcell.pl._calibration import calibration
 from scvcell.pl._embedding import embedding
 from scvcell.pl._history import history
 from scvcell.pl._information import modality_information
+from scvcell.pl._perturb import dose_response, effects, synergy
 from scvcell.pl._priors import feature_links, prior_ablation
 from scvcell.pl._translation import translation
 
 __all__ = [
     "alignment",
     "calibration",
+    "dose_response",
+    "effects",
     "embedding",
     "feature_links",
     "history",
     "modality_information",
     "prior_ablation",
+    "synergy",
     "translation",
 ]

@@ -1,0 +1,156 @@
+"""pl.effects, pl.dose_response and pl.synergy: what an action does, at which dose, and beyond its parts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scvcell.pl import _style
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+FEATURES = 20
+
+
+def effects(
+    frame: pd.DataFrame, *, group: str | None = None, n_features: int = FEATURES, ax: Axes | None = None
+) -> Axes:
+    """Draw the strongest effects of an action with their intervals.
+
+    Parameters
+    ----------
+    frame
+        Result of `scvcell.tl.effects`.
+    group
+        Group to draw; the first by default.
+    n_features
+        Features to draw, those with the largest effects.
+    ax
+        Axes to draw on.
+
+    Returns
+    -------
+    Axes with one row per feature; grey where the interval holds 0.
+
+    Raises
+    ------
+    ValueError
+        If `frame` is no such result or has no such group.
+    """
+    _need(frame, ("feature", "lfc", "lower", "upper", "group"), "effects")
+    groups = list(dict.fromkeys(frame["group"]))
+    group = groups[0] if group is None else group
+    if group not in groups:
+        raise ValueError(f"`frame` has no group {group!r}; it has {groups}.")
+    here = frame[frame["group"] == group]
+    here = here.iloc[np.argsort(-here["lfc"].abs().to_numpy(), kind="stable")[:n_features]]
+    here = here.sort_values("lfc", ascending=False)
+    (ax,) = _style.make_axes(ax, 1, size=(4.2, _style.ranked_height(min(len(here), _style.MANY))))
+    value, lower, upper = (here[c].to_numpy(float) for c in ("lfc", "lower", "upper"))
+    place = np.arange(len(here))
+    sure = (lower > 0) | (upper < 0)
+    finite = np.isfinite(lower) & np.isfinite(upper)
+    colour = np.where(sure, _style.BLUE, _style.GREY)
+    ax.hlines(place[finite], lower[finite], upper[finite], colors=colour[finite].tolist(), linewidth=1.6)
+    ax.scatter(value, place, c=colour, s=24, zorder=3)
+    ax.axvline(0, color=_style.GREY, linewidth=0.8)
+    ax.set_yticks(place, here["feature"].tolist(), fontsize="small")
+    ax.set_ylim(len(here) - 0.4, -0.6)
+    ax.tick_params(axis="y", length=0)
+    support = f", support {here['support'].iloc[0]:.2f}" if "support" in here else ""
+    ax.set_xlabel("log2 fold change")
+    ax.set_title(f"{group}{support}", fontsize="medium", loc="left")
+    _style.tidy(ax, grid="x")
+    return ax
+
+
+def dose_response(
+    frame: pd.DataFrame, *, features: Sequence[str] | None = None, group: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draw effects over doses.
+
+    Parameters
+    ----------
+    frame
+        Result of `scvcell.tl.dose_response`.
+    features
+        Features to draw; by default the five with the largest effect at any dose.
+    group
+        Group to draw; the first by default.
+    ax
+        Axes to draw on.
+
+    Returns
+    -------
+    Axes with a line and an interval per feature.
+
+    Raises
+    ------
+    ValueError
+        If `frame` is no such result or lacks a feature.
+    """
+    _need(frame, ("feature", "lfc", "lower", "upper", "dose"), "dose_response")
+    here = frame[frame["group"] == (frame["group"].iloc[0] if group is None else group)]
+    strongest = here["lfc"].abs().groupby(here["feature"]).max().sort_values(ascending=False)
+    names = list(strongest.index[:5]) if features is None else list(features)
+    missing = [name for name in names if name not in strongest.index]
+    if missing:
+        raise ValueError(f"`frame` has no feature {missing[0]!r}.")
+    (ax,) = _style.make_axes(ax, 1, size=(4.4, 3.2))
+    for name, colour in zip(names, _style.colours(len(names)), strict=True):
+        rows = here[(here["feature"] == name) & (here["dose"] > 0)].sort_values("dose")
+        ax.plot(rows["dose"], rows["lfc"], color=colour, marker="o", markersize=3, label=name)
+        if np.isfinite(rows[["lower", "upper"]].to_numpy()).all():
+            ax.fill_between(rows["dose"], rows["lower"], rows["upper"], color=colour, alpha=0.15, linewidth=0)
+    unit = here["unit"].iloc[0] if "unit" in here else ""
+    ax.set(xscale="log", xlabel=f"Dose ({unit})" if unit else "Dose", ylabel="log2 fold change")
+    ax.axhline(0, color=_style.GREY, linewidth=0.8)
+    _style.side_legend(ax)
+    _style.tidy(ax, grid="y")
+    return ax
+
+
+def synergy(frame: pd.DataFrame, *, n_names: int = 8, ax: Axes | None = None) -> Axes:
+    """Draw the effect of a combination against the sum of its parts.
+
+    Parameters
+    ----------
+    frame
+        Result of `scvcell.tl.synergy`.
+    n_names
+        Features to name, those with the largest interactions.
+    ax
+        Axes to draw on.
+
+    Returns
+    -------
+    Axes with one dot per feature; in colour where the interval of the interaction leaves out 0.
+
+    Raises
+    ------
+    ValueError
+        If `frame` is no such result.
+    """
+    _need(frame, ("feature", "lfc", "additive", "interaction", "lower", "upper"), "synergy")
+    (ax,) = _style.make_axes(ax, 1, size=(3.6, 3.4))
+    sure = ((frame["lower"] > 0) | (frame["upper"] < 0)).to_numpy()
+    ax.scatter(frame["additive"], frame["lfc"], c=np.where(sure, _style.VERMILION, _style.GREY), s=9, linewidths=0)
+    ends = [float(frame[["additive", "lfc"]].min().min()), float(frame[["additive", "lfc"]].max().max())]
+    ax.plot(ends, ends, color=_style.LIGHT, linewidth=1, zorder=0)
+    for _, row in frame.iloc[np.argsort(-frame["interaction"].abs().to_numpy(), kind="stable")[:n_names]].iterrows():
+        ax.annotate(
+            row["feature"], (row["additive"], row["lfc"]), fontsize="x-small", xytext=(3, 2), textcoords="offset points"
+        )
+    ax.set(xlabel="Sum of the parts (log2 fold change)", ylabel="Combination (log2 fold change)")
+    _style.tidy(ax)
+    return ax
+
+
+def _need(frame: pd.DataFrame, columns: Sequence[str], verb: str) -> None:
+    if not set(columns) <= set(frame.columns) or frame.empty:
+        raise ValueError(f"`frame` needs columns {', '.join(columns)}: run `scvcell.tl.{verb}(...)` first.")

@@ -1,0 +1,56 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from scvcell import pl
+
+
+@pytest.fixture
+def frame():
+    rng = np.random.default_rng(0)
+    value = rng.normal(size=60)
+    half = np.where(np.arange(60) % 2, 0.5, np.inf)
+    out = pd.DataFrame({"group": "B cells", "modality": "rna", "feature": [f"g{i}" for i in range(60)], "lfc": value})
+    return out.assign(lower=value - half, upper=value + half, support=0.6, level=0.9)
+
+
+def test_effects_names_the_strongest_and_greys_the_unsure(frame):
+    ax = pl.effects(frame, n_features=10)
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    assert len(names) == 10
+    assert set(names) == set(frame.iloc[np.argsort(-frame["lfc"].abs())[:10]]["feature"])
+    assert "support 0.60" in ax.get_title("left") + ax.get_title(loc="left")
+    assert len(ax.collections) == 2
+    plt.close("all")
+
+
+def test_effects_takes_axes_and_refuses_others(frame):
+    _, ax = plt.subplots()
+    assert pl.effects(frame, ax=ax) is ax
+    with pytest.raises(ValueError, match="no group 'T cells'"):
+        pl.effects(frame, group="T cells")
+    with pytest.raises(ValueError, match=r"run `scvcell.tl.effects"):
+        pl.effects(frame.drop(columns="lfc"))
+    plt.close("all")
+
+
+def test_dose_response(frame):
+    curve = pd.concat([frame.assign(dose=dose, unit="uM", lfc=frame["lfc"] * dose) for dose in (0, 0.1, 1.0)])
+    ax = pl.dose_response(curve)
+    assert len(ax.get_lines()) == 6
+    assert ax.get_xlabel() == "Dose (uM)"
+    assert ax.get_xscale() == "log"
+    assert len(pl.dose_response(curve, features=["g1", "g3"]).get_lines()) == 3
+    with pytest.raises(ValueError, match="no feature 'nothing'"):
+        pl.dose_response(curve, features=["nothing"])
+    plt.close("all")
+
+
+def test_synergy(frame):
+    table = frame.assign(additive=frame["lfc"] * 0.8, interaction=frame["lfc"] * 0.2)
+    ax = pl.synergy(table, n_names=3)
+    assert len(ax.texts) == 3
+    with pytest.raises(ValueError, match=r"scvcell.tl.synergy"):
+        pl.synergy(frame)
+    plt.close("all")
