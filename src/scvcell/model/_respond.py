@@ -122,7 +122,7 @@ def make_flow(design: Design, n_latent: int, seed: int) -> AffineFlow:
         return AffineFlow(n_latent, design.targets, {t: max(d) for t, d in doses.items()}, max(times, default=None))
 
 
-def train_flow(flow: AffineFlow, units: list[Unit], latent: torch.Tensor, seed: int) -> None:
+def train_flow(flow: AffineFlow, units: list[Unit], latent: torch.Tensor, seed: int, steps: int = STEPS) -> None:
     """Fit the flow by energy distance between moved controls and treated cells, from the additive solution on."""
     units = [u for u in units if min(len(u.treated), len(u.controls)) >= FEWEST and not u.action.scheduled]
     if not units:
@@ -138,13 +138,13 @@ def train_flow(flow: AffineFlow, units: list[Unit], latent: torch.Tensor, seed: 
     fixed = [] if flow.largest else [flow.log_half, flow.log_slope]
     parameters = [p for p in flow.parameters() if not any(p is f for f in fixed)]
     optimiser = torch.optim.Adam(parameters, lr=2e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-2, total_steps=STEPS)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-2, total_steps=steps)
     d = flow.n_latent
 
     def draw(cells: NDArray[np.int64]) -> torch.Tensor:
         return latent[cells[torch.randint(len(cells), (SET,), generator=generator).numpy()]]
 
-    for _ in range(STEPS):
+    for _ in range(steps):
         chosen = [units[i] for i in rng.permutation(len(units))[:UNITS_PER_STEP]]
         before, after = torch.stack([draw(u.controls) for u in chosen]), torch.stack([draw(u.treated) for u in chosen])
         step = torch.linalg.matrix_exp(flow.generators(exposures(flow, chosen)))
@@ -196,12 +196,12 @@ def crossfit(bulk: Bulk, units: list[Unit], design: Design, latent: torch.Tensor
 
     Returns
     -------
-    Rows of ``(size of the predicted effect, squared error, predicted variance)``, one per condition and feature, at
-    most `ROWS` at random; none where no condition can be left out.
+    Rows of ``(size of the predicted effect, squared error, predicted variance, number of the condition)``, one per
+    condition and feature, at most `ROWS` at random; none where no condition can be left out.
     """
     rng = np.random.default_rng(seed)
     number = rng.permutation(len(units)) % min(FOLDS, len(units))
-    rows = [np.zeros((0, 3))]
+    rows = [np.zeros((0, 4))]
     for fold in range(number.max() + 1):
         kept = [u for u, n in zip(units, number, strict=True) if n != fold]
         known = {t for u in kept for t in u.action.targets}
@@ -209,7 +209,7 @@ def crossfit(bulk: Bulk, units: list[Unit], design: Design, latent: torch.Tensor
         if not out:
             continue
         flow = make_flow(design, latent.shape[1], seed)
-        train_flow(flow, kept, latent, seed)
+        train_flow(flow, kept, latent, seed, STEPS // 2)
         y, noise, places = leftovers(bulk, flow, units, latent)
         described = describe(flow, [u.action for u in units], places)
         keep = np.flatnonzero(number != fold)
@@ -220,6 +220,8 @@ def crossfit(bulk: Bulk, units: list[Unit], design: Design, latent: torch.Tensor
             with torch.no_grad():
                 moved = flow(z, units[k].action)
             effect = bulk.expected(cells, moved) - bulk.expected(cells, z) + mean[i]
-            rows.append(np.stack([np.abs(effect), (y[k] - mean[i]) ** 2, var[i] + noise[k]], 1))
+            rows.append(
+                np.stack([np.abs(effect), (y[k] - mean[i]) ** 2, var[i] + noise[k], np.full(len(effect), k)], 1)
+            )
     found = np.concatenate(rows)
     return found if len(found) <= ROWS else found[rng.choice(len(found), ROWS, replace=False)]

@@ -73,8 +73,8 @@ class Response:
     per
         By modality, the factor of shares in ``log(1 + share * per)``, the effect scale.
     calibration
-        By modality, rows of ``(size of the predicted effect, squared error, predicted variance)`` of conditions that
-        were left out.
+        By modality, rows of ``(size of the predicted effect, squared error, predicted variance, number of the
+        condition)`` of conditions that were left out.
     """
 
     keys: PerturbationKeys
@@ -128,16 +128,18 @@ class Response:
 
         with the sampling variance of two pseudobulks of as many cells, the variance of what like conditions leave
         open, and a share of the effect; :math:`\gamma` and the quantiles :math:`q_b`, one per bin of effect size, are
-        those of conditions that were left out, and no interval is narrower than the Gaussian one.
+        those of conditions that were left out, at a level raised for how few conditions these are, and no interval is
+        narrower than the Gaussian one.
 
         References
         ----------
-        Vovk et al., Algorithmic Learning in a Random World, 2005 (Mondrian conformal prediction).
+        Vovk et al., Algorithmic Learning in a Random World, 2005 (Mondrian conformal prediction); Lee, Barber and
+        Willett, Distribution-free inference with hierarchical data, 2023 (groups of exchangeable errors).
         """
         mean, var = self.residual(modality, action, z.mean(0).numpy())
         before, after = bulk.expected(cells, z), bulk.expected(cells, self.states(z, action))
         value = after - before + mean
-        rows = self.calibration.get(modality, np.zeros((0, 3)))
+        rows = self.calibration.get(modality, np.zeros((0, 4)))
         if not action.pulses:
             return Effect(value, np.zeros(len(value)))
         if len(rows) < FEWEST_ROWS:
@@ -148,13 +150,13 @@ class Response:
         score = np.sqrt(rows[:, 1] / (rows[:, 2] + (gamma * rows[:, 0]) ** 2))
         seen, mine = rows[:, 0] / np.sqrt(rows[:, 2]), np.abs(value) / np.sqrt(var + 2 * noise)
         edges = np.quantile(seen, BINS)
+        # Features of one condition err together: the new one is one more condition, not one more feature.
+        units = len(np.unique(rows[:, 3]))
+        rank = min(level * (units + 1) / units, (1 + level) / 2)
         quantile = np.empty(len(value))
         for b in range(len(BINS) + 1):
             here = score[np.digitize(seen, edges) == b]
-            # Where a bin has too few for this level, all bins have to do.
-            here = np.sort(here if (len(here) + 1) * level <= len(here) else score)
-            rank = int(np.ceil((len(here) + 1) * level))
-            quantile[np.digitize(mine, edges) == b] = here[rank - 1] if rank <= len(here) else np.inf
+            quantile[np.digitize(mine, edges) == b] = np.quantile(here if len(here) >= FEWEST_ROWS else score, rank)
         normal = float(torch.distributions.Normal(0.0, 1.0).icdf(torch.tensor(0.5 + level / 2)))
         return Effect(value, np.maximum(quantile, normal) * sd)
 
