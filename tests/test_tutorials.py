@@ -10,7 +10,7 @@ TUTORIALS = sorted(Path(__file__).parents[1].joinpath("tutorials").glob("*.ipynb
 
 
 def test_there_are_tutorials():
-    assert {path.stem for path in TUTORIALS} >= {"01_quickstart", "02_mosaic"}
+    assert {path.stem for path in TUTORIALS} >= {"01_quickstart", "02_mosaic", "03_perturbation"}
 
 
 @pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)

@@ -7,7 +7,7 @@ import pytest
 from scvcell import datasets
 from scvcell.datasets._registry import entries
 
-LARGER = ("pbmc_citeseq", "snareseq_mouse_cortex", "dsb_protein_background")
+LARGER = ("pbmc_citeseq", "snareseq_mouse_cortex", "dsb_protein_background", "kang_ifnb", "norman_crispra")
 
 
 def needs(name):
@@ -69,6 +69,26 @@ def test_dsb_protein_background():
     assert cells.var_names.equals(empty.var_names)
     assert cells.var["isotype"].sum() == 4
     assert median_depth(cells) > 3 * median_depth(empty)
+
+
+@needs("kang_ifnb")
+def test_kang_ifnb():
+    adata = datasets.kang_ifnb()
+    assert adata.shape == (4034, 2006)
+    assert adata.obs["perturbation"].cat.categories.tolist() == ["IFN-beta", "control"]
+    assert adata.obs["cell_type"].nunique() == 8
+    assert_counts(adata)
+
+
+@needs("norman_crispra")
+def test_norman_crispra():
+    adata = datasets.norman_crispra()
+    assert adata.shape == (3375, 501)
+    assert_counts(adata)
+    assert (adata.obs["perturbation"] == "control").any()
+    assert sum("+" in name for name in adata.obs["perturbation"].cat.categories) == 15
+    other = adata[:, "other"].X.toarray().ravel()
+    assert other.min() > 0.5 * np.asarray(adata.X.sum(1)).min()
 
 
 @pytest.mark.parametrize("name", LARGER)

@@ -1,5 +1,6 @@
 """Data sets: an embedded real mosaic, loaders of larger public ones, and a simulator whose truth is known."""
 
+from scvcell.datasets._actions import simulate_actions
 from scvcell.datasets._loaders import (
     ProteinBackground,
     dsb_protein_background,
@@ -25,5 +26,6 @@ __all__ = [
     "pbmc_mosaic",
     "registry",
     "simulate",
+    "simulate_actions",
     "snareseq_mouse_cortex",
 ]

@@ -119,17 +119,24 @@ class Response:
         return (mean[0], var[0]) if action.pulses else (0 * mean[0], 0 * var[0])
 
     def effect(
-        self, bulk: Bulk, modality: str, action: Action, cells: NDArray[np.int64], z: torch.Tensor, level: float = 0.9
+        self,
+        bulk: Bulk,
+        modality: str,
+        action: Action,
+        cells: NDArray[np.int64],
+        z: torch.Tensor,
+        level: float = 0.9,
+        n_cells: int | None = None,
     ) -> Effect:
         r"""Effect on the pseudobulk of `cells` in states `z`, with its interval.
 
         .. math::
             \sigma^2 = s^2 + v_{GP} + (\gamma\,\hat y)^2, \qquad [\hat y - q_b \sigma,\ \hat y + q_b \sigma]
 
-        with the sampling variance of two pseudobulks of as many cells, the variance of what like conditions leave
-        open, and a share of the effect; :math:`\gamma` and the quantiles :math:`q_b`, one per bin of effect size, are
-        those of conditions that were left out, at a level raised for how few conditions these are, and no interval is
-        narrower than the Gaussian one.
+        with the sampling variance of the pseudobulks of `n_cells` treated cells and of the controls, the variance of
+        what like conditions leave open, and a share of the effect; :math:`\gamma` and the quantiles :math:`q_b`, one
+        per bin of effect size, are those of conditions that were left out, at a level raised for how few conditions
+        these are, and no interval is narrower than the Gaussian one.
 
         References
         ----------
@@ -146,9 +153,10 @@ class Response:
             return Effect(value, np.full(len(value), np.inf))
         noise = bulk.measured(cells)[1] if bulk.has(cells) else np.median(self.anchors[modality].noise, 0) / 2
         gamma = _gamma(rows)
-        sd = np.sqrt(var + 2 * noise + (gamma * value) ** 2)
+        sampled = var + noise * (1 + len(cells) / (n_cells or len(cells)))
+        sd = np.sqrt(sampled + (gamma * value) ** 2)
         score = np.sqrt(rows[:, 1] / (rows[:, 2] + (gamma * rows[:, 0]) ** 2))
-        seen, mine = rows[:, 0] / np.sqrt(rows[:, 2]), np.abs(value) / np.sqrt(var + 2 * noise)
+        seen, mine = rows[:, 0] / np.sqrt(rows[:, 2]), np.abs(value) / np.sqrt(sampled)
         edges = np.quantile(seen, BINS)
         # Features of one condition err together: the new one is one more condition, not one more feature.
         units = len(np.unique(rows[:, 3]))

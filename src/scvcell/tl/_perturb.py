@@ -165,6 +165,7 @@ def effects(
     cells: Any = None,
     groupby: str | Sequence[str] | None = None,
     level: float = 0.9,
+    n_cells: int | None = None,
 ) -> pd.DataFrame:
     r"""Effect of an action on each feature, per group of cells, with intervals.
 
@@ -180,8 +181,10 @@ def effects(
     groupby
         Columns of the groups; the contexts of the fit by default.
     level
-        Coverage of the interval, for the effect that pseudobulks of as many treated and untreated cells would show,
-        over conditions like those that were left out in training.
+        Coverage of the interval, for the effect that a pseudobulk of treated cells would show against that of the
+        untreated ones, over conditions like those that were left out in training.
+    n_cells
+        Treated cells of that pseudobulk; as many as there are untreated ones by default.
 
     Returns
     -------
@@ -196,16 +199,20 @@ def effects(
     """
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, e.g. 0.9, not {level!r}.")
+    if n_cells is not None and n_cells < 1:
+        raise ValueError(f"n_cells must be at least 1, not {n_cells!r}.")
     action = as_action(action)
     start = Controls(data, model, cells)
     start.response.check(action)
-    frames = [effect_frame(start, action, name, group, level) for name, group in start.groups(groupby)]
+    frames = [effect_frame(start, action, name, group, level, n_cells) for name, group in start.groups(groupby)]
     out = pd.concat(frames, ignore_index=True)
     out.attrs["per"] = dict(start.response.per)
     return out
 
 
-def effect_frame(start: Controls, action: Action, name: str, group: NDArray[np.int64], level: float) -> pd.DataFrame:
+def effect_frame(
+    start: Controls, action: Action, name: str, group: NDArray[np.int64], level: float, n_cells: int | None = None
+) -> pd.DataFrame:
     """Rows of `effects` for one group of controls."""
     latent, response = start.latent[group], start.response
     support = response.support(action, latent.mean(0).numpy())
@@ -213,7 +220,7 @@ def effect_frame(start: Controls, action: Action, name: str, group: NDArray[np.i
     for m in response.anchors:
         features = start.model.schema.modalities[m].features
         bulk = start.bulk(m)
-        effect = response.effect(bulk, m, action, group, latent, level)
+        effect = response.effect(bulk, m, action, group, latent, level, n_cells)
         unit = np.log(2) if bulk.operator.count_data else 1.0
         value, half = effect.value[: len(features)] / unit, effect.halfwidth[: len(features)] / unit
         frames.append(

@@ -1,0 +1,159 @@
+"""A simulated perturbation experiment: a known Delta on the states of a known world."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+from mudata import MuData
+from scipy.linalg import expm
+
+from scvcell.datasets._simulate import STEMS, _category, _names
+from scvcell.datasets._world import World, WorldParameters
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+UNIT = "uM"
+HALF = 0.2
+"""Dose of half the effect at saturation, as a share of the largest dose."""
+
+
+def simulate_actions(
+    n_cells: int = 2000,
+    *,
+    n_targets: int = 3,
+    pairs: bool = True,
+    doses: Sequence[float] = (1.0,),
+    effect: float = 1.0,
+    state_dependence: float = 0.3,
+    n_genes: int = 300,
+    n_proteins: int = 20,
+    n_types: int = 4,
+    latent_dim: int = 5,
+    seed: int = 0,
+) -> MuData:
+    r"""Simulate cells under single targets and their pairs, at doses, whose every effect is known.
+
+    .. math::
+        z' = e^{G} z, \qquad G = \sum_p h(\mathrm{dose}_p)\, G_p, \qquad h(d) = \frac{(1 + k) d}{d + k d_{max}}
+
+    with a random affine generator :math:`G_p` per target and :math:`k = 0.2`. All cells have RNA and proteins and are of
+    one batch.
+
+    Parameters
+    ----------
+    n_cells
+        Number of cells; a quarter are controls.
+    n_targets
+        Number of targets, ``"T1"``, ``"T2"``, ...
+    pairs
+        Whether pairs of targets are among the actions.
+    doses
+        Doses of a target, in uM; both targets of a pair have the largest.
+    effect
+        Size of the shift of the state.
+    state_dependence
+        Size of the part of a generator that depends on the state; 0 makes every target a shift, and targets commute.
+    n_genes, n_proteins, n_types, latent_dim
+        As `simulate`.
+    seed
+        Seed of world, generators and cells.
+
+    Returns
+    -------
+    MuData with ``"rna"`` and ``"adt"`` (raw counts) and
+
+    - ``.obs`` (also of each modality): ``action`` (``"control"``, ``"T1"``, ``"T1+T2"``), ``dose`` (``"1 uM"``, joined
+      by ``+``), ``cell_type``
+    - ``.obsm["z0"]``, ``.obsm["z"]``: state before and after
+    - ``.mod[m].layers["before"]``, ``["rate"]``: expected counts before and after, of each cell: its true response
+    - ``.uns["simulation"]``: arguments and ``generators`` ``(targets, latent + 1, latent + 1)``
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 2 targets for pairs, or a dose is not above 0.
+
+    Examples
+    --------
+    >>> mdata = scvcell.datasets.simulate_actions(seed=1)
+    >>> keys = scvcell.PerturbationKeys("action", control="control", context="cell_type")
+    >>> model = scvcell.tl.fit(mdata, perturbation=keys)
+    """
+    if n_targets < 1 + pairs or min(doses, default=0) <= 0 or n_cells < 1:
+        raise ValueError(
+            f"Give at least {1 + pairs} targets, doses above 0 and a cell; got {n_targets}, {doses}, {n_cells}."
+        )
+    world = World.draw(WorldParameters(n_genes, n_proteins, 0, n_types, latent_dim, 1, seed=seed))
+    rng = np.random.default_rng([seed, 3])
+    generators = _generators(rng, n_targets, latent_dim, effect, state_dependence)
+    types, before = world.states.sample(rng, n_cells)
+    cells = world.sample_cells(rng, n_cells)
+    labels, amounts, exposure = _plan(rng, n_cells, n_targets, pairs, doses)
+    after = before.copy()
+    for row in np.unique(exposure, axis=0):
+        here = (exposure == row).all(1)
+        step = expm(np.tensordot(row, generators, 1))
+        after[here] = before[here] @ step[:-1, :-1].T + step[:-1, -1]
+    obs = pd.DataFrame(
+        {
+            "action": pd.Categorical(labels),
+            "dose": pd.Categorical(amounts),
+            "cell_type": _category("type", types, n_types),
+        },
+        index=_names("cell", n_cells),
+    )
+    modalities = {}
+    for name in ("rna", "adt"):
+        measure = world.measures[name]
+        drawn = measure.sample(rng, after, cells)
+        table = AnnData(sp.csr_matrix(drawn.counts.astype(np.float32)), obs=obs.copy())
+        table.var.index = _names(STEMS[name], table.n_vars)
+        table.layers["before"], table.layers["rate"] = measure.expected(before, cells), measure.expected(after, cells)
+        modalities[name] = table
+    mdata = MuData(modalities)
+    mdata.obs = obs.loc[mdata.obs_names]
+    mdata.obsm["z0"], mdata.obsm["z"] = before, after
+    mdata.uns["simulation"] = {"world": asdict(world.parameters), "generators": generators}
+    return mdata
+
+
+def _generators(
+    rng: np.random.Generator, n: int, d: int, effect: float, state_dependence: float
+) -> NDArray[np.float64]:
+    """One random affine vector field per target, in homogeneous coordinates."""
+    out = np.zeros((n, d + 1, d + 1))
+    shift = rng.standard_normal((n, d))
+    out[:, :d, d] = effect * shift / np.linalg.norm(shift, axis=1, keepdims=True) * np.sqrt(d) / 2
+    out[:, :d, :d] = state_dependence * rng.standard_normal((n, d, d)) / np.sqrt(d)
+    return out
+
+
+def _plan(
+    rng: np.random.Generator, n_cells: int, n_targets: int, pairs: bool, doses: Sequence[float]
+) -> tuple[list[str], list[str], NDArray[np.float64]]:
+    """Action, dose and strength of every target for every cell."""
+    top = max(doses)
+    conditions = [{t: dose} for t in range(n_targets) for dose in doses]
+    if pairs:
+        conditions += [{a: top, b: top} for a, b in combinations(range(n_targets), 2)]
+    number = rng.integers(len(conditions), size=n_cells)
+    number[: n_cells // 4] = -1
+    number = rng.permutation(number)
+    exposure = np.zeros((n_cells, n_targets))
+    labels, amounts = [], []
+    for i, k in enumerate(number):
+        given = {} if k < 0 else conditions[k]
+        for target, dose in given.items():
+            exposure[i, target] = (1 + HALF) * dose / (dose + HALF * top)
+        labels.append("+".join(f"T{t + 1}" for t in given) or "control")
+        amounts.append("+".join(f"{dose:g} {UNIT}" for dose in given.values()) or f"0 {UNIT}")
+    return labels, amounts, exposure

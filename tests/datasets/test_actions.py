@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+
+from scvcell import PerturbationKeys
+from scvcell.datasets import simulate_actions
+from scvcell.perturb import read_design
+
+
+def test_states_move_by_the_known_generators():
+    mdata = simulate_actions(200, state_dependence=0.0, seed=1)
+    moved = mdata.obsm["z"] - mdata.obsm["z0"]
+    label = mdata.obs["action"].astype(str).to_numpy()
+    assert np.abs(moved[label == "control"]).max() == 0
+    shift = mdata.uns["simulation"]["generators"][:, :-1, -1]
+    np.testing.assert_allclose(moved[label == "T2"][0], shift[1], atol=1e-5)
+    np.testing.assert_allclose(moved[label == "T1+T2"][0], shift[0] + shift[1], atol=1e-5)
+
+
+def test_doses_saturate_and_are_read():
+    mdata = simulate_actions(300, doses=(0.1, 1.0), pairs=False, n_targets=1, state_dependence=0.0)
+    moved = np.linalg.norm(mdata.obsm["z"] - mdata.obsm["z0"], axis=1)
+    dose = mdata.obs["dose"].astype(str)
+    assert moved[dose == "0.1 uM"].mean() / moved[dose == "1 uM"].mean() == pytest.approx(1.2 * 0.1 / 0.3, abs=1e-5)
+    keys = PerturbationKeys("action", control="control", dose="dose")
+    design = read_design(keys, lambda name: mdata.obs[name])
+    assert {action.doses["T1"] for action in design.actions} == {0.1, 1.0}
+    assert design.units == {"T1": "uM"}
+
+
+def test_responses_of_every_cell_are_known_and_seeds_repeat():
+    one, two = (simulate_actions(100, seed=3) for _ in range(2))
+    assert abs(one["rna"].X - two["rna"].X).max() == 0
+    control = (one.obs["action"] == "control").to_numpy()
+    np.testing.assert_array_equal(one["rna"].layers["before"][control], one["rna"].layers["rate"][control])
+    assert np.abs(one["rna"].layers["before"][~control] - one["rna"].layers["rate"][~control]).max() > 0
+
+
+@pytest.mark.parametrize("bad", [{"n_targets": 1}, {"doses": (0.0,)}, {"doses": ()}, {"n_cells": 0}])
+def test_refused(bad):
+    with pytest.raises(ValueError, match="Give at least"):
+        simulate_actions(**bad)
