@@ -3,9 +3,11 @@
 import re
 from pathlib import Path
 
+import anndata
 import matplotlib as mpl
 import mudata
 import numpy as np
+import pandas as pd
 
 import scvcell
 from scvcell.measure import MEASUREMENTS
@@ -20,13 +22,26 @@ def blocks(path):
 def test_example_of_readme(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     mpl.use("agg")
-    (example,) = blocks("README.md")
+    example, _ = blocks("README.md")
     names = {}
     exec(example, names)
     assert names["protein"].n_obs == names["mdata"].n_obs
     assert "foscttm" in capsys.readouterr().out
     loaded = scvcell.CSL.load("my_model", names["mdata"])
     np.testing.assert_array_equal(loaded.get_latent_representation(), names["mdata"].obsm["X_csl"])
+
+
+def test_actions_of_readme(quick):
+    _, example = blocks("README.md")
+    rng = np.random.default_rng(0)
+    drug = np.array(["DMSO", "trametinib", "vemurafenib"])[np.arange(150) % 3]
+    obs = pd.DataFrame({"drug": drug, "dose": np.where(drug == "DMSO", 0.0, 1.0), "cell_type": "melanoma"})
+    adata = anndata.AnnData(rng.poisson(2.0, (150, 20)).astype(np.float32), obs=obs.set_index(obs.index.astype(str)))
+    fit = example.replace("perturbation=keys", "perturbation=keys, train=quick")
+    names = {"scvcell": scvcell, "adata": adata, "quick": quick}
+    exec(fit, names)
+    assert len(names["effects"]) == 20
+    assert names["cells"].n_obs == 50
 
 
 def test_example_of_extending(monkeypatch):

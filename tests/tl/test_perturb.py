@@ -149,6 +149,28 @@ def test_data_without_labels_are_controls(fitted):
     assert scvcell.tl.perturb(new[:5].copy(), model, "A").n_obs == 5
 
 
+def test_an_assay_that_the_data_lack_is_drawn(fitted):
+    mdata, model, _ = fitted
+    new = MuData({"rna": mdata["rna"][mdata["rna"].obs["drug"] == "ctrl"].copy()})
+    found = scvcell.tl.perturb(new, model, "A")
+    assert found["adt"].shape == (new.n_obs, PROTEINS)
+    assert found["adt"].X.sum() > 0
+    assert np.isfinite(scvcell.tl.effects(new, model, "A")["lfc"]).all()
+
+
+def test_a_target_that_only_held_out_cells_had_is_unknown(caplog):
+    mdata, _ = simulate(200)
+    held = mdata.obs_names[mdata.obs["drug"].isin(["B", "A+B"])]
+    quick = TrainConfig(max_epochs=1, accelerator="cpu", progress=False)
+    few = mdata.obs_names[mdata.obs["drug"] == "A"][3:]
+    with caplog.at_level(logging.WARNING, "scvcell"):
+        model = scvcell.tl.fit(mdata, perturbation=KEYS, split=held.union(few), train=quick)
+    assert "fewer than 10 treated or control cells" in caplog.text
+    assert model.response.flow.targets == ("A",)
+    with pytest.raises(ValueError, match="Nothing is known of the target 'B'"):
+        scvcell.tl.perturb(mdata, model, "B")
+
+
 def test_data_are_not_changed(fitted, fingerprint):
     mdata, model, _ = fitted
     before = fingerprint(mdata)

@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from scvcell._matrix import Matrix
 from scvcell.measure import Context
 from scvcell.model._predict import context
 
@@ -34,13 +35,15 @@ class Bulk:
     Parameters
     ----------
     model, data, name
-        Model, its view of data, and the modality.
+        Model, its view of data, and the modality, which the data may lack.
     """
 
     def __init__(self, model: CSL, data: View, name: str, per: float = PER) -> None:
         self.per = per
         self.operator = model._trained_module().operators[name]
-        self.matrix, self.rows = model._matrix(data, name), data.rows[name]
+        self.matrix, self.rows = Matrix(np.zeros((0, self.operator.n_features))), np.full(data.n_obs, -1)
+        if name in data.modalities:
+            self.matrix, self.rows = model._matrix(data, name), data.rows[name]
         self.ctx = context(model, data)
         self.shares = self.operator.count_data and hasattr(self.operator, "frequency")
         self.device = model._trained_module().device

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from scvcell.prior import TargetKernel
 
     Array = NDArray[np.floating]
+
+logger = logging.getLogger("scvcell")
 
 STEPS = 400
 SET = 96
@@ -77,7 +80,16 @@ def fit(
     allowed = data.obs_names.isin([*model.split_["train"], *model.split_["validation"]])
     latent = model.posterior(data).mean
     units = conditions(design, allowed)
-    flow = make_flow(design, model.n_latent, seed)
+    few = [str(u.action) for u in units if min(len(u.treated), len(u.controls)) < FEWEST]
+    if few:
+        logger.warning(
+            "%d of %d conditions have fewer than %d treated or control cells, e.g. %s; the flow does not learn them.",
+            len(few),
+            len(units),
+            FEWEST,
+            few[0],
+        )
+    flow = make_flow(units, model.n_latent, seed)
     train_flow(flow, units, latent, seed)
     response = Response(keys, flow, tuple(dict.fromkeys(u.action for u in units)), dict(design.units), kernel=kernel)
     for name in model.assays:
@@ -90,7 +102,7 @@ def fit(
             y, noise, places = leftovers(bulk, flow, here, latent)
             response.anchors[name] = Anchor.fit(describe(flow, [u.action for u in here], places), y, noise)
             if calibrate:
-                response.calibration[name] = crossfit(bulk, here, design, latent, response.anchors[name], seed)
+                response.calibration[name] = crossfit(bulk, here, latent, response.anchors[name], seed)
     return response
 
 
@@ -109,21 +121,25 @@ def conditions(design: Design, allowed: NDArray[np.bool_]) -> list[Unit]:
     return units
 
 
-def make_flow(design: Design, n_latent: int, seed: int) -> AffineFlow:
-    """An operator for the targets, doses and times of the data."""
+def make_flow(units: list[Unit], n_latent: int, seed: int) -> AffineFlow:
+    """An operator for the targets, doses and times of some conditions."""
+    actions = [unit.action for unit in units]
     doses: dict[str, list[float]] = {}
-    for action in design.actions:
-        for pulse in action.pulses:
-            if pulse.dose is not None:
-                doses.setdefault(pulse.target, []).append(pulse.dose)
-    times = [action.time for action in design.actions if action.time is not None]
+    for pulse in (pulse for action in actions for pulse in action.pulses):
+        if pulse.dose is not None:
+            doses.setdefault(pulse.target, []).append(pulse.dose)
+    targets = tuple(sorted({target for action in actions for target in action.targets}))
+    times = [action.time for action in actions if action.time is not None]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return AffineFlow(n_latent, design.targets, {t: max(d) for t, d in doses.items()}, max(times, default=None))
+        return AffineFlow(n_latent, targets, {t: max(d) for t, d in doses.items()}, max(times, default=None))
 
 
 def train_flow(flow: AffineFlow, units: list[Unit], latent: torch.Tensor, seed: int, steps: int = STEPS) -> None:
-    """Fit the flow by energy distance between moved controls and treated cells, from the additive solution on."""
+    """Fit the flow by energy distance between moved controls and treated cells, from the additive solution on.
+
+    Conditions of few cells, and those with a schedule, are left to the anchor.
+    """
     units = [u for u in units if min(len(u.treated), len(u.controls)) >= FEWEST and not u.action.scheduled]
     if not units:
         return
@@ -189,7 +205,7 @@ def leftovers(bulk: Bulk, flow: AffineFlow, units: list[Unit], latent: torch.Ten
     return np.array(y), np.array(noise), np.array(places)
 
 
-def crossfit(bulk: Bulk, units: list[Unit], design: Design, latent: torch.Tensor, fitted: Anchor, seed: int) -> Array:
+def crossfit(bulk: Bulk, units: list[Unit], latent: torch.Tensor, fitted: Anchor, seed: int) -> Array:
     """How far the effects of conditions that were left out lie from their prediction.
 
     The flow is fitted anew without each fold. A condition whose targets no other condition has cannot be left out.
@@ -208,7 +224,7 @@ def crossfit(bulk: Bulk, units: list[Unit], design: Design, latent: torch.Tensor
         out = [k for k, u in enumerate(units) if number[k] == fold and known.issuperset(u.action.targets)]
         if not out:
             continue
-        flow = make_flow(design, latent.shape[1], seed)
+        flow = make_flow(units, latent.shape[1], seed)
         train_flow(flow, kept, latent, seed, STEPS // 2)
         y, noise, places = leftovers(bulk, flow, units, latent)
         described = describe(flow, [u.action for u in units], places)
