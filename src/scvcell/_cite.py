@@ -45,4 +45,9 @@ def cite(model: CSL) -> list[str]:
             "Cao and Gao, Multi-omics single-cell data integration and regulatory inference with graph-linked "
             "embedding, Nat Biotechnol 2022"
         )
+    if model.response is not None:
+        used.append(
+            "Székely and Rizzo, Energy statistics: a class of statistics based on distances, J Stat Plan Inference 2013"
+        )
+        used.append("Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006")
     return list(dict.fromkeys([*BASE, *filter(None, used)]))

@@ -140,6 +140,11 @@ def test_saved_and_loaded(fitted, tmp_path):
     scvcell.tl.effects(mdata, loaded, "C")
 
 
+def test_its_sources_are_cited(fitted, small):
+    assert any("Energy statistics" in line for line in scvcell.cite(fitted[1]))
+    assert not any("Energy statistics" in line for line in scvcell.cite(small.model))
+
+
 def test_data_without_labels_are_controls(fitted):
     mdata, model, _ = fitted
     new = mdata[mdata.obs["drug"] == "ctrl"].copy()
