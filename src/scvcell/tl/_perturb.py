@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from scvcell.perturb import Action
 
 
+SUPPORTED = 0.5
+"""Support from which on effects are trusted."""
+
+
 class Controls:
     """Untreated cells that an action starts from, with what the verbs need of them.
 
@@ -189,8 +193,10 @@ def effects(
     Returns
     -------
     One row per group, modality and feature: ``group``, ``modality``, ``feature``, ``lfc``, ``lower``, ``upper``,
-    ``level``, ``support``, ``trusted`` (the interval is finite and leaves out 0). Intervals are infinite where no
-    condition could be left out for calibration. ``attrs["per"]``: c of each modality.
+    ``level``, ``support`` (0 nothing like it in training, 1 seen), ``trusted`` (support of at least one half and a
+    finite interval; below, the action or the group is unlike what was seen, and intervals may cover less than they
+    say). Intervals are infinite where no condition could be left out for calibration. ``attrs["per"]``: c of each
+    modality.
 
     Raises
     ------
@@ -234,7 +240,7 @@ def effect_frame(
                     "upper": value + half,
                     "level": level,
                     "support": support,
-                    _keys.TRUSTED: np.abs(value) > half,
+                    _keys.TRUSTED: (support >= SUPPORTED) & np.isfinite(half),
                 }
             )
         )
