@@ -129,6 +129,19 @@ def test_synergy_is_small_where_effects_add(fitted):
     assert (kappa["kappa"] < 0.3).all()
 
 
+def test_the_action_that_made_them_ranks_first(fitted):
+    mdata, model, _ = fitted
+    goal = (mdata.obs["drug"] == "B") & (mdata.obs["type"] == "x")
+    table = scvcell.tl.rank_actions(
+        mdata, model, goal.to_numpy(), cells="type == 'x'", actions=["A", "B", "A+B", Action()]
+    )
+    assert table["action"].iloc[0] == "B"
+    assert table["progress"].iloc[0] > 0.5
+    assert ((table["lower"] <= table["progress"]) & (table["progress"] <= table["upper"])).all()
+    assert table.set_index("action").loc["control", "progress"] == pytest.approx(0, abs=1e-6)
+    assert len(scvcell.tl.rank_actions(mdata, model, "drug == 'A'", n_boot=5)) == 3
+
+
 def test_saved_and_loaded(fitted, tmp_path):
     mdata, model, _ = fitted
     model.save(tmp_path / "model")
@@ -197,6 +210,9 @@ def test_data_are_not_changed(fitted, fingerprint):
         (lambda d, m: scvcell.tl.perturb(d, m, "A", cells="type == 'q'"), "No untreated cell"),
         (lambda d, m: scvcell.tl.perturb(d, m, "A", n_samples=0), "n_samples"),
         (lambda d, m: scvcell.tl.effects(d, m, "A", level=2), "level"),
+        (lambda d, m: scvcell.tl.rank_actions(d, m, ["nobody"]), "goal has names that the data lack"),
+        (lambda d, m: scvcell.tl.rank_actions(d, m, "drug == 'none'"), "are too few"),
+        (lambda d, m: scvcell.tl.rank_actions(d, m, "drug == 'A'", level=0), "level"),
         (lambda d, m: scvcell.tl.synergy(d, m, "A"), "at least two targets"),
         (lambda d, m: scvcell.tl.dose_response(d, m, "A"), "no doses in training"),
     ],

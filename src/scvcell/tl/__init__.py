@@ -8,6 +8,7 @@ from scvcell.tl._fit import fit
 from scvcell.tl._information import modality_information
 from scvcell.tl._links import feature_links
 from scvcell.tl._perturb import effects, perturb
+from scvcell.tl._rank import rank_actions
 from scvcell.tl._sentences import cell_sentences, expression_from_sentences
 from scvcell.tl._synergy import order_effect, synergy
 from scvcell.tl._transfer import transfer_labels
@@ -26,6 +27,7 @@ __all__ = [
     "order_effect",
     "perturb",
     "prior_ablation",
+    "rank_actions",
     "synergy",
     "transfer_labels",
     "translate",

@@ -261,29 +261,33 @@ def _untreated(view: View, response: Response) -> NDArray[np.bool_]:
 
 def _choose(view: View, cells: Any, untreated: NDArray[np.bool_], response: Response) -> NDArray[np.int64]:
     """Positions of the chosen cells, none of them treated."""
-    if cells is None:
-        index = np.flatnonzero(untreated)
-    elif isinstance(cells, str):
-        obs = pd.DataFrame({c: view.column(c) for c in _columns(view)}, index=view.obs_names)
-        index = np.flatnonzero(obs.index.isin(obs.query(cells).index) & untreated)
-    else:
-        given = np.asarray(cells)
-        if given.dtype == bool:
-            if len(given) != view.n_obs:
-                raise ValueError(f"cells is a mask of {len(given)} entries for {view.n_obs} cells.")
-            index = np.flatnonzero(given)
-        else:
-            index = view.obs_names.get_indexer(pd.Index(given))
-            if (index < 0).any():
-                raise ValueError(f"cells has names that the data lack, e.g. {given[index < 0][0]!r}.")
-        treated = (~untreated[index]).sum()
-        if treated:
-            raise ValueError(
-                f"{treated} of {len(index)} cells were treated already; an action starts from untreated cells, whose "
-                f"obs[{response.keys.target!r}] is one of {list(response.keys.controls)}. Leave the others out."
-            )
+    index = np.flatnonzero(untreated) if cells is None else select(view, cells)
+    if isinstance(cells, str):
+        index = index[untreated[index]]
+    treated = (~untreated[index]).sum()
+    if treated:
+        raise ValueError(
+            f"{treated} of {len(index)} cells were treated already; an action starts from untreated cells, whose "
+            f"obs[{response.keys.target!r}] is one of {list(response.keys.controls)}. Leave the others out."
+        )
     if len(index) == 0:
         raise ValueError("No untreated cell is chosen. Give cells= so that some are.")
+    return index
+
+
+def select(view: View, cells: Any, argument: str = "cells") -> NDArray[np.int64]:
+    """Positions of cells that are given by a query on obs, a boolean mask, or their names."""
+    if isinstance(cells, str):
+        obs = pd.DataFrame({c: view.column(c) for c in _columns(view)}, index=view.obs_names)
+        return np.flatnonzero(obs.index.isin(obs.query(cells).index))
+    given = np.asarray(cells)
+    if given.dtype == bool:
+        if len(given) != view.n_obs:
+            raise ValueError(f"{argument} is a mask of {len(given)} entries for {view.n_obs} cells.")
+        return np.flatnonzero(given)
+    index = view.obs_names.get_indexer(pd.Index(given))
+    if (index < 0).any():
+        raise ValueError(f"{argument} has names that the data lack, e.g. {given[index < 0][0]!r}.")
     return index
 
 
