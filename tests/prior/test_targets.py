@@ -20,6 +20,13 @@ def test_known_targets_that_the_table_lacks_get_no_weight():
     assert weights[1] == 0
 
 
+def test_likeness_is_high_for_what_is_like_known_targets():
+    kernel = TargetKernel(TABLE)
+    assert kernel.likeness("new", ["A", "B"]) > 0.7
+    assert kernel.likeness("new", ["C"]) < 0.1
+    assert kernel.likeness("other", ["A"]) == 0
+
+
 def test_nothing_to_say():
     kernel = TargetKernel(TABLE)
     assert kernel.weights("other", ["A"]) is None

@@ -102,7 +102,7 @@ def fit(
             y, noise, places = leftovers(bulk, flow, here, latent)
             response.anchors[name] = Anchor.fit(describe(flow, [u.action for u in here], places), y, noise)
             if calibrate:
-                response.calibration[name] = crossfit(bulk, here, latent, response.anchors[name], seed)
+                response.calibration[name] = crossfit(bulk, here, latent, response.anchors[name], kernel, seed)
     return response
 
 
@@ -205,10 +205,13 @@ def leftovers(bulk: Bulk, flow: AffineFlow, units: list[Unit], latent: torch.Ten
     return np.array(y), np.array(noise), np.array(places)
 
 
-def crossfit(bulk: Bulk, units: list[Unit], latent: torch.Tensor, fitted: Anchor, seed: int) -> Array:
+def crossfit(
+    bulk: Bulk, units: list[Unit], latent: torch.Tensor, fitted: Anchor, kernel: TargetKernel | None, seed: int
+) -> Array:
     """How far the effects of conditions that were left out lie from their prediction.
 
-    The flow is fitted anew without each fold. A condition whose targets no other condition has cannot be left out.
+    The flow is fitted anew without each fold. A condition whose targets no other condition has can be left out only
+    where `kernel` relates them to others.
 
     Returns
     -------
@@ -220,24 +223,40 @@ def crossfit(bulk: Bulk, units: list[Unit], latent: torch.Tensor, fitted: Anchor
     rows = [np.zeros((0, 4))]
     for fold in range(number.max() + 1):
         kept = [u for u, n in zip(units, number, strict=True) if n != fold]
-        known = {t for u in kept for t in u.action.targets}
-        out = [k for k, u in enumerate(units) if number[k] == fold and known.issuperset(u.action.targets)]
+        if not kept:
+            continue
+        flow = make_flow(kept, latent.shape[1], seed)
+        out = [k for k in np.flatnonzero(number == fold) if _relate(flow, units[k].action, kernel)]
         if not out:
             continue
-        flow = make_flow(units, latent.shape[1], seed)
         train_flow(flow, kept, latent, seed, STEPS // 2)
-        y, noise, places = leftovers(bulk, flow, units, latent)
-        described = describe(flow, [u.action for u in units], places)
-        keep = np.flatnonzero(number != fold)
-        gp = replace(fitted, units=described.take(keep), y=y[keep], noise=noise[keep])
-        mean, var = gp.predict(described.take(out))
-        for i, k in enumerate(out):
-            z, cells = latent[units[k].controls], units[k].controls
+        asked = [units[k] for k in out]
+        y, noise, places = leftovers(bulk, flow, kept + asked, latent)
+        described = describe(flow, [u.action for u in kept + asked], places)
+        seen, new = np.arange(len(kept)), np.arange(len(kept), len(y))
+        gp = replace(
+            fitted, units=described.take(seen), y=y[seen], noise=noise[seen], similarity=np.eye(len(flow.targets))
+        )
+        mean, var = gp.predict(described.take(new))
+        for unit, k, i, j in zip(asked, out, new, range(len(out)), strict=True):
+            z = latent[unit.controls]
             with torch.no_grad():
-                moved = flow(z, units[k].action)
-            effect = bulk.expected(cells, moved) - bulk.expected(cells, z) + mean[i]
+                moved = flow(z, unit.action)
+            effect = bulk.expected(unit.controls, moved) - bulk.expected(unit.controls, z) + mean[j]
             rows.append(
-                np.stack([np.abs(effect), (y[k] - mean[i]) ** 2, var[i] + noise[k], np.full(len(effect), k)], 1)
+                np.stack([np.abs(effect), (y[i] - mean[j]) ** 2, var[j] + noise[i], np.full(len(effect), k)], 1)
             )
     found = np.concatenate(rows)
     return found if len(found) <= ROWS else found[rng.choice(len(found), ROWS, replace=False)]
+
+
+def _relate(flow: AffineFlow, action: Action, kernel: TargetKernel | None) -> bool:
+    """Whether a flow can answer for an action, after relating targets that it does not know."""
+    for target in action.targets:
+        if target in flow.targets or target in flow.weights:
+            continue
+        weights = None if kernel is None else kernel.weights(target, flow.targets)
+        if weights is None:
+            return False
+        flow.relate(target, weights)
+    return True

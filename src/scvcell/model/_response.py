@@ -173,7 +173,8 @@ class Response:
 
         .. math:: k_*^\top (K + \epsilon I)^{-1} k_* / k_{**}
 
-        with a kernel that adds over targets and fades with the distance of contexts, doses and times.
+        with a kernel that adds over targets and fades with the distance of contexts, doses and times; times how much of
+        a target that was never perturbed those that were explain.
         """
         if not action.pulses:
             return 1.0
@@ -184,7 +185,9 @@ class Response:
         unit = describe(self.flow, [action], place[None])
         among, cross, own = (plain.kernel(*pair) for pair in ((anchor.units,) * 2, (anchor.units, unit), (unit, unit)))
         explained = cross[:, 0] @ np.linalg.solve(among + 0.05 * np.eye(len(among)), cross[:, 0])
-        return float(np.clip(explained / max(own[0, 0], 1e-12), 0, 1))
+        unseen = [target for target in action.targets if target not in self.flow.targets]
+        like = min((self.kernel.likeness(t, self.flow.targets) for t in unseen if self.kernel is not None), default=1.0)
+        return float(np.clip(like * explained / max(own[0, 0], 1e-12), 0, 1))
 
 
 def _gamma(rows: Array) -> float:

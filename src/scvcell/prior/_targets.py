@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 class TargetKernel:
     r"""How alike targets are, so that those never perturbed act like those that were.
 
-    .. math:: w_* = k_*^\top (K + \lambda I)^{-1}, \qquad K_{pq} = \exp\big(-\|e_p - e_q\|^2 / 2 \ell^2\big)
+    .. math:: w_* = k_*^\top (K + \lambda I)^{-1}, \qquad K_{pq} = \cos(e_p, e_q)
 
-    with :math:`\ell` the median distance between targets after each column is standardised. An unseen target acts as
-    the sum of the known ones with weights :math:`w_*`.
+    with :math:`e` the rows of a table. An unseen target acts as the sum of the known ones with weights :math:`w_*`, and
+    :math:`w_*^\top k_*` says how much of it they explain.
 
     Parameters
     ----------
@@ -55,20 +55,24 @@ class TargetKernel:
             raise ValueError("table must hold finite numbers only; drop or fill columns with text or missing values.")
         self.table = table
         self.ridge = ridge
-        spread = values.std(0)
-        self.values = (values[:, spread > 0] - values[:, spread > 0].mean(0)) / spread[spread > 0]
+        self.values = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
         self.names = {str(name): i for i, name in enumerate(table.index)}
 
     def weights(self, target: str, known: Sequence[str]) -> NDArray[np.float64] | None:
         """Weights of known targets for an unseen one, ``(known,)``; None if the table lacks it or all known ones."""
+        weights, _ = self._explain(target, known)
+        return weights
+
+    def likeness(self, target: str, known: Sequence[str]) -> float:
+        """How much of an unseen target the known ones explain, from 0 to 1."""
+        return self._explain(target, known)[1]
+
+    def _explain(self, target: str, known: Sequence[str]) -> tuple[NDArray[np.float64] | None, float]:
         here = [k for k, name in enumerate(known) if name in self.names]
         if target not in self.names or not here:
-            return None
+            return None, 0.0
         e = self.values[[self.names[known[k]] for k in here]]
-        among, to = ((a[:, None] - e[None]) for a in (e, self.values[[self.names[target]]]))
-        among, to = (among**2).sum(-1), (to**2).sum(-1)
-        length = np.median(among[among > 0]) if (among > 0).any() else 1.0
+        like = e @ self.values[self.names[target]]
         out = np.zeros(len(known))
-        k = np.exp(-0.5 * among / length) + self.ridge * np.eye(len(here))
-        out[here] = np.linalg.solve(k, np.exp(-0.5 * to[0] / length))
-        return out
+        out[here] = np.linalg.solve(e @ e.T + self.ridge * np.eye(len(here)), like)
+        return out, float(np.clip(out[here] @ like, 0, 1))
