@@ -62,6 +62,8 @@ class Task:
         Where the data lie on disk, for methods that can read them backed.
     perturbation
         Columns that say what was done to the cells of `source`.
+    kernel
+        What is known of the targets, one row each.
     questions
         By name, what would happen to which cells.
     """
@@ -81,6 +83,7 @@ class Task:
     level: float = 0.9
     path: Path | None = None
     perturbation: PerturbationKeys | None = None
+    kernel: pd.DataFrame | None = None
     questions: Mapping[str, Question] = field(default_factory=dict)
 
     def names(self, modality: str) -> pd.Index:

@@ -65,7 +65,8 @@ def _perturb(task: Task, seed: int) -> Output:
     mdata = task.mdata
     watch = Stopwatch()
     train = scvcell.TrainConfig(max_epochs=task.epochs, accelerator="cpu", progress=False)
-    model = scvcell.tl.fit(mdata, perturbation=task.perturbation, train=train, seed=seed)
+    priors = () if task.kernel is None else scvcell.prior.TargetKernel(task.kernel)
+    model = scvcell.tl.fit(mdata, perturbation=task.perturbation, train=train, priors=priors, seed=seed)
     out = watch.stamp(Output(epochs=epochs_of(model), notes=notes_of(model)))
     for name, (action, cells) in task.questions.items():
         found = scvcell.tl.perturb(mdata, model, action, cells=cells, seed=seed)

@@ -2,12 +2,14 @@
 
 Case ``cell_types``: interferon beta (Kang et al., the 4,034-cell subset); each of B, CD14, NK and CD4 cells is left out
 of the treated cells once. Case ``donors``: each of the 8 donors is. Case ``combinations``: CRISPRa in K562 (Norman et
-al.); doubles are left out in 5 folds, other doubles and all singles are seen. No step sees treated cells that are left
-out; their controls are seen. Scores are means over what was left out, of log1p counts per 10,000: over the 50 features
-that change most (``top``), the total error of the effect over the total effect (NMAE), R2 of means and of variances,
-and Euclidean energy distance of 500 cells; over all features Pearson and squared error of the effect. Coverage is of
-90 % intervals of the effect on a pseudobulk, as it was measured, on the scale of `scvcell.tl.effects`. ``replicate``,
-beside the baselines: one half of the left-out cells against the other.
+al.); doubles are left out in 5 folds, other doubles and all singles are seen. Case ``targets``: 25 knock-outs in THP-1
+cells (Papalexi et al.), each left out in one of 5 folds; Reactome pathways say which targets are alike. No step sees
+treated cells that are left out; their controls are seen. Scores are means over what was left out, of log1p counts per
+10,000: over the 50 features that change most (``top``), the total error of the effect over the total effect (NMAE), R2
+of means and of variances, and Euclidean energy distance of 500 cells; over all features Pearson and squared error of
+the effect, and how often the true effect is the nearest among all (PDS). Coverage is of 90 % intervals of the effect on
+a pseudobulk, as it was measured, on the scale of `scvcell.tl.effects`. ``replicate``, beside the baselines: one half of
+the left-out cells against the other.
 """
 
 from __future__ import annotations
@@ -30,11 +32,12 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
-CASES = ("cell_types", "donors", "combinations")
+CASES = ("cell_types", "donors", "combinations", "targets")
 FILES = {
     "cell_types": "kang18_ifnb/kang18_ifnb_mini.h5ad",
     "donors": "kang18_ifnb/kang18_ifnb_mini.h5ad",
     "combinations": "norman19_subset/norman19_mcfaline23_subset.h5ad",
+    "targets": "papalexi21_eccite_thp1/papalexi21_eccite_thp1.h5mu",
 }
 SEEDS = (0, 1, 2)
 METHODS = ("effect_baselines", "scvcell")
@@ -46,6 +49,7 @@ COLUMNS = {
     "energy": "energy distance (top)",
     "pearson": "Pearson of effect",
     "mse": "squared error x 1000",
+    "pds": "PDS",
     "pearson_both": "Pearson, both parts seen",
     "mse_both": "squared error, both",
     "pearson_one": "Pearson, one part seen",
@@ -55,26 +59,39 @@ COLUMNS = {
 }
 HELD_OUT = ("B cells", "CD14+ Monocytes", "NK cells", "CD4 T cells")
 TOP, SET, FOLDS = 50, 500, 5
-CONTROL = "control"
+CONTROLS = {"targets": "non-targeting"}
+PATHWAYS = "priors/reactome_human.gmt"
 
 
 def task(data: Path, case: str, epochs: int | None) -> tuple[Task, dict[str, Any]]:
     """All cells; what is left out when, is for `evaluate`."""
-    adata = scvcell.datasets.norman_crispra() if case == "combinations" else scvcell.datasets.kang_ifnb()
-    context = {"cell_types": "cell_type", "donors": ("donor", "cell_type"), "combinations": ()}[case]
-    keys = scvcell.PerturbationKeys("perturbation", control=CONTROL, context=context)
-    mdata = MuData({"rna": adata})
-    return Task(mdata=mdata, source="rna", target="rna", perturbation=keys, epochs=epochs), {"case": case}
+    load = {"combinations": scvcell.datasets.norman_crispra, "targets": scvcell.datasets.papalexi_eccite}
+    adata = load.get(case, scvcell.datasets.kang_ifnb)()
+    context = {"cell_types": "cell_type", "donors": ("donor", "cell_type")}.get(case, ())
+    keys = scvcell.PerturbationKeys("perturbation", control=CONTROLS.get(case, "control"), context=context)
+    table = pathways(data, sorted(set(adata.obs["perturbation"]))) if case == "targets" else None
+    task = Task(
+        mdata=MuData({"rna": adata}), source="rna", target="rna", perturbation=keys, kernel=table, epochs=epochs
+    )
+    return task, {"case": case}
+
+
+def pathways(data: Path, names: list[str]) -> pd.DataFrame:
+    """Which of the targets are in which pathway; pathways with one or all of them say nothing."""
+    lines = (line.strip().split("\t") for line in (data / PATHWAYS).read_text().splitlines())
+    table = pd.DataFrame({name: np.isin(names, genes) for name, _, *genes in lines}, index=names).astype(float)
+    return table.loc[:, (table.sum() > 1) & (table.sum() < len(names))]
 
 
 def folds(adata: AnnData, case: str) -> Iterator[dict[str, np.ndarray]]:
     """Name -> cells of each condition that is left out, fold by fold."""
-    treated = (adata.obs["perturbation"] != CONTROL).to_numpy()
-    if case == "combinations":
-        label = adata.obs["perturbation"].astype(str).to_numpy()
-        doubles = np.random.default_rng(0).permutation(sorted({name for name in label if "+" in name}))
+    label = adata.obs["perturbation"].astype(str).to_numpy()
+    treated = label != CONTROLS.get(case, "control")
+    if case in ("combinations", "targets"):
+        names = {name for name in label[treated] if "+" in name or case == "targets"}
+        order = np.random.default_rng(0).permutation(sorted(names))
         for fold in range(FOLDS):
-            yield {name: label == name for name in doubles[fold::FOLDS]}
+            yield {name: label == name for name in order[fold::FOLDS]}
         return
     column = adata.obs["cell_type" if case == "cell_types" else "donor"].astype(str).to_numpy()
     for name in HELD_OUT if case == "cell_types" else np.unique(column):
@@ -87,6 +104,8 @@ def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, An
     values, label = normalise(dense(adata.X)), adata.obs["perturbation"].astype(str).to_numpy()
     singles = {name for name in label if "+" not in name}
     rows: dict[str, list[dict[str, float]]] = {}
+    effects: dict[str, dict[str, np.ndarray]] = {}
+    truths: dict[str, np.ndarray] = {}
     total = Output(fit_seconds=0.0, fit_cpu_seconds=0.0)
     for left in folds(adata, case):
         out_of = np.logical_or.reduce(list(left.values()))
@@ -95,10 +114,11 @@ def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, An
             action = label[cells][0]
             parts = action.split("+")
             known = {part for other in set(label[~out_of]) for part in other.split("+")}
-            if not known.issuperset(parts):
+            if not known.issuperset(parts) and task.kernel is None:
                 continue
             column = adata.obs[{"cell_types": "cell_type", "donors": "donor"}.get(case, "perturbation")].astype(str)
-            controls[name] = (label == CONTROL) & ((column == name).to_numpy() | (case == "combinations"))
+            untreated = label == CONTROLS.get(case, "control")
+            controls[name] = untreated & ((column == name).to_numpy() | (case in ("combinations", "targets")))
             questions[name] = Question(scvcell.Action(action), adata.obs_names[controls[name]])
         seen = adata[~out_of].copy()
         part = Task(
@@ -106,6 +126,7 @@ def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, An
             source="rna",
             target="rna",
             perturbation=task.perturbation,
+            kernel=task.kernel,
             questions=questions,
             epochs=task.epochs,
         )
@@ -122,12 +143,29 @@ def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, An
                 if kind == "" and name in out.effects:
                     scored |= coverage(out.effects[name], dense(adata.X)[left[name]], dense(adata.X)[controls[name]])
                 rows.setdefault(kind, []).append(with_parts(scored, name, singles, case))
+                effects.setdefault(kind, {})[name] = p.mean(0) - base.mean(0)
+            truths[name] = y.mean(0) - base.mean(0)
             if out.alternatives:
                 again = score(y[halves[0]], base, y[halves[1]])
                 rows.setdefault("replicate", []).append(with_parts(again, name, singles, case))
     scores = {kind: pd.DataFrame(each).mean().to_dict() for kind, each in rows.items()}
+    if case == "targets":
+        for kind, found in effects.items():
+            scores[kind]["pds"] = discrimination(found, truths)
     main = scores.pop("", {})
     return total, main | {"alternatives": scores, "each": rows.get("", [])}
+
+
+def discrimination(found: dict[str, np.ndarray], truths: dict[str, np.ndarray]) -> float:
+    """Mean mid-rank of the true effect among all by cosine with the predicted one; 1 best, .5 chance (PDS)."""
+    every = np.array(list(truths.values()))
+    every = every / np.linalg.norm(every, axis=1, keepdims=True)
+    ranks = []
+    for i, name in enumerate(truths):
+        likeness = every @ found[name]
+        better = (likeness > likeness[i]).sum() + 0.5 * ((likeness == likeness[i]).sum() - 1)
+        ranks.append(1 - better / (len(every) - 1))
+    return float(np.mean(ranks))
 
 
 def with_parts(scored: dict[str, float], name: str, singles: set[str], case: str) -> dict[str, float]:

@@ -7,7 +7,14 @@ import pytest
 from scvcell import datasets
 from scvcell.datasets._registry import entries
 
-LARGER = ("pbmc_citeseq", "snareseq_mouse_cortex", "dsb_protein_background", "kang_ifnb", "norman_crispra")
+LARGER = (
+    "pbmc_citeseq",
+    "snareseq_mouse_cortex",
+    "dsb_protein_background",
+    "kang_ifnb",
+    "norman_crispra",
+    "papalexi_eccite",
+)
 
 
 def needs(name):
@@ -89,6 +96,14 @@ def test_norman_crispra():
     assert sum("+" in name for name in adata.obs["perturbation"].cat.categories) == 15
     other = adata[:, "other"].X.toarray().ravel()
     assert other.min() > 0.5 * np.asarray(adata.X.sum(1)).min()
+
+
+@needs("papalexi_eccite")
+def test_papalexi_eccite():
+    adata = datasets.papalexi_eccite()
+    assert adata.shape == (18826, 299)
+    assert adata.obs["perturbation"].nunique() == 26
+    assert_counts(adata)
 
 
 @pytest.mark.parametrize("name", LARGER)

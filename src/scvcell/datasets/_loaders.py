@@ -199,6 +199,34 @@ def norman_crispra() -> AnnData:
     return ad.AnnData(sp.csr_matrix(np.column_stack([counts, other]).astype(np.float32)), obs=obs, var=var)
 
 
+def papalexi_eccite() -> AnnData:
+    """THP-1 cells with one of 25 genes around interferon signalling knocked out, or with a non-targeting guide.
+
+    18,826 cells x 299 genes, raw counts; cells without a clear guide are left out.
+
+    Returns
+    -------
+    AnnData with ``perturbation`` (``non-targeting`` or one of 25 genes), ``guide`` and ``bio_rep`` (3) in ``.obs``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file is not on this machine; the message says how to point the package to it.
+    ValueError
+        If the file found has another SHA-256 than the registered one.
+
+    References
+    ----------
+    Papalexi et al., Characterizing the molecular regulation of inhibitory immune checkpoints with multimodal
+    single-cell screens, Nat Genet 2021.
+    """
+    adata = md.read_h5mu(locate("papalexi_eccite", "papalexi21_eccite_thp1.h5mu")).mod["rna"]
+    adata = adata[(adata.obs["perturbation"].astype(str) != "unassigned").to_numpy()].copy()
+    for key in ("perturbation", "guide", "bio_rep"):
+        adata.obs[key] = pd.Categorical(adata.obs[key].astype(str))
+    return adata
+
+
 def _read_mudata(name: str, keys: list[str]) -> MuData:
     """Read the one file of a MuData set, and put `keys` of its modalities' obs into the container's obs too."""
     (file,) = entry(name).files
