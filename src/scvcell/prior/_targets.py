@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 class TargetKernel:
     r"""How alike targets are, so that those never perturbed act like those that were.
 
-    .. math:: w_* = k_*^\top (K + \lambda I)^{-1}, \qquad K_{pq} = \cos(e_p, e_q)
+    .. math::
+        w = k_*^\top (K + \lambda I)^{-1}, \qquad K_{pq} = \cos(e_p, e_q), \qquad
+        G_* = \sum_p \big( w_p + (1 - \textstyle\sum_q w_q) / n \big)\, G_p
 
-    with :math:`e` the rows of a table. An unseen target acts as the sum of the known ones with weights :math:`w_*`, and
-    :math:`w_*^\top k_*` says how much of it they explain.
+    with :math:`e` the rows of a table. An unseen target acts as the mean of the n known ones plus the weighted
+    deviations of those it is like (kriging around the mean), and :math:`w^\top k_*` says how much of it they explain.
 
     Parameters
     ----------
@@ -74,5 +76,6 @@ class TargetKernel:
         e = self.values[[self.names[known[k]] for k in here]]
         like = e @ self.values[self.names[target]]
         out = np.zeros(len(known))
-        out[here] = np.linalg.solve(e @ e.T + self.ridge * np.eye(len(here)), like)
-        return out, float(np.clip(out[here] @ like, 0, 1))
+        weights = np.linalg.solve(e @ e.T + self.ridge * np.eye(len(here)), like)
+        out[here] = weights + (1 - weights.sum()) / len(here)
+        return out, float(np.clip(weights @ like, 0, 1))
