@@ -14,6 +14,7 @@ the left-out cells against the other.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -101,7 +102,8 @@ def folds(adata: AnnData, case: str) -> Iterator[dict[str, np.ndarray]]:
 def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, Any], seed: int) -> tuple[Output, dict]:
     """Fit once per fold, score every condition that was left out."""
     adata, case = task.mdata["rna"], truth["case"]
-    values, label = normalise(dense(adata.X)), adata.obs["perturbation"].astype(str).to_numpy()
+    counts = dense(adata.X)
+    values, label = normalise(counts), adata.obs["perturbation"].astype(str).to_numpy()
     singles = {name for name in label if "+" not in name}
     rows: dict[str, list[dict[str, float]]] = {}
     effects: dict[str, dict[str, np.ndarray]] = {}
@@ -121,16 +123,7 @@ def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, An
             controls[name] = untreated & ((column == name).to_numpy() | (case in ("combinations", "targets")))
             questions[name] = Question(scvcell.Action(action), adata.obs_names[controls[name]])
         seen = adata[~out_of].copy()
-        part = Task(
-            mdata=MuData({"rna": seen}),
-            source="rna",
-            target="rna",
-            perturbation=task.perturbation,
-            kernel=task.kernel,
-            questions=questions,
-            epochs=task.epochs,
-        )
-        out = run(part, seed)
+        out = run(replace(task, mdata=MuData({"rna": seen}), questions=questions), seed)
         total.fit_seconds += out.fit_seconds
         total.fit_cpu_seconds += out.fit_cpu_seconds
         for name in questions:
@@ -141,7 +134,7 @@ def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, An
             for kind, p in predicted.items():
                 scored = score(y, base, p)
                 if kind == "" and name in out.effects:
-                    scored |= coverage(out.effects[name], dense(adata.X)[left[name]], dense(adata.X)[controls[name]])
+                    scored |= coverage(out.effects[name], counts[left[name]], counts[controls[name]])
                 rows.setdefault(kind, []).append(with_parts(scored, name, singles, case))
                 effects.setdefault(kind, {})[name] = p.mean(0) - base.mean(0)
             truths[name] = y.mean(0) - base.mean(0)

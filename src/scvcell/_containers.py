@@ -70,6 +70,11 @@ class View:
         names = [name for name in self.modalities if name in names]
         return replace(self, modalities={m: self.modalities[m] for m in names}, rows={m: self.rows[m] for m in names})
 
+    @property
+    def columns(self) -> list[str]:
+        """Names of all columns of cell annotation, the container's first."""
+        return list(dict.fromkeys(c for part in (self.source, *self.modalities.values()) for c in part.obs))
+
     def column(self, key: str) -> pd.Series:
         """One column of cell annotation, from the container's obs first and each modality's obs after it.
 
@@ -89,7 +94,7 @@ class View:
                 here = self.present(name) & found.isna().to_numpy()
                 found[here] = adata.obs[key].astype(object).to_numpy()[self.rows[name][here]]
         if not seen:
-            columns = sorted({str(c) for part in (self.source, *self.modalities.values()) for c in part.obs})
+            columns = sorted({str(c) for c in self.columns})
             hint = near_miss(key, columns)
             raise KeyError(f"No obs column {key!r}.{hint} Columns: {', '.join(columns) or 'none'}.")
         return found.infer_objects()

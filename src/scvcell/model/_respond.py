@@ -11,7 +11,7 @@ import torch
 
 from scvcell.measure import Measurement
 from scvcell.model._bulk import PER, Bulk
-from scvcell.model._response import Response, describe
+from scvcell.model._response import Response, describe, unrelated
 from scvcell.objective import energy_distance
 from scvcell.perturb import Action, AffineFlow, Anchor, read_design
 
@@ -226,7 +226,7 @@ def crossfit(
         if not kept:
             continue
         flow = make_flow(kept, latent.shape[1], seed)
-        out = [k for k in np.flatnonzero(number == fold) if _relate(flow, units[k].action, kernel)]
+        out = [k for k in np.flatnonzero(number == fold) if unrelated(flow, units[k].action, kernel) is None]
         if not out:
             continue
         train_flow(flow, kept, latent, seed, STEPS // 2)
@@ -234,9 +234,7 @@ def crossfit(
         y, noise, places = leftovers(bulk, flow, kept + asked, latent)
         described = describe(flow, [u.action for u in kept + asked], places)
         seen, new = np.arange(len(kept)), np.arange(len(kept), len(y))
-        gp = replace(
-            fitted, units=described.take(seen), y=y[seen], noise=noise[seen], similarity=np.eye(len(flow.targets))
-        )
+        gp = replace(fitted, units=described.take(seen), y=y[seen], noise=noise[seen])
         mean, var = gp.predict(described.take(new))
         for unit, k, i, j in zip(asked, out, new, range(len(out)), strict=True):
             z = latent[unit.controls]
@@ -248,15 +246,3 @@ def crossfit(
             )
     found = np.concatenate(rows)
     return found if len(found) <= ROWS else found[rng.choice(len(found), ROWS, replace=False)]
-
-
-def _relate(flow: AffineFlow, action: Action, kernel: TargetKernel | None) -> bool:
-    """Whether a flow can answer for an action, after relating targets that it does not know."""
-    for target in action.targets:
-        if target in flow.targets or target in flow.weights:
-            continue
-        weights = None if kernel is None else kernel.weights(target, flow.targets)
-        if weights is None:
-            return False
-        flow.relate(target, weights)
-    return True

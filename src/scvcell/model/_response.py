@@ -94,18 +94,16 @@ class Response:
         ValueError
             If a target is neither known nor among the side information.
         """
-        for target in action.targets:
-            if target in self.flow.targets or target in self.flow.weights:
-                continue
-            weights = None if self.kernel is None else self.kernel.weights(target, self.flow.targets)
-            if weights is None:
-                known = ", ".join(self.flow.targets[:8]) + (", ..." if len(self.flow.targets) > 8 else "")
-                raise ValueError(
-                    f"Nothing is known of the target {target!r}: the model was trained on {known}. For targets that "
-                    "were not perturbed, fit with side information on them: priors=[scvcell.prior.TargetKernel(table)]."
-                )
+        new = [target for target in action.targets if not self.flow.knows(target)]
+        lost = unrelated(self.flow, action, self.kernel)
+        if lost is not None:
+            known = ", ".join(self.flow.targets[:8]) + (", ..." if len(self.flow.targets) > 8 else "")
+            raise ValueError(
+                f"Nothing is known of the target {lost!r}: the model was trained on {known}. For targets that "
+                "were not perturbed, fit with side information on them: priors=[scvcell.prior.TargetKernel(table)]."
+            )
+        for target in new:
             logger.warning("%r was never perturbed; its effect is that of like targets, an extrapolation.", target)
-            self.flow.relate(target, weights)
         return action
 
     @torch.no_grad()
@@ -188,6 +186,18 @@ class Response:
         unseen = [target for target in action.targets if target not in self.flow.targets]
         like = min((self.kernel.likeness(t, self.flow.targets) for t in unseen if self.kernel is not None), default=1.0)
         return float(np.clip(like * explained / max(own[0, 0], 1e-12), 0, 1))
+
+
+def unrelated(flow: AffineFlow, action: Action, kernel: TargetKernel | None) -> str | None:
+    """Relate the targets of an action that a flow does not know to those that it does; the first that cannot be."""
+    for target in action.targets:
+        if flow.knows(target):
+            continue
+        weights = None if kernel is None else kernel.weights(target, flow.targets)
+        if weights is None:
+            return target
+        flow.relate(target, weights)
+    return None
 
 
 def _gamma(rows: Array) -> float:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 UNITS = ("exposure", "level", "time", "place")
-NUMBERS = ("y", "noise", "similarity", "scale")
+NUMBERS = ("y", "noise", "scale")
 
 
 def response_arrays(response: Response) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -112,8 +112,13 @@ class Action:
         end = max(pulse.stop or 0.0 for pulse in made)
         if time is not None and _number("time", time) < end:
             raise ValueError(f"time={time} lies before the end of the schedule at {end}.")
+        return cls._of(ordered, end if time is None else time)
+
+    @classmethod
+    def _of(cls, pulses: Iterable[Pulse], time: float | None) -> Action:
+        """The action of some pulses."""
         action = cls.__new__(cls)
-        action._set(tuple(ordered), end if time is None else time)
+        action._set(tuple(pulses), time)
         return action
 
     def _set(self, pulses: tuple[Pulse, ...], time: float | None) -> None:
@@ -150,9 +155,7 @@ class Action:
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Action:
         """Inverse of `as_dict`."""
-        action = cls.__new__(cls)
-        action._set(tuple(Pulse(*entry) for entry in plain["pulses"]), plain["time"])
-        return action
+        return cls._of((Pulse(*entry) for entry in plain["pulses"]), plain["time"])
 
     def __add__(self, other: Action) -> Action:
         """Both at once."""
@@ -161,9 +164,7 @@ class Action:
         twice = set(self.targets) & set(other.targets)
         if twice:
             raise ValueError(f"Both actions give {sorted(twice)[0]!r}; write its dose once.")
-        both = Action.__new__(Action)
-        both._set(self.pulses + other.pulses, self.time if other.time is None else other.time)
-        return both
+        return self._of(self.pulses + other.pulses, self.time if other.time is None else other.time)
 
     def __str__(self) -> str:
         """As a user would say it."""

@@ -50,25 +50,18 @@ class Units:
         return Units(self.exposure[rows], self.level[rows], self.time[rows], self.place[rows])
 
 
-def _near(a: Array, b: Array) -> Array:
-    """Gaussian kernel in each row."""
-    return np.exp(-0.5 * ((a[:, None] - b[None]) ** 2).sum(-1))
-
-
-def kernels(a: Units, b: Units, similarity: Array, spread: float) -> dict[str, Array]:
+def kernels(a: Units, b: Units, spread: float) -> dict[str, Array]:
     """What makes two conditions alike, each ``(a, b)``.
 
     Parameters
     ----------
     a, b
         Conditions.
-    similarity
-        Of targets, ``(targets, targets)``; the identity if they tell nothing of each other.
     spread
         Median squared distance between contexts.
     """
     given_a, given_b = (u.exposure > 0 for u in (a, b))
-    targets = a.exposure @ similarity @ b.exposure.T
+    targets = a.exposure @ b.exposure.T
     context = np.exp(-((a.place[:, None] - b.place[None]) ** 2).sum(-1) / (REACH * spread))
     dosing = np.exp(
         -0.5 * ((a.level[:, None] - b.level[None]) ** 2 * (given_a[:, None] & given_b[None])).sum(-1)
@@ -104,7 +97,7 @@ class Anchor:
         Conditions in training.
     y, noise
         Effects and their sampling variance, ``(units, features)``.
-    similarity, spread
+    spread
         See `kernels`.
     weights
         Share of variance of each kernel.
@@ -120,35 +113,27 @@ class Anchor:
     units: Units
     y: Array
     noise: Array
-    similarity: Array
     spread: float
     weights: dict[str, float]
     scale: Array
 
     @classmethod
-    def fit(cls, units: Units, y: Array, noise: Array, similarity: Array | None = None) -> Anchor:
+    def fit(cls, units: Units, y: Array, noise: Array) -> Anchor:
         """Learn the weights from conditions with known effects."""
-        n_targets = units.exposure.shape[1]
-        similarity = np.eye(n_targets) if similarity is None else similarity
         apart = ((units.place[:, None] - units.place[None]) ** 2).sum(-1)
         spread = float(np.median(apart[apart > 1e-9])) if (apart > 1e-9).any() else 1.0
         typical = float(np.median((y**2).mean(0)[(y != 0).any(0)])) if (y != 0).any() else 1.0
         trust = 1 / (noise + typical) ** 2
         scale = np.maximum((trust * (y**2 - noise)).sum(0) / trust.sum(0), 0.1 * typical)
-        parts = {
-            name: k / max(float(np.mean(np.diag(k))), 1e-9)
-            for name, k in kernels(units, units, similarity, spread).items()
-        }
-        parts = _distinct(parts)
+        raw = kernels(units, units, spread)
+        diagonal = {name: max(float(np.mean(np.diag(k))), 1e-9) for name, k in raw.items()}
+        parts = _distinct({name: k / diagonal[name] for name, k in raw.items()})
         weights = _maximise(parts, y, noise, scale) if len(units) > 1 else dict.fromkeys(parts, 1.0 / len(parts))
-        diagonal = {
-            n: max(float(np.mean(np.diag(k))), 1e-9) for n, k in kernels(units, units, similarity, spread).items()
-        }
-        return cls(units, y, noise, similarity, spread, {n: w / diagonal[n] for n, w in weights.items()}, scale)
+        return cls(units, y, noise, spread, {n: w / diagonal[n] for n, w in weights.items()}, scale)
 
     def kernel(self, a: Units, b: Units) -> Array:
         """Weighted sum of the kernels."""
-        parts = kernels(a, b, self.similarity, self.spread)
+        parts = kernels(a, b, self.spread)
         return sum(weight * parts[name] for name, weight in self.weights.items())  # type: ignore[return-value]
 
     def predict(self, units: Units) -> tuple[Array, Array]:

@@ -87,6 +87,10 @@ class AffineFlow(Perturbation):
         """Let an unseen target act as a weighted mean of the known ones, ``(targets,)``."""
         self.weights[target] = torch.as_tensor(weights, dtype=torch.float32)
 
+    def knows(self, target: str) -> bool:
+        """Whether a target was in training or has been related to those that were."""
+        return target in self.targets or target in self.weights
+
     def exposure(self, target: int | Tensor, share: float | Tensor) -> Tensor:
         """Strength of a dose, given as a share of the largest in training: 0 at dose 0, and 1 at 1."""
         x = torch.as_tensor(share, dtype=torch.float32).clamp_min(1e-12) ** self.log_slope[target].exp()
@@ -120,8 +124,8 @@ class AffineFlow(Perturbation):
 
     def pieces(self, action: Action) -> list[Piece]:
         """An action cut where something starts or stops; durations in spans."""
-        end = 1.0 if action.time is None else action.time / (self.span or action.time or 1.0)
         unit = self.span or action.time or 1.0
+        end = 1.0 if action.time is None else action.time / unit
         times = [(p.start / unit, end if p.stop is None else p.stop / unit, p) for p in action.pulses]
         cuts = sorted({0.0, end, *(t for start, stop, _ in times for t in (start, stop) if t < end)})
         return [

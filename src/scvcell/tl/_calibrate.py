@@ -24,6 +24,12 @@ ENTRIES = 10_000_000
 FEWEST = 200
 
 
+def check_level(level: float) -> None:
+    """Refuse a level of coverage that is none."""
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, e.g. 0.9, not {level!r}.")
+
+
 def interval_scale(model: CSL, to: str) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
     """Scale on which the errors of a modality are compared, and the way back: log1p for counts, else the raw scale."""
     if model.operator(to).count_data:

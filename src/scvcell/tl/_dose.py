@@ -8,13 +8,15 @@ import numpy as np
 import pandas as pd
 
 from scvcell.perturb import Action
-from scvcell.tl._perturb import Controls, effect_frame
+from scvcell.tl._controls import Controls
+from scvcell.tl._perturb import effect_frame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scvcell._containers import Container
     from scvcell.model import CSL
+    from scvcell.perturb import AffineFlow
 
 POINTS = 9
 """Doses from a hundredth of the largest one in training on, by default."""
@@ -76,15 +78,12 @@ def dose_response(
                 frame = frame if features is None else frame[frame["feature"].isin(features)]
                 frames.append(frame.assign(dose=float(dose), unit=start.response.units.get(target, ""), time=time))
     out = pd.concat(frames, ignore_index=True)
-    out.attrs["ec50"] = {target: ec50(model, target)}
+    out.attrs["ec50"] = {target: ec50(flow, target)}
     return out
 
 
-def ec50(model: CSL, target: str) -> float:
+def ec50(flow: AffineFlow, target: str) -> float:
     """Dose at which a target's exposure is half of that at its largest dose in training."""
-    if model.response is None:
-        raise ValueError("This model has learned no perturbation.")
-    flow = model.response.flow
     p = flow.targets.index(target)
     half, slope = (float(v[p].detach().exp()) for v in (flow.log_half, flow.log_slope))
     return float(flow.largest[target] * (half / (1 + 2 * half)) ** (1 / slope))

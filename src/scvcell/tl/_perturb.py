@@ -10,77 +10,23 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from scvcell import _keys
-from scvcell._containers import expect
-from scvcell.model import CSL, Bulk
-from scvcell.perturb import as_action, read_design
+from scvcell.perturb import as_action
+from scvcell.tl._calibrate import check_level
+from scvcell.tl._controls import Controls
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    import torch
     from mudata import MuData
     from numpy.typing import NDArray
 
-    from scvcell._containers import Container, View
-    from scvcell.model import Response
+    from scvcell._containers import Container
+    from scvcell.model import CSL
     from scvcell.perturb import Action
 
 
 SUPPORTED = 0.5
 """Support from which on effects are trusted."""
-
-
-class Controls:
-    """Untreated cells that an action starts from, with what the verbs need of them.
-
-    Parameters
-    ----------
-    data, model, cells
-        As `perturb`.
-
-    Attributes
-    ----------
-    view
-        The model's view of the data.
-    response
-        The perturbation operator.
-    index
-        Positions of the cells.
-    latent
-        State of each of them, ``(cells, latent)``.
-    """
-
-    def __init__(self, data: Container, model: CSL, cells: Any = None) -> None:
-        expect("model", model, CSL, "The data come first, then the model.")
-        if model.response is None:
-            raise ValueError(
-                "This model has learned no perturbation. Fit with perturbation=, for example "
-                "scvcell.tl.fit(data, perturbation=PerturbationKeys('drug', control='DMSO'))."
-            )
-        self.model, self.response = model, model.response
-        self.view = model.view(data)
-        untreated = _untreated(self.view, self.response)
-        self.index = _choose(self.view, cells, untreated, self.response)
-        self.part = self.view.subset(self.index)
-        self.latent: torch.Tensor = model.posterior(self.part).mean
-
-    def groups(self, groupby: str | Sequence[str] | None) -> Iterator[tuple[str, NDArray[np.int64]]]:
-        """Name and positions (among the controls) of each group; by default the contexts of the fit."""
-        names = [groupby] if isinstance(groupby, str) else groupby
-        if names is None:
-            known = set(self.view.source.obs).union(*(a.obs for a in self.view.modalities.values()))
-            names = [name for name in self.response.keys.contexts if name in known]
-        if not names:
-            yield "all", np.arange(len(self.index))
-            return
-        columns = [self.view.column(name).astype(str).to_numpy()[self.index] for name in names]
-        labels = np.array([" ".join(parts) for parts in zip(*columns, strict=True)])
-        for label in np.unique(labels):
-            yield str(label), np.flatnonzero(labels == label)
-
-    def bulk(self, modality: str) -> Bulk:
-        """Pseudobulks of a modality among the controls."""
-        return Bulk(self.model, self.part, modality, self.response.per[modality])
 
 
 def perturb(
@@ -142,18 +88,19 @@ def perturb(
     after = response.states(start.latent, action)
     support = np.ones(len(start.index))
     values: dict[str, list[Any]] = {m: [] for m in response.anchors}
-    bulks = {m: start.bulk(m) for m in values}
     expected = {m: np.empty((len(start.index), len(model.schema.modalities[m].features)), np.float32) for m in values}
-    groups = list(start.groups(None))
-    for _, group in groups:
-        support[group] = response.support(action, start.latent[group].mean(0).numpy())
+    groups = [group for _, group in start.groups(None)]
+    residuals = []
+    for group in groups:
+        place = start.latent[group].mean(0).numpy()
+        support[group] = response.support(action, place)
+        residuals.append({m: response.residual(m, action, place)[0] for m in values})
     for _ in range(n_samples):
         drawn = {m: np.empty_like(e) for m, e in expected.items()}
-        for _, group in groups:
-            for m, bulk in bulks.items():
-                residual, _ = response.residual(m, action, start.latent[group].mean(0).numpy())
+        for group, residual in zip(groups, residuals, strict=True):
+            for m, bulk in start.bulks.items():
                 drawn[m][group], expected[m][group] = bulk.counterfactual(
-                    group, start.latent[group], after[group], residual, rng
+                    group, start.latent[group], after[group], residual[m], rng
                 )
         for m, table in drawn.items():
             counts = model._trained_module().operators[m].count_data
@@ -203,8 +150,7 @@ def effects(
     ValueError
         As `perturb`, or if `level` is not between 0 and 1.
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, e.g. 0.9, not {level!r}.")
+    check_level(level)
     if n_cells is not None and n_cells < 1:
         raise ValueError(f"n_cells must be at least 1, not {n_cells!r}.")
     action = as_action(action)
@@ -223,9 +169,8 @@ def effect_frame(
     latent, response = start.latent[group], start.response
     support = response.support(action, latent.mean(0).numpy())
     frames = []
-    for m in response.anchors:
+    for m, bulk in start.bulks.items():
         features = start.model.schema.modalities[m].features
-        bulk = start.bulk(m)
         effect = response.effect(bulk, m, action, group, latent, level, n_cells)
         unit = np.log(2) if bulk.operator.count_data else 1.0
         value, half = effect.value[: len(features)] / unit, effect.halfwidth[: len(features)] / unit
@@ -236,63 +181,15 @@ def effect_frame(
                     "modality": m,
                     "feature": features,
                     "lfc": value,
-                    "lower": value - half,
-                    "upper": value + half,
+                    _keys.LOWER: value - half,
+                    _keys.UPPER: value + half,
                     "level": level,
-                    "support": support,
+                    _keys.SUPPORT: support,
                     _keys.TRUSTED: (support >= SUPPORTED) & np.isfinite(half),
                 }
             )
         )
     return pd.concat(frames, ignore_index=True)
-
-
-def _untreated(view: View, response: Response) -> NDArray[np.bool_]:
-    """Controls of the data; every cell of data that do not say what was done."""
-    known = set(view.source.obs).union(*(a.obs for a in view.modalities.values()))
-    keys = response.keys
-    if keys.target not in known:
-        return np.ones(view.n_obs, bool)
-    label = view.column(keys.target).astype(str)
-    if label.isin(keys.controls).all():
-        return np.ones(view.n_obs, bool)
-    return read_design(keys, view.column).control
-
-
-def _choose(view: View, cells: Any, untreated: NDArray[np.bool_], response: Response) -> NDArray[np.int64]:
-    """Positions of the chosen cells, none of them treated."""
-    index = np.flatnonzero(untreated) if cells is None else select(view, cells)
-    if isinstance(cells, str):
-        index = index[untreated[index]]
-    treated = (~untreated[index]).sum()
-    if treated:
-        raise ValueError(
-            f"{treated} of {len(index)} cells were treated already; an action starts from untreated cells, whose "
-            f"obs[{response.keys.target!r}] is one of {list(response.keys.controls)}. Leave the others out."
-        )
-    if len(index) == 0:
-        raise ValueError("No untreated cell is chosen. Give cells= so that some are.")
-    return index
-
-
-def select(view: View, cells: Any, argument: str = "cells") -> NDArray[np.int64]:
-    """Positions of cells that are given by a query on obs, a boolean mask, or their names."""
-    if isinstance(cells, str):
-        obs = pd.DataFrame({c: view.column(c) for c in _columns(view)}, index=view.obs_names)
-        return np.flatnonzero(obs.index.isin(obs.query(cells).index))
-    given = np.asarray(cells)
-    if given.dtype == bool:
-        if len(given) != view.n_obs:
-            raise ValueError(f"{argument} is a mask of {len(given)} entries for {view.n_obs} cells.")
-        return np.flatnonzero(given)
-    index = view.obs_names.get_indexer(pd.Index(given))
-    if (index < 0).any():
-        raise ValueError(f"{argument} has names that the data lack, e.g. {given[index < 0][0]!r}.")
-    return index
-
-
-def _columns(view: View) -> list[str]:
-    return list(dict.fromkeys(c for part in (view.source, *view.modalities.values()) for c in part.obs))
 
 
 def _container(
@@ -306,15 +203,15 @@ def _container(
 ) -> AnnData | MuData:
     """Counterfactual cells as AnnData or MuData."""
     names = start.view.obs_names[start.index]
-    obs = pd.DataFrame({c: start.view.column(c).to_numpy()[start.index] for c in _columns(start.view)}, index=names)
-    obs["action"], obs["source_cell"], obs["support"] = str(action), names.to_numpy(), support
+    obs = pd.DataFrame({c: start.view.column(c).to_numpy()[start.index] for c in start.view.columns}, index=names)
+    obs[_keys.ACTION], obs[_keys.SOURCE_CELL], obs[_keys.SUPPORT] = str(action), names.to_numpy(), support
     obs = pd.concat([obs] * n_samples)
     obs.index = [f"{name}-{_slug(action)}-{i}" for i in range(n_samples) for name in names]
     tables = {}
     for m, draws in values.items():
         stack = sp.vstack(draws, format="csr") if sp.issparse(draws[0]) else np.concatenate(draws)
         table = AnnData(stack, obs=obs.copy(), var=pd.DataFrame(index=start.model.schema.modalities[m].features))
-        table.layers["expected"] = np.concatenate([expected[m]] * n_samples)
+        table.layers[_keys.EXPECTED] = np.concatenate([expected[m]] * n_samples)
         tables[m] = table
     latent = np.concatenate([states] * n_samples)
     if len(tables) == 1:

@@ -10,7 +10,8 @@ import torch
 
 from scvcell.objective import energy_distance
 from scvcell.perturb import as_action
-from scvcell.tl._perturb import Controls, select
+from scvcell.tl._calibrate import check_level
+from scvcell.tl._controls import Controls, select
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -72,8 +73,7 @@ def rank_actions(
     --------
     >>> scvcell.tl.rank_actions(adata, model, goal="cell_type == 'healthy'", cells="cell_type == 'diseased'")
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, e.g. 0.9, not {level!r}.")
+    check_level(level)
     start = Controls(data, model, cells)
     wanted = select(start.view, goal, "goal")
     if min(len(wanted), len(start.index)) < 2:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from scvcell.perturb import Action, as_action
-from scvcell.tl._perturb import Controls, effect_frame
+from scvcell.tl._controls import Controls
+from scvcell.tl._perturb import effect_frame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,4 +100,4 @@ def order_effect(data: Container, model: CSL, first: str, second: str, *, cells:
         apart = (move(move(z, a), b) - move(move(z, b), a)).norm(dim=1)
         size = (move(z, a) - z).norm(dim=1) + (move(z, b) - z).norm(dim=1)
         rows.append({"group": name, "kappa": float((apart / size.clamp_min(1e-12)).mean()), "n_cells": len(group)})
-    return pd.DataFrame(rows).astype({"kappa": np.float64})
+    return pd.DataFrame(rows)

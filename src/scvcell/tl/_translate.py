@@ -12,7 +12,7 @@ from anndata import AnnData
 from scvcell import _keys
 from scvcell._containers import expect
 from scvcell.model import CSL, context, decode
-from scvcell.tl._calibrate import calibration, interval_scale
+from scvcell.tl._calibrate import calibration, check_level, interval_scale
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,8 +123,7 @@ def _check(model: CSL, to: str, source: Sequence[str] | None, level: float) -> l
         raise ValueError(f"The model has only {to!r}; there is nothing to translate from.")
     if to in names:
         raise ValueError(f"source= contains {to!r} itself; leave it out.")
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, e.g. 0.9, not {level!r}.")
+    check_level(level)
     return names
 
 

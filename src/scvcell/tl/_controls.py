@@ -1,0 +1,119 @@
+"""Untreated cells that an action starts from, and how a user chooses cells."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from scvcell._containers import expect
+from scvcell.model import CSL, Bulk
+from scvcell.perturb import read_design
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import torch
+    from numpy.typing import NDArray
+
+    from scvcell._containers import Container, View
+    from scvcell.model import Response
+
+
+class Controls:
+    """Untreated cells that an action starts from, with what the verbs need of them.
+
+    Parameters
+    ----------
+    data, model, cells
+        As :func:`scvcell.tl.perturb`.
+
+    Attributes
+    ----------
+    view
+        The model's view of the data.
+    response
+        The perturbation operator.
+    index
+        Positions of the cells.
+    latent
+        State of each of them, ``(cells, latent)``.
+    """
+
+    def __init__(self, data: Container, model: CSL, cells: Any = None) -> None:
+        expect("model", model, CSL, "The data come first, then the model.")
+        if model.response is None:
+            raise ValueError(
+                "This model has learned no perturbation. Fit with perturbation=, for example "
+                "scvcell.tl.fit(data, perturbation=PerturbationKeys('drug', control='DMSO'))."
+            )
+        self.model, self.response = model, model.response
+        self.view = model.view(data)
+        untreated = _untreated(self.view, self.response)
+        self.index = _choose(self.view, cells, untreated, self.response)
+        self.part = self.view.subset(self.index)
+        self.latent: torch.Tensor = model.posterior(self.part).mean
+
+    def groups(self, groupby: str | Sequence[str] | None) -> Iterator[tuple[str, NDArray[np.int64]]]:
+        """Name and positions (among the controls) of each group; by default the contexts of the fit."""
+        names = [groupby] if isinstance(groupby, str) else groupby
+        if names is None:
+            known = self.view.columns
+            names = [name for name in self.response.keys.contexts if name in known]
+        if not names:
+            yield "all", np.arange(len(self.index))
+            return
+        values = [self.view.column(name).astype(str).to_numpy()[self.index] for name in names]
+        labels = np.array([" ".join(parts) for parts in zip(*values, strict=True)])
+        for label in np.unique(labels):
+            yield str(label), np.flatnonzero(labels == label)
+
+    @cached_property
+    def bulks(self) -> dict[str, Bulk]:
+        """Pseudobulks of every modality that actions act on, among the controls."""
+        return {m: Bulk(self.model, self.part, m, self.response.per[m]) for m in self.response.anchors}
+
+
+def _untreated(view: View, response: Response) -> NDArray[np.bool_]:
+    """Controls of the data; every cell of data that do not say what was done."""
+    keys = response.keys
+    if keys.target not in view.columns:
+        return np.ones(view.n_obs, bool)
+    label = view.column(keys.target).astype(str)
+    if label.isin(keys.controls).all():
+        return np.ones(view.n_obs, bool)
+    return read_design(keys, view.column).control
+
+
+def _choose(view: View, cells: Any, untreated: NDArray[np.bool_], response: Response) -> NDArray[np.int64]:
+    """Positions of the chosen cells, none of them treated."""
+    index = np.flatnonzero(untreated) if cells is None else select(view, cells)
+    if isinstance(cells, str):
+        index = index[untreated[index]]
+    treated = (~untreated[index]).sum()
+    if treated:
+        raise ValueError(
+            f"{treated} of {len(index)} cells were treated already; an action starts from untreated cells, whose "
+            f"obs[{response.keys.target!r}] is one of {list(response.keys.controls)}. Leave the others out."
+        )
+    if len(index) == 0:
+        raise ValueError("No untreated cell is chosen. Give cells= so that some are.")
+    return index
+
+
+def select(view: View, cells: Any, argument: str = "cells") -> NDArray[np.int64]:
+    """Positions of cells that are given by a query on obs, a boolean mask, or their names."""
+    if isinstance(cells, str):
+        obs = pd.DataFrame({c: view.column(c) for c in view.columns}, index=view.obs_names)
+        return np.flatnonzero(obs.index.isin(obs.query(cells).index))
+    given = np.asarray(cells)
+    if given.dtype == bool:
+        if len(given) != view.n_obs:
+            raise ValueError(f"{argument} is a mask of {len(given)} entries for {view.n_obs} cells.")
+        return np.flatnonzero(given)
+    index = view.obs_names.get_indexer(pd.Index(given))
+    if (index < 0).any():
+        raise ValueError(f"{argument} has names that the data lack, e.g. {given[index < 0][0]!r}.")
+    return index
