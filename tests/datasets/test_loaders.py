@@ -12,8 +12,10 @@ LARGER = (
     "snareseq_mouse_cortex",
     "dsb_protein_background",
     "kang_ifnb",
+    "korkut_drug_pairs",
     "norman_crispra",
     "papalexi_eccite",
+    "tggates_hepatocytes",
 )
 
 
@@ -104,6 +106,29 @@ def test_papalexi_eccite():
     assert adata.shape == (18826, 299)
     assert adata.obs["perturbation"].nunique() == 26
     assert_counts(adata)
+
+
+@needs("korkut_drug_pairs")
+def test_korkut_drug_pairs():
+    adata = datasets.korkut_drug_pairs()
+    assert adata.shape == (90, 87)
+    obs = adata.obs.astype(str)
+    assert all(t.count("+") == d.count("+") for t, d in zip(obs["perturbation"], obs["dose"], strict=True))
+    single = obs[~obs["perturbation"].str.contains("+", regex=False)].groupby("perturbation")["dose"].agg(set)
+    pair = obs.loc["cond001"]
+    assert all(d in single[t] for t, d in zip(pair["perturbation"].split("+"), pair["dose"].split("+"), strict=True))
+    assert not adata["control"].X.any()
+
+
+@needs("tggates_hepatocytes")
+def test_tggates_hepatocytes():
+    adata = datasets.tggates_hepatocytes()
+    assert adata.shape == (1194, 196)
+    control = adata.obs["perturbation"] == "control"
+    assert (adata.obs["dose"][control] == 0).all()
+    assert (adata.obs["dose"][~control] > 0).all()
+    contexts = adata.obs.groupby(["compound", "time_h"], observed=True)["perturbation"]
+    assert contexts.agg(lambda labels: "control" in set(labels)).all()
 
 
 @pytest.mark.parametrize("name", LARGER)

@@ -5,11 +5,13 @@ from scvcell.datasets._loaders import (
     ProteinBackground,
     dsb_protein_background,
     kang_ifnb,
+    korkut_drug_pairs,
     norman_crispra,
     papalexi_eccite,
     pbmc_citeseq,
     pbmc_mosaic,
     snareseq_mouse_cortex,
+    tggates_hepatocytes,
 )
 from scvcell.datasets._registry import citation, registry
 from scvcell.datasets._simulate import simulate
@@ -22,6 +24,7 @@ __all__ = [
     "citation",
     "dsb_protein_background",
     "kang_ifnb",
+    "korkut_drug_pairs",
     "norman_crispra",
     "papalexi_eccite",
     "pbmc_citeseq",
@@ -30,4 +33,5 @@ __all__ = [
     "simulate",
     "simulate_actions",
     "snareseq_mouse_cortex",
+    "tggates_hepatocytes",
 ]

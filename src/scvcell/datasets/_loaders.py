@@ -227,6 +227,84 @@ def papalexi_eccite() -> AnnData:
     return adata
 
 
+def korkut_drug_pairs() -> AnnData:
+    """SK-MEL-133 melanoma cells under 12 drugs, alone at two doses and in 66 pairs.
+
+    90 conditions x 87 readouts: log2 fold changes of 82 proteins and 5 phenotypes (cell cycle phases and viability)
+    against untreated cells, which are the one condition ``control`` of zeros. One sample for each condition.
+
+    Returns
+    -------
+    AnnData with ``perturbation`` (``control``, a drug, or two as ``A+B``) and ``dose`` (as ``1.5+6``; one unit per
+    drug) in ``.obs``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file is not on this machine; the message says how to point the package to it.
+    ValueError
+        If the file found has another SHA-256 than the registered one.
+
+    References
+    ----------
+    Korkut et al., Perturbation biology nominates upstream-downstream drug combinations in RAF inhibitor resistant
+    melanoma cells, eLife 2015.
+    """
+    adata = ad.read_h5ad(locate("korkut_drug_pairs", "korkut15_skmel133_drugpairs.h5ad"))
+    adata = adata[:, ~adata.var["is_drug_node"].to_numpy()]
+    # As "901|1.5,HN|6": codes and doses in one order; the names beside them are in another. Some end in " 1".
+    given = [[part.split("|") for part in label.split(" ")[0].split(",")] for label in adata.obs["condition_label"]]
+    names = {entry[0][0]: name for entry, name in zip(given, adata.obs["perturbation"], strict=True) if len(entry) == 1}
+    obs = pd.DataFrame(
+        {
+            "perturbation": ["+".join(names[code] for code, _ in entry) for entry in given] + ["control"],
+            "dose": ["+".join(dose for _, dose in entry) for entry in given] + ["0"],
+        },
+        index=[*adata.obs_names, "control"],
+    )
+    values = np.vstack([np.asarray(adata.X, np.float32), np.zeros((1, adata.n_vars), np.float32)])
+    return ad.AnnData(values, obs=obs, var=pd.DataFrame(index=adata.var_names))
+
+
+def tggates_hepatocytes() -> AnnData:
+    """Human hepatocytes under 73 compounds at up to three doses, for 2, 8 and 24 hours; bulk samples.
+
+    1,194 samples x 196 genes, normalised log2 microarray values. Every compound and time has its own controls.
+
+    Returns
+    -------
+    AnnData with ``perturbation`` (``control`` or the compound), ``compound``, ``dose`` (micromolar), ``dose_level``
+    (``Control``, ``Low``, ``Middle``, ``High``), ``time_h``, and the readouts of viability ``DNA`` and ``LDH`` (per
+    cent of control) in ``.obs``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file is not on this machine; the message says how to point the package to it.
+    ValueError
+        If the file found has another SHA-256 than the registered one.
+
+    References
+    ----------
+    Igarashi et al., Open TG-GATEs: a large-scale toxicogenomics database, Nucleic Acids Res 2015.
+    """
+    adata = ad.read_h5ad(locate("tggates_hepatocytes", "tggates_hepatocyte_dose_time.h5ad"))
+    old = adata.obs
+    compound, untreated = old["treatmentid"].astype(str), (old["dose_level"] == "Control").to_numpy()
+    adata.obs = pd.DataFrame(
+        {
+            "perturbation": pd.Categorical(np.where(untreated, "control", compound)),
+            "compound": pd.Categorical(compound),
+            "dose": old["concentration"].astype(float),
+            "dose_level": pd.Categorical(old["dose_level"].astype(str), ["Control", "Low", "Middle", "High"]),
+            "time_h": old["duration_h"].astype(float),
+            "DNA": old["DNA"].astype(float),
+            "LDH": old["LDH"].astype(float),
+        }
+    )
+    return adata
+
+
 def _read_mudata(name: str, keys: list[str]) -> MuData:
     """Read the one file of a MuData set, and put `keys` of its modalities' obs into the container's obs too."""
     (file,) = entry(name).files

@@ -24,6 +24,8 @@ PER = 1e4
 """Shares are compared as log(1 + share * per), with `per` at most this."""
 MOST_SHIFT = 3.0
 """Natural log by which a feature is moved at most beyond what the flow does."""
+FEWEST = 10
+"""Samples below which a mean says nothing of its own variance, and a condition teaches the flow nothing."""
 BLOCK = 2048
 
 
@@ -48,9 +50,9 @@ class Bulk:
         self.shares = self.operator.count_data and hasattr(self.operator, "frequency")
         self.device = model._trained_module().device
 
-    def has(self, cells: NDArray[np.int64]) -> bool:
-        """Whether some of the cells have the assay."""
-        return bool((self.rows[cells] >= 0).any())
+    def count(self, cells: NDArray[np.int64]) -> int:
+        """How many of the cells have the assay."""
+        return int((self.rows[cells] >= 0).sum())
 
     def scale(self, total: Array) -> Array:
         """Mean (or, of shares, total) values on the effect scale."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from scvcell.measure import Measurement
-from scvcell.model._bulk import PER, Bulk
+from scvcell.model._bulk import FEWEST, PER, Bulk
 from scvcell.model._response import Response, describe, unrelated
 from scvcell.objective import energy_distance
 from scvcell.perturb import Action, AffineFlow, Anchor, read_design
@@ -30,8 +30,6 @@ STEPS = 400
 SET = 96
 """Cells of each set that the energy distance compares."""
 UNITS_PER_STEP = 16
-FEWEST = 10
-"""Treated cells below which a condition teaches the flow nothing."""
 RIDGE = 1e-2
 COUNTS = 30.0
 """Counts of a typical pseudobulk that stand for 1 on the effect scale, so that its noise is bounded."""
@@ -95,7 +93,7 @@ def fit(
     for name in model.assays:
         if type(model._trained_module().operators[name]).shifted is not Measurement.shifted:
             bulk = Bulk(model, data, name)
-            here = [u for u in units if bulk.has(u.treated) and bulk.has(u.controls)]
+            here = [u for u in units if bulk.count(u.treated) and bulk.count(u.controls)]
             if not here:
                 continue
             bulk.per = response.per[name] = min(PER, float(np.median([bulk.depth(u.treated) for u in here])) / COUNTS)
@@ -187,22 +185,40 @@ def exposures(flow: AffineFlow, units: list[Unit]) -> torch.Tensor:
 
 
 def leftovers(bulk: Bulk, flow: AffineFlow, units: list[Unit], latent: torch.Tensor) -> tuple[Array, Array, Array]:
-    """Measured less expected effect of each unit, its sampling variance, and the mean state of the controls."""
-    y, noise, places = [], [], []
-    controls: dict[int, tuple[Array, Array]] = {}
+    """Measured less expected effect of each unit, its sampling variance, and the mean state of the controls.
+
+    The variance of a mean of few samples is that of all conditions together; NaN where none has replicates.
+    """
+    y, places = [], []
+    controls: dict[int, Array] = {}
+    spread: list[tuple[Array, int]] = []
+    of_controls: dict[int, int] = {}
+    of_treated = []
     for unit in units:
         z = latent[unit.controls]
         if unit.context not in controls:
             value, var = bulk.measured(unit.controls)
-            controls[unit.context] = (value - bulk.expected(unit.controls, z), var)
-        error, var_control = controls[unit.context]
+            controls[unit.context] = value - bulk.expected(unit.controls, z)
+            of_controls[unit.context] = len(spread)
+            spread.append((var, bulk.count(unit.controls)))
         value, var = bulk.measured(unit.treated)
+        of_treated.append(len(spread))
+        spread.append((var, bulk.count(unit.treated)))
         with torch.no_grad():
             moved = flow(z, unit.action)
-        y.append(value - bulk.expected(unit.controls, moved) - error)
-        noise.append(var + var_control)
+        y.append(value - bulk.expected(unit.controls, moved) - controls[unit.context])
         places.append(z.mean(0).numpy())
-    return np.array(y), np.array(noise), np.array(places)
+    noise = _pooled(np.array([var for var, _ in spread]), np.array([n for _, n in spread]))
+    return np.array(y), noise[of_treated] + noise[[of_controls[u.context] for u in units]], np.array(places)
+
+
+def _pooled(var: Array, n: NDArray[np.integer]) -> Array:
+    """Variances of means of `n` samples, ``(means, features)``, those of few from all together."""
+    few, free = n < FEWEST, np.maximum(n - 1, 0)
+    if not few.any():
+        return var
+    together = free @ (var * n[:, None]) / free.sum() if free.any() else np.full(var.shape[1], np.nan)
+    return np.where(few[:, None], together / n[:, None], var)
 
 
 def crossfit(
@@ -232,6 +248,7 @@ def crossfit(
         train_flow(flow, kept, latent, seed, STEPS // 2)
         asked = [units[k] for k in out]
         y, noise, places = leftovers(bulk, flow, kept + asked, latent)
+        noise = fitted.filled(noise)
         described = describe(flow, [u.action for u in kept + asked], places)
         seen, new = np.arange(len(kept)), np.arange(len(kept), len(y))
         gp = replace(fitted, units=described.take(seen), y=y[seen], noise=noise[seen])

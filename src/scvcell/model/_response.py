@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from scvcell.model._bulk import FEWEST
 from scvcell.perturb import Action, Units
 
 if TYPE_CHECKING:
@@ -149,7 +150,8 @@ class Response:
             return Effect(value, np.zeros(len(value)))
         if len(rows) < FEWEST_ROWS:
             return Effect(value, np.full(len(value), np.inf))
-        noise = bulk.measured(cells)[1] if bulk.has(cells) else np.median(self.anchors[modality].noise, 0) / 2
+        few = bulk.count(cells) < FEWEST
+        noise = np.median(self.anchors[modality].noise, 0) / 2 if few else bulk.measured(cells)[1]
         gamma = _gamma(rows)
         sampled = var + noise * (1 + len(cells) / (n_cells or len(cells)))
         sd = np.sqrt(sampled + (gamma * value) ** 2)
@@ -208,18 +210,18 @@ def _gamma(rows: Array) -> float:
 
 
 def describe(flow: AffineFlow, actions: Sequence[Action], places: Array) -> Units:
-    """Conditions by exposure, dose, time and place."""
+    """Conditions by targets, doses, time and place."""
     n = len(flow.targets)
     exposure, level, time = np.zeros((len(actions), n)), np.zeros((len(actions), n)), np.zeros(len(actions))
-    with torch.no_grad():
-        for i, action in enumerate(actions):
-            pieces = flow.pieces(action)
-            total = sum(piece.duration for piece in pieces) or 1.0
-            for piece in pieces:
-                exposure[i] += piece.duration / total * flow.exposures(piece.doses).cpu().numpy()
-            for p in action.pulses:
-                if p.target in flow.targets and p.dose is not None:
-                    level[i, flow.targets.index(p.target)] = np.log(max(flow.share(p.target, p.dose), 1e-6))
-            if action.time and flow.span:
-                time[i] = np.log(max(action.time / flow.span, 1e-6))
+    for i, action in enumerate(actions):
+        pieces = flow.pieces(action)
+        total = sum(piece.duration for piece in pieces) or 1.0
+        for piece in pieces:
+            for target in piece.doses:
+                exposure[i] += piece.duration / total * flow.shares(target).numpy()
+        for p in action.pulses:
+            if p.target in flow.targets and p.dose is not None:
+                level[i, flow.targets.index(p.target)] = np.log(max(flow.share(p.target, p.dose), 1e-6))
+        if action.time and flow.span:
+            time[i] = np.log(max(action.time / flow.span, 1e-6))
     return Units(exposure, level, time, np.asarray(places, dtype=float))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 UNITS = ("exposure", "level", "time", "place")
 NUMBERS = ("y", "noise", "scale")
+LEARNED = ("spread", "weights", "shape", "nugget")
 
 
 def response_arrays(response: Response) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -31,7 +32,7 @@ def response_arrays(response: Response) -> tuple[dict[str, Any], dict[str, Any]]
         "actions": [action.as_dict() for action in response.actions],
         "units": response.units,
         "per": response.per,
-        "anchors": {m: {"spread": a.spread, "weights": a.weights} for m, a in response.anchors.items()},
+        "anchors": {m: {name: getattr(a, name) for name in LEARNED} for m, a in response.anchors.items()},
         "kernel": None if kernel is None else {"names": list(kernel.names), "ridge": kernel.ridge},
     }
     arrays = {f"flow/{name}": value.detach().cpu().numpy() for name, value in flow.state_dict().items()}

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from scipy.spatial.distance import cdist
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     Array = NDArray[np.floating]
 
 REACH = 0.3
 """Length scale of the likeness of contexts, as a share of their median squared distance."""
-STEPS = 80
+STEPS = 60
 FEATURES = 400
 """Features from which the shares of variance are learned at most, those with the strongest effects."""
-BLOCK = 256
+WORK = 5e8
+"""Sets of features of like noise share one covariance while the shares are learned, so many that this is the work."""
+BLOCK = 2**24
+"""Numbers in the covariances that are solved at once."""
+SHAPE = {"dose power": 0.4, "time power": 0.5, "dose reach": 1.0, "time reach": 1.0}
+"""Before anything is learned: how effects grow with dose and time, and over which ratio (log) they stay alike."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +37,7 @@ class Units:
     Attributes
     ----------
     exposure
-        Strength of every target, ``(units, targets)``.
+        Which targets were given, ``(units, targets)``; of an unseen target, how much of each known one.
     level
         Log dose of every target as a share of the largest, 0 where it was not given, same shape.
     time
@@ -50,34 +59,53 @@ class Units:
         return Units(self.exposure[rows], self.level[rows], self.time[rows], self.place[rows])
 
 
-def kernels(a: Units, b: Units, spread: float) -> dict[str, Array]:
+def kernels(
+    a: Units, b: Units, shape: Mapping[str, float | torch.Tensor], spread: float, like: Array
+) -> dict[str, torch.Tensor]:
     """What makes two conditions alike, each ``(a, b)``.
 
     Parameters
     ----------
     a, b
         Conditions.
+    shape
+        How effects grow and fade with dose and time, as `SHAPE`.
     spread
         Median squared distance between contexts.
+    like
+        Likeness of the targets, ``(targets, targets)``.
     """
-    given_a, given_b = (u.exposure > 0 for u in (a, b))
-    targets = a.exposure @ b.exposure.T
-    context = np.exp(-((a.place[:, None] - b.place[None]) ** 2).sum(-1) / (REACH * spread))
-    dosing = np.exp(
-        -0.5 * ((a.level[:, None] - b.level[None]) ** 2 * (given_a[:, None] & given_b[None])).sum(-1)
-        - 0.5 * (a.time[:, None] - b.time[None]) ** 2
+    given, others = torch.from_numpy(a.exposure), torch.from_numpy(b.exposure)
+    dose, dose_b = _mean_level(a), _mean_level(b)
+    time, time_b = torch.from_numpy(a.time), torch.from_numpy(b.time)
+    strength = given * torch.exp(shape["dose power"] * torch.from_numpy(a.level) + shape["time power"] * time[:, None])
+    strength_b = others * torch.exp(
+        shape["dose power"] * torch.from_numpy(b.level) + shape["time power"] * time_b[:, None]
     )
-    same = (given_a[:, None] == given_b[None]).all(-1).astype(float)
-    any_target = np.minimum(a.exposure.sum(1)[:, None], 1) * np.minimum(b.exposure.sum(1)[None], 1)
+    near = torch.exp(
+        -0.5 * ((dose[:, None] - dose_b) / shape["dose reach"]) ** 2
+        - 0.5 * ((time[:, None] - time_b) / shape["time reach"]) ** 2
+    )
+    context = torch.exp(-torch.from_numpy(cdist(a.place, b.place, "sqeuclidean")) / (REACH * spread))
+    shared = strength.sum(1)[:, None] * strength_b.sum(1)
+    target = strength @ strength_b.T
+    same = ((given > 0)[:, None] == (others > 0)[None]).all(-1) * shared
     return {
-        "shared": any_target,
-        "shared, dose and time": any_target * dosing,
-        "target": targets,
-        "target in context": targets * context,
-        "target, dose and time": targets * dosing,
-        "combination": same * any_target,
-        "combination in context": same * any_target * context * dosing,
+        "shared": shared,
+        "shared, dose and time": shared * near,
+        "target": target,
+        "target in context": target * context,
+        "target, dose and time": target * near,
+        "like target, dose and time": (strength @ torch.from_numpy(like) @ strength_b.T) * near,
+        "combination": same,
+        "combination in context": same * context * near,
     }
+
+
+def _mean_level(units: Units) -> torch.Tensor:
+    """Mean log dose of what was given."""
+    given = units.exposure > 0
+    return torch.from_numpy((units.level * given).sum(1) / np.maximum(given.sum(1), 1))
 
 
 @dataclass
@@ -88,8 +116,10 @@ class Anchor:
         y_{g} \sim \mathcal N\big(0,\ v_g \sum_k w_k K_k + \operatorname{diag}(s_g^2)\big), \qquad
         \hat y_{g*} = v_g k_*^\top (v_g K + S_g)^{-1} y_g
 
-    with known sampling noise :math:`s_g^2`. The kernels make a combination the sum of its parts, shrink what is more
-    than that, and let like contexts, doses and times answer alike; their weights maximise the marginal likelihood.
+    with known sampling noise :math:`s_g^2`, or a learned share of :math:`v_g` where a condition has no replicate. The
+    kernels make a combination the sum of its parts, shrink what is more than that, and let like targets, contexts,
+    doses and times answer alike; effects grow with powers of dose and time. Weights, powers and reaches maximise the
+    marginal likelihood. Targets are alike as far as their own effects are.
 
     Attributes
     ----------
@@ -101,6 +131,10 @@ class Anchor:
         See `kernels`.
     weights
         Share of variance of each kernel.
+    shape
+        See `SHAPE`.
+    nugget
+        Share of variance that stands for unknown noise.
     scale
         Variance of the effect of each feature, ``(features,)``.
 
@@ -115,26 +149,49 @@ class Anchor:
     noise: Array
     spread: float
     weights: dict[str, float]
+    shape: dict[str, float]
+    nugget: float
     scale: Array
 
     @classmethod
     def fit(cls, units: Units, y: Array, noise: Array) -> Anchor:
-        """Learn the weights from conditions with known effects."""
-        apart = ((units.place[:, None] - units.place[None]) ** 2).sum(-1)
+        """Learn from conditions with known effects; the `noise` of one without replicates is NaN."""
+        apart = cdist(units.place, units.place, "sqeuclidean")
         spread = float(np.median(apart[apart > 1e-9])) if (apart > 1e-9).any() else 1.0
         typical = float(np.median((y**2).mean(0)[(y != 0).any(0)])) if (y != 0).any() else 1.0
-        trust = 1 / (noise + typical) ** 2
-        scale = np.maximum((trust * (y**2 - noise)).sum(0) / trust.sum(0), 0.1 * typical)
-        raw = kernels(units, units, spread)
-        diagonal = {name: max(float(np.mean(np.diag(k))), 1e-9) for name, k in raw.items()}
-        parts = _distinct({name: k / diagonal[name] for name, k in raw.items()})
-        weights = _maximise(parts, y, noise, scale) if len(units) > 1 else dict.fromkeys(parts, 1.0 / len(parts))
-        return cls(units, y, noise, spread, {n: w / diagonal[n] for n, w in weights.items()}, scale)
+        known = np.nan_to_num(noise)
+        trust = 1 / (known + typical) ** 2
+        scale = np.maximum((trust * (y**2 - known)).sum(0) / trust.sum(0), 0.1 * typical)
+        self = cls(units, y, noise, spread, {}, dict(SHAPE), 0.0, scale)
+        parts = self._parts(units, units, SHAPE)
+        distinct = _distinct({name: part / max(float(part.diagonal().mean()), 1e-9) for name, part in parts.items()})
+        size = {name: max(float(parts[name].diagonal().mean()), 1e-9) for name in distinct}
+        self.weights = {name: 1 / len(size) / value for name, value in size.items()}
+        if len(units) > 1:
+            self._maximise()
+        self.noise = self.filled(noise)
+        return self
+
+    @cached_property
+    def like(self) -> Array:
+        """Cosine between the effects of targets, each the ridge estimate of what it adds, ``(targets, targets)``."""
+        strength = self.units.exposure * np.exp(
+            self.shape["dose power"] * self.units.level + self.shape["time power"] * self.units.time[:, None]
+        )
+        reliable = np.sqrt(self.scale) / (self.scale + self.filled(self.noise).mean(0))
+        gram = strength.T @ strength + 0.1 * np.eye(strength.shape[1])
+        profile = np.linalg.solve(gram, strength.T @ (self.y * reliable))
+        profile /= np.maximum(np.linalg.norm(profile, axis=1, keepdims=True), 1e-12)
+        return profile @ profile.T
+
+    def filled(self, noise: Array) -> Array:
+        """Sampling variances, unknown ones by the learned share."""
+        return np.where(np.isnan(noise), self.nugget * self.scale, noise)
 
     def kernel(self, a: Units, b: Units) -> Array:
         """Weighted sum of the kernels."""
-        parts = kernels(a, b, self.spread)
-        return sum(weight * parts[name] for name, weight in self.weights.items())  # type: ignore[return-value]
+        parts = self._parts(a, b, self.shape)
+        return sum(weight * parts[name].numpy() for name, weight in self.weights.items())  # type: ignore[return-value]
 
     def predict(self, units: Units) -> tuple[Array, Array]:
         """Mean and variance of the effects of new conditions, each ``(units, features)``."""
@@ -142,8 +199,9 @@ class Anchor:
         own = np.diag(self.kernel(units, units))
         mean = np.empty((len(units), self.y.shape[1]))
         var = np.empty_like(mean)
-        for start in range(0, self.y.shape[1], BLOCK):
-            at = slice(start, start + BLOCK)
+        block = max(BLOCK // len(k) ** 2, 1)
+        for start in range(0, self.y.shape[1], block):
+            at = slice(start, start + block)
             cov = self.scale[at, None, None] * k + self.noise[:, at].T[:, :, None] * np.eye(len(k))
             right = self.scale[at, None, None] * np.broadcast_to(cross.T, (cov.shape[0], *cross.T.shape))
             solved = np.linalg.solve(cov, np.concatenate([self.y[:, at].T[:, :, None], right], 2))
@@ -151,36 +209,45 @@ class Anchor:
             var[:, at] = (self.scale[at, None] * own - np.einsum("gnu,gnu->gu", right, solved[:, :, 1:])).T
         return mean, np.maximum(var, 0)
 
+    def _parts(self, a: Units, b: Units, shape: Mapping[str, float | torch.Tensor]) -> dict[str, torch.Tensor]:
+        return kernels(a, b, shape, self.spread, self.like)
 
-def _distinct(parts: dict[str, Array]) -> dict[str, Array]:
+    def _maximise(self) -> None:
+        """Learn weights, shape and nugget by marginal likelihood, over features with the strongest effects."""
+        unknown = np.isnan(self.noise).any(1)
+        ratio = np.nan_to_num(self.noise) / self.scale
+        strong = np.argsort(np.median(ratio, 0), kind="stable")[:FEATURES]
+        n_sets = int(np.clip(WORK / len(ratio) ** 3, 1, len(strong)))
+        sets = strong[: len(strong) // n_sets * n_sets].reshape(n_sets, -1)
+        effects = torch.from_numpy((self.y / np.sqrt(self.scale)).T[sets].transpose(0, 2, 1).copy())
+        known = torch.from_numpy(ratio.T[sets].mean(1))
+        diagonal = torch.from_numpy(unknown.astype(float))
+        start = torch.tensor([*self.weights.values(), *self.shape.values(), 0.05], dtype=effects.dtype).log()
+        names = [*self.weights, *self.shape]
+        free = start.clone().requires_grad_()
+        optimiser = torch.optim.Adam([free], lr=0.1)
+        for _ in range(STEPS):
+            value = dict(zip([*names, "nugget"], free.exp(), strict=True))
+            parts = self._parts(self.units, self.units, value)
+            total = sum(value[name] * parts[name] for name in self.weights)
+            noise = known + value["nugget"] * diagonal + 1e-6
+            root = torch.linalg.cholesky(total + torch.diag_embed(noise))
+            white = torch.linalg.solve_triangular(root, effects, upper=False)
+            loss = 0.5 * white.square().sum() + sets.shape[1] * root.diagonal(dim1=1, dim2=2).log().sum()
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+        learned = dict(zip([*names, "nugget"], free.detach().exp().tolist(), strict=True))
+        self.weights = {name: learned[name] for name in self.weights}
+        self.shape = {name: learned[name] for name in self.shape}
+        self.nugget = learned["nugget"] if unknown.any() else 0.0
+        del self.like
+
+
+def _distinct(parts: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Kernels that these conditions can tell apart: of equal ones the first."""
-    kept: dict[str, Array] = {}
+    kept: dict[str, torch.Tensor] = {}
     for name, k in parts.items():
-        if not any(np.allclose(k, other) for other in kept.values()):
+        if not any(torch.allclose(k, other) for other in kept.values()):
             kept[name] = k
     return kept
-
-
-def _maximise(parts: dict[str, Array], y: Array, noise: Array, scale: Array) -> dict[str, float]:
-    """Weights of the kernels by marginal likelihood, over features with the strongest effects."""
-    strong = np.argsort(-(scale / np.median(noise, 0)))[:FEATURES]
-    k = torch.tensor(np.stack(list(parts.values())))
-    target, var = (
-        torch.tensor(y[:, strong].T.copy(), dtype=k.dtype),
-        torch.tensor(noise[:, strong].T.copy(), dtype=k.dtype),
-    )
-    size = torch.tensor(scale[strong], dtype=k.dtype)
-    log_weight = torch.full((len(k),), -np.log(len(k)), dtype=k.dtype, requires_grad=True)
-    log_size = torch.zeros((), dtype=k.dtype, requires_grad=True)
-    optimiser = torch.optim.Adam([log_weight, log_size], lr=0.1)
-    for _ in range(STEPS):
-        total = (torch.softmax(log_weight, 0)[:, None, None] * k).sum(0) * log_size.exp()
-        cov = size[:, None, None] * total + torch.diag_embed(var + 1e-6)
-        root = torch.linalg.cholesky(cov)
-        white = torch.linalg.solve_triangular(root, target[:, :, None], upper=False)
-        loss = 0.5 * white.square().sum() + root.diagonal(dim1=1, dim2=2).log().sum()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    weights = (torch.softmax(log_weight, 0) * log_size.exp()).detach().numpy()
-    return dict(zip(parts, map(float, weights), strict=True))

@@ -108,18 +108,26 @@ class AffineFlow(Perturbation):
         top = torch.cat([linear, offset[:, :, None]], 2)
         return torch.cat([top, top.new_zeros(len(top), 1, top.shape[2])], 1)
 
+    def shares(self, target: str) -> Float[Tensor, " targets"]:
+        """How much of each known target a target is: itself, or for an unseen one what `relate` says.
+
+        Raises
+        ------
+        KeyError
+            If it is neither known nor related to known ones.
+        """
+        if target in self.targets:
+            return nn.functional.one_hot(torch.tensor(self.targets.index(target)), len(self.targets)).to(self.shift)
+        return self.weights[target].to(self.shift)
+
     def exposures(self, doses: Mapping[str, float | None]) -> Float[Tensor, " targets"]:
         """Strength of every known target."""
         total = self.shift.new_zeros(len(self.targets))
         for name, dose in doses.items():
             share = self.share(name, dose)
-            if name in self.targets:
-                p = self.targets.index(name)
-                total = total + nn.functional.one_hot(torch.tensor(p), len(total)) * self.exposure(p, share)
-            elif name in self.weights:
-                total = total + self.weights[name].to(total) * min(share, 1.0)
-            else:
-                raise KeyError(name)
+            known = name in self.targets
+            strength = self.exposure(self.targets.index(name), share) if known else min(share, 1.0)
+            total = total + self.shares(name) * strength
         return total
 
     def pieces(self, action: Action) -> list[Piece]:
