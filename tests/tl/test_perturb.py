@@ -125,8 +125,30 @@ def test_synergy_is_small_where_effects_add(fitted):
     rna = frame[frame["modality"] == "rna"]
     assert rna["interaction"].abs().mean() < 0.3 * rna["lfc"].abs().mean() + 0.1
     np.testing.assert_allclose(frame["interaction"], frame["lfc"] - frame["additive"])
-    kappa = scvcell.tl.order_effect(mdata, model, "A", "B")
-    assert (kappa["kappa"] < 0.3).all()
+
+
+def test_order_of_additive_effects_does_not_matter(fitted):
+    mdata, model, _ = fitted
+    table = scvcell.tl.order_effect(mdata, model, "A", "B", n_null=3)
+    assert (table["kappa"] < 0.3).all()
+    assert table["null"].gt(0).all()
+    assert table["p"].between(0.25, 1).all()
+    assert (table["lower"] <= table["upper"]).all()
+    again = scvcell.tl.order_effect(mdata, model, "A", "B", n_null=3)
+    pd.testing.assert_frame_equal(table, again)
+
+
+def test_order_effect_needs_both_targets_alone(fitted):
+    mdata, model, _ = fitted
+    with pytest.raises(ValueError, match="two different targets"):
+        scvcell.tl.order_effect(mdata, model, "A", "A")
+    with pytest.raises(ValueError, match="'C' alone"):
+        scvcell.tl.order_effect(mdata, model, "A", "C")
+    with pytest.raises(ValueError, match="n_null"):
+        scvcell.tl.order_effect(mdata, model, "A", "B", n_null=0)
+    untreated = mdata[np.asarray(mdata.obs["drug"] == "ctrl")].copy()
+    with pytest.raises(ValueError, match="Every cell is a control"):
+        scvcell.tl.order_effect(untreated, model, "A", "B")
 
 
 def test_the_action_that_made_them_ranks_first(fitted):

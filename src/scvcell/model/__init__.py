@@ -7,6 +7,7 @@ from scvcell.model._de import differential_expression
 from scvcell.model._fuse import Posterior, fuse
 from scvcell.model._predict import Decoded, bridge, context, decode
 from scvcell.model._query import load_query_data
+from scvcell.model._respond import Unit, conditions, make_flow, train_flow
 from scvcell.model._response import Effect, Response
 from scvcell.model._store import load, save
 from scvcell.model._train import Diverged, TrainConfig
@@ -20,13 +21,17 @@ __all__ = [
     "Posterior",
     "Response",
     "TrainConfig",
+    "Unit",
     "baselines",
     "bridge",
+    "conditions",
     "context",
     "decode",
     "differential_expression",
     "fuse",
     "load",
     "load_query_data",
+    "make_flow",
     "save",
+    "train_flow",
 ]

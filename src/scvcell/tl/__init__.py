@@ -10,7 +10,8 @@ from scvcell.tl._links import feature_links
 from scvcell.tl._perturb import effects, perturb
 from scvcell.tl._rank import rank_actions
 from scvcell.tl._sentences import cell_sentences, expression_from_sentences
-from scvcell.tl._synergy import order_effect, synergy
+from scvcell.tl._order import order_effect
+from scvcell.tl._synergy import synergy
 from scvcell.tl._transfer import transfer_labels
 from scvcell.tl._translate import translate
 

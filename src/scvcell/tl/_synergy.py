@@ -1,4 +1,4 @@
-"""tl.synergy and tl.order_effect: what a combination does beyond its parts, and whether their order matters."""
+"""tl.synergy: what a combination does beyond its parts."""
 
 from __future__ import annotations
 
@@ -68,36 +68,3 @@ def synergy(
         whole["lower"], whole["upper"] = whole["interaction"] - half, whole["interaction"] + half
         frames.append(whole.drop(columns="trusted"))
     return pd.concat(frames, ignore_index=True)
-
-
-def order_effect(data: Container, model: CSL, first: str, second: str, *, cells: Any = None) -> pd.DataFrame:
-    r"""How much it matters which of two targets comes first, by the fitted operator.
-
-    .. math::
-        \kappa = \frac{\|\Delta_B \Delta_A z - \Delta_A \Delta_B z\|}
-                      {\|\Delta_A z - z\| + \|\Delta_B z - z\|}
-
-    averaged over cells: 0 if the two commute. It is a statement about the operator, which has learned from actions
-    given at once as far as no schedules were given; there is no test here of whether a measured order effect is real.
-
-    Parameters
-    ----------
-    data, model, cells
-        As :func:`scvcell.tl.perturb`.
-    first, second
-        The two targets.
-
-    Returns
-    -------
-    One row per group: ``group``, ``kappa``, ``n_cells``.
-    """
-    start = Controls(data, model, cells)
-    a, b = (start.response.check(Action(name)) for name in (first, second))
-    move = start.response.states
-    rows = []
-    for name, group in start.groups(None):
-        z = start.latent[group]
-        apart = (move(move(z, a), b) - move(move(z, b), a)).norm(dim=1)
-        size = (move(z, a) - z).norm(dim=1) + (move(z, b) - z).norm(dim=1)
-        rows.append({"group": name, "kappa": float((apart / size.clamp_min(1e-12)).mean()), "n_cells": len(group)})
-    return pd.DataFrame(rows)
