@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from benchmarks.task import Task
 
-TABLES = ("mosaic", "protein", "chromatin", "weak", "trimodal", "morphology", "prior", "perturbation", "speed")
+TABLES = ("mosaic", "protein", "chromatin", "weak", "trimodal", "morphology", "prior", "perturbation", "leaderboard", "speed")
 
 
 def run(task: Task, seed: int, graph: Callable[..., Any] | None = scvcell.pp.link_features) -> Output:
