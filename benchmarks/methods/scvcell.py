@@ -22,7 +22,19 @@ if TYPE_CHECKING:
 
     from benchmarks.task import Task
 
-TABLES = ("mosaic", "protein", "chromatin", "weak", "trimodal", "morphology", "prior", "perturbation", "leaderboard", "speed")
+TABLES = (
+    "mosaic",
+    "protein",
+    "chromatin",
+    "weak",
+    "trimodal",
+    "morphology",
+    "prior",
+    "perturbation",
+    "leaderboard",
+    "response",
+    "speed",
+)
 
 
 def run(task: Task, seed: int, graph: Callable[..., Any] | None = scvcell.pp.link_features) -> Output:
@@ -61,7 +73,7 @@ def run(task: Task, seed: int, graph: Callable[..., Any] | None = scvcell.pp.lin
 
 
 def _perturb(task: Task, seed: int) -> Output:
-    """Fit with actions, answer every question by cells and by effects with intervals."""
+    """Fit with actions, answer every question by cells and by effects with intervals; without one, score all cells."""
     mdata = task.mdata
     watch = Stopwatch()
     train = scvcell.TrainConfig(max_epochs=task.epochs, accelerator="cpu", progress=False)
@@ -72,6 +84,10 @@ def _perturb(task: Task, seed: int) -> Output:
         found = scvcell.tl.perturb(mdata, model, action, cells=cells, seed=seed)
         out.counterfactual[name] = pd.DataFrame(normalise(dense(found.X)), index=cells, columns=found.var_names)
         out.effects[name] = scvcell.tl.effects(mdata, model, action, cells=cells, groupby=[], level=task.level)
+    if not task.questions:
+        out.response = scvcell.tl.response_score(mdata, model, level=task.level)
+        out.cells = mdata.obs.filter(like="csl_response")
+        out.impact = scvcell.tl.impact(mdata, model, level=task.level)
     return out
 
 

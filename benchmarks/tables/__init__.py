@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import ModuleType
 
-NAMES = ("mosaic", "protein", "chromatin", "weak", "trimodal", "morphology", "prior", "perturbation", "leaderboard", "speed")
+NAMES = (
+    "mosaic",
+    "protein",
+    "chromatin",
+    "weak",
+    "trimodal",
+    "morphology",
+    "prior",
+    "perturbation",
+    "leaderboard",
+    "response",
+    "speed",
+)
 
 
 def load(name: str) -> ModuleType:

@@ -64,8 +64,8 @@ def impact(
     Returns
     -------
     One row per action, context and modality: ``action``, ``group``, ``modality``, ``impact`` (squared log2 fold change;
-    squared units of values that are no counts), ``lower``, ``upper``, ``level``, ``effective`` (features; NaN where
-    the interval of the impact holds 0), ``n_features``, ``n_cells``, ``n_controls``. Conditions of fewer than 10
+    squared units of values that are no counts), ``lower``, ``upper``, ``level``, ``noise`` (what was
+    taken out), ``effective`` (features; NaN where the interval of the impact holds 0), ``n_features``, ``n_cells``, ``n_controls``. Conditions of fewer than 10
     treated or control cells are left out, with a warning.
 
     Raises
@@ -102,6 +102,7 @@ def impact(
                     "lower": size - half,
                     "upper": size + half,
                     "level": level,
+                    "noise": noise.mean(),
                     "effective": len(y) * min(3 * size**2 / fourth, 1) if min(size - half, fourth) > 0 else np.nan,
                     "n_features": len(y),
                     "n_cells": len(unit.treated),

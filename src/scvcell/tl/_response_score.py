@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from scvcell.perturb import Action
 
 
+WIDEST = 0.5
+"""Width of the interval of the share from which on responders cannot be told from other cells."""
+
+
 def response_score(
     data: Container,
     model: CSL,
@@ -58,8 +62,9 @@ def response_score(
     -------
     One row per action and context: ``action``, ``group``, ``response`` (mean strength over all treated cells),
     ``share`` (of them that responded), ``size`` (mean strength of these), ``dispersion`` (its standard deviation over
-    the mean), each with ``_lower`` and ``_upper``; ``level``, ``n_cells``, ``n_controls``. Intervals leave out what is
-    unknown of the flow and of the controls.
+    the mean), each with ``_lower`` and ``_upper``; ``level``, ``n_cells``, ``n_controls``, ``trusted`` (the interval of
+    the share is narrower than one half; else responders cannot be told from other cells, and probabilities of cells are
+    little more than the prior). Intervals leave out what is unknown of the flow and of the controls.
 
     Notes
     -----
@@ -98,8 +103,10 @@ def response_score(
         found = strengths(response.flow, unit.action, latent[unit.controls], latent[unit.treated])
         for column in columns:
             columns[column][unit.treated] = getattr(found, column)
-        size = {"n_cells": len(unit.treated), "n_controls": len(unit.controls)}
-        rows.append({"action": name, "group": group, **found.summary(level), "level": level, **size})
+        rows.append({"action": name, "group": group, **found.summary(level), "level": level})
+        rows[-1] |= {"n_cells": len(unit.treated), "n_controls": len(unit.controls)}
     for column, key in _keys.response_keys(key_added).items():
         view.source.obs[key] = columns[column]
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    table[_keys.TRUSTED] = table["share_upper"] - table["share_lower"] < WIDEST
+    return table
