@@ -53,7 +53,7 @@ def test_late_start_and_early_stop(flow):
 
 def test_a_path_leads_from_the_state_to_the_state_after_the_action(flow):
     z = torch.randn(4)
-    for action in (Action("A+B"), Action.schedule([("A", 10.0, 2, 4), ("B", None, 3)], time=8)):
+    for action in (Action("A+B"), Action.schedule([("A", 10.0, 2, 4), ("B", 2.0, 3, 6)], time=8)):
         steps = flow.path(z, action, torch.tensor([0.0, 0.5, 1.0]))
         torch.testing.assert_close(steps[0], z)
         torch.testing.assert_close(steps[2], flow(z[None], action)[0])

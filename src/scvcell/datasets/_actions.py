@@ -47,8 +47,8 @@ def simulate_actions(
     .. math::
         z' = e^{s G} z, \qquad G = \sum_p h(\mathrm{dose}_p)\, G_p, \qquad h(d) = \frac{(1 + k) d}{d + k d_{max}}
 
-    with a random affine generator :math:`G_p` per target, :math:`k = 0.2`, and a strength s of each cell. All cells have RNA and proteins
-    and are of one batch.
+    with a random affine generator :math:`G_p` per target, :math:`k = 0.2`, and a strength s of each cell. All cells
+    have RNA and proteins and are of one batch.
 
     Parameters
     ----------

@@ -58,7 +58,7 @@ class Strengths:
             "size": 0 * SHARES[:, None] + self.size,
             "dispersion": 0 * SHARES[:, None] + self.dispersion,
         }
-        out = {}
+        out: dict[str, float] = {}
         for name, value in quantities.items():
             order = np.argsort(value, axis=None)
             below = np.cumsum(self.weight.ravel()[order])

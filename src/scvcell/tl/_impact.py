@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from scvcell.model._respond import Unit
     from scvcell.perturb import Action
 
-    Array = NDArray[np.float64]
+    Array = NDArray[np.floating]
 
 FOLDS = 10
 """Groups of cells that are left out in turn."""
@@ -64,9 +64,9 @@ def impact(
     Returns
     -------
     One row per action, context and modality: ``action``, ``group``, ``modality``, ``impact`` (squared log2 fold change;
-    squared units of values that are no counts), ``lower``, ``upper``, ``level``, ``noise`` (what was
-    taken out), ``effective`` (features; NaN where the interval of the impact holds 0), ``n_features``, ``n_cells``, ``n_controls``. Conditions of fewer than 10
-    treated or control cells are left out, with a warning.
+    squared units of values that are no counts), ``lower``, ``upper``, ``level``, ``noise`` (what was taken out),
+    ``effective`` (features; NaN where the interval of the impact holds 0), ``n_features``, ``n_cells``, ``n_controls``.
+    Conditions of fewer than 10 treated or control cells are left out, with a warning.
 
     Raises
     ------
@@ -167,8 +167,16 @@ def effect_correlation(
 
 
 class _Effect(NamedTuple):
-    """Effect of a condition, measured: of all cells and without each fold, ``(1 + folds, features)``, and its sampling
-    variance, ``(features,)``, with the part that is due to the controls.
+    """Measured effect of a condition, in log2 fold changes or units of the assay.
+
+    Attributes
+    ----------
+    unit
+        What was done, and the cells.
+    value
+        Effect by all cells and by those without each fold, ``(1 + folds, features)``.
+    noise, shared
+        Its sampling variance, and the part that is due to the controls, ``(features,)``.
     """
 
     unit: Unit
