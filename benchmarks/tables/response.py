@@ -60,9 +60,8 @@ def task(data: Path, case: str, epochs: int | None) -> tuple[Task, dict[str, Any
     context = "cell_type" if case == "simulated" else ()
     keys = scvcell.PerturbationKeys("action", control=CONTROL, context=context)
     adata = simulated(0) if case == "simulated" else scvcell.datasets.papalexi_eccite()
-    return Task(mdata=MuData({"rna": adata}), source="rna", target="rna", perturbation=keys, epochs=epochs), {
-        "case": case
-    }
+    task = Task(mdata=MuData({"rna": adata}), source="rna", target="rna", perturbation=keys, epochs=epochs)
+    return task, {"case": case}
 
 
 def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, Any], seed: int) -> tuple[Output, dict]:

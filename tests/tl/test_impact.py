@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from mudata import MuData
 
 import scvcell
 from scvcell import PerturbationKeys, TrainConfig
@@ -121,6 +122,18 @@ def test_refused(fitted, call, message):
     adata, model, _ = fitted
     with pytest.raises(ValueError, match=message):
         call(adata, model)
+
+
+def test_cells_that_lack_the_assay_do_not_count(fitted):
+    adata, model, _ = fitted
+    some = adata[adata.obs["drug"].isin(["control", "A"])]
+    other = AnnData(np.ones((some.n_obs, 2), np.float32), obs=some.obs[["drug"]].copy())
+    rna = some[: np.flatnonzero(some.obs["drug"] == "A")[0] + 5].copy()
+    other.var_names = ["p0", "p1"]
+    mdata = MuData({"rna": rna, "adt": other})
+    mdata.obs["drug"] = other.obs["drug"].reindex(mdata.obs_names)
+    with pytest.raises(ValueError, match="No condition has 10 treated and 10 control cells with rna"):
+        scvcell.tl.impact(mdata, model)
 
 
 def test_a_model_without_actions(small):

@@ -150,10 +150,13 @@ def effect_correlation(
     Nadig et al., Transcriptome-wide analysis of differential expression in perturbation atlases, Nat Genet 2025.
     """
     names = list(learned(model).anchors)
-    modality = names[0] if modality is None else modality
-    if modality not in names:
+    if modality is not None and modality not in names:
         raise ValueError(f"Actions act on {', '.join(names)}, not on {modality!r}.")
-    conditions = _measure(data, model, actions, seed)[modality]
+    measured = _measure(data, model, actions, seed)
+    modality = next(iter(measured)) if modality is None else modality
+    if modality not in measured:
+        raise ValueError(f"Too few treated or control cells have {modality!r}; enough have {', '.join(measured)}.")
+    conditions = measured[modality]
     found = list(conditions.values())
     table = np.empty((len(found), len(found)))
     for i, a in enumerate(found):
@@ -205,6 +208,10 @@ def _measure(
             before, after = controls[unit.context], bulk.replicates(unit.treated, FOLDS, rng) / per_unit
             shared = _variance(before)
             out.setdefault(modality, {})[name] = _Effect(unit, after - before, _variance(after) + shared, shared)
+    if not out:
+        raise ValueError(
+            f"No condition has {FOLDS} treated and {FOLDS} control cells with {', '.join(response.anchors)}."
+        )
     return out
 
 
