@@ -64,7 +64,8 @@ def response_score(
     ``share`` (of them that responded), ``size`` (mean strength of these), ``dispersion`` (its standard deviation over
     the mean), each with ``_lower`` and ``_upper``; ``level``, ``n_cells``, ``n_controls``, ``trusted`` (the interval of
     the share is narrower than one half; else responders cannot be told from other cells, and probabilities of cells are
-    little more than the prior). Intervals leave out what is unknown of the flow and of the controls.
+    little more than the prior). Intervals leave out what is unknown of the flow and of the controls, and are as fine as
+    the grid of the sums: 0.025 of the share, 0.125 of the size, 0.1 of the dispersion.
 
     Notes
     -----
