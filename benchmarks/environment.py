@@ -20,6 +20,7 @@ PACKAGES = (
     "scikit-learn",
     "muon",
     "univi",
+    "cell-eval2",
 )
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",

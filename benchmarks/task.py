@@ -148,6 +148,8 @@ class Output:
         Question -> its cells x features, log1p of counts per 10,000.
     effects
         Question -> effects with intervals as `scvcell.tl.effects` gives them, for one group of cells.
+    cells, response, impact
+        What `scvcell.tl.response_score` writes of each cell, what it returns, and what `scvcell.tl.impact` returns.
     translation
         Modality -> `Task.query` or `Task.reverse` cells x its features: expected shares of the cell's counts.
     alternatives
@@ -169,6 +171,9 @@ class Output:
     prediction: pd.DataFrame | None = None
     counterfactual: dict[str, pd.DataFrame] = field(default_factory=dict)
     effects: dict[str, pd.DataFrame] = field(default_factory=dict)
+    cells: pd.DataFrame | None = None
+    response: pd.DataFrame | None = None
+    impact: pd.DataFrame | None = None
     translation: dict[str, pd.DataFrame] = field(default_factory=dict)
     alternatives: dict[str, pd.DataFrame] = field(default_factory=dict)
     lower: pd.DataFrame | None = None

@@ -18,7 +18,7 @@ from scvcell.perturb import BASELINES, read_design
 if TYPE_CHECKING:
     from benchmarks.task import Task
 
-TABLES = ("perturbation",)
+TABLES = ("perturbation", "leaderboard")
 
 
 def run(task: Task, seed: int) -> Output:

@@ -32,6 +32,8 @@ TABLES = (
     "prior",
     "perturbation",
     "conditions",
+    "leaderboard",
+    "response",
     "speed",
 )
 
@@ -72,7 +74,7 @@ def run(task: Task, seed: int, graph: Callable[..., Any] | None = scvcell.pp.lin
 
 
 def _perturb(task: Task, seed: int) -> Output:
-    """Fit with actions, answer every question by effects with intervals, and by cells where counts are asked for."""
+    """Fit with actions, answer questions by effects and, of counts, by cells; without questions, score all cells."""
     mdata = task.mdata
     watch = Stopwatch()
     train = scvcell.TrainConfig(max_epochs=task.epochs, accelerator="cpu", progress=False)
@@ -84,6 +86,10 @@ def _perturb(task: Task, seed: int) -> Output:
             found = scvcell.tl.perturb(mdata, model, action, cells=cells, seed=seed)
             out.counterfactual[name] = pd.DataFrame(normalise(dense(found.X)), index=cells, columns=found.var_names)
         out.effects[name] = scvcell.tl.effects(mdata, model, action, cells=cells, groupby=[], level=task.level)
+    if not task.questions:
+        out.response = scvcell.tl.response_score(mdata, model, level=task.level)
+        out.cells = mdata.obs.filter(like="csl_response")
+        out.impact = scvcell.tl.impact(mdata, model, level=task.level)
     return out
 
 

@@ -18,6 +18,8 @@ NAMES = (
     "prior",
     "perturbation",
     "conditions",
+    "leaderboard",
+    "response",
     "speed",
 )
 

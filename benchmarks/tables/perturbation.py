@@ -99,16 +99,12 @@ def folds(adata: AnnData, case: str) -> Iterator[dict[str, np.ndarray]]:
         yield {name: (column == name) & treated}
 
 
-def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, Any], seed: int) -> tuple[Output, dict]:
-    """Fit once per fold, score every condition that was left out."""
-    adata, case = task.mdata["rna"], truth["case"]
-    counts = dense(adata.X)
-    values, label = normalise(counts), adata.obs["perturbation"].astype(str).to_numpy()
-    singles = {name for name in label if "+" not in name}
-    rows: dict[str, list[dict[str, float]]] = {}
-    effects: dict[str, dict[str, np.ndarray]] = {}
-    truths: dict[str, np.ndarray] = {}
-    total = Output(fit_seconds=0.0, fit_cpu_seconds=0.0)
+def answers(
+    run: Callable[[Task, int], Output], task: Task, case: str, seed: int
+) -> Iterator[tuple[dict[str, np.ndarray], dict[str, np.ndarray], Output]]:
+    """Fit once per fold: cells of each condition that was left out and can be asked for, its controls, the answers."""
+    adata = task.mdata["rna"]
+    label = adata.obs["perturbation"].astype(str).to_numpy()
     for left in folds(adata, case):
         out_of = np.logical_or.reduce(list(left.values()))
         questions, controls = {}, {}
@@ -124,9 +120,23 @@ def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, An
             questions[name] = Question(scvcell.Action(action), adata.obs_names[controls[name]])
         seen = adata[~out_of].copy()
         out = run(replace(task, mdata=MuData({"rna": seen}), questions=questions), seed)
+        yield {name: left[name] for name in questions}, controls, out
+
+
+def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, Any], seed: int) -> tuple[Output, dict]:
+    """Fit once per fold, score every condition that was left out."""
+    adata, case = task.mdata["rna"], truth["case"]
+    counts = dense(adata.X)
+    values, label = normalise(counts), adata.obs["perturbation"].astype(str).to_numpy()
+    singles = {name for name in label if "+" not in name}
+    rows: dict[str, list[dict[str, float]]] = {}
+    effects: dict[str, dict[str, np.ndarray]] = {}
+    truths: dict[str, np.ndarray] = {}
+    total = Output(fit_seconds=0.0, fit_cpu_seconds=0.0)
+    for left, controls, out in answers(run, task, case, seed):
         total.fit_seconds += out.fit_seconds
         total.fit_cpu_seconds += out.fit_cpu_seconds
-        for name in questions:
+        for name in left:
             y, base = values[left[name]], values[controls[name]]
             halves = np.array_split(np.random.default_rng(seed).permutation(len(y)), 2)
             found = {"": out.counterfactual, **out.alternatives}

@@ -26,9 +26,16 @@ SUPPORT: Final = "support"
 """``.obs`` keys of counterfactual cells: what was done, to which cell, and how much like training that is."""
 EXPECTED: Final = "expected"
 """``.layers`` key of expected values after an action."""
+RESPONSE: Final = "csl_response"
+"""``.obs`` key of how strongly a treated cell responded."""
 RELATIVE_WIDTH: Final = "relative_width"
 OBSERVED_MASK: Final = "observed"
 """``.varm`` frame or ``.layers`` array of a modality: which features were on the panel."""
+
+
+def response_keys(key_added: str) -> dict[str, str]:
+    """Names of the columns that the response per cell has: its mean, its deviation, and whether there is one."""
+    return {"mean": key_added, "sd": f"{key_added}_sd", "responded": f"{key_added}_probability"}
 
 
 def label_keys(key_added: str) -> dict[str, str]:

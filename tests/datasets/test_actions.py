@@ -35,6 +35,20 @@ def test_responses_of_every_cell_are_known_and_seeds_repeat():
     assert np.abs(one["rna"].layers["before"][~control] - one["rna"].layers["rate"][~control]).max() > 0
 
 
+def test_cells_escape_and_differ_in_strength():
+    mdata = simulate_actions(400, escape=0.5, spread=0.5, n_targets=1, pairs=False, state_dependence=0.0, seed=2)
+    moved = np.linalg.norm(mdata.obsm["z"] - mdata.obsm["z0"], axis=1)
+    strength = mdata.obs["strength"].to_numpy()
+    np.testing.assert_allclose(moved, strength * moved[strength > 0][0] / strength[strength > 0][0], atol=1e-5)
+    treated = (mdata.obs["action"] != "control").to_numpy()
+    assert (strength[~treated] == 0).all()
+    assert (strength[treated] > 0).mean() == pytest.approx(0.5, abs=0.1)
+    assert np.log(strength[strength > 0]).std() == pytest.approx(0.5, abs=0.1)
+    for bad in ({"escape": 1.5}, {"spread": -1.0}):
+        with pytest.raises(ValueError, match="escape is a share"):
+            simulate_actions(**bad)
+
+
 @pytest.mark.parametrize("bad", [{"n_targets": 1}, {"doses": (0.0,)}, {"doses": ()}, {"n_cells": 0}])
 def test_refused(bad):
     with pytest.raises(ValueError, match="Give at least"):

@@ -49,3 +49,13 @@ def test_late_start_and_early_stop(flow):
     assert sum(piece.duration for piece in pieces) == pytest.approx(1)
     assert [bool(piece.doses) for piece in pieces] == [False, True, False]
     assert not torch.equal(flow(z, part), z)
+
+
+def test_a_path_leads_from_the_state_to_the_state_after_the_action(flow):
+    z = torch.randn(4)
+    for action in (Action("A+B"), Action.schedule([("A", 10.0, 2, 4), ("B", 2.0, 3, 6)], time=8)):
+        steps = flow.path(z, action, torch.tensor([0.0, 0.5, 1.0]))
+        torch.testing.assert_close(steps[0], z)
+        torch.testing.assert_close(steps[2], flow(z[None], action)[0])
+    half = flow.path(z, Action("A"), torch.tensor([0.5]))[0]
+    torch.testing.assert_close(flow.path(half, Action("A"), torch.tensor([0.5]))[0], flow(z[None], Action("A"))[0])

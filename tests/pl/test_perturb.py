@@ -54,3 +54,23 @@ def test_synergy(frame):
     with pytest.raises(ValueError, match=r"scvcell.tl.synergy"):
         pl.synergy(frame)
     plt.close("all")
+
+
+def test_support_ranks_actions_and_empties_untrusted_dots(frame):
+    parts = [
+        frame.assign(action=f"T{i:02d}", group=group, support=s * (1 - i / 50), trusted=s * (1 - i / 50) > 0.5)
+        for i in range(12)
+        for group, s in (("x", 1.0), ("y", 0.6))
+    ]
+    ax = pl.support(pd.concat(parts))
+    assert [label.get_text() for label in ax.get_yticklabels()] == [f"T{i:02d}" for i in range(12)]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["x", "y", "not trusted"]
+    y = next(dots for dots in ax.collections if len(dots.get_offsets()) and dots.get_offsets()[0, 0] < 0.7)
+    white = (y.get_facecolors()[:, :3] == 1).all(1)
+    np.testing.assert_array_equal(white, y.get_offsets()[:, 0] <= 0.5)
+    few = pl.support(pd.concat(parts), n_actions=3)
+    assert [label.get_text() for label in few.get_yticklabels()] == ["T09", "T10", "T11"]
+    assert "3 of 12 actions" in few.get_title(loc="left")
+    with pytest.raises(ValueError, match=r"scvcell.tl.effects"):
+        pl.support(frame)
+    plt.close("all")

@@ -34,6 +34,8 @@ def simulate_actions(
     doses: Sequence[float] = (1.0,),
     effect: float = 1.0,
     state_dependence: float = 0.3,
+    escape: float = 0.0,
+    spread: float = 0.0,
     n_genes: int = 300,
     n_proteins: int = 20,
     n_types: int = 4,
@@ -43,10 +45,10 @@ def simulate_actions(
     r"""Simulate cells under single targets and their pairs, at doses, whose every effect is known.
 
     .. math::
-        z' = e^{G} z, \qquad G = \sum_p h(\mathrm{dose}_p)\, G_p, \qquad h(d) = \frac{(1 + k) d}{d + k d_{max}}
+        z' = e^{s G} z, \qquad G = \sum_p h(\mathrm{dose}_p)\, G_p, \qquad h(d) = \frac{(1 + k) d}{d + k d_{max}}
 
-    with a random affine generator :math:`G_p` per target and :math:`k = 0.2`. All cells have RNA and proteins
-    and are of one batch.
+    with a random affine generator :math:`G_p` per target, :math:`k = 0.2`, and a strength s of each cell. All cells
+    have RNA and proteins and are of one batch.
 
     Parameters
     ----------
@@ -62,6 +64,10 @@ def simulate_actions(
         Size of the shift of the state.
     state_dependence
         Size of the part of a generator that depends on the state; 0 makes every target a shift, and targets commute.
+    escape
+        Share of treated cells that do not respond: their strength is 0.
+    spread
+        Standard deviation of the log strength of those that do, around 0.
     n_genes, n_proteins, n_types, latent_dim
         As `simulate`.
     seed
@@ -72,7 +78,7 @@ def simulate_actions(
     MuData with ``"rna"`` and ``"adt"`` (raw counts) and
 
     - ``.obs`` (also of each modality): ``action`` (``"control"``, ``"T1"``, ``"T1+T2"``), ``dose`` (``"1 uM"``, joined
-      by ``+``), ``cell_type``
+      by ``+``), ``cell_type``, ``strength`` (0 for controls and cells that escape)
     - ``.obsm["z0"]``, ``.obsm["z"]``: state before and after
     - ``.mod[m].layers["before"]``, ``["rate"]``: expected counts before and after, of each cell: its true response
     - ``.uns["simulation"]``: arguments and ``generators`` ``(targets, latent + 1, latent + 1)``
@@ -80,7 +86,8 @@ def simulate_actions(
     Raises
     ------
     ValueError
-        If there are fewer than 2 targets for pairs, or a dose is not above 0.
+        If there are fewer than 2 targets for pairs, a dose is not above 0, `escape` is not from 0 to 1, or `spread` is
+        below 0.
 
     Examples
     --------
@@ -92,12 +99,17 @@ def simulate_actions(
         raise ValueError(
             f"Give at least {1 + pairs} targets, doses above 0 and a cell; got {n_targets}, {doses}, {n_cells}."
         )
+    if not 0 <= escape <= 1 or spread < 0:
+        raise ValueError(f"escape is a share from 0 to 1 and spread is from 0 on; got {escape} and {spread}.")
     world = World.draw(WorldParameters(n_genes, n_proteins, 0, n_types, latent_dim, 1, seed=seed))
     rng = np.random.default_rng([seed, 3])
     generators = _generators(rng, n_targets, latent_dim, effect, state_dependence)
     types, before = world.states.sample(rng, n_cells)
     cells = world.sample_cells(rng, n_cells)
     labels, amounts, exposure = _plan(rng, n_cells, n_targets, pairs, doses)
+    own = np.random.default_rng([seed, 4])
+    strength = (own.random(n_cells) >= escape) * np.exp(spread * own.standard_normal(n_cells))
+    exposure *= strength[:, None]
     after = before.copy()
     for row in np.unique(exposure, axis=0):
         here = (exposure == row).all(1)
@@ -108,6 +120,7 @@ def simulate_actions(
             "action": pd.Categorical(labels),
             "dose": pd.Categorical(amounts),
             "cell_type": _category("type", types, n_types),
+            "strength": np.where(exposure.any(1), strength, 0.0),
         },
         index=_names("cell", n_cells),
     )

@@ -96,6 +96,23 @@ class Bulk:
         var = np.maximum(square / n - mean**2, 0) / max(n - 1, 1) + 1e-6
         return self.scale(mean), var / (1 + np.maximum(mean, 0)) ** 2 if self.operator.count_data else var
 
+    def replicates(self, cells: NDArray[np.int64], n: int, rng: np.random.Generator) -> Array:
+        """Pseudobulks of cells that have the assay, on the effect scale: of all, and without each of n groups of them.
+
+        Returns
+        -------
+        Values, ``(1 + n, features)``, for the jackknife.
+        """
+        rows = rng.permutation(self.rows[cells][self.rows[cells] >= 0])
+        groups = np.array_split(rows, n)
+        part = np.zeros((n, self.matrix.shape[1]))
+        for total, group in zip(part, groups, strict=True):
+            for block in self.matrix.chunks(np.sort(group)):
+                total += np.asarray(block.sum(0), dtype=float).ravel()
+        sums = np.concatenate([part.sum(0, keepdims=True), part.sum(0) - part])
+        size = len(rows) - np.array([0, *map(len, groups)])
+        return np.array([self.scale(x if self.shares else x / max(k, 1)) for x, k in zip(sums, size, strict=True)])
+
     @torch.inference_mode()
     def expected(self, cells: NDArray[np.int64], z: torch.Tensor) -> Array:
         """Pseudobulk expected of `cells` in states `z`, ``(cells, latent)``, on the effect scale."""

@@ -156,3 +156,15 @@ class AffineFlow(Perturbation):
                 step = torch.linalg.matrix_exp(piece.duration * self.generators(strength[None]))[0]
                 z = z @ step[:d, :d].T + step[:d, d]
         return z
+
+    def path(
+        self, z: Float[Tensor, " latent"], action: Action, strengths: Float[Tensor, " steps"]
+    ) -> Float[Tensor, "steps latent"]:
+        """One state after `action` at each of some strengths: 0 stays, 1 is `forward`."""
+        d = self.n_latent
+        states = z.expand(len(strengths), d)
+        for piece in self.pieces(action):
+            generator = piece.duration * self.generators(self.exposures(piece.doses)[None])
+            step = torch.linalg.matrix_exp(strengths[:, None, None] * generator)
+            states = torch.einsum("sij,sj->si", step[:, :d, :d], states) + step[:, :d, d]
+        return states

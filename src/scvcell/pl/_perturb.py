@@ -1,4 +1,4 @@
-"""pl.effects, pl.dose_response and pl.synergy: what an action does, at which dose, and beyond its parts."""
+"""pl.effects, pl.dose_response, pl.synergy and pl.support: what actions do, and how much of it was seen before."""
 
 from __future__ import annotations
 
@@ -148,6 +148,51 @@ def synergy(frame: pd.DataFrame, *, n_names: int = 8, ax: Axes | None = None) ->
         )
     ax.set(xlabel="Sum of the parts (log2 fold change)", ylabel="Combination (log2 fold change)")
     _style.tidy(ax)
+    return ax
+
+
+def support(frame: pd.DataFrame, *, n_actions: int = _style.MANY, ax: Axes | None = None) -> Axes:
+    """Draw how close actions are to what was seen in training, in each group of cells.
+
+    Parameters
+    ----------
+    frame
+        Results of `scvcell.tl.effects` of some actions, one after the other (`pandas.concat`).
+    n_actions
+        Actions to draw, those with the least support in the mean over groups.
+    ax
+        Axes to draw on.
+
+    Returns
+    -------
+    Axes with one row per action, the best supported first, and one dot per group; empty dots where effects are not
+    trusted.
+
+    Raises
+    ------
+    ValueError
+        If `frame` is no such result.
+    """
+    _need(frame, ("action", "group", "support", "trusted"), "effects")
+    each = frame.groupby(["group", "action"], observed=True).agg({"support": "first", "trusted": "any"})
+    mean = each["support"].groupby("action", observed=True).mean().sort_values(ascending=False, kind="stable")
+    names = list(mean.index[-n_actions:])
+    (ax,) = _style.make_axes(ax, 1, size=(4.2, 0.9 + 0.19 * len(names)))
+    groups = list(each.index.unique("group"))
+    for number, (group, colour) in enumerate(zip(groups, _style.colours(len(groups)), strict=True)):
+        here = each.loc[group].reindex(names).dropna()
+        place = np.array([names.index(name) for name in here.index]) + 0.5 * ((number + 0.5) / len(groups) - 0.5)
+        inside = np.where(here["trusted"].astype(bool), colour, "white")
+        ax.scatter(here["support"].astype(float), place, c=inside, edgecolors=colour, s=24, zorder=3, clip_on=False)
+        ax.scatter([], [], c=colour, s=24, label=group)
+    ax.set_yticks(range(len(names)), names, fontsize="small")
+    ax.set(xlim=(0, 1), ylim=(len(names) - 0.4, -0.6), xlabel="Support (1: seen in training)")
+    ax.tick_params(axis="y", length=0)
+    if len(names) < len(mean):
+        ax.set_title(f"{len(names)} of {len(mean)} actions, the least supported", fontsize="medium", loc="left")
+    ax.scatter([], [], c="white", edgecolors=_style.GREY, s=24, label="not trusted")
+    _style.side_legend(ax)
+    _style.tidy(ax, grid="both")
     return ax
 
 

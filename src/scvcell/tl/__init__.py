@@ -5,12 +5,14 @@ from scvcell.tl._alignment import alignment_report
 from scvcell.tl._dose import dose_response
 from scvcell.tl._embed import embed
 from scvcell.tl._fit import fit
+from scvcell.tl._impact import effect_correlation, impact
 from scvcell.tl._information import modality_information
 from scvcell.tl._links import feature_links
+from scvcell.tl._order import order_effect
 from scvcell.tl._perturb import effects, perturb
 from scvcell.tl._rank import rank_actions
+from scvcell.tl._response_score import response_score
 from scvcell.tl._sentences import cell_sentences, expression_from_sentences
-from scvcell.tl._order import order_effect
 from scvcell.tl._synergy import synergy
 from scvcell.tl._transfer import transfer_labels
 from scvcell.tl._translate import translate
@@ -19,16 +21,19 @@ __all__ = [
     "alignment_report",
     "cell_sentences",
     "dose_response",
+    "effect_correlation",
     "effects",
     "embed",
     "expression_from_sentences",
     "feature_links",
     "fit",
+    "impact",
     "modality_information",
     "order_effect",
     "perturb",
     "prior_ablation",
     "rank_actions",
+    "response_score",
     "synergy",
     "transfer_labels",
     "translate",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 
 from scvcell._containers import expect
 from scvcell.model import CSL, Bulk
+from scvcell.model._respond import FEWEST, conditions
 from scvcell.perturb import read_design
 
 if TYPE_CHECKING:
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 
     from scvcell._containers import Container, View
     from scvcell.model import Response
+    from scvcell.model._respond import Unit
+    from scvcell.perturb import Action, Design
+
+logger = logging.getLogger("scvcell")
 
 
 class Controls:
@@ -43,13 +49,7 @@ class Controls:
     """
 
     def __init__(self, data: Container, model: CSL, cells: Any = None) -> None:
-        expect("model", model, CSL, "The data come first, then the model.")
-        if model.response is None:
-            raise ValueError(
-                "This model has learned no perturbation. Fit with perturbation=, for example "
-                "scvcell.tl.fit(data, perturbation=PerturbationKeys('drug', control='DMSO'))."
-            )
-        self.model, self.response = model, model.response
+        self.model, self.response = model, learned(model)
         self.view = model.view(data)
         untreated = _untreated(self.view, self.response)
         self.index = _choose(self.view, cells, untreated, self.response)
@@ -74,6 +74,50 @@ class Controls:
     def bulks(self) -> dict[str, Bulk]:
         """Pseudobulks of every modality that actions act on, among the controls."""
         return {m: Bulk(self.model, self.part, m, self.response.per[m]) for m in self.response.anchors}
+
+
+def learned(model: CSL) -> Response:
+    """What a model knows of actions; refused if that is nothing."""
+    expect("model", model, CSL, "The data come first, then the model.")
+    if model.response is None:
+        raise ValueError(
+            "This model has learned no perturbation. Fit with perturbation=, for example "
+            "scvcell.tl.fit(data, perturbation=PerturbationKeys('drug', control='DMSO'))."
+        )
+    return model.response
+
+
+def treated(design: Design, actions: Sequence[Action]) -> dict[tuple[str, str], Unit]:
+    """Cells that were given some actions, and their controls, by action and context.
+
+    Conditions of fewer than 10 treated or control cells are left out, with a warning.
+
+    Raises
+    ------
+    ValueError
+        If no cell was given one of the actions, or every condition has too few cells.
+    """
+    lost = [action for action in actions if action not in design.actions]
+    if lost:
+        given = ", ".join(map(str, design.actions[:8])) + (", ..." if len(design.actions) > 8 else "")
+        raise ValueError(f"No cell of the data was given {str(lost[0])!r}; cells were given {given}.")
+    units = {
+        (str(unit.action), design.contexts[unit.context] or "all"): unit
+        for unit in conditions(design, np.ones(len(design.code), bool))
+        if unit.action in actions
+    }
+    few = [name for name, u in units.items() if min(len(u.treated), len(u.controls)) < FEWEST]
+    if len(few) == len(units):
+        raise ValueError(f"No action has {FEWEST} treated and {FEWEST} control cells in a context.")
+    if few:
+        logger.warning(
+            "%d of %d conditions have fewer than %d treated or control cells, e.g. %s; they are left out.",
+            len(few),
+            len(units),
+            FEWEST,
+            " in ".join(few[0]),
+        )
+    return {name: unit for name, unit in units.items() if name not in few}
 
 
 def _untreated(view: View, response: Response) -> NDArray[np.bool_]:

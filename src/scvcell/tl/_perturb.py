@@ -139,10 +139,10 @@ def effects(
 
     Returns
     -------
-    One row per group, modality and feature: ``group``, ``modality``, ``feature``, ``lfc``, ``lower``, ``upper``,
-    ``level``, ``support`` (0 nothing like it in training, 1 seen), ``trusted`` (support of at least one half and a
-    finite interval; below, the action or the group is unlike what was seen, and intervals may cover less than they
-    say). Intervals are infinite where no condition could be left out for calibration. ``attrs["per"]``: c of each
+    One row per group, modality and feature: ``action``, ``group``, ``modality``, ``feature``, ``lfc``, ``lower``,
+    ``upper``, ``level``, ``support`` (0 nothing like it in training, 1 seen), ``trusted`` (support of at least one half
+    and a finite interval; below, the action or the group is unlike what was seen, and intervals may cover less than
+    they say). Intervals are infinite where no condition could be left out for calibration. ``attrs["per"]``: c of each
     modality.
 
     Raises
@@ -177,6 +177,7 @@ def effect_frame(
         frames.append(
             pd.DataFrame(
                 {
+                    _keys.ACTION: str(action),
                     "group": name,
                     "modality": m,
                     "feature": features,
