@@ -1,7 +1,7 @@
 """z: the cell-state latent model."""
 
 from scvcell.model import _baselines as baselines
-from scvcell.model._bulk import Bulk
+from scvcell.model._bulk import FEWEST, Bulk
 from scvcell.model._csl import CSL
 from scvcell.model._de import differential_expression
 from scvcell.model._fuse import Posterior, fuse
@@ -14,6 +14,7 @@ from scvcell.model._train import Diverged, TrainConfig
 
 __all__ = [
     "CSL",
+    "FEWEST",
     "Bulk",
     "Decoded",
     "Diverged",

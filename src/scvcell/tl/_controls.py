@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from scvcell._containers import expect
-from scvcell.model import CSL, Bulk
-from scvcell.model._respond import FEWEST, conditions
+from scvcell.model import CSL, FEWEST, Bulk, conditions
 from scvcell.perturb import read_design
 
 if TYPE_CHECKING:
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scvcell._containers import Container, View
-    from scvcell.model import Response
-    from scvcell.model._respond import Unit
+    from scvcell.model import Response, Unit
     from scvcell.perturb import Action, Design
 
 logger = logging.getLogger("scvcell")

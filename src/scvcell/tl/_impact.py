@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scvcell._containers import Container
-    from scvcell.model import CSL
-    from scvcell.model._respond import Unit
+    from scvcell.model import CSL, Unit
     from scvcell.perturb import Action
 
     Array = NDArray[np.floating]
@@ -201,7 +200,7 @@ def _measure(
         per_unit = np.log(2) if bulk.operator.count_data else 1.0
         controls: dict[int, Array] = {}
         for name, unit in units.items():
-            if min(int((bulk.rows[cells] >= 0).sum()) for cells in (unit.treated, unit.controls)) < FOLDS:
+            if min(map(bulk.count, (unit.treated, unit.controls))) < FOLDS:
                 continue
             if unit.context not in controls:
                 controls[unit.context] = bulk.replicates(unit.controls, FOLDS, rng) / per_unit

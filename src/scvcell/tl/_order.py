@@ -11,7 +11,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from scvcell._keys import LOWER, UPPER
-from scvcell.model import Bulk, Unit, conditions, make_flow, train_flow
+from scvcell.model import FEWEST, Bulk, Unit, conditions, make_flow, train_flow
 from scvcell.perturb import Action, read_design
 from scvcell.tl._calibrate import check_level
 from scvcell.tl._controls import Controls
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.floating]
 
-FEWEST = 10
-"""Treated cells that each target needs."""
 STEPS = 100
 """Steps of each refit of the flow."""
 
