@@ -56,6 +56,34 @@ def test_synergy(frame):
     plt.close("all")
 
 
+def test_surface(frame):
+    grid = pd.concat(
+        [
+            frame.assign(dose=dose, unit="uM", time=time, lfc=frame["lfc"] * dose * time)
+            for dose in (0.1, 1.0)
+            for time in (2, 8, 24)
+        ]
+    )
+    ax = pl.surface(grid, "g3")
+    assert ax.collections[0].get_array().size == 6
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["2", "8", "24"]
+    with pytest.raises(ValueError, match="no feature 'nothing'"):
+        pl.surface(grid, "nothing")
+    with pytest.raises(ValueError, match="at least two times"):
+        pl.surface(grid[grid["time"] == 2], "g3")
+    plt.close("all")
+
+
+def test_order_effect():
+    frame = pd.DataFrame({"group": ["a", "b"], "kappa": [0.1, 0.3], "null": [0.08, 0.09], "p": [0.4, 0.025]})
+    frame = frame.assign(lower=frame["kappa"] - 0.05, upper=frame["kappa"] + 0.05)
+    ax = pl.order_effect(frame)
+    assert "p = 0.025" in ax.get_yticklabels()[1].get_text()
+    with pytest.raises(ValueError, match=r"scvcell.tl.order_effect"):
+        pl.order_effect(frame.drop(columns="null"))
+    plt.close("all")
+
+
 def test_support_ranks_actions_and_empties_untrusted_dots(frame):
     parts = [
         frame.assign(action=f"T{i:02d}", group=group, support=s * (1 - i / 50), trusted=s * (1 - i / 50) > 0.5)

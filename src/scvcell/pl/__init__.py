@@ -5,7 +5,7 @@ from scvcell.pl._calibration import calibration
 from scvcell.pl._embedding import embedding
 from scvcell.pl._history import history
 from scvcell.pl._information import modality_information
-from scvcell.pl._perturb import dose_response, effects, support, synergy
+from scvcell.pl._perturb import dose_response, effects, order_effect, support, surface, synergy
 from scvcell.pl._priors import feature_links, prior_ablation
 from scvcell.pl._translation import translation
 
@@ -18,8 +18,10 @@ __all__ = [
     "feature_links",
     "history",
     "modality_information",
+    "order_effect",
     "prior_ablation",
     "support",
+    "surface",
     "synergy",
     "translation",
 ]

@@ -151,6 +151,90 @@ def synergy(frame: pd.DataFrame, *, n_names: int = 8, ax: Axes | None = None) ->
     return ax
 
 
+def surface(frame: pd.DataFrame, feature: str, *, group: str | None = None, ax: Axes | None = None) -> Axes:
+    """Draw the effect on one feature over doses and times.
+
+    Parameters
+    ----------
+    frame
+        Result of `scvcell.tl.dose_response` with `times`.
+    feature
+        Feature to draw.
+    group
+        Group to draw; the first by default.
+    ax
+        Axes to draw on.
+
+    Returns
+    -------
+    Axes with doses across, times upwards, and the effect as colour; dots where the interval leaves out 0.
+
+    Raises
+    ------
+    ValueError
+        If `frame` is no such result, has one time only, or lacks the feature.
+    """
+    _need(frame, ("feature", "lfc", "lower", "upper", "dose", "time"), "dose_response")
+    here = frame[(frame["group"] == (frame["group"].iloc[0] if group is None else group)) & (frame["dose"] > 0)]
+    if feature not in set(here["feature"]):
+        raise ValueError(f"`frame` has no feature {feature!r}.")
+    if here["time"].nunique() < 2:
+        raise ValueError("A surface needs at least two times: run `scvcell.tl.dose_response(..., times=[2, 8, 24])`.")
+    here = here[here["feature"] == feature].assign(sure=lambda rows: (rows["lower"] > 0) | (rows["upper"] < 0))
+    table = here.pivot(index="time", columns="dose", values="lfc")
+    (ax,) = _style.make_axes(ax, 1, size=(4.4, 3.0))
+    most = float(table.abs().max().max()) or 1.0
+    mesh = ax.pcolormesh(table.to_numpy(), cmap="RdBu_r", vmin=-most, vmax=most)
+    sure = here.pivot(index="time", columns="dose", values="sure").to_numpy(bool)
+    rows, columns = np.nonzero(sure)
+    ax.scatter(columns + 0.5, rows + 0.5, c="black", s=6, linewidths=0)
+    ax.set_xticks(np.arange(table.shape[1]) + 0.5, [f"{dose:.2g}" for dose in table.columns], fontsize="small")
+    ax.set_yticks(np.arange(table.shape[0]) + 0.5, [f"{time:g}" for time in table.index], fontsize="small")
+    unit = here["unit"].iloc[0] if "unit" in here else ""
+    ax.set(xlabel=f"Dose ({unit})" if unit else "Dose", ylabel="Time")
+    ax.set_title(feature, fontsize="medium", loc="left")
+    ax.figure.colorbar(mesh, ax=ax, label="log2 fold change")
+    ax.tick_params(length=0)
+    return ax
+
+
+def order_effect(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw how much the order of two targets matters, beside what an additive truth would show.
+
+    Parameters
+    ----------
+    frame
+        Result of `scvcell.tl.order_effect`.
+    ax
+        Axes to draw on.
+
+    Returns
+    -------
+    Axes with one row per group: kappa with its interval, in colour where p is at most 0.05, and a bar at the mean of
+    the null.
+
+    Raises
+    ------
+    ValueError
+        If `frame` is no such result.
+    """
+    _need(frame, ("group", "kappa", "null", "lower", "upper", "p"), "order_effect")
+    place = np.arange(len(frame))
+    (ax,) = _style.make_axes(ax, 1, size=(4.2, 1.0 + 0.3 * len(frame)))
+    colour = np.where(frame["p"] <= 0.05, _style.VERMILION, _style.GREY)
+    ax.hlines(place, frame["lower"], frame["upper"], color=colour, linewidth=1.5)
+    ax.scatter(frame["kappa"], place, c=colour, s=24, zorder=3)
+    ax.scatter(frame["null"], place, marker="|", c="black", s=90, label="no order effect (mean)")
+    ax.set_yticks(place, [f"{g}  p = {p:.2g}" for g, p in zip(frame["group"], frame["p"], strict=True)])
+    ax.set_ylim(len(frame) - 0.5, -0.5)
+    ax.set_xlim(left=0)
+    ax.tick_params(axis="y", length=0)
+    ax.set_xlabel("Order effect (kappa)")
+    _style.side_legend(ax)
+    _style.tidy(ax, grid="x")
+    return ax
+
+
 def support(frame: pd.DataFrame, *, n_actions: int = _style.MANY, ax: Axes | None = None) -> Axes:
     """Draw how close actions are to what was seen in training, in each group of cells.
 
