@@ -5,21 +5,27 @@ from scvcell.model._bulk import Bulk
 from scvcell.model._csl import CSL
 from scvcell.model._de import differential_expression
 from scvcell.model._fuse import Posterior, fuse
+from scvcell.model._origin import Origin, trace
 from scvcell.model._predict import Decoded, bridge, context, decode
 from scvcell.model._query import load_query_data
+from scvcell.model._respond import FEWEST, Unit
 from scvcell.model._response import Effect, Response
 from scvcell.model._store import load, save
 from scvcell.model._train import Diverged, TrainConfig
+from scvcell.model._transport import potential
 
 __all__ = [
     "CSL",
+    "FEWEST",
     "Bulk",
     "Decoded",
     "Diverged",
     "Effect",
+    "Origin",
     "Posterior",
     "Response",
     "TrainConfig",
+    "Unit",
     "baselines",
     "bridge",
     "context",
@@ -28,5 +34,7 @@ __all__ = [
     "fuse",
     "load",
     "load_query_data",
+    "potential",
     "save",
+    "trace",
 ]

@@ -7,6 +7,7 @@ from scvcell.tl._embed import embed
 from scvcell.tl._fit import fit
 from scvcell.tl._information import modality_information
 from scvcell.tl._links import feature_links
+from scvcell.tl._match import match_counterfactual
 from scvcell.tl._perturb import effects, perturb
 from scvcell.tl._rank import rank_actions
 from scvcell.tl._sentences import cell_sentences, expression_from_sentences
@@ -23,6 +24,7 @@ __all__ = [
     "expression_from_sentences",
     "feature_links",
     "fit",
+    "match_counterfactual",
     "modality_information",
     "order_effect",
     "perturb",
