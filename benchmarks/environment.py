@@ -20,6 +20,7 @@ PACKAGES = (
     "scikit-learn",
     "muon",
     "univi",
+    "pertpy",
 )
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -62,15 +61,7 @@ class Origin:
         return torch.softmax((z - self.center) @ self.tilt, 0)
 
 
-def trace(
-    units: list[Unit],
-    latent: torch.Tensor,
-    seed: int,
-    *,
-    start: Origin | None = None,
-    tilted: bool = True,
-    steps: int = STEPS,
-) -> Origin:
+def trace(units: list[Unit], latent: torch.Tensor, seed: int, *, tilted: bool, steps: int = STEPS) -> Origin:
     """Fit what an action did and whom it was done to, by energy distance between both sides.
 
     A shift of one cloud of cells and other odds within it look the same; clouds of several types tell them apart. The
@@ -84,8 +75,6 @@ def trace(
         State of every cell, ``(cells, latent)``.
     seed
         Drives the draws.
-    start
-        Where to start from; by default a shift and equal odds.
     tilted
         Whether odds of treatment may depend on the state.
     steps
@@ -99,13 +88,12 @@ def trace(
     generator = torch.Generator().manual_seed(seed)
     controls = torch.cat([latent[u.controls] for u in units])
     unit_of_state = controls.std(0).square().mean().sqrt()
-    origin = deepcopy(start) or _shifted(units, latent, seed)
-    origin.flow.train()
-    tilt = (origin.tilt * unit_of_state).requires_grad_()
+    origin = _shifted(units, latent, seed)
+    tilt = torch.zeros(latent.shape[1], requires_grad=True)
     flow, d = origin.flow, latent.shape[1]
     optimiser = torch.optim.Adam([flow.shift, flow.out, flow.into] + ([tilt] if tilted else []), lr=2e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-2, total_steps=steps)
-    stiff = STIFF if tilted and start is None else 0.0
+    stiff = STIFF if tilted else 0.0
 
     def draw(cells: NDArray[np.int64]) -> torch.Tensor:
         return latent[cells[torch.randint(len(cells), (SET,), generator=generator).numpy()]]

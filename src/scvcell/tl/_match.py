@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -45,8 +45,8 @@ NEAR = 0.99
 """Share of controls whose nearest other control is nearer than a match may be."""
 COMPONENTS = 5
 """Directions of the basal state whose balance is told."""
-REFIT = 100
-"""Steps of a bootstrap fit, which starts from the fit."""
+REFIT = 200
+"""Steps of a bootstrap fit."""
 
 
 def match_counterfactual(
@@ -141,7 +141,8 @@ def match_counterfactual(
     matches = [_Match.make(u, basal[g], latent, origin, rng) for u, g in zip(units, groups, strict=True)]
     obs = pd.concat([match.describe(start.view.obs_names) for match in matches]).loc[start.view.obs_names[cells]]
     own = pd.DataFrame({c: start.view.column(c).to_numpy()[cells] for c in start.view.columns}, index=obs.index)
-    obs = pd.concat([own.assign(**{_keys.ACTION: str(action)}), obs], axis=1)
+    own = own.drop(columns=obs.columns, errors="ignore").assign(**{_keys.ACTION: str(action)})
+    obs = pd.concat([own, obs], axis=1)
     draws = list(_draws(units, cells, posterior, origin, n_boot, seed))
     reach = norm.ppf(0.5 + level / 2)
     tables, effects = {}, []
@@ -162,7 +163,7 @@ def match_counterfactual(
         effects += [_frame(*row, m, features, level) for row in zip(names, mean, reach * mean_spread, strict=True)]
     out = gather(tables, {_keys.LATENT: latent[cells].numpy(), _keys.BASAL: basal.numpy()})
     balance, auc = _balance(matches, latent, cells, basal, known)
-    mass = sum(np.bincount(m.controls, m.mass, start.view.n_obs) for m in matches)
+    mass = np.concatenate([match.mass for match in matches])
     out.uns[_keys.MATCH] = {
         "effects": pd.concat(effects, ignore_index=True),
         "balance": balance,
@@ -279,11 +280,11 @@ def _draws(
     rng = np.random.default_rng(seed)
     for b in range(n_boot):
         sample = [Unit(u.action, u.context, *(rng.choice(x, len(x)) for x in (u.treated, u.controls))) for u in units]
-        fit = trace(sample, posterior.mean, seed + 1 + b, start=origin, tilted=bool(origin.tilt.any()), steps=REFIT)
+        fit = trace(sample, posterior.mean, seed + 1 + b, tilted=bool(origin.tilt.any()), steps=REFIT)
         noise = torch.from_numpy(rng.standard_normal((len(cells), posterior.mean.shape[1])).astype(np.float32))
         z = posterior.mean[cells] + posterior.var[cells].sqrt() * noise
         drawn = np.searchsorted(cells, np.concatenate([u.treated for u in sample]))
-        yield z, fit.before(z), np.bincount(drawn, minlength=len(cells))
+        yield z, fit.before(z), np.bincount(drawn, minlength=len(cells)).astype(float)
 
 
 def _effects(
@@ -297,7 +298,7 @@ def _effects(
     """ITE, its spread and the counterfactual, ``(cells, features)``; mean of each group and its spread."""
     counterfactual = bulk.level(cells, before)
     value = bulk.level(cells, after) - counterfactual
-    square, means = np.zeros_like(value), []
+    square, means = 0 * value, []
     for z, z0, times in draws:
         other = bulk.level(cells, z) - bulk.level(cells, z0)
         square += (other - value) ** 2 / len(draws)
@@ -343,7 +344,7 @@ def _balance(
         f"basal state {i + 1}": (pca.transform(basal)[:, i], pca.transform(latent[controls])[:, i])
         for i in range(pca.n_components_)
     }
-    columns |= {name: (table[name].to_numpy()[cells], table[name].to_numpy()[controls]) for name in table}
+    columns |= {str(name): (x.to_numpy()[cells], x.to_numpy()[controls]) for name, x in table.items()}
     rows = []
     for name, (treated, untreated) in columns.items():
         spread = max(np.sqrt((treated.var() + untreated.var()) / 2), 1e-12)
