@@ -55,7 +55,7 @@ def match_counterfactual(
     action: str | Mapping[str, float | None] | Action,
     *,
     covariates: str | Sequence[str] = (),
-    n_boot: int = 20,
+    n_boot: int = 10,
     level: float = 0.9,
     seed: int = 0,
 ) -> AnnData | MuData:
@@ -315,7 +315,7 @@ def _matched(bulk: Bulk, matches: list[_Match], cells: NDArray[np.int64]) -> Arr
         has = rows >= 0
         if not has.any():
             continue
-        values = bulk.matrix.dense(rows[has])
+        values = bulk.matrix.dense(rows[has]).astype(float)
         if bulk.shares:
             values = values / np.maximum(values.sum(1, keepdims=True), 1)
         for at, _, odds in match.rows():
