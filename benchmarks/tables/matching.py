@@ -52,7 +52,7 @@ def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, An
     """Simulate, ask for the effect on every cell of each target, score."""
     cells = scvcell.datasets.simulate_actions(n_targets=2, pairs=False, confounding=truth["odds"], seed=seed)["rna"]
     seen = cells.copy()
-    seen.layers.clear()
+    del seen.layers["before"], seen.layers["rate"]
     seen.obs = seen.obs[["action"]]
     label = cells.obs["action"].astype(str).to_numpy()
     questions = {name: Question(scvcell.Action(name), cells.obs_names[label == name]) for name in TARGETS}

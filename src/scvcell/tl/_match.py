@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 MOST = 4000
 """Cells of either side of a context from which a matching is made, at most."""
 BLOCK = 1024
-BLUR, RELAX = 0.3, 0.3
-"""Entropy, and cost of straying from the odds of treatment, over the squared distance to the nearest control."""
+BLUR, RELAX = 0.3, 1.0
+"""Entropy, and cost of straying from the odds of treatment, over the median squared distance to the nearest control."""
 NEAR = 0.99
 """Share of controls whose nearest other control is nearer than a match may be."""
 COMPONENTS = 5
