@@ -1,7 +1,8 @@
 """Simple effects on treated cells: difference of the means, and the nearest controls in components.
 
 The row of the method itself is the difference of the means, the same for every cell. ``nearest``: each cell less the
-mean of its 10 nearest controls in 20 principal components; ``denoised``: with values rebuilt from the components.
+mean of its 10 nearest controls in 20 principal components; ``denoised``: with values rebuilt from the components;
+``zero``: no effect.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ def run(task: Task, seed: int) -> Output:
         rows = adata.obs_names.get_indexer(cells)
         matched = controls[nearest.kneighbors(states[rows], return_distance=False)]
         found = {
+            "zero": np.zeros((len(rows), adata.n_vars)),
             "mean": np.tile(values[rows].mean(0) - values[controls].mean(0), (len(rows), 1)),
             "nearest": values[rows] - values[matched].mean(1),
             "nearest, denoised": rebuilt[rows] - rebuilt[matched].mean(1),

@@ -5,7 +5,7 @@ deviation of the state before along a random direction, which changes both the s
 A type is nothing a method is told. The seed draws world and cells. The truth of each cell is its effect on log1p of
 expected counts per 10,000, treated minus untreated; scores are means over both targets. Root mean squared error, total
 error over total effect (NMAE) and Pearson are over cells x genes; ``mean effect`` is the root mean squared error of the
-mean over cells; coverage is of 90 % intervals. ``zero`` predicts no effect.
+mean over cells; coverage is of 90 % intervals.
 """
 
 from __future__ import annotations
@@ -62,7 +62,6 @@ def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, An
         here = cells[label == name]
         after, before = here.layers["rate"], here.layers["before"]
         true = normalise(after) - normalise(before)
-        rows.setdefault("zero", []).append(score(np.zeros_like(true), true))
         for kind, frames in {"": out.counterfactual, **out.alternatives}.items():
             rows.setdefault(kind, []).append(score(frames[name].loc[here.obs_names].to_numpy(), true))
         if name in out.effects:
