@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
 from anndata import AnnData
-from scipy.stats import mannwhitneyu, norm
-from sklearn.decomposition import PCA
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import cross_val_predict
-from sklearn.neighbors import NearestNeighbors
+from scipy.stats import norm
 
 from scvcell import _keys
-from scvcell.model import FEWEST, Bulk, Origin, Posterior, Unit, potential, trace
+from scvcell.model import FEWEST, Bulk, Origin, Posterior, Unit, trace
 from scvcell.perturb import as_action, read_design
 from scvcell.tl._calibrate import check_level
 from scvcell.tl._controls import Controls
+from scvcell.tl._matches import Match, balance_of
 from scvcell.tl._perturb import gather
 
 if TYPE_CHECKING:
@@ -36,15 +30,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.floating]
 
-MOST = 4000
-"""Cells of either side of a context from which a matching is made, at most."""
-BLOCK = 1024
-BLUR, RELAX = 0.3, 1.0
-"""Entropy, and cost of straying from the odds of treatment, over the median squared distance to the nearest control."""
-NEAR = 0.99
-"""Share of controls whose nearest other control is nearer than a match may be."""
-COMPONENTS = 5
-"""Directions of the basal state whose balance is told."""
 REFIT = 200
 """Steps of a bootstrap fit."""
 
@@ -86,7 +71,7 @@ def match_counterfactual(
     n_boot
         Bootstrap samples of cells, each with a fit and draws of the states; at least 2.
     level
-        Coverage of the intervals.
+        Level of the intervals.
     seed
         Drives fits and samples.
 
@@ -94,8 +79,9 @@ def match_counterfactual(
     -------
     AnnData (of a model of one modality) or MuData of the treated cells. ``X``: ITE, log2 of 1 + c share for counts,
     on the scale of :func:`scvcell.tl.effects`; layers ``lower``, ``upper`` (what bootstrap samples and the uncertainty
-    of the state leave open, not how far the model is off: in simulations 90 % ones cover some .6), ``counterfactual`` (expected untreated) and
-    ``matched`` (measured in the matched controls), on the same scale. obs: those of the cells, ``action``, ``overlap``
+    of the state leave open, not how far the model is off: in simulations 90 % ones cover some .6),
+    ``counterfactual`` (expected untreated) and ``matched`` (measured in the matched controls), on the same scale.
+    obs: those of the cells, ``action``, ``overlap``
     (whether a control is as near to the basal state as controls are to each other), ``effective_matches``
     :math:`1 / \sum_j p_j^2`, ``matched_cell`` (the most likely control), ``effect_size`` (root mean square of ITE over
     all features). obsm: ``X_csl``, ``X_csl_basal``. ``uns["csl_match"]``: ``effects``, mean ITE per context with
@@ -138,7 +124,7 @@ def match_counterfactual(
     origin = min(fits, key=lambda fit: fit.distance)
     basal = origin.before(latent[cells])
     rng = np.random.default_rng(seed)
-    matches = [_Match.make(u, basal[g], latent, origin, rng) for u, g in zip(units, groups, strict=True)]
+    matches = [Match.make(u, basal[g], latent, origin, rng) for u, g in zip(units, groups, strict=True)]
     obs = pd.concat([match.describe(start.view.obs_names) for match in matches]).loc[start.view.obs_names[cells]]
     own = pd.DataFrame({c: start.view.column(c).to_numpy()[cells] for c in start.view.columns}, index=obs.index)
     own = own.drop(columns=obs.columns, errors="ignore").assign(**{_keys.ACTION: str(action)})
@@ -162,7 +148,7 @@ def match_counterfactual(
         tables[m] = table
         effects += [_frame(*row, m, features, level) for row in zip(names, mean, reach * mean_spread, strict=True)]
     out = gather(tables, {_keys.LATENT: latent[cells].numpy(), _keys.BASAL: basal.numpy()})
-    balance, auc = _balance(matches, latent, cells, basal, known)
+    balance, auc = balance_of(matches, latent, cells, basal, known)
     mass = np.concatenate([match.mass for match in matches])
     out.uns[_keys.MATCH] = {
         "effects": pd.concat(effects, ignore_index=True),
@@ -211,68 +197,6 @@ def _columns(view: View, covariates: str | Sequence[str]) -> pd.DataFrame:
     return (pd.get_dummies(frame, columns=text, prefix_sep="=") if text else frame).astype(float)
 
 
-@dataclass(frozen=True)
-class _Match:
-    """Matching of the treated cells of a context to its controls.
-
-    Attributes
-    ----------
-    treated, controls
-        Positions of the cells.
-    basal, there
-        Their states, those of treated cells before the action.
-    worth, scale
-        Potential of every control, and the squared distance over which a match fades by a factor of e.
-    near
-        Distance within which a match lies among the controls.
-    """
-
-    treated: NDArray[np.int64]
-    controls: NDArray[np.int64]
-    basal: torch.Tensor
-    there: torch.Tensor
-    worth: torch.Tensor
-    scale: float
-    near: float
-
-    @classmethod
-    def make(
-        cls, unit: Unit, basal: torch.Tensor, latent: torch.Tensor, origin: Origin, rng: np.random.Generator
-    ) -> _Match:
-        """Match some of the treated cells by transport, which tells what each control is worth to all of them."""
-        controls = np.sort(rng.permutation(unit.controls)[:MOST])
-        there, some = latent[controls], basal[rng.permutation(len(basal))[:MOST]]
-        cost = torch.cdist(some, there).square()
-        nearest = float(cost.min(1).values.median())
-        worth = potential(cost, origin.weight(there), BLUR * nearest, RELAX * nearest)
-        own = NearestNeighbors(n_neighbors=2).fit(there).kneighbors()[0]
-        return cls(unit.treated, controls, basal, there, worth, BLUR * nearest, float(np.quantile(own[:, 0], NEAR)))
-
-    def rows(self) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
-        """Some treated cells at a time: which, their distances to all controls, and the odds of each match."""
-        for first in range(0, len(self.treated), BLOCK):
-            at = slice(first, first + BLOCK)
-            distance = torch.cdist(self.basal[at], self.there)
-            yield at, distance, torch.softmax(self.worth - distance.square() / self.scale, 1)
-
-    @cached_property
-    def mass(self) -> Array:
-        """How many treated cells each control stands for, ``(controls,)``."""
-        return sum(odds.sum(0) for _, _, odds in self.rows()).double().numpy()
-
-    def describe(self, names: pd.Index) -> pd.DataFrame:
-        """Columns of obs of the treated cells."""
-        parts = []
-        for at, distance, odds in self.rows():
-            columns = {
-                _keys.OVERLAP: (distance.min(1).values <= self.near).numpy(),
-                _keys.EFFECTIVE: (1 / odds.square().sum(1)).numpy(),
-                _keys.MATCHED_CELL: names[self.controls[odds.argmax(1).numpy()]],
-            }
-            parts.append(pd.DataFrame(columns, index=names[self.treated[at]]))
-        return pd.concat(parts)
-
-
 def _draws(
     units: list[Unit], cells: NDArray[np.int64], posterior: Posterior, origin: Origin, n_boot: int, seed: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, Array]]:
@@ -307,7 +231,7 @@ def _effects(
     return value, np.sqrt(square), counterfactual, mean, np.std(means, axis=0, ddof=1)
 
 
-def _matched(bulk: Bulk, matches: list[_Match], cells: NDArray[np.int64]) -> Array:
+def _matched(bulk: Bulk, matches: list[Match], cells: NDArray[np.int64]) -> Array:
     """What was measured in the matched controls, on the effect scale; NaN where none has the assay."""
     out = np.full((len(cells), bulk.matrix.shape[1]), np.nan)
     for match in matches:
@@ -328,30 +252,3 @@ def _frame(group: str, mean: Array, half: Array, modality: str, features: list[s
     """Mean effects of a context, with the columns of `scvcell.tl.effects`."""
     columns = {"group": group, "modality": modality, "feature": features, "lfc": mean}
     return pd.DataFrame(columns | {_keys.LOWER: mean - half, _keys.UPPER: mean + half, "level": level})
-
-
-def _balance(
-    matches: list[_Match], latent: torch.Tensor, cells: NDArray[np.int64], basal: torch.Tensor, table: pd.DataFrame
-) -> tuple[pd.DataFrame, float]:
-    """How unlike both sides are before and after matching; how well the basal state predicts treatment."""
-    controls = np.concatenate([m.controls for m in matches])
-    weights = {
-        "before": np.concatenate([np.full(len(m.controls), len(m.treated) / len(m.controls)) for m in matches]),
-        "after": np.concatenate([m.mass for m in matches]),
-    }
-    pca = PCA(min(COMPONENTS, latent.shape[1], len(controls)), random_state=0).fit(latent[controls])
-    columns = {
-        f"basal state {i + 1}": (pca.transform(basal)[:, i], pca.transform(latent[controls])[:, i])
-        for i in range(pca.n_components_)
-    }
-    columns |= {str(name): (x.to_numpy()[cells], x.to_numpy()[controls]) for name, x in table.items()}
-    rows = []
-    for name, (treated, untreated) in columns.items():
-        spread = max(np.sqrt((treated.var() + untreated.var()) / 2), 1e-12)
-        difference = {
-            f"smd_{when}": (treated.mean() - np.average(untreated, weights=w)) / spread for when, w in weights.items()
-        }
-        rows.append({"variable": name, **difference, "p_value": float(mannwhitneyu(treated, untreated).pvalue)})
-    states, label = np.concatenate([basal, latent[controls]]), np.repeat([1, 0], [len(cells), len(controls)])
-    odds = cross_val_predict(LogisticRegression(max_iter=1000), states, label, cv=5, method="decision_function")
-    return pd.DataFrame(rows), float(roc_auc_score(label, odds))
