@@ -79,7 +79,7 @@ def match_counterfactual(
     -------
     AnnData (of a model of one modality) or MuData of the treated cells. ``X``: ITE, log2 of 1 + c share for counts,
     on the scale of :func:`scvcell.tl.effects`; layers ``lower``, ``upper`` (what bootstrap samples and the uncertainty
-    of the state leave open, not how far the model is off: in simulations 90 % ones cover some .6),
+    of the state leave open, not how far the model is off: in simulations 90 % ones cover about half),
     ``counterfactual`` (expected untreated) and ``matched`` (measured in the matched controls), on the same scale.
     obs: those of the cells, ``action``, ``overlap``
     (whether a control is as near to the basal state as controls are to each other), ``effective_matches``
