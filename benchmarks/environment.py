@@ -21,6 +21,7 @@ PACKAGES = (
     "muon",
     "univi",
     "cell-eval2",
+    "pertpy",
 )
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",

@@ -145,7 +145,7 @@ class Output:
     prediction
         Query cells x target features on `Task.scale`.
     counterfactual
-        Question -> its cells x features, log1p of counts per 10,000.
+        Question -> its cells x features, log1p of counts per 10,000; in *matching* the effect on each cell.
     effects
         Question -> effects with intervals as `scvcell.tl.effects` gives them, for one group of cells.
     cells, response, impact
@@ -155,7 +155,8 @@ class Output:
     alternatives
         Other point predictions of the same method, scored under their own name.
     lower, upper
-        Predictive interval at `Task.level` on the scale of counts.
+        Predictive interval at `Task.level` on the scale of counts; in *matching* of the effect on each cell, on the
+        scale of `effects`.
     fit_seconds, fit_cpu_seconds
         Wall and CPU time of set-up and training, without prediction and without monitoring
         (`benchmarks.clock.Stopwatch.stamp`).

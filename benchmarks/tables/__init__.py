@@ -20,6 +20,7 @@ NAMES = (
     "conditions",
     "leaderboard",
     "response",
+    "matching",
     "speed",
 )
 

@@ -49,6 +49,18 @@ def test_cells_escape_and_differ_in_strength():
             simulate_actions(**bad)
 
 
+def test_confounding_changes_who_is_treated_and_nothing_else():
+    plain, leaning = (simulate_actions(400, confounding=odds, seed=2) for odds in (0.0, 3.0))
+    np.testing.assert_array_equal(plain.obsm["z0"], leaning.obsm["z0"])
+    assert plain.obs["action"].value_counts().to_dict() == leaning.obs["action"].value_counts().to_dict()
+
+    def apart(mdata):
+        control = (mdata.obs["action"] == "control").to_numpy()
+        return np.linalg.norm(mdata.obsm["z0"][control].mean(0) - mdata.obsm["z0"][~control].mean(0))
+
+    assert apart(leaning) > 4 * apart(plain)
+
+
 @pytest.mark.parametrize("bad", [{"n_targets": 1}, {"doses": (0.0,)}, {"doses": ()}, {"n_cells": 0}])
 def test_refused(bad):
     with pytest.raises(ValueError, match="Give at least"):

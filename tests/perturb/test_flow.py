@@ -34,6 +34,14 @@ def test_additive_without_dependence_on_state(flow):
     torch.testing.assert_close(both, alone)
 
 
+def test_backwards_in_time(flow):
+    z, schedule = torch.randn(5, 4), Action.schedule([("A", 5.0, 0, 2), ("B", None, 1, 3)], time=4)
+    for action in (Action({"A": 3.0}), schedule):
+        there = flow(z, action)
+        assert (there - z).abs().max() > 0.1
+        torch.testing.assert_close(flow.inverse(there, action), z, atol=1e-4, rtol=1e-4)
+
+
 def test_unseen_target_acts_like_its_relatives(flow):
     z = torch.randn(5, 4)
     with pytest.raises(KeyError):

@@ -164,6 +164,21 @@ def test_the_action_that_made_them_ranks_first(fitted):
     assert len(scvcell.tl.rank_actions(mdata, model, "drug == 'A'", n_boot=5)) == 3
 
 
+def test_cells_are_matched_within_their_context_in_every_assay(fitted):
+    mdata, model, effect = fitted
+    found = scvcell.tl.match_counterfactual(mdata, model, "A", n_boot=2)
+    assert set(found.mod) == {"rna", "adt"}
+    assert list(found.obs_names) == list(mdata.obs_names[mdata.obs["drug"] == "A"])
+    matched = mdata.obs.loc[found["rna"].obs["matched_cell"]]
+    assert (matched["type"].to_numpy() == mdata.obs.loc[found.obs_names, "type"].to_numpy()).all()
+    effects = found.uns["csl_match"]["effects"]
+    assert set(effects["group"]) == {"x", "y"}
+    for _, rows in effects[effects["modality"] == "rna"].groupby("group"):
+        assert np.corrcoef(rows["lfc"], effect[0])[0, 1] > 0.9
+    protein = effects[effects["modality"] == "adt"].groupby("feature")["lfc"].mean()
+    assert protein.idxmax() == "p0"
+
+
 def test_saved_and_loaded(fitted, tmp_path):
     mdata, model, _ = fitted
     model.save(tmp_path / "model")

@@ -36,6 +36,7 @@ def simulate_actions(
     state_dependence: float = 0.3,
     escape: float = 0.0,
     spread: float = 0.0,
+    confounding: float = 0.0,
     n_genes: int = 300,
     n_proteins: int = 20,
     n_types: int = 4,
@@ -68,6 +69,9 @@ def simulate_actions(
         Share of treated cells that do not respond: their strength is 0.
     spread
         Standard deviation of the log strength of those that do, around 0.
+    confounding
+        Log odds of being treated per standard deviation of the state before, along a random direction; at 0 treatment
+        is random.
     n_genes, n_proteins, n_types, latent_dim
         As `simulate`.
     seed
@@ -106,9 +110,9 @@ def simulate_actions(
     generators = _generators(rng, n_targets, latent_dim, effect, state_dependence)
     types, before = world.states.sample(rng, n_cells)
     cells = world.sample_cells(rng, n_cells)
-    labels, amounts, exposure = _plan(rng, n_cells, n_targets, pairs, doses)
     own = np.random.default_rng([seed, 4])
     strength = (own.random(n_cells) >= escape) * np.exp(spread * own.standard_normal(n_cells))
+    labels, amounts, exposure = _plan(rng, confounding * _lean(rng, before), n_targets, pairs, doses)
     exposure *= strength[:, None]
     after = before.copy()
     for row in np.unique(exposure, axis=0):
@@ -150,10 +154,17 @@ def _generators(
     return out
 
 
+def _lean(rng: np.random.Generator, z: NDArray[np.floating]) -> NDArray[np.float64]:
+    """State along a random direction, standardised, ``(cells,)``."""
+    along = z @ rng.spawn(1)[0].standard_normal(z.shape[1])
+    return (along - along.mean()) / max(along.std(), 1e-12)
+
+
 def _plan(
-    rng: np.random.Generator, n_cells: int, n_targets: int, pairs: bool, doses: Sequence[float]
+    rng: np.random.Generator, log_odds: NDArray[np.float64], n_targets: int, pairs: bool, doses: Sequence[float]
 ) -> tuple[list[str], list[str], NDArray[np.float64]]:
-    """Action, dose and strength of every target for every cell."""
+    """Action, dose and strength of every target for every cell, treated by their log odds."""
+    n_cells = len(log_odds)
     top = max(doses)
     conditions = [{t: dose} for t in range(n_targets) for dose in doses]
     if pairs:
@@ -161,6 +172,9 @@ def _plan(
     number = rng.integers(len(conditions), size=n_cells)
     number[: n_cells // 4] = -1
     number = rng.permutation(number)
+    if log_odds.any():
+        likely = np.argsort(log_odds + rng.logistic(size=n_cells))
+        number[likely] = np.concatenate([number[number < 0], number[number >= 0]])
     exposure = np.zeros((n_cells, n_targets))
     labels, amounts = [], []
     for i, k in enumerate(number):

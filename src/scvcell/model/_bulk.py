@@ -119,6 +119,22 @@ class Bulk:
         total = self.total(cells, z)
         return np.append(self.scale(total), 0.0) if self.shares else self.scale(total)
 
+    def each(self, values: Array) -> Array:
+        """Values (or shares) of cells on the effect scale, ``(cells, features)``."""
+        if self.shares:
+            return np.log1p(self.per * values)
+        return np.log1p(np.maximum(values, 0)) if self.operator.count_data else values
+
+    @torch.inference_mode()
+    def level(self, cells: NDArray[np.int64], z: torch.Tensor) -> Array:
+        """Values (or shares) expected of each of `cells` in states `z`, on the effect scale, ``(cells, features)``."""
+        out = []
+        for at in torch.arange(len(cells)).split(BLOCK):
+            ctx, here = self.at(cells[at.numpy()]), z[at].to(self.device)
+            value = self.operator.frequency(here, ctx) if self.shares else self.operator.predictive(here, ctx).mean  # type: ignore[operator]
+            out.append(self.each(value.cpu().numpy()))
+        return np.concatenate(out)
+
     @torch.inference_mode()
     def total(self, cells: NDArray[np.int64], z: torch.Tensor) -> Array:
         """Sum of shares, or mean of values, expected of `cells` in states `z`."""

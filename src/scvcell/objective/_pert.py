@@ -11,7 +11,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def energy_distance(x: Float[Tensor, "*sets n latent"], y: Float[Tensor, "*sets m latent"]) -> Float[Tensor, "*sets"]:
+def energy_distance(
+    x: Float[Tensor, "*sets n latent"],
+    y: Float[Tensor, "*sets m latent"],
+    weight: Float[Tensor, "*sets n"] | None = None,
+) -> Float[Tensor, "*sets"]:
     r"""Euclidean energy distance between sets of cells, unbiased.
 
     .. math:: D(X, Y) = 2 E\|x - y\| - E\|x - x'\| - E\|y - y'\|
@@ -22,6 +26,8 @@ def energy_distance(x: Float[Tensor, "*sets n latent"], y: Float[Tensor, "*sets 
     ----------
     x, y
         Sets of at least two cells.
+    weight
+        Weight of each cell of `x`, summing to one; all alike by default.
 
     References
     ----------
@@ -32,4 +38,8 @@ def energy_distance(x: Float[Tensor, "*sets n latent"], y: Float[Tensor, "*sets 
         n = a.shape[-2]
         return torch.cdist(a, a).sum((-1, -2)) / (n * (n - 1))
 
-    return 2 * torch.cdist(x, y).mean((-1, -2)) - within(x) - within(y)
+    if weight is None:
+        return 2 * torch.cdist(x, y).mean((-1, -2)) - within(x) - within(y)
+    between = (weight * torch.cdist(x, y).mean(-1)).sum(-1)
+    weighted = torch.einsum("...i,...ij,...j", weight, torch.cdist(x, x), weight) / (1 - weight.square().sum(-1))
+    return 2 * between - weighted - within(y)

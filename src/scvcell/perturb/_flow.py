@@ -149,12 +149,8 @@ class AffineFlow(Perturbation):
         KeyError
             If a target is neither known nor related to known ones.
         """
-        d = self.n_latent
         for piece in self.pieces(action):
-            strength = self.exposures(piece.doses)
-            if bool((strength != 0).any()) and piece.duration > 0:
-                step = torch.linalg.matrix_exp(piece.duration * self.generators(strength[None]))[0]
-                z = z @ step[:d, :d].T + step[:d, d]
+            z = self._follow(z, piece.doses, piece.duration)
         return z
 
     def path(
@@ -168,3 +164,16 @@ class AffineFlow(Perturbation):
             step = torch.linalg.matrix_exp(strengths[:, None, None] * generator)
             states = torch.einsum("sij,sj->si", step[:, :d, :d], states) + step[:, :d, d]
         return states
+
+    def inverse(self, z: Float[Tensor, "cells latent"], action: Action) -> Float[Tensor, "cells latent"]:
+        """States from which `action` leads to `z`: the flow backwards in time."""
+        for piece in reversed(self.pieces(action)):
+            z = self._follow(z, piece.doses, -piece.duration)
+        return z
+
+    def _follow(self, z: Tensor, doses: Mapping[str, float | None], duration: float) -> Tensor:
+        d, strength = self.n_latent, self.exposures(doses)
+        if not bool((strength != 0).any()) or duration == 0:
+            return z
+        step = torch.linalg.matrix_exp(duration * self.generators(strength[None]))[0]
+        return z @ step[:d, :d].T + step[:d, d]

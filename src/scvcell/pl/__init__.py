@@ -5,6 +5,7 @@ from scvcell.pl._calibration import calibration
 from scvcell.pl._embedding import embedding
 from scvcell.pl._history import history
 from scvcell.pl._information import modality_information
+from scvcell.pl._match import match
 from scvcell.pl._perturb import dose_response, effects, order_effect, support, surface, synergy
 from scvcell.pl._priors import feature_links, prior_ablation
 from scvcell.pl._translation import translation
@@ -17,6 +18,7 @@ __all__ = [
     "embedding",
     "feature_links",
     "history",
+    "match",
     "modality_information",
     "order_effect",
     "prior_ablation",

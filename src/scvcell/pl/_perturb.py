@@ -188,7 +188,10 @@ def surface(frame: pd.DataFrame, feature: str, *, group: str | None = None, ax: 
     sure = here.pivot(index="time", columns="dose", values="sure").to_numpy(bool)
     rows, columns = np.nonzero(sure)
     ax.scatter(columns + 0.5, rows + 0.5, c="black", s=6, linewidths=0)
-    ax.set_xticks(np.arange(table.shape[1]) + 0.5, [f"{dose:.2g}" for dose in table.columns], fontsize="small")
+    ax.set_xticks(
+        np.arange(table.shape[1]) + 0.5, [f"{float(f'{dose:.2g}'):g}" for dose in table.columns], fontsize="small"
+    )
+    ax.tick_params(axis="x", rotation=45)
     ax.set_yticks(np.arange(table.shape[0]) + 0.5, [f"{time:g}" for time in table.index], fontsize="small")
     unit = here["unit"].iloc[0] if "unit" in here else ""
     ax.set(xlabel=f"Dose ({unit})" if unit else "Dose", ylabel="Time")

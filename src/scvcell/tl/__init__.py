@@ -8,6 +8,7 @@ from scvcell.tl._fit import fit
 from scvcell.tl._impact import effect_correlation, impact
 from scvcell.tl._information import modality_information
 from scvcell.tl._links import feature_links
+from scvcell.tl._match import match_counterfactual
 from scvcell.tl._order import order_effect
 from scvcell.tl._perturb import effects, perturb
 from scvcell.tl._rank import rank_actions
@@ -28,6 +29,7 @@ __all__ = [
     "feature_links",
     "fit",
     "impact",
+    "match_counterfactual",
     "modality_information",
     "order_effect",
     "perturb",

@@ -214,16 +214,20 @@ def _container(
         table = AnnData(stack, obs=obs.copy(), var=pd.DataFrame(index=start.model.schema.modalities[m].features))
         table.layers[_keys.EXPECTED] = np.concatenate([expected[m]] * n_samples)
         tables[m] = table
-    latent = np.concatenate([states] * n_samples)
+    return gather(tables, {_keys.LATENT: np.concatenate([states] * n_samples)})
+
+
+def gather(tables: dict[str, AnnData], obsm: dict[str, NDArray[np.float32]]) -> AnnData | MuData:
+    """New cells as AnnData, or as MuData where there are several modalities."""
     if len(tables) == 1:
         (only,) = tables.values()
-        only.obsm[_keys.LATENT] = latent
+        only.obsm.update(obsm)
         return only
     from mudata import MuData
 
     mdata = MuData(tables)
-    mdata.obs = obs.loc[mdata.obs_names]
-    mdata.obsm[_keys.LATENT] = latent
+    mdata.obs = next(iter(tables.values())).obs.copy()
+    mdata.obsm.update(obsm)
     return mdata
 
 
