@@ -4,10 +4,12 @@ from scvcell.model import _baselines as baselines
 from scvcell.model._bulk import Bulk
 from scvcell.model._csl import CSL
 from scvcell.model._de import differential_expression
+from scvcell.model._drift import Drift
 from scvcell.model._fuse import Posterior, fuse
 from scvcell.model._predict import Decoded, bridge, context, decode
 from scvcell.model._query import load_query_data
 from scvcell.model._response import Effect, Response
+from scvcell.model._steer import kinetics_of
 from scvcell.model._store import load, save
 from scvcell.model._train import Diverged, TrainConfig
 
@@ -16,6 +18,7 @@ __all__ = [
     "Bulk",
     "Decoded",
     "Diverged",
+    "Drift",
     "Effect",
     "Posterior",
     "Response",
@@ -26,6 +29,7 @@ __all__ = [
     "decode",
     "differential_expression",
     "fuse",
+    "kinetics_of",
     "load",
     "load_query_data",
     "save",

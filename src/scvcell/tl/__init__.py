@@ -13,6 +13,7 @@ from scvcell.tl._sentences import cell_sentences, expression_from_sentences
 from scvcell.tl._synergy import order_effect, synergy
 from scvcell.tl._transfer import transfer_labels
 from scvcell.tl._translate import translate
+from scvcell.tl._velocity import fate, forecast, velocity
 
 __all__ = [
     "alignment_report",
@@ -21,8 +22,10 @@ __all__ = [
     "effects",
     "embed",
     "expression_from_sentences",
+    "fate",
     "feature_links",
     "fit",
+    "forecast",
     "modality_information",
     "order_effect",
     "perturb",
@@ -31,4 +34,5 @@ __all__ = [
     "synergy",
     "transfer_labels",
     "translate",
+    "velocity",
 ]

@@ -213,7 +213,11 @@ def _container(
         table = AnnData(stack, obs=obs.copy(), var=pd.DataFrame(index=start.model.schema.modalities[m].features))
         table.layers[_keys.EXPECTED] = np.concatenate([expected[m]] * n_samples)
         tables[m] = table
-    latent = np.concatenate([states] * n_samples)
+    return assemble(tables, obs, np.concatenate([states] * n_samples))
+
+
+def assemble(tables: dict[str, AnnData], obs: pd.DataFrame, latent: NDArray[np.float32]) -> AnnData | MuData:
+    """Tables of the same cells in one container: AnnData of a single one, else MuData."""
     if len(tables) == 1:
         (only,) = tables.values()
         only.obsm[_keys.LATENT] = latent
