@@ -150,6 +150,12 @@ class Output:
         Question -> effects with intervals as `scvcell.tl.effects` gives them, for one group of cells.
     translation
         Modality -> `Task.query` or `Task.reverse` cells x its features: expected shares of the cell's counts.
+    steps
+        Variant (``""``: the method's own) -> random walk among the cells by its velocity, ``(cells, cells)``.
+    gene_velocity
+        Variant -> cells x genes that have a velocity: change of mature counts.
+    forecast
+        ``latent``, ``later`` (cells x dimensions; after 2 lifetimes), ``members`` (velocities by each member of the field).
     alternatives
         Other point predictions of the same method, scored under their own name.
     lower, upper
@@ -170,6 +176,9 @@ class Output:
     counterfactual: dict[str, pd.DataFrame] = field(default_factory=dict)
     effects: dict[str, pd.DataFrame] = field(default_factory=dict)
     translation: dict[str, pd.DataFrame] = field(default_factory=dict)
+    steps: dict[str, Any] = field(default_factory=dict)
+    gene_velocity: dict[str, pd.DataFrame] = field(default_factory=dict)
+    forecast: dict[str, np.ndarray] = field(default_factory=dict)
     alternatives: dict[str, pd.DataFrame] = field(default_factory=dict)
     lower: pd.DataFrame | None = None
     upper: pd.DataFrame | None = None

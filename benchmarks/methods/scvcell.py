@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import scvi
 import torch  # noqa: F401  (imports are not timed)
@@ -16,13 +17,14 @@ from benchmarks.clock import Stopwatch
 from benchmarks.metrics import dense
 from benchmarks.tables.perturbation import normalise
 from benchmarks.task import Output
+from scvcell._walk import neighbours, walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from benchmarks.task import Task
 
-TABLES = ("mosaic", "protein", "chromatin", "weak", "trimodal", "morphology", "prior", "perturbation", "speed")
+TABLES = ("mosaic", "protein", "chromatin", "weak", "trimodal", "morphology", "prior", "perturbation", "velocity", "speed")
 
 
 def run(task: Task, seed: int, graph: Callable[..., Any] | None = scvcell.pp.link_features) -> Output:
@@ -30,6 +32,8 @@ def run(task: Task, seed: int, graph: Callable[..., Any] | None = scvcell.pp.lin
     scvi.settings.verbosity = 30
     if task.perturbation is not None:
         return _perturb(task, seed)
+    if task.source == "kinetics":
+        return _velocity(task, seed)
     mdata = task.mdata
     watch = Stopwatch()
     train = scvcell.TrainConfig(max_epochs=task.epochs, accelerator="cpu", progress=False)
@@ -72,6 +76,25 @@ def _perturb(task: Task, seed: int) -> Output:
         found = scvcell.tl.perturb(mdata, model, action, cells=cells, seed=seed)
         out.counterfactual[name] = pd.DataFrame(normalise(dense(found.X)), index=cells, columns=found.var_names)
         out.effects[name] = scvcell.tl.effects(mdata, model, action, cells=cells, groupby=[], level=task.level)
+    return out
+
+
+def _velocity(task: Task, seed: int) -> Output:
+    """Fit, learn the field, walk along it, look 2 lifetimes ahead."""
+    mdata = task.mdata
+    watch = Stopwatch()
+    train = scvcell.TrainConfig(max_epochs=task.epochs, accelerator="cpu", progress=False)
+    model = scvcell.tl.fit(mdata, train=train, seed=seed)
+    scvcell.tl.velocity(mdata, model, seed=seed)
+    out = watch.stamp(Output(epochs=epochs_of(model), notes=notes_of(model)))
+    z = mdata.obsm["X_csl"].astype(float)
+    out.steps[""] = walk(z, mdata.obsm["velocity_csl"], neighbours(z))
+    n = mdata["kinetics"].n_vars // 2
+    change = mdata["kinetics"].layers["velocity"][:, :n] / mdata["kinetics"].X[:, :n].sum(1)
+    names = [name.rpartition(":")[0] for name in mdata["kinetics"].var_names[:n]]
+    out.gene_velocity[""] = pd.DataFrame(np.asarray(change), columns=names)
+    later = scvcell.tl.forecast(mdata, model, time=2.0).obsm["X_csl"]
+    out.forecast = {"latent": z, "later": later, "members": model.drift.members(z)}
     return out
 
 

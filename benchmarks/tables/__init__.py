@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import ModuleType
 
-NAMES = ("mosaic", "protein", "chromatin", "weak", "trimodal", "morphology", "prior", "perturbation", "speed")
+NAMES = (
+    "mosaic",
+    "protein",
+    "chromatin",
+    "weak",
+    "trimodal",
+    "morphology",
+    "prior",
+    "perturbation",
+    "velocity",
+    "speed",
+)
 
 
 def load(name: str) -> ModuleType:

@@ -136,13 +136,14 @@ def _by_turnover(model: CSL, data: View, name: str, rng: np.random.Generator) ->
             each = [torch.func.jvp(turnover, (state,), (way.contiguous(),)) for way in along.unbind(2)]
         slopes.append(torch.stack([tangent[0] for _, tangent in each], 2).cpu().numpy())
         made.append(each[0][0][1].cpu().numpy())
-    equations = np.concatenate(slopes), np.concatenate(made), operator.time is None
+    slope, rate, relative = np.concatenate(slopes), np.concatenate(made), operator.time is None
     every = np.ones(len(genes), np.float32)
-    _, steady = _balance(*equations, every, np.median(equations[1], 0))
+    _, steady = _balance(slope, rate, relative, every, np.median(rate, 0))
     out = []
     for _ in range(MEMBERS):
         weight = rng.multinomial(max(len(genes) // TOGETHER, 1), every / len(genes)).astype(np.float32)
-        steps, _ = _balance(*equations, weight, steady)
+        asked = weight > 0
+        steps, _ = _balance(slope[:, asked], rate[:, asked], relative, weight[asked], steady[asked])
         out.append(np.einsum("ndr,nr->nd", ways, steps))
     return z.astype(float), out
 
@@ -158,10 +159,10 @@ def _balance(slopes: Array, made: Array, relative: bool, weight: Array, steady: 
     shrunk = normal + RIDGE * np.trace(normal, axis1=1, axis2=2).mean() / RANK * np.eye(normal.shape[1])
     for _ in range(ROUNDS):
         change = made / steady - 1 if relative else made - steady
-        right = np.einsum("ngr,ng->nr", weighted, change)
+        right = (weighted.transpose(0, 2, 1) @ change[..., None])[..., 0]
         steps = np.linalg.solve(shrunk, right[..., None])[..., 0]
         steps *= (steps * right).sum() / max(float(np.einsum("nr,nrs,ns->", steps, normal, steps)), 1e-12)
-        change = np.einsum("ngr,nr->ng", slopes, steps)
+        change = (slopes @ steps[..., None])[..., 0]
         if relative:
             level = np.maximum(1 + change, SLOWEST)
             steady = (made * level).sum(0) / (level**2).sum(0)

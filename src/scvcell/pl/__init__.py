@@ -8,6 +8,7 @@ from scvcell.pl._information import modality_information
 from scvcell.pl._perturb import dose_response, effects, synergy
 from scvcell.pl._priors import feature_links, prior_ablation
 from scvcell.pl._translation import translation
+from scvcell.pl._velocity import velocity
 
 __all__ = [
     "alignment",
@@ -21,4 +22,5 @@ __all__ = [
     "prior_ablation",
     "synergy",
     "translation",
+    "velocity",
 ]
