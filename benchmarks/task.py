@@ -155,7 +155,7 @@ class Output:
     gene_velocity
         Variant -> cells x genes that have a velocity: change of mature counts.
     forecast
-        ``latent``, ``later`` (cells x dimensions; after 2 lifetimes), ``members`` (velocities by each member of the field).
+        ``latent``, ``later`` (after 2 lifetimes; cells x dimensions), ``members`` (velocities by each of the field).
     alternatives
         Other point predictions of the same method, scored under their own name.
     lower, upper

@@ -24,7 +24,18 @@ if TYPE_CHECKING:
 
     from benchmarks.task import Task
 
-TABLES = ("mosaic", "protein", "chromatin", "weak", "trimodal", "morphology", "prior", "perturbation", "velocity", "speed")
+TABLES = (
+    "mosaic",
+    "protein",
+    "chromatin",
+    "weak",
+    "trimodal",
+    "morphology",
+    "prior",
+    "perturbation",
+    "velocity",
+    "speed",
+)
 
 
 def run(task: Task, seed: int, graph: Callable[..., Any] | None = scvcell.pp.link_features) -> Output:

@@ -1,6 +1,6 @@
 """A random direction for each cell (its own row), and steady-state velocity (La Manno et al.) of 30-neighbour means.
 
-Both walk among 30 neighbours in 30 components of log-normalised spliced counts, by the transition kernel that scvcell has.
+Both walk among 30 neighbours in 30 components of log-normalised spliced counts, by scvcell's transition kernel.
 """
 
 from __future__ import annotations

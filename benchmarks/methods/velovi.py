@@ -1,7 +1,7 @@
 """scvi-tools VELOVI with its defaults, on scVelo's moments; 25 samples of velocity, its velocity graph by scVelo.
 
-Genes as its tutorial has them: those with a steady-state fit of positive slope and R2 above 0. Runs in an environment of
-its own (``--python``).
+Genes as its tutorial has them: those with a steady-state fit of positive slope and R2 above 0. Runs in an environment
+of its own (``--python``).
 """
 
 from __future__ import annotations

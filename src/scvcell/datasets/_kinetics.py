@@ -1,4 +1,4 @@
-"""Simulated kinetics: spliced and unspliced counts along a branching or cyclic process whose every velocity is known."""
+"""Simulated kinetics: spliced and unspliced counts along a branching or cyclic process with known velocities."""
 
 from __future__ import annotations
 
@@ -136,13 +136,12 @@ def _integrate(log_alpha: Floats, beta: Floats, gamma: Floats, duration: float) 
         for rate in alpha:
             path.append((u, s, beta * u - gamma * s))
             u, s = u + dt * (rate - beta * u), s + dt * (beta * u - gamma * s)
-    return tuple(np.array(part) for part in zip(*path, strict=True))
+    nascent, mature, velocity = (np.array(part) for part in zip(*path, strict=True))
+    return nascent, mature, velocity
 
 
 def _stages(place: Floats, branch: NDArray[np.int64], topology: str) -> list[str]:
     """Label of each cell by its place in the process, 0 to 1."""
     if topology == "cycle":
         return [f"quarter {int(4 * p) + 1}" for p in place]
-    return [
-        "start" if p < 0.25 else "middle" if p < 0.5 else "AB"[b] for p, b in zip(place, branch, strict=True)
-    ]
+    return ["start" if p < 0.25 else "middle" if p < 0.5 else "AB"[b] for p, b in zip(place, branch, strict=True)]

@@ -374,9 +374,7 @@ class CSL(ModelLifecycle):
         self._trained_module()
         self.response = _respond.fit(self, keys, kernel=kernel, seed=seed)
 
-    def learn_drift(
-        self, data: Container | View | None = None, *, time_key: str | None = None, seed: int = 0
-    ) -> None:
+    def learn_drift(self, data: Container | View | None = None, *, time_key: str | None = None, seed: int = 0) -> None:
         """Learn where states are going; see :class:`scvcell.model.Drift`.
 
         Parameters

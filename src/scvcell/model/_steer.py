@@ -59,8 +59,8 @@ def fit(model: CSL, data: View, time_key: str | None, seed: int) -> Drift:
         time = _times(data, time_key)
         cells = np.flatnonzero(seen & np.isfinite(time)) if seen.any() else np.flatnonzero(np.isfinite(time))
         z = model.posterior(data.subset(cells)).mean.numpy().astype(float)
-        evidence = [_between(z, time[cells], rng) for _ in range(MEMBERS)]
-        return Drift.fit(z, evidence, f"unit of {time_key}", time_key, seed)
+        pairs = [_between(z, time[cells], rng) for _ in range(MEMBERS)]
+        return Drift.fit(z, pairs, f"unit of {time_key}", time_key, seed)
     if name is None or name not in data.modalities:
         where = "model measures" if name is None else "data have"
         raise ValueError(
@@ -69,10 +69,10 @@ def fit(model: CSL, data: View, time_key: str | None, seed: int) -> Drift:
         )
     cells = np.flatnonzero(data.present(name) & (seen | ~seen.any()))
     cells = np.sort(rng.permutation(cells)[:CELLS])
-    z, evidence = _by_turnover(model, data.subset(cells), name, rng)
+    z, velocities = _by_turnover(model, data.subset(cells), name, rng)
     operator = model._trained_module().operators[name]
     unit = "lifetime of a typical mRNA" if operator.time is None else "unit of the labelling time"
-    return Drift.fit(z, [(z, velocity) for velocity in evidence], unit, "", seed)
+    return Drift.fit(z, [(z, velocity) for velocity in velocities], unit, "", seed)
 
 
 def _times(data: View, key: str) -> Array:
@@ -116,7 +116,7 @@ def _by_turnover(model: CSL, data: View, name: str, rng: np.random.Generator) ->
     with :math:`k` what is made per molecule and unit of time. Without a labelling time only ratios are known: every
     gene is given a lifetime of 1, so that the right side is :math:`k_g / \gamma_g - 1`. Where a cell may move is known
     from its neighbours: f lies among the leading directions of their cloud, by a ridge whose shrinkage one factor for
-    all cells undoes. Steady states :math:`\gamma` and the field are found from each other. Members are samples of genes.
+    all cells undoes. Steady states :math:`\gamma` and the field are found in turn. Members are samples of genes.
     """
     module = model._trained_module()
     operator = module.operators[name]
@@ -139,17 +139,17 @@ def _by_turnover(model: CSL, data: View, name: str, rng: np.random.Generator) ->
     slope, rate, relative = np.concatenate(slopes), np.concatenate(made), operator.time is None
     every = np.ones(len(genes), np.float32)
     _, steady = _balance(slope, rate, relative, every, np.median(rate, 0))
-    out = []
+    out: list[Array] = []
     for _ in range(MEMBERS):
         weight = rng.multinomial(max(len(genes) // TOGETHER, 1), every / len(genes)).astype(np.float32)
         asked = weight > 0
         steps, _ = _balance(slope[:, asked], rate[:, asked], relative, weight[asked], steady[asked])
-        out.append(np.einsum("ndr,nr->nd", ways, steps))
+        out.append((ways @ steps[..., None])[..., 0])
     return z.astype(float), out
 
 
 def _balance(slopes: Array, made: Array, relative: bool, weight: Array, steady: Array) -> tuple[Array, Array]:
-    """Steps along the ways of each cell, ``(cells, ways)``, and what is made of each gene at steady state, ``(genes,)``.
+    """Steps along the ways of each cell, ``(cells, ways)``, and what is made of genes at steady state, ``(genes,)``.
 
     A change of all genes alike is no change of shares, so that it is left out.
     """
@@ -158,8 +158,8 @@ def _balance(slopes: Array, made: Array, relative: bool, weight: Array, steady: 
     normal = weighted.transpose(0, 2, 1) @ slopes
     shrunk = normal + RIDGE * np.trace(normal, axis1=1, axis2=2).mean() / RANK * np.eye(normal.shape[1])
     for _ in range(ROUNDS):
-        change = made / steady - 1 if relative else made - steady
-        right = (weighted.transpose(0, 2, 1) @ change[..., None])[..., 0]
+        excess = made / steady - 1 if relative else made - steady
+        right = (weighted.transpose(0, 2, 1) @ excess[..., None])[..., 0]
         steps = np.linalg.solve(shrunk, right[..., None])[..., 0]
         steps *= (steps * right).sum() / max(float(np.einsum("nr,nrs,ns->", steps, normal, steps)), 1e-12)
         change = (slopes @ steps[..., None])[..., 0]

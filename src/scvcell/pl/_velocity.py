@@ -84,7 +84,7 @@ def velocity(
     if column is not None:
         light.obs[color] = column.reindex(light.obs_names)
     light.obsm[key] = latent
-    panel = embedding(light, key=key, color=color, size=size, legend=legend, ax=ax, seed=seed)
+    panel: Any = embedding(light, key=key, color=color, size=size, legend=legend, ax=ax, seed=seed)
     place = np.asarray(light.obsm[basis], dtype=float)
     arrows = _project(place, latent, ahead)
     (x, y), (u, v) = _on_grid(place, arrows, GRID if kind == "stream" else ARROWS)

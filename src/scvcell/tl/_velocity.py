@@ -160,7 +160,7 @@ def forecast(
     expect("model", model, CSL, "The data come first, then the model.")
     check_level(level)
     if not (np.isfinite(time) and time >= 0):
-        raise ValueError(f"time must be 0 or later, not {time!r}. The field tells where cells go, not whence they came.")
+        raise ValueError(f"time must be 0 or later, not {time!r}; the field tells where cells go, not whence.")
     drift = _drift(model)
     if action is None:
         seen = model.view(data)
@@ -176,12 +176,13 @@ def forecast(
     trusted = support >= SUPPORTED
     if len(index) and not trusted.any():
         raise ValueError(
-            f"Every cell leaves what the data support within {time:g} ({drift.unit}). Give a shorter time, or other cells."
+            f"Every cell leaves what the data support within {time:g} ({drift.unit}). Give a shorter time."
         )
     if not trusted.all():
         logger.warning("%d of %d cells leave what the data support; see obs['trusted'].", (~trusted).sum(), len(index))
     obs = pd.DataFrame({c: seen.column(c).to_numpy()[index] for c in seen.columns}, index=seen.obs_names[index])
-    obs[_keys.SOURCE_CELL], obs[_keys.TIME], obs[_keys.ACTION] = obs.index.to_numpy(), float(time), str(action or "none")
+    obs[_keys.SOURCE_CELL], obs[_keys.TIME] = obs.index.to_numpy(), float(time)
+    obs[_keys.ACTION] = "none" if action is None else str(action)
     obs[_keys.SUPPORT], obs[_keys.TRUSTED] = support, trusted
     obs.index = [f"{name}-{time:g}" for name in obs.index]
     tables = {m: _expected(model, part, m, states, members, obs, level) for m in model.assays}
@@ -212,15 +213,14 @@ def fate(
     groupby
         Obs column of the groups.
     terminal
-        Groups in which cells end. By default those which the walk enters, net, from every group that it goes to and fro
-        with.
+        Groups in which cells end. By default those which the walk enters, net, from each of the groups next to them.
     level
         Level of the intervals, over samples of the genes (or cells) that the field was learned from.
 
     Returns
     -------
-    AnnData of cells x terminal groups. ``X``: probabilities; layers ``lower``, ``upper``; obs with the `groupby` column;
-    NaN for cells from which no terminal group can be reached.
+    AnnData of cells x terminal groups. ``X``: probabilities; layers ``lower``, ``upper``; obs with the `groupby`
+    column; NaN for cells from which no terminal group can be reached.
 
     Raises
     ------
@@ -240,7 +240,7 @@ def fate(
     drift = _drift(model)
     seen = model.view(data)
     column = seen.column(groupby)
-    label = column.astype(str).where(column.notna(), "").to_numpy()
+    label: Any = column.astype(str).where(column.notna(), "").to_numpy()
     groups = [str(g) for g in np.unique(label) if g]
     named = [terminal] if isinstance(terminal, str) else terminal
     unknown = [g for g in named or () if g not in groups]
@@ -328,5 +328,5 @@ def _absorbed(steps: sp.csr_array, label: NDArray[np.str_], ends: list[str]) -> 
     out[~final & ~np.isin(part, part[final])] = np.nan
     if len(on):
         left = sp.eye_array(len(on), format="csc") - steps[on][:, on].tocsc()
-        out[on] = sp.linalg.splu(left).solve((steps[on][:, final] @ out[final]))
+        out[on] = sp.linalg.splu(left).solve(steps[on][:, final] @ out[final])
     return out
