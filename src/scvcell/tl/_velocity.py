@@ -66,7 +66,8 @@ def velocity(data: Container, model: CSL, *, time_key: str | None = None, seed: 
     -----
     Written to `data`:
 
-    - ``.obsm["velocity_csl"]``: change of the state per unit of time, ``(cells, latent)``. The unit is that of the
+    - ``.obsm["velocity_csl"]``: change of the state per unit of time, ``(cells, latent)``; NaN for a cell without any
+      assay of the model. The unit is that of the
       labelling time or of `time_key`; without either, the lifetime of a typical mRNA.
     - ``.obs["velocity_confidence"]``: mean cosine between this velocity and those from samples of the genes (or cells).
     - ``.layers["velocity"]`` of the kinetics modality: change of its expected counts per unit of time, at the depth of
@@ -104,8 +105,9 @@ def velocity(data: Container, model: CSL, *, time_key: str | None = None, seed: 
     if name in seen.modalities:
         table = source.mod[name] if hasattr(source, "mod") else source
         table.layers[_keys.VELOCITY] = _change_of_counts(model, seen, name, latent, ahead, table)
-    source.obsm[_keys.VELOCITY_LATENT] = ahead.astype(np.float32)
-    source.obs[_keys.VELOCITY_CONFIDENCE] = cosine.mean(0)
+    known = np.logical_or.reduce([seen.present(m) for m in seen.only(model.assays).modalities])
+    source.obsm[_keys.VELOCITY_LATENT] = np.where(known[:, None], ahead, np.nan).astype(np.float32)
+    source.obs[_keys.VELOCITY_CONFIDENCE] = np.where(known, cosine.mean(0), np.nan)
     source.uns[_keys.VELOCITY_UNS] = {"unit": drift.unit, "time_key": drift.time_key}
 
 
@@ -144,7 +146,7 @@ def forecast(
     Returns
     -------
     AnnData (of a model of one modality) or MuData. ``X``: expected values, of counts at the depth of the cell; layers
-    ``lower``, ``upper``; obs of the cells with ``source_cell``, ``time``, ``action``, ``support`` (least on the way; 0
+    ``lower``, ``upper``; obs of the cells with ``source_cell``, ``forecast_time``, ``action``, ``support`` (least on the way; 0
     far from the data, 1 amid them) and ``trusted`` (support of at least one half); ``obsm["X_csl"]``: states.
 
     Raises
