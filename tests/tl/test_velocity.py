@@ -238,6 +238,7 @@ def test_times_teach_a_field_and_actions_come_first(series):
     assert 0.5 < level(later) - level(now) < 1.5
     assert level(treated) < level(later) - 0.5
     assert set(treated.obs["action"]) == {"D"}
+    assert set(treated.obs["forecast_time"]) == {1.0}
 
 
 def test_labelling_gives_absolute_time():

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("scvcell")
 
-BLOCK = 256
+BLOCK = 64
 SOURCE = 0.05
 """Share of the steps out of a group that may lead on to another one, net, for the group to be an end."""
 
@@ -146,8 +146,9 @@ def forecast(
     Returns
     -------
     AnnData (of a model of one modality) or MuData. ``X``: expected values, of counts at the depth of the cell; layers
-    ``lower``, ``upper``; obs of the cells with ``source_cell``, ``forecast_time``, ``action``, ``support`` (least on the way; 0
-    far from the data, 1 amid them) and ``trusted`` (support of at least one half); ``obsm["X_csl"]``: states.
+    ``lower``, ``upper``; obs of the cells with ``source_cell``, ``forecast_time``, ``action``, ``support`` (least on
+    the way; 0 far from the data, 1 amid them) and ``trusted`` (support of at least one half); ``obsm["X_csl"]``:
+    states.
 
     Raises
     ------
