@@ -152,6 +152,12 @@ class Output:
         What `scvcell.tl.response_score` writes of each cell, what it returns, and what `scvcell.tl.impact` returns.
     translation
         Modality -> `Task.query` or `Task.reverse` cells x its features: expected shares of the cell's counts.
+    steps
+        Variant (``""``: the method's own) -> random walk among the cells by its velocity, ``(cells, cells)``.
+    gene_velocity
+        Variant -> cells x genes that have a velocity: change of mature counts.
+    forecast
+        ``latent``, ``later`` (after 2 lifetimes; cells x dimensions), ``members`` (velocities by each of the field).
     alternatives
         Other point predictions of the same method, scored under their own name.
     lower, upper
@@ -176,6 +182,9 @@ class Output:
     response: pd.DataFrame | None = None
     impact: pd.DataFrame | None = None
     translation: dict[str, pd.DataFrame] = field(default_factory=dict)
+    steps: dict[str, Any] = field(default_factory=dict)
+    gene_velocity: dict[str, pd.DataFrame] = field(default_factory=dict)
+    forecast: dict[str, np.ndarray] = field(default_factory=dict)
     alternatives: dict[str, pd.DataFrame] = field(default_factory=dict)
     lower: pd.DataFrame | None = None
     upper: pd.DataFrame | None = None

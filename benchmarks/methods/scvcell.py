@@ -17,6 +17,7 @@ from benchmarks.clock import Stopwatch
 from benchmarks.metrics import dense
 from benchmarks.tables.perturbation import normalise
 from benchmarks.task import Output
+from scvcell._walk import neighbours, walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +37,7 @@ TABLES = (
     "leaderboard",
     "response",
     "matching",
+    "velocity",
     "speed",
 )
 
@@ -45,6 +47,8 @@ def run(task: Task, seed: int, graph: Callable[..., Any] | None = scvcell.pp.lin
     scvi.settings.verbosity = 30
     if task.perturbation is not None:
         return _perturb(task, seed)
+    if task.source == "kinetics":
+        return _velocity(task, seed)
     mdata = task.mdata
     watch = Stopwatch()
     train = scvcell.TrainConfig(max_epochs=task.epochs, accelerator="cpu", progress=False)
@@ -117,6 +121,25 @@ def _match(out: Output, model, mdata, name: str, level: float, seed: int) -> Non
     out.effects[name].attrs["per"] = {"rna": per}
     out.lower, out.upper = (pd.concat([getattr(out, key), frame(found.layers[key])]) for key in ("lower", "upper"))
     out.notes[name] = found.uns["csl_match"]["params"]
+
+
+def _velocity(task: Task, seed: int) -> Output:
+    """Fit, learn the field, walk along it, look 2 lifetimes ahead."""
+    mdata = task.mdata
+    watch = Stopwatch()
+    train = scvcell.TrainConfig(max_epochs=task.epochs, accelerator="cpu", progress=False)
+    model = scvcell.tl.fit(mdata, train=train, seed=seed)
+    scvcell.tl.velocity(mdata, model, seed=seed)
+    out = watch.stamp(Output(epochs=epochs_of(model), notes=notes_of(model)))
+    z = mdata.obsm["X_csl"].astype(float)
+    out.steps[""] = walk(z, mdata.obsm["velocity_csl"], neighbours(z))
+    n = mdata["kinetics"].n_vars // 2
+    change = mdata["kinetics"].layers["velocity"][:, :n] / mdata["kinetics"].X[:, :n].sum(1)
+    names = [name.rpartition(":")[0] for name in mdata["kinetics"].var_names[:n]]
+    out.gene_velocity[""] = pd.DataFrame(np.asarray(change), columns=names)
+    later = scvcell.tl.forecast(mdata, model, time=2.0).obsm["X_csl"]
+    out.forecast = {"latent": z, "later": later, "members": model.drift.members(z)}
+    return out
 
 
 def latent(mdata, key: str) -> pd.DataFrame:

@@ -21,6 +21,7 @@ NAMES = (
     "leaderboard",
     "response",
     "matching",
+    "velocity",
     "speed",
 )
 

@@ -1,6 +1,7 @@
 """Data sets: an embedded real mosaic, loaders of larger public ones, and a simulator whose truth is known."""
 
 from scvcell.datasets._actions import simulate_actions
+from scvcell.datasets._kinetics import simulate_kinetics
 from scvcell.datasets._loaders import (
     ProteinBackground,
     dsb_protein_background,
@@ -32,6 +33,7 @@ __all__ = [
     "registry",
     "simulate",
     "simulate_actions",
+    "simulate_kinetics",
     "snareseq_mouse_cortex",
     "tggates_hepatocytes",
 ]

@@ -116,6 +116,20 @@ class Kinetics(Measurement):
         first, second = self.decoder(z, ctx.design).split(self.n_genes, 1)
         return first, second
 
+    def turnover(self, z: Float[Tensor, "cells latent"], ctx: Context) -> tuple[Tensor, Tensor]:
+        """Log share of each gene, and what is made of it per molecule and unit of time, each ``(cells, genes)``.
+
+        Without a labelling time, what is made is the share of nascent counts over that of mature ones, up to a constant
+        of the gene.
+        """
+        panel = self.on_panel(ctx)
+        mask = None if panel is None else panel[:, : self.n_genes]
+        share, ratio = self.rates(z, ctx)
+        if mask is not None:
+            share = share.masked_fill(~mask, OFF_PANEL)
+        level = torch.log_softmax(share, 1)
+        return level, ratio.exp() if self.time is not None else (torch.log_softmax(share + ratio, 1) - level).exp()
+
     def _logits(self, z: Tensor, ctx: Context) -> tuple[Tensor, Tensor]:
         """Logits of the shares of mature and nascent counts."""
         share, ratio = self.rates(z, ctx)

@@ -4,12 +4,14 @@ from scvcell.model import _baselines as baselines
 from scvcell.model._bulk import FEWEST, Bulk
 from scvcell.model._csl import CSL
 from scvcell.model._de import differential_expression
+from scvcell.model._drift import Drift
 from scvcell.model._fuse import Posterior, fuse
 from scvcell.model._origin import Origin, trace
 from scvcell.model._predict import Decoded, bridge, context, decode
 from scvcell.model._query import load_query_data
 from scvcell.model._respond import Unit, conditions, make_flow, train_flow
 from scvcell.model._response import Effect, Response
+from scvcell.model._steer import kinetics_of
 from scvcell.model._store import load, save
 from scvcell.model._train import Diverged, TrainConfig
 from scvcell.model._transport import potential
@@ -20,6 +22,7 @@ __all__ = [
     "Bulk",
     "Decoded",
     "Diverged",
+    "Drift",
     "Effect",
     "Origin",
     "Posterior",
@@ -33,6 +36,7 @@ __all__ = [
     "decode",
     "differential_expression",
     "fuse",
+    "kinetics_of",
     "load",
     "load_query_data",
     "make_flow",

@@ -13,7 +13,7 @@ import torch
 from scvcell._compat import Manager, ModelLifecycle
 from scvcell._containers import View, expect, view
 from scvcell.measure import MEASUREMENTS, Summary
-from scvcell.model import _de, _query, _respond, _schema, _store
+from scvcell.model import _de, _query, _respond, _schema, _steer, _store
 from scvcell.model._data import Loader, Source
 from scvcell.model._encode import FrontEnd
 from scvcell.model._fuse import Posterior
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from scvcell._matrix import Matrix
     from scvcell.measure import Measurement
     from scvcell.model._data import Batch
+    from scvcell.model._drift import Drift
     from scvcell.model._response import Response
     from scvcell.perturb import PerturbationKeys
     from scvcell.prior import Edges, GuidanceGraph, TargetKernel
@@ -101,6 +102,7 @@ class CSL(ModelLifecycle):
         self.alignment = ""
         self.matched = 0
         self.response: Response | None = None
+        self.drift: Drift | None = None
 
     # ------------------------------------------------------------------ setup
 
@@ -371,6 +373,26 @@ class CSL(ModelLifecycle):
         """
         self._trained_module()
         self.response = _respond.fit(self, keys, kernel=kernel, seed=seed)
+
+    def learn_drift(self, data: Container | View | None = None, *, time_key: str | None = None, seed: int = 0) -> None:
+        """Learn where states are going; see :class:`scvcell.model.Drift`.
+
+        Parameters
+        ----------
+        data
+            Container or a view from `view`; the fitted data by default. Training cells are used, where there are any.
+        time_key
+            Column of the time of each cell; without it, kinetics tell.
+        seed
+            Seed.
+
+        Raises
+        ------
+        ValueError
+            If there are neither kinetics nor times, or too few of them.
+        """
+        seen = data if isinstance(data, View) else self.view(data)
+        self.drift = _steer.fit(self, seen, time_key, seed)
 
     def _trained_module(self) -> CSLModule:
         if self.module is None:

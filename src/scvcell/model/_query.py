@@ -73,7 +73,7 @@ def load_query_data(model: CSL, data: Container, *, train: TrainConfig | None = 
     query.split_, query.history_, query.is_trained_ = model.split_, model.history_, True
     query.alignment, query.matched = model.alignment, model.matched
     query.calibration_ = dict(model.calibration_)
-    query.response = model.response
+    query.response, query.drift = model.response, model.drift
     if new:
         _adapt(query, seen, batch, known)
         hooks = _freeze(query.module, grew)

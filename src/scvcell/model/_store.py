@@ -17,6 +17,7 @@ import torch
 
 from scvcell._compat import scvi_version
 from scvcell.measure import Summary
+from scvcell.model._drift import Drift
 from scvcell.model._response_store import response_arrays, response_from
 from scvcell.objective import Weights
 from scvcell.prior import Edges
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Version of the layout on disk; raised when an older package could not read it."""
 META, TENSORS, CALIBRATION, GRAPH = "model.json", "model.pt", "calibration.npz", "guidance.npz"
+DRIFT = "drift.npz"
 RESPONSE = "response"
 """Name of the files of a perturbation operator."""
 
@@ -84,6 +86,8 @@ def save(model: CSL, path: str | Path, *, overwrite: bool = False) -> Path:
             plain, numbers = response_arrays(model.response)
             (scratch / f"{RESPONSE}.json").write_text(json.dumps(plain, indent=1, default=_plain))
             np.savez_compressed(scratch / f"{RESPONSE}.npz", **numbers)
+        if model.drift is not None:
+            np.savez_compressed(scratch / DRIFT, **model.drift.as_arrays())
         _swap(scratch, target)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -170,6 +174,8 @@ def load(cls: type[CSL], path: str | Path, data: Container | None = None, *, dev
     if (folder / f"{RESPONSE}.json").is_file():
         plain = _read(folder / f"{RESPONSE}.json", _read_json)
         model.response = response_from(plain, _read(folder / f"{RESPONSE}.npz", _read_arrays), model.n_latent)
+    if (folder / DRIFT).is_file():
+        model.drift = Drift.from_arrays(_read(folder / DRIFT, _read_arrays))
     model.is_trained_ = True
     model.module.to(device).eval()
     if data is not None:

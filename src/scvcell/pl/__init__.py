@@ -9,6 +9,7 @@ from scvcell.pl._match import match
 from scvcell.pl._perturb import dose_response, effects, order_effect, support, surface, synergy
 from scvcell.pl._priors import feature_links, prior_ablation
 from scvcell.pl._translation import translation
+from scvcell.pl._velocity import velocity
 
 __all__ = [
     "alignment",
@@ -26,4 +27,5 @@ __all__ = [
     "surface",
     "synergy",
     "translation",
+    "velocity",
 ]

@@ -74,7 +74,7 @@ def embedding(
     names: list[str | None] = [color] if color is None or isinstance(color, str) else list(color)
     columns = [None if name is None else _tables.obs_column(data, name) for name in names]
     panels = _style.make_axes(ax, len(names), size=(4.6, 3.4), columns=3)
-    light, basis = _coordinates(data, key, seed)
+    light, basis = coordinates(data, key, seed)
     label = "UMAP" if basis.endswith("_umap") else key
     for panel, name, column in zip(panels, names, columns, strict=True):
         if column is not None:
@@ -86,7 +86,7 @@ def embedding(
     return np.asarray(panels, dtype=object) if several else panels[0]
 
 
-def _coordinates(data: AnnData | MuData, key: str, seed: int) -> tuple[AnnData, str]:
+def coordinates(data: AnnData | MuData, key: str, seed: int) -> tuple[AnnData, str]:
     """Cells in random order, so that none of the groups lies on top, and the obsm key of their coordinates."""
     latent = np.asarray(data.obsm[key])
     finite = np.flatnonzero(np.isfinite(latent).all(1))

@@ -17,6 +17,7 @@ from scvcell.tl._sentences import cell_sentences, expression_from_sentences
 from scvcell.tl._synergy import synergy
 from scvcell.tl._transfer import transfer_labels
 from scvcell.tl._translate import translate
+from scvcell.tl._velocity import fate, forecast, velocity
 
 __all__ = [
     "alignment_report",
@@ -26,8 +27,10 @@ __all__ = [
     "effects",
     "embed",
     "expression_from_sentences",
+    "fate",
     "feature_links",
     "fit",
+    "forecast",
     "impact",
     "match_counterfactual",
     "modality_information",
@@ -39,4 +42,5 @@ __all__ = [
     "synergy",
     "transfer_labels",
     "translate",
+    "velocity",
 ]

@@ -1,0 +1,196 @@
+"""Learn the drift from kinetics (what is made and what decays) or from cells of several times."""
+
+from __future__ import annotations
+
+import logging
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
+from sklearn.neighbors import NearestNeighbors
+
+from scvcell.measure import Context, Kinetics
+from scvcell.model._drift import Drift
+from scvcell.model._predict import context
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from scvcell._containers import View
+    from scvcell.model._csl import CSL
+
+    Array = NDArray[np.floating]
+
+logger = logging.getLogger("scvcell")
+
+CELLS, GENES = 2000, 2000
+"""Cells and genes that are asked at most."""
+FEWEST_COUNTS, FEWEST_GENES = 20, 10
+"""Mature and nascent counts of a gene that is asked; genes below which there is no answer."""
+MEMBERS = 20
+TOGETHER = 10
+"""Genes that err as one: a member asks so many times fewer genes than there are."""
+NEIGHBOURS, RANK = 100, 10
+"""Cells around a cell, and directions among them in which it may move."""
+RIDGE = 1.0
+ROUNDS = 10
+"""Rounds in which field and steady states are found from each other."""
+SLOWEST = 0.1
+"""Least of what may be made of a gene, relative to its steady state."""
+BLOCK = 256
+PAIRS, PLACES = 500, 4
+"""Cells of either time that are paired at most for a member, and places on the way between them."""
+
+
+def kinetics_of(model: CSL) -> str | None:
+    """Name of the modality whose operator is `Kinetics`; None without one."""
+    operators = model._trained_module().operators
+    return next((name for name in model.schema.modalities if isinstance(operators[name], Kinetics)), None)
+
+
+def fit(model: CSL, data: View, time_key: str | None, seed: int) -> Drift:
+    """Learn the drift; see :meth:`scvcell.model.CSL.learn_drift`."""
+    name, rng = kinetics_of(model), np.random.default_rng(seed)
+    seen = data.obs_names.isin(model.split_["train"])
+    if time_key is not None:
+        time = _times(data, time_key)
+        cells = np.flatnonzero(seen & np.isfinite(time)) if seen.any() else np.flatnonzero(np.isfinite(time))
+        z = model.posterior(data.subset(cells)).mean.numpy().astype(float)
+        pairs = [_between(z, time[cells], rng) for _ in range(MEMBERS)]
+        return Drift.fit(z, pairs, f"unit of {time_key}", time_key, seed)
+    if name is None or name not in data.modalities:
+        where = "model measures" if name is None else "data have"
+        raise ValueError(
+            f"The {where} no kinetics, so that nothing tells where cells are going. Fit with spliced and unspliced "
+            "(or old and new) counts made by scvcell.pp.modality_from_layers, or give time_key=, a column of times."
+        )
+    cells = np.flatnonzero(data.present(name) & (seen | ~seen.any()))
+    cells = np.sort(rng.permutation(cells)[:CELLS])
+    z, velocities = _by_turnover(model, data.subset(cells), name, rng)
+    operator = model._trained_module().operators[name]
+    unit = "lifetime of a typical mRNA" if operator.time is None else "unit of the labelling time"
+    return Drift.fit(z, [(z, velocity) for velocity in velocities], unit, "", seed)
+
+
+def _times(data: View, key: str) -> Array:
+    """Time of each cell, NaN where it has none."""
+    column = data.column(key)
+    try:
+        time = column.astype(float).to_numpy()
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"obs[{key!r}] must hold numbers, the time of each cell.") from error
+    if len(np.unique(time[np.isfinite(time)])) < 2:
+        raise ValueError(f"obs[{key!r}] needs at least two times; cells of one time do not tell where they are going.")
+    return time
+
+
+def _between(z: Array, time: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+    r"""States on the straight ways between cells of consecutive times, and the velocities there.
+
+    Cells are paired by optimal transport between samples of both times (flow matching).
+
+    References
+    ----------
+    Tong et al., Improving and generalizing flow-based generative models with minibatch optimal transport, TMLR 2024.
+    """
+    places, velocities = [], []
+    for first, second in pairwise(np.unique(time)):
+        at = [np.flatnonzero(time == t) for t in (first, second)]
+        n = min(PAIRS, *map(len, at))
+        start, end = (z[rng.choice(rows, n)] for rows in at)
+        end = end[linear_sum_assignment(cdist(start, end, "sqeuclidean"))[1]]
+        for _ in range(PLACES):
+            places.append(start + rng.random((n, 1)) * (end - start))
+            velocities.append((end - start) / (second - first))
+    return np.concatenate(places), np.concatenate(velocities)
+
+
+def _by_turnover(model: CSL, data: View, name: str, rng: np.random.Generator) -> tuple[Array, list[Array]]:
+    r"""Velocities that agree with what is made and what decays of each gene, one set per member.
+
+    .. math:: \nabla_z \log \rho_g(z) \cdot f(z) = k_g(z) - \gamma_g
+
+    with :math:`k` what is made per molecule and unit of time. Without a labelling time only ratios are known: every
+    gene is given a lifetime of 1, so that the right side is :math:`k_g / \gamma_g - 1`. Where a cell may move is known
+    from its neighbours: f lies among the leading directions of their cloud, by a ridge whose shrinkage one factor for
+    all cells undoes. Steady states :math:`\gamma` and the field are found in turn. Members are samples of genes.
+    """
+    module = model._trained_module()
+    operator = module.operators[name]
+    genes = _genes(model, data, name)
+    ctx, z = context(model, data), model.posterior(data).mean.numpy()
+    ways = _ways(z)
+    slopes, made = [], []
+    for at in np.split(np.arange(len(z)), np.arange(BLOCK, len(z), BLOCK)):
+        here = operator.known(Context(ctx.design[at].to(module.device), ctx.batch[at].to(module.device)))
+        state, along = (torch.tensor(part[at], device=module.device) for part in (z, ways))
+
+        def turnover(state: torch.Tensor, here: Context = here) -> tuple[torch.Tensor, torch.Tensor]:
+            share, made = operator.turnover(state, here)
+            return share[:, genes], made[:, genes]
+
+        with torch.no_grad():
+            each = [torch.func.jvp(turnover, (state,), (way.contiguous(),)) for way in along.unbind(2)]
+        slopes.append(torch.stack([tangent[0] for _, tangent in each], 2).cpu().numpy())
+        made.append(each[0][0][1].cpu().numpy())
+    slope, rate, relative = np.concatenate(slopes), np.concatenate(made), operator.time is None
+    every = np.ones(len(genes), np.float32)
+    _, steady = _balance(slope, rate, relative, every, np.median(rate, 0))
+    out: list[Array] = []
+    for _ in range(MEMBERS):
+        weight = rng.multinomial(max(len(genes) // TOGETHER, 1), every / len(genes)).astype(np.float32)
+        asked = weight > 0
+        steps, _ = _balance(slope[:, asked], rate[:, asked], relative, weight[asked], steady[asked])
+        out.append((ways @ steps[..., None])[..., 0])
+    return z.astype(float), out
+
+
+def _balance(slopes: Array, made: Array, relative: bool, weight: Array, steady: Array) -> tuple[Array, Array]:
+    """Steps along the ways of each cell, ``(cells, ways)``, and what is made of genes at steady state, ``(genes,)``.
+
+    A change of all genes alike is no change of shares, so that it is left out.
+    """
+    slopes = slopes - np.einsum("g,ngr->nr", weight / weight.sum(), slopes)[:, None]
+    weighted = slopes * weight[:, None]
+    normal = weighted.transpose(0, 2, 1) @ slopes
+    shrunk = normal + RIDGE * np.trace(normal, axis1=1, axis2=2).mean() / RANK * np.eye(normal.shape[1])
+    for _ in range(ROUNDS):
+        excess = made / steady - 1 if relative else made - steady
+        right = (weighted.transpose(0, 2, 1) @ excess[..., None])[..., 0]
+        steps = np.linalg.solve(shrunk, right[..., None])[..., 0]
+        steps *= (steps * right).sum() / max(float(np.einsum("nr,nrs,ns->", steps, normal, steps)), 1e-12)
+        change = (slopes @ steps[..., None])[..., 0]
+        if relative:
+            level = np.maximum(1 + change, SLOWEST)
+            steady = (made * level).sum(0) / (level**2).sum(0)
+        else:
+            steady = (made - change).mean(0)
+    return steps, steady
+
+
+def _genes(model: CSL, data: View, name: str) -> NDArray[np.int64]:
+    """Genes with enough mature and nascent counts, the most abundant ones."""
+    total = sum(np.asarray(part.sum(0)).ravel() for part in model._matrix(data, name).chunks(data.rows[name]))
+    fewer = np.minimum(*np.split(np.asarray(total), 2))
+    genes = np.argsort(-fewer, kind="stable")[: min(GENES, int((fewer >= FEWEST_COUNTS).sum()))]
+    if len(genes) < FEWEST_GENES:
+        raise ValueError(
+            f"Only {len(genes)} genes have {FEWEST_COUNTS} mature and as many nascent counts; velocity needs at least "
+            f"{FEWEST_GENES}."
+        )
+    return np.sort(genes)
+
+
+def _ways(z: Array) -> Array:
+    """Leading directions of the cloud around each cell, scaled by its spread there; ``(cells, latent, ways)``."""
+    n = max(min(NEIGHBOURS, len(z) // 10), min(RANK + 2, len(z)))
+    near = NearestNeighbors(n_neighbors=n).fit(z).kneighbors(z, return_distance=False)
+    out = []
+    for rows in np.array_split(near, max(len(z) // BLOCK, 1)):
+        cloud = z[rows] - z[rows].mean(1, keepdims=True)
+        _, spread, ways = np.linalg.svd(cloud / n**0.5, full_matrices=False)
+        out.append((spread[:, :RANK, None] * ways[:, :RANK]).transpose(0, 2, 1))
+    return np.concatenate(out)

@@ -1,0 +1,335 @@
+"""tl.velocity, tl.forecast and tl.fate: where cells are going, where they will be, and which groups they end in."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+import torch
+from anndata import AnnData
+from scipy.stats import norm
+
+from scvcell import _keys
+from scvcell._containers import expect
+from scvcell._registry import near_miss
+from scvcell._walk import neighbours, walk
+from scvcell.model import CSL, Bulk, kinetics_of
+from scvcell.perturb import as_action
+from scvcell.tl._calibrate import check_level
+from scvcell.tl._controls import Controls, select
+from scvcell.tl._perturb import SUPPORTED, gather
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mudata import MuData
+    from numpy.typing import NDArray
+
+    from scvcell._containers import Container, View
+    from scvcell.model import Drift
+    from scvcell.perturb import Action
+
+    Array = NDArray[np.floating]
+
+logger = logging.getLogger("scvcell")
+
+BLOCK = 64
+SOURCE = 0.05
+"""Share of the steps out of a group that may lead on to another one, net, for the group to be an end."""
+
+
+def velocity(data: Container, model: CSL, *, time_key: str | None = None, seed: int = 0) -> None:
+    r"""Write where each cell is going to the data, as a velocity of its state.
+
+    .. math:: \frac{dz}{dt} = f(z), \qquad \nabla_z \log \rho_g(z) \cdot f(z) = k_g(z) - \gamma_g
+
+    The field is learned once, from the training cells, and kept on the model (``model.learn_drift`` learns it anew):
+    from kinetics, so that the change of each gene agrees with what is made of it and what decays; or from cells of
+    several times, as the flow that carries those of each time to those of the next.
+
+    Parameters
+    ----------
+    data
+        Fitted or new data.
+    model
+        Fitted model. One of its modalities is of the ``kinetics`` operator (:func:`scvcell.pp.modality_from_layers`),
+        unless `time_key` is given.
+    time_key
+        Obs column with the time of each cell, a number, to learn from times.
+    seed
+        Drives samples of genes or of cells.
+
+    Notes
+    -----
+    Written to `data`:
+
+    - ``.obsm["velocity_csl"]``: change of the state per unit of time, ``(cells, latent)``; NaN for a cell without any
+      assay of the model. The unit is that of the
+      labelling time or of `time_key`; without either, the lifetime of a typical mRNA.
+    - ``.obs["velocity_confidence"]``: mean cosine between this velocity and those from samples of the genes (or cells).
+    - ``.layers["velocity"]`` of the kinetics modality: change of its expected counts per unit of time, at the depth of
+      the cell; NaN where a cell or a feature is unknown to the model. Its first half is that of mature counts.
+    - ``.uns["csl_velocity"]``: unit and `time_key`.
+
+    Raises
+    ------
+    ValueError
+        If neither kinetics nor times tell, there are too few genes, or the times are no numbers or only one.
+
+    References
+    ----------
+    La Manno et al., RNA velocity of single cells, Nature 2018; Tong et al., Improving and generalizing flow-based
+    generative models with minibatch optimal transport, TMLR 2024.
+
+    Examples
+    --------
+    >>> mdata = mudata.MuData({"kinetics": scvcell.pp.modality_from_layers(adata)})
+    >>> model = scvcell.tl.fit(mdata)
+    >>> scvcell.tl.velocity(mdata, model)
+    """
+    expect("model", model, CSL, "The data come first, then the model.")
+    seen = model.view(data)
+    if model.drift is None or time_key not in (None, model.drift.time_key):
+        model.learn_drift(seen, time_key=time_key, seed=seed)
+    drift = _drift(model)
+    latent = model.posterior(seen).mean.numpy()
+    ahead = drift.velocity(latent)
+    members = drift.members(latent)
+    cosine = (members * ahead).sum(2) / np.maximum(
+        np.linalg.norm(members, axis=2) * np.linalg.norm(ahead, axis=1), 1e-12
+    )
+    name, source = kinetics_of(model), seen.source
+    if name in seen.modalities:
+        table = source.mod[name] if hasattr(source, "mod") else source
+        table.layers[_keys.VELOCITY] = _change_of_counts(model, seen, name, latent, ahead, table)
+    known = np.logical_or.reduce([seen.present(m) for m in seen.only(model.assays).modalities])
+    source.obsm[_keys.VELOCITY_LATENT] = np.where(known[:, None], ahead, np.nan).astype(np.float32)
+    source.obs[_keys.VELOCITY_CONFIDENCE] = np.where(known, cosine.mean(0), np.nan)
+    source.uns[_keys.VELOCITY_UNS] = {"unit": drift.unit, "time_key": drift.time_key}
+
+
+def forecast(
+    data: Container,
+    model: CSL,
+    *,
+    time: float,
+    cells: Any = None,
+    action: str | Mapping[str, float | None] | Action | None = None,
+    level: float = 0.9,
+) -> AnnData | MuData:
+    r"""Cells as they would be later.
+
+    .. math:: z(t) = z(0) + \int_0^t f(z(\tau))\,d\tau
+
+    A forecast of a forecast is the forecast over both times together, to the accuracy of the integrator (1e-4).
+
+    Parameters
+    ----------
+    data
+        Fitted or new data.
+    model
+        Model whose field :func:`scvcell.tl.velocity` has learned.
+    time
+        How much later, in units of the field (``.uns["csl_velocity"]["unit"]``).
+    cells
+        Cells to start from: boolean mask, names, or a query on obs; all by default.
+    action
+        What is done to the cells before, as in :func:`scvcell.tl.perturb`; `cells` are untreated then.
+    level
+        Level of the intervals, which are for the expected values, over samples of the genes (or cells) that the field
+        was learned from. What such samples share is not in them: the steady-state and equal-lifetime assumptions, the
+        model of the state, and `action`.
+
+    Returns
+    -------
+    AnnData (of a model of one modality) or MuData. ``X``: expected values, of counts at the depth of the cell; layers
+    ``lower``, ``upper``; obs of the cells with ``source_cell``, ``forecast_time``, ``action``, ``support`` (least on
+    the way; 0 far from the data, 1 amid them) and ``trusted`` (support of at least one half); ``obsm["X_csl"]``:
+    states.
+
+    Raises
+    ------
+    ValueError
+        If there is no field yet, `time` is below 0, `level` is not between 0 and 1, every cell leaves the support of
+        the data, or `action` is given and the model has learned none.
+
+    Examples
+    --------
+    >>> later = scvcell.tl.forecast(mdata, model, time=2.0, cells="clusters == 'Pre-endocrine'")
+    """
+    expect("model", model, CSL, "The data come first, then the model.")
+    check_level(level)
+    if not (np.isfinite(time) and time >= 0):
+        raise ValueError(f"time must be 0 or later, not {time!r}; the field tells where cells go, not whence.")
+    drift = _drift(model)
+    if action is None:
+        seen = model.view(data)
+        index = np.arange(seen.n_obs) if cells is None else select(seen, cells)
+        part = seen.subset(index)
+        start = model.posterior(part).mean.numpy()
+    else:
+        controls = Controls(data, model, cells)
+        action = as_action(action)
+        seen, index, part = controls.view, controls.index, controls.part
+        start = controls.response.states(controls.latent, action).numpy()
+    states, members, support = drift.flow(start.astype(float), float(time))
+    trusted = support >= SUPPORTED
+    if len(index) and not trusted.any():
+        raise ValueError(
+            f"Every cell leaves what the data support within {time:g} ({drift.unit}). Give a shorter time."
+        )
+    if not trusted.all():
+        logger.warning("%d of %d cells leave what the data support; see obs['trusted'].", (~trusted).sum(), len(index))
+    obs = pd.DataFrame({c: seen.column(c).to_numpy()[index] for c in seen.columns}, index=seen.obs_names[index])
+    obs[_keys.SOURCE_CELL], obs[_keys.TIME] = obs.index.to_numpy(), float(time)
+    obs[_keys.ACTION] = "none" if action is None else str(action)
+    obs[_keys.SUPPORT], obs[_keys.TRUSTED] = support, trusted
+    obs.index = [f"{name}-{time:g}" for name in obs.index]
+    tables = {m: _expected(model, part, m, states, members, obs, level) for m in model.assays}
+    return gather(tables, {_keys.LATENT: states.astype(np.float32)})
+
+
+def fate(
+    data: Container,
+    model: CSL,
+    *,
+    groupby: str,
+    terminal: str | Sequence[str] | None = None,
+    level: float = 0.9,
+) -> AnnData:
+    r"""Probability of each cell to end in each terminal group.
+
+    .. math:: B = (I - Q)^{-1} R, \qquad p_{ij} \propto \exp(\cos(f(z_i), z_j - z_i) / \kappa)
+
+    with Q and R the steps of a random walk among neighbouring states that lead to cells that go on, and to terminal
+    ones.
+
+    Parameters
+    ----------
+    data
+        Fitted or new data.
+    model
+        Model whose field :func:`scvcell.tl.velocity` has learned.
+    groupby
+        Obs column of the groups.
+    terminal
+        Groups in which cells end. By default those which the walk enters, net, from each of the groups next to them.
+    level
+        Level of the intervals, over samples of the genes (or cells) that the field was learned from.
+
+    Returns
+    -------
+    AnnData of cells x terminal groups. ``X``: probabilities; layers ``lower``, ``upper``; obs with the `groupby`
+    column; NaN for cells from which no terminal group can be reached.
+
+    Raises
+    ------
+    ValueError
+        If there is no field yet, `level` is not between 0 and 1, a terminal group is unknown, or none is found.
+
+    References
+    ----------
+    Lange et al., CellRank for directed single-cell fate mapping, Nat Methods 2022.
+
+    Examples
+    --------
+    >>> fates = scvcell.tl.fate(mdata, model, groupby="clusters", terminal=["Alpha", "Beta"])
+    """
+    expect("model", model, CSL, "The data come first, then the model.")
+    check_level(level)
+    drift = _drift(model)
+    seen = model.view(data)
+    column = seen.column(groupby)
+    label: Any = column.astype(str).where(column.notna(), "").to_numpy()
+    groups = [str(g) for g in np.unique(label) if g]
+    named = [terminal] if isinstance(terminal, str) else terminal
+    unknown = [g for g in named or () if g not in groups]
+    if unknown:
+        raise ValueError(
+            f"obs[{groupby!r}] has no group {unknown[0]!r}.{near_miss(unknown[0], groups)} Groups: {', '.join(groups)}."
+        )
+    latent = model.posterior(seen).mean.numpy().astype(float)
+    graph = neighbours(latent)
+    ends = list(named or _ends(walk(latent, drift.velocity(latent), graph), label, groups))
+    if not ends:
+        raise ValueError(f"No group of obs[{groupby!r}] takes more cells than it gives. Name the ends: terminal=[...].")
+    best = _absorbed(walk(latent, drift.velocity(latent), graph), label, ends)
+    each = np.array([_absorbed(walk(latent, ahead, graph), label, ends) for ahead in drift.members(latent)])
+    half = norm.ppf(0.5 + level / 2) * each.std(0)
+    out = AnnData(best, obs=pd.DataFrame({groupby: column.to_numpy()}, seen.obs_names), var=pd.DataFrame(index=ends))
+    out.layers[_keys.LOWER], out.layers[_keys.UPPER] = np.clip(best - half, 0, 1), np.clip(best + half, 0, 1)
+    lost = int(np.isnan(best).any(1).sum())
+    if lost:
+        logger.warning("From %d of %d cells no terminal group can be reached.", lost, len(best))
+    return out
+
+
+def _drift(model: CSL) -> Drift:
+    if model.drift is None:
+        raise ValueError("This model has no velocity yet. Run `scvcell.tl.velocity(data, model)` first.")
+    return model.drift
+
+
+def _change_of_counts(
+    model: CSL, seen: View, name: str, latent: Array, ahead: Array, table: AnnData
+) -> NDArray[np.float32]:
+    """Change of the expected counts of every cell of a modality per unit of time, in the order of its own table."""
+    bulk = Bulk(model, seen, name)
+    cells = np.flatnonzero(seen.present(name))
+    out = np.full(table.shape, np.nan, np.float32)
+    columns = table.var_names.get_indexer(model.schema.modalities[name].features)
+    for here in np.array_split(cells, max(len(cells) // BLOCK, 1)):
+        ctx = bulk.at(here)
+        z, f = (torch.tensor(x[here], dtype=torch.float32, device=bulk.device) for x in (latent, ahead))
+        with torch.no_grad():
+            _, change = torch.func.jvp(lambda z, ctx=ctx: bulk.operator.predictive(z, ctx).mean, (z,), (f,))
+        out[np.ix_(seen.rows[name][here], columns)] = change.cpu().numpy()
+    return out
+
+
+def _expected(
+    model: CSL, part: View, name: str, states: Array, members: Array, obs: pd.DataFrame, level: float
+) -> AnnData:
+    """Expected values of a modality in some states, with intervals over the members of the field."""
+    bulk, features = Bulk(model, part, name), model.schema.modalities[name].features
+    value, half = (np.empty((len(states), len(features)), np.float32) for _ in range(2))
+    counts = bulk.operator.count_data
+    for at in np.array_split(np.arange(len(states)), max(len(states) // BLOCK, 1)):
+        ctx = bulk.at(at)
+        with torch.inference_mode():
+            each = [
+                bulk.operator.predictive(torch.tensor(z[at], dtype=torch.float32, device=bulk.device), ctx).mean.cpu()
+                for z in (states, *members)
+            ]
+        value[at] = each[0].numpy()
+        spread = torch.stack(each[1:]).log1p() if counts else torch.stack(each[1:])
+        half[at] = norm.ppf(0.5 + level / 2) * spread.std(0, correction=0).numpy()
+    out = AnnData(value, obs=obs.copy(), var=pd.DataFrame(index=features))
+    for key, sign in ((_keys.LOWER, -1), (_keys.UPPER, 1)):
+        bound = np.expm1(np.log1p(value) + sign * half).clip(0) if counts else value + sign * half
+        out.layers[key] = bound
+    return out
+
+
+def _ends(steps: sp.csr_array, label: NDArray[np.str_], groups: list[str]) -> list[str]:
+    """Groups from which the walk goes on, net, to no other group."""
+    member = sp.csr_array(np.equal.outer(label, groups).astype(float))
+    flux = (member.T @ steps @ member).toarray()
+    net = flux - flux.T
+    return [g for g, out, total in zip(groups, net, flux.sum(1), strict=True) if out.max() <= SOURCE * total]
+
+
+def _absorbed(steps: sp.csr_array, label: NDArray[np.str_], ends: list[str]) -> Array:
+    """Probability of each cell to be absorbed in each end, ``(cells, ends)``; NaN where none can be reached."""
+    out = np.equal.outer(label, ends).astype(float)
+    final = out.any(1)
+    _, part = sp.csgraph.connected_components(steps, directed=False)
+    on = np.flatnonzero(~final & np.isin(part, part[final]))
+    out[~final & ~np.isin(part, part[final])] = np.nan
+    if len(on):
+        left = sp.eye_array(len(on), format="csc") - steps[on][:, on].tocsc()
+        out[on] = sp.linalg.splu(left).solve(steps[on][:, final] @ out[final])
+    return out

@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+
+from scvcell import pl
+
+
+@pytest.fixture
+def moving(mdata):
+    """Cells on a circle, which go round against the clock."""
+    angle = np.random.default_rng(0).uniform(0, 2 * np.pi, mdata.n_obs)
+    mdata.obsm["X_csl"] = np.stack([np.cos(angle), np.sin(angle)], 1)
+    mdata.obsm["velocity_csl"] = np.stack([-np.sin(angle), np.cos(angle)], 1)
+    return mdata
+
+
+def test_arrows_go_where_cells_go(moving):
+    ax = pl.velocity(moving, kind="arrows", color="cell_type")
+    (arrows,) = [c for c in ax.collections if hasattr(c, "U")]
+    u, v = np.ma.array(arrows.U, mask=arrows.Umask), np.ma.array(arrows.V, mask=arrows.Umask)
+    x, y = arrows.XY.T
+    ahead = (x * v - y * u) / np.hypot(x, y) / np.hypot(u, v)
+    assert 30 < ahead.count() < len(ahead)
+    assert ahead.mean() > 0.9
+
+
+def test_streams_on_given_axes(moving):
+    import matplotlib.pyplot as plt
+
+    _, ax = plt.subplots()
+    before = len(ax.collections)
+    assert pl.velocity(moving, ax=ax) is ax
+    assert len(ax.collections) > before + 1
+
+
+def test_refused(moving):
+    with pytest.raises(ValueError, match="kind must be 'stream' or 'arrows'"):
+        pl.velocity(moving, kind="lines")
+    with pytest.raises(ValueError, match="No obs column 'age'"):
+        pl.velocity(moving, color="age")
+    with pytest.raises(ValueError, match=r"No .obsm\['X_other'\]"):
+        pl.velocity(moving, key="X_other")
+    del moving.obsm["velocity_csl"]
+    with pytest.raises(ValueError, match=r"run `scvcell.tl.velocity"):
+        pl.velocity(moving)
