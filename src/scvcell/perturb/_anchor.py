@@ -88,11 +88,13 @@ def kernels(
     )
     context = torch.exp(-torch.from_numpy(cdist(a.place, b.place, "sqeuclidean")) / (REACH * spread))
     shared = strength.sum(1)[:, None] * strength_b.sum(1)
+    once = strength.sum(1).clamp(max=1)[:, None] * strength_b.sum(1).clamp(max=1)
     target = strength @ strength_b.T
     same = ((given > 0)[:, None] == (others > 0)[None]).all(-1) * shared
     return {
         "shared": shared,
         "shared, dose and time": shared * near,
+        "shared, saturating": once * near,
         "target": target,
         "target in context": target * context,
         "target, dose and time": target * near,
