@@ -8,7 +8,8 @@ treated cells that are left out; their controls are seen. Scores are means over 
 10,000: over the 50 features that change most (``top``), the total error of the effect over the total effect (NMAE), R2
 of means and of variances, and Euclidean energy distance of 500 cells; over all features Pearson and squared error of
 the effect, and how often the true effect is the nearest among all (PDS). Coverage is of 90 % intervals of the effect on
-a pseudobulk, as it was measured, on the scale of `scvcell.tl.effects`. ``replicate``, beside the baselines: one half of
+a pseudobulk, as it was measured, on the scale of `scvcell.tl.effects`. *interferon first*: share of the types in which, of
+all hallmark gene sets, one of interferon rises most. ``replicate``, beside the baselines: one half of
 the left-out cells against the other.
 """
 
@@ -21,6 +22,7 @@ import numpy as np
 import pandas as pd
 from mudata import MuData
 from scipy.spatial.distance import cdist
+from scipy.stats import ttest_ind
 from sklearn.metrics import r2_score
 
 import scvcell
@@ -55,13 +57,14 @@ COLUMNS = {
     "mse_both": "squared error, both",
     "pearson_one": "Pearson, one part seen",
     "mse_one": "squared error, one",
+    "interferon": "interferon first",
     "coverage": "coverage",
     "coverage_top": "coverage (top)",
 }
 HELD_OUT = ("B cells", "CD14+ Monocytes", "NK cells", "CD4 T cells")
 TOP, SET, FOLDS = 50, 500, 5
 CONTROLS = {"targets": "non-targeting"}
-PATHWAYS = "priors/reactome_human.gmt"
+PATHWAYS, HALLMARKS = "priors/reactome_human.gmt", "priors/msigdb_hallmark_human.gmt"
 
 
 def task(data: Path, case: str, epochs: int | None) -> tuple[Task, dict[str, Any]]:
@@ -74,7 +77,20 @@ def task(data: Path, case: str, epochs: int | None) -> tuple[Task, dict[str, Any
     task = Task(
         mdata=MuData({"rna": adata}), source="rna", target="rna", perturbation=keys, kernel=table, epochs=epochs
     )
-    return task, {"case": case}
+    return task, {"case": case, "hallmarks": hallmarks(data, adata.var_names) if case == "cell_types" else {}}
+
+
+def hallmarks(data: Path, genes: pd.Index) -> dict[str, np.ndarray]:
+    """Which of the genes are in each hallmark gene set of at least 5 of them."""
+    lines = (line.strip().split("\t") for line in (data / HALLMARKS).read_text().splitlines())
+    sets = {name: genes.isin(members) for name, _, *members in lines}
+    return {name: inside for name, inside in sets.items() if inside.sum() >= 5}
+
+
+def interferon_first(effect: np.ndarray, sets: dict[str, np.ndarray]) -> float:
+    """1 if of all gene sets one of the two of interferon stands out most (t of its genes against the others)."""
+    t = {name: ttest_ind(effect[inside], effect[~inside], equal_var=False).statistic for name, inside in sets.items()}
+    return float("INTERFERON" in max(t, key=lambda name: t[name]))
 
 
 def pathways(data: Path, names: list[str]) -> pd.DataFrame:
@@ -143,6 +159,8 @@ def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, An
             predicted = {kind: frames[name].to_numpy() for kind, frames in found.items() if name in frames}
             for kind, p in predicted.items():
                 scored = score(y, base, p)
+                if truth["hallmarks"] and np.ptp(p.mean(0) - base.mean(0)) > 0:
+                    scored["interferon"] = interferon_first(p.mean(0) - base.mean(0), truth["hallmarks"])
                 if kind == "" and name in out.effects:
                     scored |= coverage(out.effects[name], counts[left[name]], counts[controls[name]])
                 rows.setdefault(kind, []).append(with_parts(scored, name, singles, case))
