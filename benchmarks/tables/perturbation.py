@@ -8,9 +8,9 @@ treated cells that are left out; their controls are seen. Scores are means over 
 10,000: over the 50 features that change most (``top``), the total error of the effect over the total effect (NMAE), R2
 of means and of variances, and Euclidean energy distance of 500 cells; over all features Pearson and squared error of
 the effect, and how often the true effect is the nearest among all (PDS). Coverage is of 90 % intervals of the effect on
-a pseudobulk, as it was measured, on the scale of `scvcell.tl.effects`. *interferon first*: share of the types in which, of
-all hallmark gene sets, one of interferon rises most. ``replicate``, beside the baselines: one half of
-the left-out cells against the other.
+a pseudobulk, as it was measured, on the scale of `scvcell.tl.effects`. *interferon first*: share of the types in which,
+of all hallmark gene sets, one of interferon rises most. ``replicate``, beside the baselines: one half of the left-out
+cells against the other.
 """
 
 from __future__ import annotations
