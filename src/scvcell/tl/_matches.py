@@ -13,7 +13,7 @@ from scipy.stats import mannwhitneyu
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import cross_val_predict
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.neighbors import NearestNeighbors
 
 from scvcell import _keys
@@ -122,5 +122,7 @@ def balance_of(
         }
         rows.append({"variable": name, **difference, "p_value": float(mannwhitneyu(treated, untreated).pvalue)})
     states, label = np.concatenate([basal, latent[controls]]), np.repeat([1, 0], [len(cells), len(controls)])
-    odds = cross_val_predict(LogisticRegression(max_iter=1000), states, label, cv=5, method="decision_function")
+    # Cells come by context: unshuffled folds would leave whole contexts out.
+    cv = StratifiedKFold(5, shuffle=True, random_state=0)
+    odds = cross_val_predict(LogisticRegression(max_iter=1000), states, label, cv=cv, method="decision_function")
     return pd.DataFrame(rows), float(roc_auc_score(label, odds))
