@@ -14,6 +14,7 @@ import numpy as np
 import scvcell
 from scvcell.model._train import TrainingPlan
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what runs in its background
 original = TrainingPlan.training_step
 def step(self, batch, index):
     if self.global_step == 5:
