@@ -15,6 +15,7 @@ import torch  # noqa: F401  (imports are not timed)
 import scvcell
 from benchmarks.clock import Stopwatch
 from benchmarks.metrics import dense
+from benchmarks.tables import NAMES
 from benchmarks.tables.perturbation import normalise
 from benchmarks.task import Output
 from scvcell._walk import neighbours, walk
@@ -24,22 +25,7 @@ if TYPE_CHECKING:
 
     from benchmarks.task import Task
 
-TABLES = (
-    "mosaic",
-    "protein",
-    "chromatin",
-    "weak",
-    "trimodal",
-    "morphology",
-    "prior",
-    "perturbation",
-    "conditions",
-    "leaderboard",
-    "response",
-    "matching",
-    "velocity",
-    "speed",
-)
+TABLES = NAMES
 
 
 def run(task: Task, seed: int, graph: Callable[..., Any] | None = scvcell.pp.link_features) -> Output:

@@ -75,6 +75,11 @@ class View:
         """Names of all columns of cell annotation, the container's first."""
         return list(dict.fromkeys(c for part in (self.source, *self.modalities.values()) for c in part.obs))
 
+    def obs(self, cells: NDArray[np.int64]) -> pd.DataFrame:
+        """Every column of cell annotation of some cells, at positions `cells`."""
+        columns = {c: self.column(c).to_numpy()[cells] for c in self.columns}
+        return pd.DataFrame(columns, index=self.obs_names[cells])
+
     def column(self, key: str) -> pd.Series:
         """One column of cell annotation, from the container's obs first and each modality's obs after it.
 

@@ -90,7 +90,7 @@ def trace(units: list[Unit], latent: torch.Tensor, seed: int, *, tilted: bool, s
     unit_of_state = controls.std(0).square().mean().sqrt()
     origin = _shifted(units, latent, seed)
     tilt = torch.zeros(latent.shape[1], requires_grad=True)
-    flow, d = origin.flow, latent.shape[1]
+    flow = origin.flow
     optimiser = torch.optim.Adam([flow.shift, flow.out, flow.into] + ([tilt] if tilted else []), lr=2e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-2, total_steps=steps)
     stiff = STIFF if tilted else 0.0
@@ -101,11 +101,9 @@ def trace(units: list[Unit], latent: torch.Tensor, seed: int, *, tilted: bool, s
     strength = exposures(flow, units).detach()
     for step in range(steps):
         before, after = torch.stack([draw(u.controls) for u in units]), torch.stack([draw(u.treated) for u in units])
-        move = torch.linalg.matrix_exp(flow.generators(strength))
-        moved = before @ move[:, :d, :d].transpose(1, 2) + move[:, None, :d, d]
         weight = torch.softmax((before - origin.center) / unit_of_state @ tilt, 1)
         ridge = RIDGE * (1 + stiff * max(0.0, 1 - 2 * step / steps)) / len(flow.targets)
-        loss = energy_distance(moved, after, weight).mean() + TILT * tilt.square().sum()
+        loss = energy_distance(flow.push(before, strength), after, weight).mean() + TILT * tilt.square().sum()
         loss = loss + ridge * (flow.out.square().sum() + flow.into.square().sum())
         optimiser.zero_grad()
         loss.backward()

@@ -153,7 +153,6 @@ def train_flow(flow: AffineFlow, units: list[Unit], latent: torch.Tensor, seed: 
     parameters = [p for p in flow.parameters() if not any(p is f for f in fixed)]
     optimiser = torch.optim.Adam(parameters, lr=2e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-2, total_steps=steps)
-    d = flow.n_latent
 
     def draw(cells: NDArray[np.int64]) -> torch.Tensor:
         return latent[cells[torch.randint(len(cells), (SET,), generator=generator).numpy()]]
@@ -161,9 +160,7 @@ def train_flow(flow: AffineFlow, units: list[Unit], latent: torch.Tensor, seed: 
     for _ in range(steps):
         chosen = [units[i] for i in rng.permutation(len(units))[:UNITS_PER_STEP]]
         before, after = torch.stack([draw(u.controls) for u in chosen]), torch.stack([draw(u.treated) for u in chosen])
-        step = torch.linalg.matrix_exp(flow.generators(exposures(flow, chosen)))
-        gone = before @ step[:, :d, :d].transpose(1, 2) + step[:, None, :d, d]
-        loss = energy_distance(gone, after).mean()
+        loss = energy_distance(flow.push(before, exposures(flow, chosen)), after).mean()
         loss = loss + RIDGE * (flow.out.square().sum() + flow.into.square().sum()) / len(flow.targets)
         if flow.largest:
             loss = loss + RIDGE * (flow.log_half.square().mean() + flow.log_slope.square().mean())

@@ -75,13 +75,9 @@ def kernels(
     like
         Likeness of the targets, ``(targets, targets)``.
     """
-    given, others = torch.from_numpy(a.exposure), torch.from_numpy(b.exposure)
     dose, dose_b = _mean_level(a), _mean_level(b)
     time, time_b = torch.from_numpy(a.time), torch.from_numpy(b.time)
-    strength = given * torch.exp(shape["dose power"] * torch.from_numpy(a.level) + shape["time power"] * time[:, None])
-    strength_b = others * torch.exp(
-        shape["dose power"] * torch.from_numpy(b.level) + shape["time power"] * time_b[:, None]
-    )
+    strength, strength_b = _strength(a, shape), _strength(b, shape)
     near = torch.exp(
         -0.5 * ((dose[:, None] - dose_b) / shape["dose reach"]) ** 2
         - 0.5 * ((time[:, None] - time_b) / shape["time reach"]) ** 2
@@ -90,7 +86,7 @@ def kernels(
     shared = strength.sum(1)[:, None] * strength_b.sum(1)
     once = strength.sum(1).clamp(max=1)[:, None] * strength_b.sum(1).clamp(max=1)
     target = strength @ strength_b.T
-    same = ((given > 0)[:, None] == (others > 0)[None]).all(-1) * shared
+    same = torch.from_numpy(((a.exposure > 0)[:, None] == (b.exposure > 0)[None]).all(-1)) * shared
     return {
         "shared": shared,
         "shared, dose and time": shared * near,
@@ -102,6 +98,14 @@ def kernels(
         "combination": same,
         "combination in context": same * context * near,
     }
+
+
+def _strength(units: Units, shape: Mapping[str, float | torch.Tensor]) -> torch.Tensor:
+    """How strongly each target acts, by powers of its dose and of the time, ``(units, targets)``."""
+    level, time = torch.from_numpy(units.level), torch.from_numpy(units.time)
+    return torch.from_numpy(units.exposure) * torch.exp(
+        shape["dose power"] * level + shape["time power"] * time[:, None]
+    )
 
 
 def _mean_level(units: Units) -> torch.Tensor:
@@ -177,9 +181,7 @@ class Anchor:
     @cached_property
     def like(self) -> Array:
         """Cosine between the effects of targets, each the ridge estimate of what it adds, ``(targets, targets)``."""
-        strength = self.units.exposure * np.exp(
-            self.shape["dose power"] * self.units.level + self.shape["time power"] * self.units.time[:, None]
-        )
+        strength = _strength(self.units, self.shape).numpy()
         reliable = np.sqrt(self.scale) / (self.scale + self.filled(self.noise).mean(0))
         gram = strength.T @ strength + 0.1 * np.eye(strength.shape[1])
         profile = np.linalg.solve(gram, strength.T @ (self.y * reliable))

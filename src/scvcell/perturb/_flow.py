@@ -120,6 +120,13 @@ class AffineFlow(Perturbation):
             return nn.functional.one_hot(torch.tensor(self.targets.index(target)), len(self.targets)).to(self.shift)
         return self.weights[target].to(self.shift)
 
+    def push(
+        self, z: Float[Tensor, "actions cells latent"], exposure: Float[Tensor, "actions targets"]
+    ) -> Float[Tensor, "actions cells latent"]:
+        """States of some cells each after actions of constant strength, given as strength times duration."""
+        d, step = self.n_latent, torch.linalg.matrix_exp(self.generators(exposure))
+        return z @ step[:, :d, :d].transpose(1, 2) + step[:, None, :d, d]
+
     def exposures(self, doses: Mapping[str, float | None]) -> Float[Tensor, " targets"]:
         """Strength of every known target."""
         total = self.shift.new_zeros(len(self.targets))
@@ -157,13 +164,10 @@ class AffineFlow(Perturbation):
         self, z: Float[Tensor, " latent"], action: Action, strengths: Float[Tensor, " steps"]
     ) -> Float[Tensor, "steps latent"]:
         """One state after `action` at each of some strengths: 0 stays, 1 is `forward`."""
-        d = self.n_latent
-        states = z.expand(len(strengths), d)
+        states = z.expand(len(strengths), 1, self.n_latent)
         for piece in self.pieces(action):
-            generator = piece.duration * self.generators(self.exposures(piece.doses)[None])
-            step = torch.linalg.matrix_exp(strengths[:, None, None] * generator)
-            states = torch.einsum("sij,sj->si", step[:, :d, :d], states) + step[:, :d, d]
-        return states
+            states = self.push(states, strengths[:, None] * piece.duration * self.exposures(piece.doses))
+        return states[:, 0]
 
     def inverse(self, z: Float[Tensor, "cells latent"], action: Action) -> Float[Tensor, "cells latent"]:
         """States from which `action` leads to `z`: the flow backwards in time."""
@@ -172,8 +176,7 @@ class AffineFlow(Perturbation):
         return z
 
     def _follow(self, z: Tensor, doses: Mapping[str, float | None], duration: float) -> Tensor:
-        d, strength = self.n_latent, self.exposures(doses)
+        strength = self.exposures(doses)
         if not bool((strength != 0).any()) or duration == 0:
             return z
-        step = torch.linalg.matrix_exp(duration * self.generators(strength[None]))[0]
-        return z @ step[:d, :d].T + step[:d, d]
+        return self.push(z[None], duration * strength[None])[0]

@@ -126,8 +126,7 @@ def match_counterfactual(
     rng = np.random.default_rng(seed)
     matches = [Match.make(u, basal[g], latent, origin, rng) for u, g in zip(units, groups, strict=True)]
     obs = pd.concat([match.describe(start.view.obs_names) for match in matches]).loc[start.view.obs_names[cells]]
-    own = pd.DataFrame({c: start.view.column(c).to_numpy()[cells] for c in start.view.columns}, index=obs.index)
-    own = own.drop(columns=obs.columns, errors="ignore").assign(**{_keys.ACTION: str(action)})
+    own = start.view.obs(cells).drop(columns=obs.columns, errors="ignore").assign(**{_keys.ACTION: str(action)})
     obs = pd.concat([own, obs], axis=1)
     draws = list(_draws(units, cells, posterior, origin, n_boot, seed))
     reach = norm.ppf(0.5 + level / 2)

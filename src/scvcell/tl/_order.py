@@ -193,16 +193,9 @@ def _additive(
 
 def _encoded(start: Controls, cells: NDArray[np.int64], values: dict[str, Array]) -> torch.Tensor:
     """States of cells whose measurements are `values`."""
-    view, schema = start.view, start.model.schema
-    obs = pd.DataFrame({c: view.column(c).to_numpy()[cells] for c in view.columns}, index=view.obs_names[cells])
-    tables = {}
+    obs, tables = start.view.obs(cells), {}
     for m, table in values.items():
-        var = pd.DataFrame(index=schema.modalities[m].features)
-        layer = schema.modalities[m].layer
-        tables[m] = AnnData(table, obs=obs.copy(), var=var, layers={} if layer is None else {layer: table})
-    if len(schema.modalities) == 1:
-        (data,) = tables.values()
-    else:
-        data = MuData(tables)
-        data.obs = obs.loc[data.obs_names]
-    return start.model.posterior(start.model.view(data)).mean
+        schema = start.model.schema.modalities[m]
+        layers = {} if schema.layer is None else {schema.layer: table}
+        tables[m] = AnnData(table, obs=obs.copy(), var=pd.DataFrame(index=schema.features), layers=layers)
+    return start.model.posterior(start.model.view(MuData(tables))).mean

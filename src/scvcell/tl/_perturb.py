@@ -204,7 +204,7 @@ def _container(
 ) -> AnnData | MuData:
     """Counterfactual cells as AnnData or MuData."""
     names = start.view.obs_names[start.index]
-    obs = pd.DataFrame({c: start.view.column(c).to_numpy()[start.index] for c in start.view.columns}, index=names)
+    obs = start.view.obs(start.index)
     obs[_keys.ACTION], obs[_keys.SOURCE_CELL], obs[_keys.SUPPORT] = str(action), names.to_numpy(), support
     obs = pd.concat([obs] * n_samples)
     obs.index = [f"{name}-{_slug(action)}-{i}" for i in range(n_samples) for name in names]

@@ -183,7 +183,7 @@ def forecast(
         )
     if not trusted.all():
         logger.warning("%d of %d cells leave what the data support; see obs['trusted'].", (~trusted).sum(), len(index))
-    obs = pd.DataFrame({c: seen.column(c).to_numpy()[index] for c in seen.columns}, index=seen.obs_names[index])
+    obs = seen.obs(index)
     obs[_keys.SOURCE_CELL], obs[_keys.TIME] = obs.index.to_numpy(), float(time)
     obs[_keys.ACTION] = "none" if action is None else str(action)
     obs[_keys.SUPPORT], obs[_keys.TRUSTED] = support, trusted
