@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,13 +13,13 @@ from scvcell.measure import Measurement
 from scvcell.model._bulk import FEWEST, PER, Bulk
 from scvcell.model._response import Response, describe, unrelated
 from scvcell.objective import energy_distance
-from scvcell.perturb import Action, AffineFlow, Anchor, read_design
+from scvcell.perturb import SHIFTS, Action, AffineFlow, Anchor, hidden, read_design, stack_weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scvcell.model._csl import CSL
-    from scvcell.perturb import Design, PerturbationKeys
+    from scvcell.perturb import Design, PerturbationKeys, Units
     from scvcell.prior import TargetKernel
 
     Array = NDArray[np.floating]
@@ -34,6 +34,8 @@ RIDGE = 1e-2
 COUNTS = 30.0
 """Counts of a typical pseudobulk that stand for 1 on the effect scale, so that its noise is bounded."""
 FOLDS = 5
+FEWEST_SETS = 10
+"""Sets of targets of which doses or times must be left out for a shift to be learned from."""
 ROWS = 50_000
 
 
@@ -97,10 +99,12 @@ def fit(
             if not here:
                 continue
             bulk.per = response.per[name] = min(PER, float(np.median([bulk.depth(u.treated) for u in here])) / COUNTS)
-            y, noise, places = leftovers(bulk, flow, here, latent)
-            response.anchors[name] = Anchor.fit(describe(flow, [u.action for u in here], places), y, noise)
+            effects = Effects(bulk, here, latent)
+            every = np.arange(len(here))
+            y = effects.value - effects.by_flow(flow, every)
+            anchor = response.anchors[name] = Anchor.fit(effects.describe(flow, every), y, effects.noise)
             if calibrate:
-                response.calibration[name] = crossfit(bulk, here, latent, response.anchors[name], kernel, seed)
+                response.calibration[name], anchor.stack = crossfit(effects, anchor, kernel, seed)
     return response
 
 
@@ -134,11 +138,8 @@ def make_flow(units: list[Unit], n_latent: int, seed: int) -> AffineFlow:
 
 
 def train_flow(flow: AffineFlow, units: list[Unit], latent: torch.Tensor, seed: int, steps: int = STEPS) -> None:
-    """Fit the flow by energy distance between moved controls and treated cells, from the additive solution on.
-
-    Conditions of few cells, and those with a schedule, are left to the anchor.
-    """
-    units = [u for u in units if min(len(u.treated), len(u.controls)) >= FEWEST and not u.action.scheduled]
+    """Fit the flow by energy distance between moved controls and treated cells, from the additive solution on."""
+    units = list(filter(teaches, units))
     if not units:
         return
     rng = np.random.default_rng(seed)
@@ -181,32 +182,55 @@ def exposures(flow: AffineFlow, units: list[Unit]) -> torch.Tensor:
     return torch.stack(rows)
 
 
-def leftovers(bulk: Bulk, flow: AffineFlow, units: list[Unit], latent: torch.Tensor) -> tuple[Array, Array, Array]:
-    """Measured less expected effect of each unit, its sampling variance, and the mean state of the controls.
+class Effects:
+    """Measured effects of conditions on one assay, and what a flow leaves of them.
 
-    The variance of a mean of few samples is that of all conditions together; NaN where none has replicates.
+    Parameters
+    ----------
+    bulk
+        Pseudobulks of the assay.
+    units
+        Conditions that have it.
+    latent
+        States of all cells.
+
+    Attributes
+    ----------
+    value, noise
+        Effect of each condition and its sampling variance, ``(units, features)``. The variance of a mean of few samples
+        is that of all conditions together; NaN where none has replicates.
+    places
+        Mean state of the controls, ``(units, latent)``.
     """
-    y, places = [], []
-    controls: dict[int, Array] = {}
-    spread: list[tuple[Array, int]] = []
-    of_controls: dict[int, int] = {}
-    of_treated = []
-    for unit in units:
-        z = latent[unit.controls]
-        if unit.context not in controls:
-            value, var = bulk.measured(unit.controls)
-            controls[unit.context] = value - bulk.expected(unit.controls, z)
-            of_controls[unit.context] = len(spread)
-            spread.append((var, bulk.count(unit.controls)))
-        value, var = bulk.measured(unit.treated)
-        of_treated.append(len(spread))
-        spread.append((var, bulk.count(unit.treated)))
+
+    def __init__(self, bulk: Bulk, units: list[Unit], latent: torch.Tensor) -> None:
+        self.bulk, self.units, self.latent = bulk, units, latent
+        contexts, of_controls = np.unique([u.context for u in units], return_inverse=True)
+        controls = [next(u.controls for u in units if u.context == k) for k in contexts]
+        groups = [u.treated for u in units] + controls
+        value, var = map(np.array, zip(*map(bulk.measured, groups), strict=True))
+        noise, n = _pooled(var, np.array(list(map(bulk.count, groups)))), len(units)
+        self.value, self.noise = value[:n] - value[n:][of_controls], noise[:n] + noise[n:][of_controls]
+        self.expected = np.array([bulk.expected(cells, latent[cells]) for cells in controls])[of_controls]
+        self.places = np.array([latent[cells].mean(0).numpy() for cells in controls])[of_controls]
+
+    def by_flow(self, flow: AffineFlow, rows: NDArray[np.int64]) -> Array:
+        """Effects of some conditions that a flow predicts, ``(rows, features)``."""
+        if not any(map(teaches, self.units)):
+            return np.zeros((len(rows), self.value.shape[1]))
         with torch.no_grad():
-            moved = flow(z, unit.action)
-        y.append(value - bulk.expected(unit.controls, moved) - controls[unit.context])
-        places.append(z.mean(0).numpy())
-    noise = _pooled(np.array([var for var, _ in spread]), np.array([n for _, n in spread]))
-    return np.array(y), noise[of_treated] + noise[[of_controls[u.context] for u in units]], np.array(places)
+            asked = [self.units[row] for row in rows]
+            moved = [self.bulk.expected(u.controls, flow(self.latent[u.controls], u.action)) for u in asked]
+        return np.array(moved) - self.expected[rows]
+
+    def describe(self, flow: AffineFlow, rows: NDArray[np.int64]) -> Units:
+        """Some conditions by targets, doses, time and place, as a flow knows them."""
+        return describe(flow, [self.units[row].action for row in rows], self.places[rows])
+
+
+def teaches(unit: Unit) -> bool:
+    """Whether a flow learns a condition; those of few cells, or with a schedule, are left to the anchor."""
+    return min(len(unit.treated), len(unit.controls)) >= FEWEST and not unit.action.scheduled
 
 
 def _pooled(var: Array, n: NDArray[np.integer]) -> Array:
@@ -219,44 +243,67 @@ def _pooled(var: Array, n: NDArray[np.integer]) -> Array:
 
 
 def crossfit(
-    bulk: Bulk, units: list[Unit], latent: torch.Tensor, fitted: Anchor, kernel: TargetKernel | None, seed: int
-) -> Array:
+    effects: Effects, fitted: Anchor, kernel: TargetKernel | None, seed: int
+) -> tuple[Array, dict[str, list[float]]]:
     """How far the effects of conditions that were left out lie from their prediction.
 
-    The flow is fitted anew without each fold. A condition whose targets no other condition has can be left out only
-    where `kernel` relates them to others.
+    Conditions are left out at random, and so that the rest are at other doses or times (`SHIFTS`), where enough sets of
+    targets allow it. The flow is fitted anew without each fold. A condition whose targets no other condition has can be
+    left out only where `kernel` relates them to others.
 
     Returns
     -------
-    Rows of ``(size of the predicted effect, squared error, predicted variance, number of the condition)``, one per
-    condition and feature, at most `ROWS` at random; none where no condition can be left out.
+    Rows of ``(size of the predicted effect, squared error, predicted variance, number of the condition, number of the
+    shift)``, one per condition and feature, at most `ROWS` of a shift at random, none where no condition can be left
+    out; and the weights of the anchor's members for every shift.
     """
     rng = np.random.default_rng(seed)
-    number = rng.permutation(len(units)) % min(FOLDS, len(units))
-    rows = [np.zeros((0, 4))]
-    for fold in range(number.max() + 1):
-        kept = [u for u, n in zip(units, number, strict=True) if n != fold]
-        if not kept:
+    n = len(effects.units)
+    described = effects.describe(make_flow(effects.units, effects.latent.shape[1], seed), np.arange(n))
+    rows, stack = [np.zeros((0, 5))], {}
+    for code, shift in enumerate(("", *SHIFTS)):
+        groups = list(hidden(described, shift)) if shift else [np.array([i]) for i in range(n)]
+        if shift and len(groups) < FEWEST_SETS:
             continue
-        flow = make_flow(kept, latent.shape[1], seed)
-        out = [k for k in np.flatnonzero(number == fold) if unrelated(flow, units[k].action, kernel) is None]
-        if not out:
+        number = rng.permutation(len(groups)) % min(FOLDS, len(groups))
+        folds = [np.concatenate([g for g, k in zip(groups, number, strict=True) if k == f]) for f in set(number)]
+        found = [part for left in folds if (part := _left_out(effects, left, fitted, kernel, seed)) is not None]
+        if not found:
             continue
-        train_flow(flow, kept, latent, seed, STEPS // 2)
-        asked = [units[k] for k in out]
-        y, noise, places = leftovers(bulk, flow, kept + asked, latent)
-        noise = fitted.filled(noise)
-        described = describe(flow, [u.action for u in kept + asked], places)
-        seen, new = np.arange(len(kept)), np.arange(len(kept), len(y))
-        gp = replace(fitted, units=described.take(seen), y=y[seen], noise=noise[seen])
-        mean, var = gp.predict(described.take(new))
-        for unit, k, i, j in zip(asked, out, new, range(len(out)), strict=True):
-            z = latent[unit.controls]
-            with torch.no_grad():
-                moved = flow(z, unit.action)
-            effect = bulk.expected(unit.controls, moved) - bulk.expected(unit.controls, z) + mean[j]
-            rows.append(
-                np.stack([np.abs(effect), (y[i] - mean[j]) ** 2, var[j] + noise[i], np.full(len(effect), k)], 1)
-            )
-    found = np.concatenate(rows)
-    return found if len(found) <= ROWS else found[rng.choice(len(found), ROWS, replace=False)]
+        out, members, by_flow, y, var = map(np.concatenate, zip(*found, strict=True))
+        mean = members[:, 0]
+        if shift:
+            stack[shift] = stack_weights(members, y - by_flow, len(groups))
+            mean = np.einsum("ukg,k->ug", members, stack[shift])
+        predicted = by_flow + mean
+        number_of = np.broadcast_to(out[:, None], y.shape)
+        columns = (np.abs(predicted), (y - predicted) ** 2, var, number_of, np.full(y.shape, float(code)))
+        new = np.stack([column.ravel() for column in columns], 1)
+        rows.append(new if len(new) <= ROWS else new[rng.choice(len(new), ROWS, replace=False)])
+    return np.concatenate(rows), stack
+
+
+def _left_out(
+    effects: Effects, left: NDArray[np.int64], fitted: Anchor, kernel: TargetKernel | None, seed: int
+) -> tuple[NDArray[Any], ...] | None:
+    """Predict conditions from the others.
+
+    Returns
+    -------
+    Numbers of those that can be, ``(left,)``, the members of the anchor's stack for them, ``(left, 3, features)``, the
+    effect by the flow, the measured one, and the variance of their difference, ``(left, features)`` each.
+    """
+    kept = np.setdiff1d(np.arange(len(effects.units)), left)
+    if not len(kept):
+        return None
+    units = [effects.units[k] for k in kept]
+    flow = make_flow(units, effects.latent.shape[1], seed)
+    left = np.array([k for k in left if unrelated(flow, effects.units[k].action, kernel) is None], dtype=int)
+    if not len(left):
+        return None
+    train_flow(flow, units, effects.latent, seed, STEPS // 2)
+    noise = fitted.filled(effects.noise)
+    y = effects.value[kept] - effects.by_flow(flow, kept)
+    among = replace(fitted, units=effects.describe(flow, kept), y=y, noise=noise[kept])
+    members, var = among.members(effects.describe(flow, left))
+    return left, members, effects.by_flow(flow, left), effects.value[left], var + noise[left]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from scvcell.model._bulk import FEWEST
-from scvcell.perturb import Action, Units
+from scvcell.perturb import SHIFTS, Action, Units, shifts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,7 +75,8 @@ class Response:
         By modality, the factor of shares in ``log(1 + share * per)``, the effect scale.
     calibration
         By modality, rows of ``(size of the predicted effect, squared error, predicted variance, number of the
-        condition)`` of conditions that were left out.
+        condition, number of the shift)`` of conditions that were left out; 0 for no shift, else from 1 on as in
+        `scvcell.perturb.SHIFTS`.
     """
 
     keys: PerturbationKeys
@@ -134,8 +135,8 @@ class Response:
 
         with the sampling variance of the pseudobulks of `n_cells` treated cells and of the controls, the variance of
         what like conditions leave open, and a share of the effect; :math:`\gamma` and the quantiles :math:`q_b`, one
-        per bin of effect size, are those of conditions that were left out, at a level raised for how few conditions
-        these are, and no interval is narrower than the Gaussian one.
+        per bin of effect size, are those of conditions that were left out (at a new dose or time those for which it was
+        new too), at a level raised for how few conditions these are, and no interval is narrower than the Gaussian one.
 
         References
         ----------
@@ -145,7 +146,7 @@ class Response:
         mean, var = self.residual(modality, action, z.mean(0).numpy())
         before, after = bulk.expected(cells, z), bulk.expected(cells, self.states(z, action))
         value = after - before + mean
-        rows = self.calibration.get(modality, np.zeros((0, 4)))
+        rows = self._like(modality, action, z.mean(0).numpy())
         if not action.pulses:
             return Effect(value, np.zeros(len(value)))
         if len(rows) < FEWEST_ROWS:
@@ -167,6 +168,13 @@ class Response:
             quantile[np.digitize(mine, edges) == b] = np.quantile(here if len(here) >= FEWEST_ROWS else score, rank)
         normal = float(torch.distributions.Normal(0.0, 1.0).icdf(torch.tensor(0.5 + level / 2)))
         return Effect(value, np.maximum(quantile, normal) * sd)
+
+    def _like(self, modality: str, action: Action, place: Array) -> Array:
+        """Rows of `calibration` of conditions that were new in the way in which this one is."""
+        rows, seen = self.calibration.get(modality, np.zeros((0, 5))), self.anchors[modality].units
+        (shift,) = shifts(describe(self.flow, [action], place[None]), seen)
+        like = rows[:, 4] == (1 + SHIFTS.index(shift) if shift else 0)
+        return rows[like] if like.any() else rows[rows[:, 4] == 0]
 
     def support(self, action: Action, place: Array) -> float:
         r"""How close an action in a context is to what was seen, from 0 (nothing like it) to 1 (seen).

@@ -1,15 +1,17 @@
 """Delta: how actions (drugs, knock-outs, ligands; doses, times, combinations, schedules) move the state."""
 
 from scvcell.perturb._action import Action, Pulse, as_action
-from scvcell.perturb._anchor import Anchor, Units
+from scvcell.perturb._anchor import Anchor, Units, stack_weights
 from scvcell.perturb._base import PERTURBATIONS, Perturbation
 from scvcell.perturb._baselines import BASELINES
 from scvcell.perturb._design import Design, PerturbationKeys, read_design
 from scvcell.perturb._flow import AffineFlow
+from scvcell.perturb._shift import SHIFTS, hidden, shifts
 
 __all__ = [
     "BASELINES",
     "PERTURBATIONS",
+    "SHIFTS",
     "Action",
     "AffineFlow",
     "Anchor",
@@ -19,5 +21,8 @@ __all__ = [
     "Pulse",
     "Units",
     "as_action",
+    "hidden",
     "read_design",
+    "shifts",
+    "stack_weights",
 ]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from scipy.optimize import nnls
 from scipy.spatial.distance import cdist
+
+from scvcell.perturb._shift import same_targets, shifts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +27,8 @@ FEATURES = 400
 """Features from which the shares of variance are learned at most, those with the strongest effects."""
 WORK = 5e8
 """Sets of features of like noise share one covariance while the shares are learned, so many that this is the work."""
+CLOSE = 1e-6
+"""Difference of likeness up to which conditions are equally near."""
 BLOCK = 2**24
 """Numbers in the covariances that are solved at once."""
 SHAPE = {"dose power": 0.4, "time power": 0.5, "dose reach": 1.0, "time reach": 1.0}
@@ -58,6 +63,12 @@ class Units:
         """Some of the units."""
         return Units(self.exposure[rows], self.level[rows], self.time[rows], self.place[rows])
 
+    @property
+    def mean_level(self) -> Array:
+        """Mean log dose of what was given, ``(units,)``."""
+        given = self.exposure > 0
+        return (self.level * given).sum(1) / np.maximum(given.sum(1), 1)  # type: ignore[no-any-return]
+
 
 def kernels(
     a: Units, b: Units, shape: Mapping[str, float | torch.Tensor], spread: float, like: Array
@@ -75,18 +86,13 @@ def kernels(
     like
         Likeness of the targets, ``(targets, targets)``.
     """
-    dose, dose_b = _mean_level(a), _mean_level(b)
-    time, time_b = torch.from_numpy(a.time), torch.from_numpy(b.time)
     strength, strength_b = _strength(a, shape), _strength(b, shape)
-    near = torch.exp(
-        -0.5 * ((dose[:, None] - dose_b) / shape["dose reach"]) ** 2
-        - 0.5 * ((time[:, None] - time_b) / shape["time reach"]) ** 2
-    )
+    near = _near(a, b, shape)
     context = torch.exp(-torch.from_numpy(cdist(a.place, b.place, "sqeuclidean")) / (REACH * spread))
     shared = strength.sum(1)[:, None] * strength_b.sum(1)
     once = strength.sum(1).clamp(max=1)[:, None] * strength_b.sum(1).clamp(max=1)
     target = strength @ strength_b.T
-    same = torch.from_numpy(((a.exposure > 0)[:, None] == (b.exposure > 0)[None]).all(-1)) * shared
+    same = torch.from_numpy(same_targets(a, b)) * shared
     return {
         "shared": shared,
         "shared, dose and time": shared * near,
@@ -108,10 +114,11 @@ def _strength(units: Units, shape: Mapping[str, float | torch.Tensor]) -> torch.
     )
 
 
-def _mean_level(units: Units) -> torch.Tensor:
-    """Mean log dose of what was given."""
-    given = units.exposure > 0
-    return torch.from_numpy((units.level * given).sum(1) / np.maximum(given.sum(1), 1))
+def _near(a: Units, b: Units, shape: Mapping[str, float | torch.Tensor]) -> torch.Tensor:
+    """Likeness of doses and times, ``(a, b)``."""
+    dose = torch.from_numpy(a.mean_level[:, None] - b.mean_level)
+    time = torch.from_numpy(a.time[:, None] - b.time)
+    return torch.exp(-0.5 * (dose / shape["dose reach"]) ** 2 - 0.5 * (time / shape["time reach"]) ** 2)
 
 
 @dataclass
@@ -126,6 +133,9 @@ class Anchor:
     kernels make a combination the sum of its parts, shrink what is more than that, and let like targets, contexts,
     doses and times answer alike; effects grow with powers of dose and time. Weights, powers and reaches maximise the
     marginal likelihood. Targets are alike as far as their own effects are.
+
+    At a dose or time that was not seen of the same targets, the process is weighted with two simple predictions: the
+    effect at the nearest dose and time that were, and the mean of other targets nearest to the new ones.
 
     Attributes
     ----------
@@ -143,6 +153,8 @@ class Anchor:
         Share of variance that stands for unknown noise.
     scale
         Variance of the effect of each feature, ``(features,)``.
+    stack
+        By `scvcell.perturb.SHIFTS`, the weights of `members`; where it has none the process counts alone.
 
     References
     ----------
@@ -158,6 +170,7 @@ class Anchor:
     shape: dict[str, float]
     nugget: float
     scale: Array
+    stack: dict[str, list[float]] = field(default_factory=dict)
 
     @classmethod
     def fit(cls, units: Units, y: Array, noise: Array) -> Anchor:
@@ -199,6 +212,37 @@ class Anchor:
 
     def predict(self, units: Units) -> tuple[Array, Array]:
         """Mean and variance of the effects of new conditions, each ``(units, features)``."""
+        mean, var = self._process(units)
+        new = shifts(units, self.units)
+        rows = np.flatnonzero([shift in self.stack for shift in new])
+        if len(rows):
+            members = np.stack([mean[rows], *self._simple(units.take(rows))], 1)
+            mean[rows] = np.einsum("ukg,uk->ug", members, np.array([self.stack[new[i]] for i in rows]))
+        return mean, var
+
+    def members(self, units: Units) -> tuple[Array, Array]:
+        """Members of the stack, ``(units, 3, features)``, and the variance of the first, ``(units, features)``."""
+        mean, var = self._process(units)
+        return np.stack([mean, *self._simple(units)], 1), var
+
+    def _simple(self, units: Units) -> tuple[Array, Array]:
+        """Effect at the nearest dose and time of the same targets, and the mean of other targets nearest to these."""
+        same, among = same_targets(units, self.units), same_targets(self.units, self.units)
+        group = np.unique(among.argmax(1), return_inverse=True)[1]
+        near = _near(units, self.units, self.shape).numpy()
+        own, others = (np.zeros((len(units), self.y.shape[1])) for _ in range(2))
+        for i in range(len(units)):
+            of_targets = np.zeros((group.max() + 1, self.y.shape[1]))
+            for g in range(len(of_targets)):
+                mine = group == g
+                of_targets[g] = self.y[mine & (near[i] >= near[i, mine].max() - CLOSE)].mean(0)
+            mine = np.unique(group[same[i]])
+            own[i] = of_targets[mine].sum(0)
+            others[i] = np.delete(of_targets, mine, 0).mean(0) if len(of_targets) > len(mine) else 0
+        return own, others
+
+    def _process(self, units: Units) -> tuple[Array, Array]:
+        """Mean and variance by the process alone, each ``(units, features)``."""
         k, cross = self.kernel(self.units, self.units), self.kernel(units, self.units)
         own = np.diag(self.kernel(units, units))
         mean = np.empty((len(units), self.y.shape[1]))
@@ -246,6 +290,19 @@ class Anchor:
         self.shape = {name: learned[name] for name in self.shape}
         self.nugget = learned["nugget"] if unknown.any() else 0.0
         del self.like
+
+
+def stack_weights(members: Array, y: Array, n_sets: int) -> list[float]:
+    """Non-negative weights of members, ``(units, members, features)``, drawn to the first for want of data.
+
+    References
+    ----------
+    Breiman, Stacked regressions, Machine Learning 1996.
+    """
+    x = np.moveaxis(members, 1, -1).reshape(-1, members.shape[1])
+    size = np.sqrt((x**2).sum(0) / n_sets)
+    start = np.eye(len(size))[0]
+    return nnls(np.concatenate([x, np.diag(size)]), np.append(y.ravel(), size * start))[0].tolist()  # type: ignore[no-any-return]
 
 
 def _distinct(parts: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
