@@ -89,22 +89,16 @@ def _perturb(task: Task, seed: int) -> Output:
 
 
 def _match(out: Output, model, mdata, name: str, level: float, seed: int) -> None:
-    """Effect on each treated cell, brought from log2(1 + c share) to log1p of counts per 10,000."""
+    """Effect on each treated cell, brought from the logarithm to base 2 to that of log1p."""
     found = scvcell.tl.match_counterfactual(mdata, model, name, level=level, seed=seed)
-    per = model.response.per["rna"]
-
-    def per_10k(value: np.ndarray) -> np.ndarray:
-        return np.log1p(np.expm1(value * np.log(2)) / per * 1e4)
 
     def frame(value: np.ndarray) -> pd.DataFrame:
         return pd.DataFrame(value, index=found.obs_names, columns=found.var_names)
 
-    untreated, matched = (found.layers[key] for key in ("counterfactual", "matched"))
-    treated = per_10k(found.X + untreated)
-    out.counterfactual[name] = frame(treated - per_10k(untreated))
-    out.alternatives.setdefault("measured matches", {})[name] = frame(treated - per_10k(matched))
+    matched = found.layers["counterfactual"] - found.layers["matched"]
+    out.counterfactual[name] = frame(found.X * np.log(2))
+    out.alternatives.setdefault("measured matches", {})[name] = frame((found.X + matched) * np.log(2))
     out.effects[name] = found.uns["csl_match"]["effects"]
-    out.effects[name].attrs["per"] = {"rna": per}
     out.lower, out.upper = (pd.concat([getattr(out, key), frame(found.layers[key])]) for key in ("lower", "upper"))
     out.notes[name] = found.uns["csl_match"]["params"]
 

@@ -1,7 +1,16 @@
 """M: measurement operators, one file per kind of assay."""
 
 from scvcell.measure._atac import Atac
-from scvcell.measure._base import MEASUREMENTS, Context, Decoder, LinkedDecoder, Measurement, Scale, Summary
+from scvcell.measure._base import (
+    MEASUREMENTS,
+    Context,
+    Decoder,
+    LinkedDecoder,
+    Measurement,
+    Scale,
+    Summary,
+    expected_log1p,
+)
 from scvcell.measure._counts import Counts
 from scvcell.measure._endpoint import Endpoint
 from scvcell.measure._kinetics import Kinetics
@@ -23,5 +32,6 @@ __all__ = [
     "Protein",
     "Scale",
     "Summary",
+    "expected_log1p",
     "show",
 ]

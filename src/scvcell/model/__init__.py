@@ -1,7 +1,7 @@
 """z: the cell-state latent model."""
 
 from scvcell.model import _baselines as baselines
-from scvcell.model._bulk import FEWEST, Bulk
+from scvcell.model._bulk import FEWEST, Bulk, jackknife_variance
 from scvcell.model._csl import CSL
 from scvcell.model._de import differential_expression
 from scvcell.model._drift import Drift
@@ -36,6 +36,7 @@ __all__ = [
     "decode",
     "differential_expression",
     "fuse",
+    "jackknife_variance",
     "kinetics_of",
     "load",
     "load_query_data",

@@ -1,7 +1,8 @@
-"""Pseudobulks of one assay, measured and expected, on the scale on which effects of actions are compared."""
+"""Means of one assay over groups, measured and expected, on the scale on which effects of actions are compared."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,11 +10,14 @@ import scipy.sparse as sp
 import torch
 
 from scvcell._matrix import Matrix
-from scvcell.measure import Context
+from scvcell.measure import Context, expected_log1p
 from scvcell.model._predict import context
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
+    from torch.distributions import Distribution
 
     from scvcell._containers import View
     from scvcell.model._csl import CSL
@@ -21,18 +25,23 @@ if TYPE_CHECKING:
     Array = NDArray[np.floating]
 
 PER = 1e4
-"""Shares are compared as log(1 + share * per), with `per` at most this."""
+"""Counts that a cell is brought to before the logarithm."""
 MOST_SHIFT = 3.0
 """Natural log by which a feature is moved at most beyond what the flow does."""
 FEWEST = 10
 """Samples below which a mean says nothing of its own variance, and a condition teaches the flow nothing."""
 BLOCK = 2048
+SOME = 500
+"""Cells, evenly from a group, of which expectations are taken."""
+ROUNDS, CLOSE = 6, 1e-3
+"""Rounds in which a group is brought to its effect at most, and how near it then is."""
 
 
 class Bulk:
-    """Pseudobulks of one assay, measured and expected, on the scale on which effects are compared.
+    """Means of one assay over groups of cells, measured and expected, on the scale on which effects are compared.
 
-    Log of 1 + counts per 10,000 where counts have a depth, log1p of the mean for other counts, else the mean.
+    The mean over cells of log(1 + counts per 10,000) where counts have a depth; log1p of the mean for other counts;
+    else the mean.
 
     Parameters
     ----------
@@ -40,8 +49,7 @@ class Bulk:
         Model, its view of data, and the modality, which the data may lack.
     """
 
-    def __init__(self, model: CSL, data: View, name: str, per: float = PER) -> None:
-        self.per = per
+    def __init__(self, model: CSL, data: View, name: str) -> None:
         self.operator = model._trained_module().operators[name]
         self.matrix, self.rows = Matrix(np.zeros((0, self.operator.n_features))), np.full(data.n_obs, -1)
         if name in data.modalities:
@@ -54,75 +62,77 @@ class Bulk:
         """How many of the cells have the assay."""
         return int((self.rows[cells] >= 0).sum())
 
-    def scale(self, total: Array) -> Array:
-        """Mean (or, of shares, total) values on the effect scale."""
-        if self.shares:
-            return np.log1p(self.per * total / max(float(total.sum()), 1e-8))
-        return np.log1p(np.maximum(total, 0)) if self.operator.count_data else total
-
-    def depth(self, cells: NDArray[np.int64]) -> float:
-        """Sum of all values of cells that have the assay."""
-        rows = self.rows[cells]
-        return float(sum(block.sum() for block in self.matrix.chunks(rows[rows >= 0])))
-
     def measured(self, cells: NDArray[np.int64]) -> tuple[Array, Array]:
-        """Pseudobulk of cells that have the assay, on the effect scale, and its sampling variance.
+        """Mean of cells that have the assay, and the variance of one cell, both on the effect scale.
 
-        Where values are shares, one more entry holds the log of the mean depth.
+        Where counts have a depth, one more entry holds the log of its mean.
         """
         rows = self.rows[cells]
-        rows = rows[rows >= 0]
-        n = max(len(rows), 1)
-        total, square, crossed = (np.zeros(self.matrix.shape[1]) for _ in range(3))
+        n = max(int((rows >= 0).sum()), 1)
+        total, square = np.zeros(self.matrix.shape[1]), np.zeros(self.matrix.shape[1])
         sizes = []
-        block: Any
-        for block in self.matrix.chunks(rows):
-            size = np.asarray(block.sum(1), dtype=float).ravel()
-            total += np.asarray(block.sum(0), dtype=float).ravel()
-            square += np.asarray(
-                (block.power(2) if sp.issparse(block) else np.square(block)).sum(0), dtype=float
-            ).ravel()
-            crossed += np.asarray(block.T @ size, dtype=float).ravel()
+        for values, size in self._values(rows[rows >= 0]):
+            total += _sum(values)
+            square += _sum(values.power(2) if sp.issparse(values) else np.square(values))
             sizes.append(size)
+        mean = total / n
+        var = np.maximum(square / n - mean**2, 0) * n / max(n - 1, 1)
         if self.shares:
             size = np.concatenate(sizes)
-            depth = max(float(size.sum()), 1.0)
-            share = total / depth
-            spread = np.maximum(square - 2 * share * crossed + share**2 * (size**2).sum(), 0) + 0.5
-            slope = self.per / depth / (1 + self.per * share)
-            noise = float(size.var()) * n / depth**2 + 1e-6
-            return np.append(self.scale(total), np.log(depth / n)), np.append(slope**2 * spread, noise)
-        mean = total / n
-        var = np.maximum(square / n - mean**2, 0) / max(n - 1, 1) + 1e-6
-        return self.scale(mean), var / (1 + np.maximum(mean, 0)) ** 2 if self.operator.count_data else var
+            depth = max(float(size.mean()), 1.0)
+            return np.append(mean, np.log(depth)), np.append(var, float(size.var()) / depth**2)
+        return self._logged(mean), var / (1 + np.maximum(mean, 0)) ** 2 if self.operator.count_data else var
+
+    def _values(self, rows: NDArray[np.int64]) -> Iterator[tuple[Any, Array]]:
+        """What is averaged over cells, block by block, and their depths."""
+        block: Any
+        for block in self.matrix.chunks(np.sort(rows)):
+            size = np.maximum(_sum(block.T), 1.0)
+            if not self.shares:
+                yield block, size
+            elif sp.issparse(block):
+                yield sp.csr_matrix(block.multiply(PER / size[:, None])).log1p(), size
+            else:
+                yield np.log1p(block * (PER / size[:, None])), size
+
+    def _logged(self, mean: Array) -> Array:
+        """Means of `_values` on the effect scale."""
+        return np.log1p(np.maximum(mean, 0)) if self.operator.count_data and not self.shares else mean
 
     def replicates(self, cells: NDArray[np.int64], n: int, rng: np.random.Generator) -> Array:
-        """Pseudobulks of cells that have the assay, on the effect scale: of all, and without each of n groups of them.
+        """Pseudobulks of cells that have the assay: of all, and without each of n groups of them, for the jackknife.
 
         Returns
         -------
-        Values, ``(1 + n, features)``, for the jackknife.
+        log(1 + counts per 10,000) of the summed counts, else means as of `measured`, ``(1 + n, features)``.
         """
         rows = rng.permutation(self.rows[cells][self.rows[cells] >= 0])
         groups = np.array_split(rows, n)
         part = np.zeros((n, self.matrix.shape[1]))
         for total, group in zip(part, groups, strict=True):
             for block in self.matrix.chunks(np.sort(group)):
-                total += np.asarray(block.sum(0), dtype=float).ravel()
+                total += _sum(block)
         sums = np.concatenate([part.sum(0, keepdims=True), part.sum(0) - part])
-        size = len(rows) - np.array([0, *map(len, groups)])
-        return np.array([self.scale(x if self.shares else x / max(k, 1)) for x, k in zip(sums, size, strict=True)])
+        size = sums.sum(1) if self.shares else len(rows) - np.array([0, *map(len, groups)])
+        return self.each(sums / np.maximum(size, 1)[:, None])
 
     @torch.inference_mode()
     def expected(self, cells: NDArray[np.int64], z: torch.Tensor) -> Array:
-        """Pseudobulk expected of `cells` in states `z`, ``(cells, latent)``, on the effect scale."""
-        total = self.total(cells, z)
-        return np.append(self.scale(total), 0.0) if self.shares else self.scale(total)
+        """Mean expected of `cells` (of some, if many) in states `z`, ``(cells, latent)``, on the effect scale."""
+        at = _some(len(cells))
+        ctx, z = self.at(cells[at]), z[at].to(self.device)
+        found = self.operator.predictive(z, ctx)
+        if not self.shares:
+            return self._logged(found.mean.double().mean(0).cpu().numpy())
+        value = expected_log1p(
+            found.mean, getattr(found, "theta", None), scale=PER / self.operator.depth(ctx, z)[:, None]
+        )
+        return np.append(value.double().mean(0).cpu().numpy(), 0.0)
 
     def each(self, values: Array) -> Array:
         """Values (or shares) of cells on the effect scale, ``(cells, features)``."""
         if self.shares:
-            return np.log1p(self.per * values)
+            return np.log1p(PER * values)
         return np.log1p(np.maximum(values, 0)) if self.operator.count_data else values
 
     @torch.inference_mode()
@@ -134,22 +144,6 @@ class Bulk:
             value = self.operator.frequency(here, ctx) if self.shares else self.operator.predictive(here, ctx).mean  # type: ignore[operator]
             out.append(self.each(value.cpu().numpy()))
         return np.concatenate(out)
-
-    @torch.inference_mode()
-    def total(self, cells: NDArray[np.int64], z: torch.Tensor) -> Array:
-        """Sum of shares, or mean of values, expected of `cells` in states `z`."""
-        total = np.zeros(self.matrix.shape[1])
-        for at in torch.arange(len(cells)).split(BLOCK):
-            ctx = self.at(cells[at.numpy()])
-            here = z[at].to(self.device)
-            if self.shares:
-                value = self.operator.frequency(here, ctx)  # type: ignore[operator]
-                depth = ctx.depth
-                value = value if depth is None else value * depth[:, None]
-            else:
-                value = self.operator.predictive(here, ctx).mean
-            total += value.sum(0).double().cpu().numpy()
-        return total if self.shares else total / max(len(cells), 1)
 
     def at(self, cells: NDArray[np.int64]) -> Context:
         """Context of some cells with their own depth, typical where they lack the assay."""
@@ -164,27 +158,60 @@ class Bulk:
             depth[torch.from_numpy(here)] = torch.from_numpy(size).to(depth)
         return ctx.measured(depth)
 
-    def shift(self, total: Array, residual: Array) -> tuple[Array, float]:
-        """How far each feature is to be moved so that a group meets its effect, and the change of its log depth.
-
-        Parameters
-        ----------
-        total
-            What `total` expects of the group.
-        residual
-            What is to be added on the effect scale; one more entry for the depth of shares.
-
-        Returns
-        -------
-        Shift for `Measurement.shifted`, ``(features,)``, and the change of the log depth.
-        """
+    def _shift(
+        self, cells: NDArray[np.int64], before: torch.Tensor, after: torch.Tensor, residual: Array
+    ) -> torch.Tensor:
+        """How far `Measurement.shifted` is to move each feature so that the group meets its effect, ``(features,)``."""
         if not self.operator.count_data:
-            return residual, 0.0
-        level = self.per * total / max(float(total.sum()), 1e-8) if self.shares else np.maximum(total, 1e-8)
-        features = residual[: len(level)]
-        wanted = np.maximum(np.expm1(np.log1p(level) + features), 1e-3 * level)
-        shift = np.clip(np.log(np.maximum(wanted, 1e-12) / np.maximum(level, 1e-12)), -MOST_SHIFT, MOST_SHIFT)
-        return np.where(features == 0, 0.0, shift), float(residual[-1]) if self.shares else 0.0
+            return self._tensor(residual)
+        if self.shares:
+            return self._tilt(cells, before, after, residual)
+        level = np.expm1(self.expected(cells, after))
+        wanted = np.maximum(np.expm1(np.log1p(level) + residual), 1e-3 * level)
+        move = np.clip(np.log(np.maximum(wanted, 1e-12) / np.maximum(level, 1e-12)), -MOST_SHIFT, MOST_SHIFT)
+        return self._tensor(np.where(residual == 0, 0.0, move))
+
+    def _tilt(
+        self, cells: NDArray[np.int64], before: torch.Tensor, after: torch.Tensor, residual: Array
+    ) -> torch.Tensor:
+        """`_shift` of shares, found by iteration: molecules are added and taken away cell by cell."""
+        at = _some(len(cells))
+        here, ctx = cells[at], self.at(cells[at])
+        z0, z1 = before[at].to(self.device), after[at].to(self.device)
+        deep = ctx.measured(self.operator.depth(ctx, z0) * float(np.exp(residual[-1])))
+        old = self.operator.predictive(z0, ctx).mean
+        x, has = self._tensor(self._dense(here)), torch.from_numpy(self.rows[here] >= 0).to(self.device)[:, None]
+
+        def mean(found: Distribution) -> torch.Tensor:
+            ratio = torch.where(has, found.mean / old.clamp_min(1e-12), math.inf)
+            kept, new = ratio.clamp(max=1), found.mean * (1 - 1 / ratio.clamp_min(1e-12)).clamp(min=0)
+            size = (x * kept + new).sum(1, keepdim=True).clamp_min(1)
+            value = expected_log1p(new, getattr(found, "theta", None), scale=PER / size, count=x, kept=kept)
+            return value.mean(0)
+
+        shift = torch.zeros_like(x[0])
+        target = mean(self.operator.predictive(z0, ctx))
+        if not torch.equal(before, after) or residual.any():
+            moved = self.expected(cells, after) - self.expected(cells, before) + residual
+            target = (target + self._tensor(moved[:-1])).clamp_min(0)
+            for _ in range(ROUNDS):
+                value = mean(self.operator.shifted(z1, deep, shift))
+                if (target - value).abs().max() < CLOSE:
+                    break
+                step = (target.expm1().clamp_min(1e-4) / value.expm1().clamp_min(1e-4)).log()
+                shift = (shift + step).clamp(-MOST_SHIFT, MOST_SHIFT)
+        return shift
+
+    def _tensor(self, values: Array) -> torch.Tensor:
+        return torch.from_numpy(np.asarray(values, dtype=np.float32)).to(self.device)
+
+    def _dense(self, cells: NDArray[np.int64]) -> Array:
+        """Measured values, 0 for cells that lack the assay, ``(cells, features)``."""
+        rows = self.rows[cells]
+        x = np.zeros((len(cells), self.matrix.shape[1]), np.float32)
+        if (rows >= 0).any():
+            x[rows >= 0] = self.matrix.dense(rows[rows >= 0])
+        return x
 
     @torch.inference_mode()
     def counterfactual(
@@ -212,7 +239,7 @@ class Bulk:
         before, after
             Their states, ``(cells, latent)``.
         residual
-            See `shift`.
+            What is to be added on the effect scale; one more entry for the log depth of shares.
         rng
             Draws.
 
@@ -220,21 +247,17 @@ class Bulk:
         -------
         Values and expected values after the action, ``(cells, features)`` each.
         """
-        move, deeper = self.shift(self.total(cells, after), residual)
-        shift = torch.from_numpy(np.asarray(move, dtype=np.float32)).to(self.device)
+        shift = self._shift(cells, before, after, residual)
+        deeper = float(np.exp(residual[-1])) if self.shares else 1.0
         values, expected = [], []
         for at in torch.arange(len(cells)).split(BLOCK):
             here = cells[at.numpy()]
             ctx = self.at(here)
-            deep = ctx if ctx.depth is None else ctx.measured(ctx.depth * float(np.exp(deeper)))
+            deep = ctx if ctx.depth is None else ctx.measured(ctx.depth * deeper)
             old = self.operator.predictive(before[at].to(self.device), ctx).mean.cpu().numpy()
             new = self.operator.shifted(after[at].to(self.device), deep, shift)
             mean = new.mean.cpu().numpy()
-            rows = self.rows[here]
-            has = rows >= 0
-            x = np.zeros(mean.shape, np.float32)
-            if has.any():
-                x[has] = self.matrix.dense(rows[has])
+            has, x = self.rows[here] >= 0, self._dense(here)
             if not self.operator.count_data:
                 value = np.where(has[:, None], x + mean - old, rng.normal(mean, new.stddev.cpu().numpy()))
             else:
@@ -247,3 +270,18 @@ class Bulk:
             values.append(value.astype(np.float32))
             expected.append(mean.astype(np.float32))
         return np.concatenate(values), np.concatenate(expected)
+
+
+def _some(n: int) -> NDArray[np.int64]:
+    """Positions of at most `SOME` of n cells, evenly."""
+    return np.unique(np.linspace(0, n - 1, min(n, SOME)).astype(np.int64))
+
+
+def _sum(values: Any) -> Array:
+    """Sum over rows, dense or sparse."""
+    return np.asarray(values.sum(0), dtype=float).ravel()
+
+
+def jackknife_variance(replicates: Array) -> Array:
+    """Sampling variance of an estimate (row 0), by those without each group of the cells (rows 1 on)."""
+    return (len(replicates) - 2) * np.asarray(replicates[1:].var(0))

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from scvcell.measure import Measurement
-from scvcell.model._bulk import FEWEST, PER, Bulk
-from scvcell.model._response import Response, describe, unrelated
+from scvcell.model._bulk import FEWEST, Bulk
+from scvcell.model._response import Response, describe, noise_of, unrelated
 from scvcell.objective import energy_distance
 from scvcell.perturb import SHIFTS, Action, AffineFlow, Anchor, hidden, read_design, stack_weights
 
@@ -31,8 +31,6 @@ SET = 96
 """Cells of each set that the energy distance compares."""
 UNITS_PER_STEP = 16
 RIDGE = 1e-2
-COUNTS = 30.0
-"""Counts of a typical pseudobulk that stand for 1 on the effect scale, so that its noise is bounded."""
 FOLDS = 5
 FEWEST_SETS = 10
 """Sets of targets of which doses or times must be left out for a shift to be learned from."""
@@ -98,8 +96,8 @@ def fit(
             here = [u for u in units if bulk.count(u.treated) and bulk.count(u.controls)]
             if not here:
                 continue
-            bulk.per = response.per[name] = min(PER, float(np.median([bulk.depth(u.treated) for u in here])) / COUNTS)
             effects = Effects(bulk, here, latent)
+            response.spread[name] = effects.spread
             every = np.arange(len(here))
             y = effects.value - effects.by_flow(flow, every)
             anchor = response.anchors[name] = Anchor.fit(effects.describe(flow, every), y, effects.noise)
@@ -197,8 +195,9 @@ class Effects:
     Attributes
     ----------
     value, noise
-        Effect of each condition and its sampling variance, ``(units, features)``. The variance of a mean of few samples
-        is that of all conditions together; NaN where none has replicates.
+        Effect of each condition and its sampling variance, ``(units, features)``, see `noise_of`.
+    spread
+        Variance of one cell, over all conditions, ``(features,)``; NaN where none has replicates.
     places
         Mean state of the controls, ``(units, latent)``.
     """
@@ -209,7 +208,10 @@ class Effects:
         controls = [next(u.controls for u in units if u.context == k) for k in contexts]
         groups = [u.treated for u in units] + controls
         value, var = map(np.array, zip(*map(bulk.measured, groups), strict=True))
-        noise, n = _pooled(var, np.array(list(map(bulk.count, groups)))), len(units)
+        count, n = np.array(list(map(bulk.count, groups))), len(units)
+        free = np.maximum(count - 1, 0)
+        self.spread = free @ var / free.sum() if free.any() else np.full(var.shape[1], np.nan)
+        noise = np.array([noise_of(own, self.spread, k) for own, k in zip(var, count, strict=True)])
         self.value, self.noise = value[:n] - value[n:][of_controls], noise[:n] + noise[n:][of_controls]
         self.expected = np.array([bulk.expected(cells, latent[cells]) for cells in controls])[of_controls]
         self.places = np.array([latent[cells].mean(0).numpy() for cells in controls])[of_controls]
@@ -231,15 +233,6 @@ class Effects:
 def teaches(unit: Unit) -> bool:
     """Whether a flow learns a condition; those of few cells, or with a schedule, are left to the anchor."""
     return min(len(unit.treated), len(unit.controls)) >= FEWEST and not unit.action.scheduled
-
-
-def _pooled(var: Array, n: NDArray[np.integer]) -> Array:
-    """Variances of means of `n` samples, ``(means, features)``, those of few from all together."""
-    few, free = n < FEWEST, np.maximum(n - 1, 0)
-    if not few.any():
-        return var
-    together = free @ (var * n[:, None]) / free.sum() if free.any() else np.full(var.shape[1], np.nan)
-    return np.where(few[:, None], together / n[:, None], var)
 
 
 def crossfit(

@@ -71,8 +71,8 @@ class Response:
         Likeness of targets, None without side information.
     anchors
         By modality, what the flow leaves.
-    per
-        By modality, the factor of shares in ``log(1 + share * per)``, the effect scale.
+    spread
+        By modality, the variance of one cell on the effect scale, over all conditions, ``(features,)``.
     calibration
         By modality, rows of ``(size of the predicted effect, squared error, predicted variance, number of the
         condition, number of the shift)`` of conditions that were left out; 0 for no shift, else from 1 on as in
@@ -85,7 +85,7 @@ class Response:
     units: dict[str, str]
     kernel: TargetKernel | None = None
     anchors: dict[str, Anchor] = field(default_factory=dict)
-    per: dict[str, float] = field(default_factory=dict)
+    spread: dict[str, Array] = field(default_factory=dict)
     calibration: dict[str, Array] = field(default_factory=dict)
 
     def check(self, action: Action) -> Action:
@@ -151,8 +151,8 @@ class Response:
             return Effect(value, np.zeros(len(value)))
         if len(rows) < FEWEST_ROWS:
             return Effect(value, np.full(len(value), np.inf))
-        few = bulk.count(cells) < FEWEST
-        noise = np.median(self.anchors[modality].noise, 0) / 2 if few else bulk.measured(cells)[1]
+        noise = noise_of(bulk.measured(cells)[1], self.spread[modality], bulk.count(cells))
+        noise = np.where(np.isnan(noise), np.median(self.anchors[modality].noise, 0) / 2, noise)
         gamma = _gamma(rows)
         sampled = var + noise * (1 + len(cells) / (n_cells or len(cells)))
         sd = np.sqrt(sampled + (gamma * value) ** 2)
@@ -208,6 +208,11 @@ def unrelated(flow: AffineFlow, action: Action, kernel: TargetKernel | None) -> 
             return target
         flow.relate(target, weights)
     return None
+
+
+def noise_of(own: Array, spread: Array, n: int) -> Array:
+    """Sampling variance of a mean of n cells, halfway between their own variance and that of all; of few, all count."""
+    return (spread if n < FEWEST else (own + spread) / 2) / max(n, 1) + 1e-6
 
 
 def _gamma(rows: Array) -> float:

@@ -31,7 +31,6 @@ def response_arrays(response: Response) -> tuple[dict[str, Any], dict[str, Any]]
         "rank": flow.out.shape[2],
         "actions": [action.as_dict() for action in response.actions],
         "units": response.units,
-        "per": response.per,
         "anchors": {m: {name: getattr(a, name) for name in LEARNED} for m, a in response.anchors.items()},
         "kernel": None if kernel is None else {"names": list(kernel.names), "ridge": kernel.ridge},
     }
@@ -39,6 +38,7 @@ def response_arrays(response: Response) -> tuple[dict[str, Any], dict[str, Any]]
     for m, anchor in response.anchors.items():
         arrays |= {f"{m}/{name}": getattr(anchor, name) for name in NUMBERS}
         arrays |= {f"{m}/{name}": getattr(anchor.units, name) for name in UNITS}
+        arrays[f"{m}/spread"] = response.spread[m]
         if m in response.calibration:
             arrays[f"{m}/calibration"] = response.calibration[m]
     if kernel is not None:
@@ -60,11 +60,11 @@ def response_from(plain: dict[str, Any], arrays: dict[str, NDArray[Any]], n_late
         None
         if kernel is None
         else TargetKernel(pd.DataFrame(arrays["kernel"], kernel["names"]), ridge=kernel["ridge"]),
-        per=plain["per"],
     )
     for m, fields in plain["anchors"].items():
         numbers: dict[str, Any] = {name: arrays[f"{m}/{name}"] for name in NUMBERS}
         response.anchors[m] = Anchor(Units(*(arrays[f"{m}/{name}"] for name in UNITS)), **numbers, **fields)
+        response.spread[m] = arrays[f"{m}/spread"]
         if f"{m}/calibration" in arrays:
             response.calibration[m] = arrays[f"{m}/calibration"]
     return response

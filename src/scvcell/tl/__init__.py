@@ -11,6 +11,7 @@ from scvcell.tl._links import feature_links
 from scvcell.tl._match import match_counterfactual
 from scvcell.tl._order import order_effect
 from scvcell.tl._perturb import effects, perturb
+from scvcell.tl._potency import potency
 from scvcell.tl._rank import rank_actions
 from scvcell.tl._response_score import response_score
 from scvcell.tl._sentences import cell_sentences, expression_from_sentences
@@ -36,6 +37,7 @@ __all__ = [
     "modality_information",
     "order_effect",
     "perturb",
+    "potency",
     "prior_ablation",
     "rank_actions",
     "response_score",

@@ -71,7 +71,7 @@ class Controls:
     @cached_property
     def bulks(self) -> dict[str, Bulk]:
         """Pseudobulks of every modality that actions act on, among the controls."""
-        return {m: Bulk(self.model, self.part, m, self.response.per[m]) for m in self.response.anchors}
+        return {m: Bulk(self.model, self.part, m) for m in self.response.anchors}
 
 
 def learned(model: CSL) -> Response:

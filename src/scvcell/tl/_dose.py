@@ -1,4 +1,4 @@
-"""tl.dose_response: how an effect grows with the dose, and at which half of it is reached."""
+"""tl.dose_response: how an effect grows with the dose and with time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from scvcell._containers import Container
     from scvcell.model import CSL
-    from scvcell.perturb import AffineFlow
 
 POINTS = 9
 """Doses from a hundredth of the largest one in training on, by default."""
@@ -52,8 +51,8 @@ def dose_response(
 
     Returns
     -------
-    As :func:`scvcell.tl.effects`, with ``dose``, ``unit`` and ``time`` in each row, and in ``attrs["ec50"]`` the
-    dose of half the exposure at the largest dose in training, by target.
+    As :func:`scvcell.tl.effects`, with ``dose``, ``unit`` and ``time`` in each row. The dose of half the effect and the
+    effect at saturation are :func:`scvcell.tl.potency`'s.
 
     Raises
     ------
@@ -77,13 +76,4 @@ def dose_response(
                 frame = effect_frame(start, action, name, group, level)
                 frame = frame if features is None else frame[frame["feature"].isin(features)]
                 frames.append(frame.assign(dose=float(dose), unit=start.response.units.get(target, ""), time=time))
-    out = pd.concat(frames, ignore_index=True)
-    out.attrs["ec50"] = {target: ec50(flow, target)}
-    return out
-
-
-def ec50(flow: AffineFlow, target: str) -> float:
-    """Dose at which a target's exposure is half of that at its largest dose in training."""
-    p = flow.targets.index(target)
-    half, slope = (float(v[p].detach().exp()) for v in (flow.log_half, flow.log_slope))
-    return float(flow.largest[target] * (half / (1 + 2 * half)) ** (1 / slope))
+    return pd.concat(frames, ignore_index=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t
 
-from scvcell.model import Bulk
+from scvcell.model import Bulk, jackknife_variance
 from scvcell.perturb import as_action, read_design
 from scvcell.tl._calibrate import check_level
 from scvcell.tl._controls import learned, treated
@@ -42,9 +42,10 @@ def impact(
         \mathrm{impact} = \frac1G \sum_g (y_g^2 - s_g^2), \qquad
         \mathrm{effective} = 3 G\, \frac{\mathrm{impact}^2}{\frac1G \sum_g (y_g^4 - 6 s_g^2 y_g^2 + 3 s_g^4)}
 
-    with the measured effect :math:`y_g` on the pseudobulk, on the scale of :func:`scvcell.tl.effects`, and its sampling
-    variance :math:`s_g^2`. The impact is the mean square of the true effects, 0 in the mean of actions that do nothing
-    (an estimate may be below). If a share of the features have normal effects, that share is effective.
+    with the measured effect :math:`y_g` on the pseudobulk (log2 of 1 + counts per 10,000 of summed counts; of other
+    assays as :func:`scvcell.tl.effects`), and its sampling variance :math:`s_g^2`. The impact is the mean square of the
+    true effects, 0 in the mean of actions that do nothing (an estimate may be below). If a share of the features have
+    normal effects, that share is effective.
 
     Parameters
     ----------
@@ -89,7 +90,7 @@ def impact(
         for (action, group), (unit, value, noise, _) in conditions.items():
             y, squares = value[0], (value**2).mean(1)
             size = float(squares[0] - noise.mean())
-            half = float(t.ppf(0.5 + level / 2, FOLDS - 1) * np.sqrt(_variance(squares)))
+            half = float(t.ppf(0.5 + level / 2, FOLDS - 1) * np.sqrt(jackknife_variance(squares)))
             # The squared noise is too large in the mean for how few folds tell it.
             fourth = float((y**4 - 6 * noise * y**2 + 3 * noise**2 * (FOLDS - 1) / (FOLDS + 1)).mean())
             rows.append(
@@ -196,7 +197,7 @@ def _measure(
     units = treated(design, design.actions if actions is None else [as_action(action) for action in actions])
     out: dict[str, dict[tuple[str, str], _Effect]] = {}
     for modality in response.anchors:
-        bulk = Bulk(model, view, modality, response.per[modality])
+        bulk = Bulk(model, view, modality)
         per_unit = np.log(2) if bulk.operator.count_data else 1.0
         controls: dict[int, Array] = {}
         for name, unit in units.items():
@@ -205,15 +206,12 @@ def _measure(
             if unit.context not in controls:
                 controls[unit.context] = bulk.replicates(unit.controls, FOLDS, rng) / per_unit
             before, after = controls[unit.context], bulk.replicates(unit.treated, FOLDS, rng) / per_unit
-            shared = _variance(before)
-            out.setdefault(modality, {})[name] = _Effect(unit, after - before, _variance(after) + shared, shared)
+            shared = jackknife_variance(before)
+            out.setdefault(modality, {})[name] = _Effect(
+                unit, after - before, jackknife_variance(after) + shared, shared
+            )
     if not out:
         raise ValueError(
             f"No condition has {FOLDS} treated and {FOLDS} control cells with {', '.join(response.anchors)}."
         )
     return out
-
-
-def _variance(replicates: Array) -> Array:
-    """Sampling variance of an estimate, by those without each fold of the cells (rows 1 on)."""
-    return (FOLDS - 1) * np.asarray(replicates[1:].var(0))

@@ -77,10 +77,10 @@ def match_counterfactual(
 
     Returns
     -------
-    AnnData (of a model of one modality) or MuData of the treated cells. ``X``: ITE, log2 of 1 + c share for counts,
-    on the scale of :func:`scvcell.tl.effects`; layers ``lower``, ``upper`` (what bootstrap samples and the uncertainty
-    of the state leave open, not how far the model is off: in simulations 90 % ones cover about half),
-    ``counterfactual`` (expected untreated) and ``matched`` (measured in the matched controls), on the same scale.
+    AnnData (of a model of one modality) or MuData of the treated cells. ``X``: ITE, for counts with a depth log2 of 1 +
+    expected counts per 10,000; layers ``lower``, ``upper`` (what bootstrap samples and the uncertainty of the state
+    leave open, not how far the model is off: in simulations 90 % ones cover about half), ``counterfactual`` (expected
+    untreated) and ``matched`` (measured in the matched controls), on the same scale.
     obs: those of the cells, ``action``, ``overlap``
     (whether a control is as near to the basal state as controls are to each other), ``effective_matches``
     :math:`1 / \sum_j p_j^2`, ``matched_cell`` (the most likely control), ``effect_size`` (root mean square of ITE over
@@ -132,7 +132,7 @@ def match_counterfactual(
     reach = norm.ppf(0.5 + level / 2)
     tables, effects = {}, []
     for m in start.response.anchors:
-        bulk = Bulk(model, start.view, m, start.response.per[m])
+        bulk = Bulk(model, start.view, m)
         features = list(model.schema.modalities[m].features)
         found = _effects(bulk, cells, groups, latent[cells], basal, draws)
         matched = _matched(bulk, matches, cells)

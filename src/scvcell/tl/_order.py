@@ -176,7 +176,7 @@ def _additive(
     start: Controls, units: list[Unit], latent: torch.Tensor, n: int, rng: np.random.Generator
 ) -> list[list[Arm]]:
     """Draws of experiments in which a target changes each feature by the same factor in all cells."""
-    bulks = {m: Bulk(start.model, start.view, m, start.response.per[m]) for m in start.response.anchors}
+    bulks = {m: Bulk(start.model, start.view, m) for m in start.response.anchors}
     draws: list[list[Arm]] = [[] for _ in range(n)]
     for unit in units:
         z = latent[unit.controls]

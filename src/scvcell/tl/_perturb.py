@@ -120,10 +120,10 @@ def effects(
 ) -> pd.DataFrame:
     r"""Effect of an action on each feature, per group of cells, with intervals.
 
-    .. math:: \mathrm{lfc} = \log_2 \frac{1 + c\,\bar x'}{1 + c\,\bar x}
+    .. math:: \mathrm{lfc} = \overline{\log_2(1 + x')} - \overline{\log_2(1 + x)}
 
-    with shares of the pseudobulk before and after, and c such that 1 stands for some 30 counts of a typical pseudobulk
-    in training (means and c = 1 for other counts; a plain difference for continuous values).
+    with counts per 10,000 before and after and the mean over cells (for counts without a depth, log2 of 1 + the mean
+    instead; a plain difference of means for continuous values).
 
     Parameters
     ----------
@@ -142,8 +142,7 @@ def effects(
     One row per group, modality and feature: ``action``, ``group``, ``modality``, ``feature``, ``lfc``, ``lower``,
     ``upper``, ``level``, ``support`` (0 nothing like it in training, 1 seen), ``trusted`` (support of at least one half
     and a finite interval; below, the action or the group is unlike what was seen, and intervals may cover less than
-    they say). Intervals are infinite where no condition could be left out for calibration. ``attrs["per"]``: c of each
-    modality.
+    they say). Intervals are infinite where no condition could be left out for calibration.
 
     Raises
     ------
@@ -157,9 +156,7 @@ def effects(
     start = Controls(data, model, cells)
     start.response.check(action)
     frames = [effect_frame(start, action, name, group, level, n_cells) for name, group in start.groups(groupby)]
-    out = pd.concat(frames, ignore_index=True)
-    out.attrs["per"] = dict(start.response.per)
-    return out
+    return pd.concat(frames, ignore_index=True)
 
 
 def effect_frame(
