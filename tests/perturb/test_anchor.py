@@ -58,3 +58,17 @@ def test_one_condition_is_enough(n):
     mean, var = Anchor.fit(units.take(np.arange(n)), y[:n], noise[:n]).predict(units)
     assert np.isfinite(mean).all()
     assert np.isfinite(var).all()
+
+
+def test_one_eigenbasis_for_all_features_says_what_a_solution_for_each_does():
+    rng = np.random.default_rng(5)
+    units, _, y, _ = additive(rng, interaction=0.3)
+    noise = np.outer(rng.uniform(0.5, 2, len(y)), rng.uniform(0.01, 0.1, y.shape[1]))
+    seen = np.arange(12)
+    anchor = Anchor.fit(units.take(seen), y[seen], noise[seen])
+    mean, var = anchor.predict(units)
+    anchor.noise = anchor.noise * np.where(np.arange(y.shape[1]) == 0, np.linspace(1, 1.5, 12)[:, None], 1.0)
+    each_mean, each_var = anchor.predict(units)
+    np.testing.assert_allclose(mean[:, 1:], each_mean[:, 1:], rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(var[:, 1:], each_var[:, 1:], rtol=1e-6, atol=1e-9)
+    assert not np.allclose(mean[:, 0], each_mean[:, 0])

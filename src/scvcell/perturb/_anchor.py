@@ -29,6 +29,8 @@ WORK = 5e8
 """Sets of features of like noise share one covariance while the shares are learned, so many that this is the work."""
 CLOSE = 1e-6
 """Difference of likeness up to which conditions are equally near."""
+ALIKE = 0.01
+"""Relative difference up to which sampling noise is taken for a size of each unit times one of each feature."""
 BLOCK = 2**24
 """Numbers in the covariances that are solved at once."""
 SHAPE = {"dose power": 0.4, "time power": 0.5, "dose reach": 1.0, "time reach": 1.0}
@@ -245,6 +247,9 @@ class Anchor:
         """Mean and variance by the process alone, each ``(units, features)``."""
         k, cross = self.kernel(self.units, self.units), self.kernel(units, self.units)
         own = np.diag(self.kernel(units, units))
+        size = self.noise / np.maximum(self.noise[:1], 1e-12)
+        if np.allclose(size, size[:, :1], rtol=ALIKE):
+            return self._alike(k, cross, own, size[:, 0])
         mean = np.empty((len(units), self.y.shape[1]))
         var = np.empty_like(mean)
         block = max(BLOCK // len(k) ** 2, 1)
@@ -256,6 +261,14 @@ class Anchor:
             mean[:, at] = np.einsum("gnu,gn->ug", right, solved[:, :, 0])
             var[:, at] = (self.scale[at, None] * own - np.einsum("gnu,gnu->gu", right, solved[:, :, 1:])).T
         return mean, np.maximum(var, 0)
+
+    def _alike(self, k: Array, cross: Array, own: Array, size: Array) -> tuple[Array, Array]:
+        """`_process` where the noise is a size of each unit times one of each feature: one eigenbasis serves all."""
+        root = np.sqrt(size)
+        value, basis = np.linalg.eigh(k / np.outer(root, root))
+        known, asked = basis.T @ (self.y / root[:, None]), (cross / root) @ basis
+        gain = self.scale / (np.maximum(value, 0)[:, None] * self.scale + self.noise[0])
+        return asked @ (gain * known), np.maximum(self.scale * (own[:, None] - asked**2 @ gain), 0)
 
     def _parts(self, a: Units, b: Units, shape: Mapping[str, float | torch.Tensor]) -> dict[str, torch.Tensor]:
         return kernels(a, b, shape, self.spread, self.like)
