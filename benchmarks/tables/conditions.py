@@ -4,12 +4,17 @@ Cases ``pairs`` and ``pairs_from_singles``: 66 pairs of 12 drugs on a melanoma l
 phenotypes, one sample each); pairs are left out in 6 folds, or all at once. Cases ``time_8h``, ``time_24h`` and
 ``top_dose``: 73 compounds on human hepatocytes (Open TG-GATEs, 196 genes, two samples each); of a fifth of the
 compounds, in turn, all samples at 8 h, at 24 h or at the highest dose are left out, where others of them are left.
-Doses are given as shares of the highest one that was planned. Scores of the effect on every condition left out: total
-squared error over the total square (NMSE), mean Pearson, coverage of 90 % intervals, also of the 10 features that
-change most. Baselines beside it: no change (``control``), the mean of what was seen under the same dose and time or of
-the pairs (``mean``), the sum of single effects at the same doses (``additive``), the effect of the same compound at the
-nearest dose and time (``nearest``), and the latter with weights learned on what was not left out (``scaled``; ``stack``
-with the mean).
+Cases ``plate_between`` and ``plate_top``: 58 compounds at six doses on A549 cells (LINCS Cell Painting, one plate, 454
+features, one well each); of a fifth of the compounds the second highest or the highest dose is left out. Cases
+``compounds`` and ``plate_compounds``: a fifth of the compounds whose structure is known are left out altogether; Morgan
+fingerprints say which compounds are alike. Doses are given as shares of the highest one that was planned.
+
+Scores of the effect on every condition left out: total squared error over the total square (NMSE), mean Pearson,
+coverage of 90 % intervals, also of the 10 features that change most. Baselines beside it: no change (``control``), the
+mean of what was seen under the same dose and time or of the pairs (``mean``), the sum of single effects at the same
+doses (``additive``), the effect of the same compound at the nearest dose and time (``nearest``), and the latter with
+weights learned on what was not left out (``scaled``; ``stack`` with the mean), and ridge regression on compounds (or
+fingerprints), doses and times and their products (``ridge``).
 """
 
 from __future__ import annotations
@@ -17,43 +22,53 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import anndata
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from mudata import MuData
+from sklearn.linear_model import RidgeCV
 
 import scvcell
 from benchmarks.task import Output, Question, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from anndata import AnnData
-
-CASES = ("pairs", "pairs_from_singles", "time_8h", "time_24h", "top_dose")
-PAIRS = CASES[:2]
+PAIRS = ("pairs", "pairs_from_singles")
+PLATE = ("plate_between", "plate_top", "plate_compounds")
+COMPOUNDS = ("compounds", "plate_compounds")
+CASES = (*PAIRS, "time_8h", "time_24h", "top_dose", "compounds", *PLATE)
 KORKUT = "korkut15_skmel133_drugpairs/korkut15_skmel133_drugpairs.h5ad"
 TGGATES = "tggates_hepatocyte_dose_time/tggates_hepatocyte_dose_time.h5ad"
-FILES = {case: KORKUT if case in PAIRS else TGGATES for case in CASES}
+LINCS = "lincs_cellpainting_a549_plate/lincs_cellpainting_a549_plate.h5ad"
+DRUGS = ("priors/drug_repurposing_moa_target_smiles.parquet", "priors/lincs_drugs_smiles.parquet")
+FILES = {case: KORKUT if case in PAIRS else LINCS if case in PLATE else TGGATES for case in CASES}
 SEEDS = (0, 1, 2)
 METHODS = ("scvcell",)
 REFERENCE = "scvcell"
 COLUMNS = {"nmse": "NMSE", "pearson": "Pearson of effect", "coverage": "coverage", "coverage_top": "coverage (top)"}
 TOP = 10
-LEVELS = {"Low": 0, "Middle": 1, "High": 2}
+ALPHAS = np.logspace(-1, 5, 13)
+BITS = 1024
 
 
 def task(data: Path, case: str, epochs: int | None) -> tuple[Task, dict[str, Any]]:
     """All samples; what is left out when, is for `evaluate`."""
+    table = None
     if case in PAIRS:
         adata = scvcell.datasets.korkut_drug_pairs()
         adata.obs["context"] = "all"
     else:
-        adata = scvcell.datasets.tggates_hepatocytes()
+        adata = plate(data) if case in PLATE else scvcell.datasets.tggates_hepatocytes()
         top = adata.obs.groupby("compound", observed=True)["dose"].transform("max")
-        adata.obs["dose"] = adata.obs["dose"] / top
-        adata.obs["context"] = adata.obs["compound"].astype(str) + " " + adata.obs["time_h"].astype(str)
-    time = None if case in PAIRS else "time_h"
+        adata.obs["dose"] = adata.obs["dose"] / top.where(top > 0, 1)
+        if case not in PLATE:
+            adata.obs["context"] = adata.obs["compound"].astype(str) + " " + adata.obs["time_h"].astype(str)
+        if case in COMPOUNDS:
+            table = fingerprints(data, adata.obs["compound"].astype(str).unique())
+    time = "time_h" if "time_h" in adata.obs else None
     keys = scvcell.PerturbationKeys("perturbation", control="control", dose="dose", time=time, context="context")
     whole = Task(
         mdata=MuData({"profile": adata}),
@@ -61,9 +76,48 @@ def task(data: Path, case: str, epochs: int | None) -> tuple[Task, dict[str, Any
         target="profile",
         scale="identity",
         perturbation=keys,
+        kernel=table,
         epochs=epochs,
     )
-    return whole, {"case": case}
+    return whole, {"case": case, "structure": table}
+
+
+def plate(data: Path) -> AnnData:
+    """Wells of one plate: ``perturbation``, ``compound``, ``dose`` and one ``context``."""
+    raw = anndata.read_h5ad(data / LINCS)
+    compound = raw.obs["Metadata_pert_id"].astype(str).to_numpy()
+    untreated = (raw.obs["Metadata_broad_sample"] == "DMSO").to_numpy()
+    columns = {"perturbation": np.where(untreated, "control", compound), "dose": raw.obs["dose_uM"].to_numpy(float)}
+    columns |= {"compound": np.where(untreated, "control", compound), "context": "all"}
+    return AnnData(raw.X, obs=pd.DataFrame(columns, index=raw.obs_names), var=pd.DataFrame(index=raw.var_names))
+
+
+def fingerprints(data: Path, names: Iterable[str]) -> pd.DataFrame:
+    """Morgan fingerprints of the compounds whose structure is known, by name or by identifier."""
+    from rdkit import Chem, RDLogger
+    from rdkit.Chem import rdFingerprintGenerator
+
+    RDLogger.DisableLog("rdApp.*")
+    smiles: dict[str, str] = {}
+    for path in DRUGS:
+        table = pd.read_parquet(data / path).dropna(subset="smiles")
+        for column in ("pert_iname", "broad_id"):
+            if column in table:
+                keys = table[column].astype(str).str[:13] if column == "broad_id" else plain(table[column])
+                smiles = dict(zip(keys, table["smiles"], strict=True)) | smiles
+    make = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=BITS)
+    rows = {}
+    for name in names:
+        found = smiles.get(name, smiles.get(plain(pd.Series([name])).iloc[0]))
+        molecule = None if found is None else Chem.MolFromSmiles(found)
+        if molecule is not None:
+            rows[name] = make.GetFingerprintAsNumPy(molecule).astype(float)
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def plain(names: pd.Series) -> pd.Series:
+    """Names in lower case, letters and digits only."""
+    return names.astype(str).str.lower().str.replace("[^a-z0-9]", "", regex=True)
 
 
 def conditions(adata: AnnData) -> pd.DataFrame:
@@ -81,11 +135,27 @@ def conditions(adata: AnnData) -> pd.DataFrame:
         action = scvcell.Action(doses, group["time_h"].iloc[0] if "time_h" in group else None)
         rows.append(group.iloc[0].to_dict() | {"effect": effect, "controls": controls, "action": action})
         rows[-1] |= {"cells": group.index, "n_parts": len(parts)}
-    return pd.DataFrame(rows)
+    every = pd.DataFrame(rows)
+    every["hours"] = np.log2(every["time_h"]) if "time_h" in every else 0.0
+    if "compound" in every:
+        every["rank"] = every.groupby("compound")["dose"].rank(method="dense", ascending=False).astype(int) - 1
+    return every
 
 
-def folds(every: pd.DataFrame, case: str, seed: int) -> Iterator[np.ndarray]:
+def hidden(every: pd.DataFrame, case: str) -> np.ndarray:
+    """Conditions that are left out of a compound in turn."""
+    return {
+        "time_8h": every["hours"] == 3,
+        "time_24h": every["hours"] == np.log2(24),
+        "top_dose": every["rank"] == 0,
+        "plate_top": every["rank"] == 0,
+        "plate_between": every["rank"] == 1,
+    }.get(case, every["rank"] >= 0).to_numpy()
+
+
+def folds(every: pd.DataFrame, truth: dict[str, Any], seed: int) -> Iterator[np.ndarray]:
     """Which conditions are left out, fold by fold."""
+    case = truth["case"]
     rng = np.random.default_rng(seed)
     if case in PAIRS:
         pairs = np.flatnonzero(every["n_parts"] == 2)
@@ -93,27 +163,24 @@ def folds(every: pd.DataFrame, case: str, seed: int) -> Iterator[np.ndarray]:
         for fold in range(number.max() + 1):
             yield np.isin(np.arange(len(every)), pairs[number == fold])
         return
-    hidden = {
-        "time_8h": every["time_h"] == 8,
-        "time_24h": every["time_h"] == 24,
-        "top_dose": every["dose_level"] == "High",
-    }[case].to_numpy()
-    compounds = rng.permutation(every["compound"].unique())
+    at = hidden(every, case)
+    named = every["compound"].unique() if truth["structure"] is None else truth["structure"].index
+    compounds = rng.permutation(np.array(sorted(set(every["compound"]) & set(named))))
     for fold in range(5):
-        mine = every["compound"].isin(compounds[fold::5]).to_numpy()
-        seen = every["compound"].isin(every["compound"][~(mine & hidden)]).to_numpy()
-        yield mine & hidden & seen
+        left = every["compound"].isin(compounds[fold::5]).to_numpy() & at
+        seen = every["compound"].isin(every["compound"][~left]).to_numpy()
+        yield left if case in COMPOUNDS else left & seen
 
 
 def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, Any], seed: int) -> tuple[Output, dict]:
     """Fit once per fold, score every condition that was left out."""
     adata, case = task.mdata["profile"], truth["case"]
     every = conditions(adata)
-    predictors = pair_baselines if case in PAIRS else dose_baselines
+    predictors = pair_baselines if case in PAIRS else compound_baselines if case in COMPOUNDS else dose_baselines
     found: dict[str, list[np.ndarray]] = {}
     true, inside = [], []
     total = Output(fit_seconds=0.0, fit_cpu_seconds=0.0)
-    for left in folds(every, case, seed):
+    for left in folds(every, truth, seed):
         gone = np.concatenate(every["cells"][left].to_list())
         questions = {str(i): Question(every["action"][i], every["controls"][i]) for i in np.flatnonzero(left)}
         seen = adata[~adata.obs_names.isin(gone)].copy()
@@ -126,7 +193,7 @@ def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, An
         found.setdefault("", []).append(np.stack([answer["lfc"] for answer in answers]))
         lower, upper = (np.stack([answer[side] for answer in answers]) for side in ("lower", "upper"))
         inside.append((y >= lower) & (y <= upper))
-        for kind, predicted in predictors(every, left, case).items():
+        for kind, predicted in predictors(every, left, truth).items():
             found.setdefault(kind, []).append(predicted)
     y, covered = np.concatenate(true), np.concatenate(inside)
     scores = {kind: score(y, np.concatenate(parts)) for kind, parts in found.items()}
@@ -145,7 +212,7 @@ def score(y: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
     return {"nmse": float(((y - predicted) ** 2).sum() / (y**2).sum()), "pearson": float(np.mean(each))}
 
 
-def pair_baselines(every: pd.DataFrame, left: np.ndarray, case: str) -> dict[str, np.ndarray]:
+def pair_baselines(every: pd.DataFrame, left: np.ndarray, truth: dict[str, Any]) -> dict[str, np.ndarray]:
     """Predicted effects of pairs, ``(left out, features)`` by baseline."""
     singles = every[every["n_parts"] == 1]
 
@@ -166,28 +233,49 @@ def pair_baselines(every: pd.DataFrame, left: np.ndarray, case: str) -> dict[str
     return out
 
 
-def dose_baselines(every: pd.DataFrame, left: np.ndarray, case: str) -> dict[str, np.ndarray]:
-    """Predicted effects at doses and times, ``(left out, features)`` by baseline; weights from the other compounds."""
-    level = every["dose_level"].astype(str).map(LEVELS).to_numpy()
-    hours = np.log2(every["time_h"].to_numpy())
-    compound = every["compound"].astype(str).to_numpy()
+def alike(every: pd.DataFrame, rows: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Mean effect of other compounds at the same dose and time, ``(rows, features)``."""
+    compound, level, hours = (every[name].to_numpy() for name in ("compound", "rank", "hours"))
     y = np.stack(every["effect"])
+    same = [known & (compound != compound[i]) & (level == level[i]) & (hours == hours[i]) for i in rows]
+    return np.stack([y[at if at.any() else known].mean(0) for at in same])
 
-    def predict(rows: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        near, mean = [], []
+
+def ridge(every: pd.DataFrame, left: np.ndarray, describe: pd.DataFrame) -> np.ndarray:
+    """Ridge regression on dose and time, what describes the compounds, and their products, ``(left out, features)``."""
+    own = describe.loc[every["compound"]].to_numpy(float)
+    setting = np.stack([-every["rank"].to_numpy(float), every["hours"].to_numpy(float)], 1)
+    setting -= setting[~left].mean(0)
+    x = np.concatenate([setting, own, *(own * column[:, None] for column in setting.T)], 1)
+    y = np.stack(every["effect"])
+    return RidgeCV(ALPHAS).fit(x[~left], y[~left]).predict(x[left])
+
+
+def compound_baselines(every: pd.DataFrame, left: np.ndarray, truth: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Predicted effects of compounds that were never seen, ``(left out, features)`` by baseline."""
+    mean = alike(every, np.flatnonzero(left), ~left)
+    table = truth["structure"].reindex(every["compound"].unique(), fill_value=0.0)
+    return {"control": 0 * mean, "mean": mean, "ridge": ridge(every, left, table)}
+
+
+def dose_baselines(every: pd.DataFrame, left: np.ndarray, truth: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Predicted effects at doses and times, ``(left out, features)`` by baseline; weights from the other compounds."""
+    level, hours, compound = (every[name].to_numpy() for name in ("rank", "hours", "compound"))
+    y, at, names = np.stack(every["effect"]), hidden(every, truth["case"]), every["compound"].unique()
+
+    def nearest(rows: np.ndarray, known: np.ndarray) -> np.ndarray:
+        found = []
         for i in rows:
             mine = np.flatnonzero(known & (compound == compound[i]))
             apart = np.abs(level[mine] - level[i]) + np.abs(hours[mine] - hours[i])
-            near.append(y[mine[apart.argmin()]])
-            others = (~left) & (compound != compound[i]) & (level == level[i]) & (hours == hours[i])
-            mean.append(y[others].mean(0))
-        return np.stack(near), np.stack(mean)
+            found.append(y[mine[apart.argmin()]])
+        return np.stack(found)
 
-    near, mean = predict(np.flatnonzero(left), ~left)
-    like = hours == np.log2({"time_8h": 8, "time_24h": 24}[case]) if case != "top_dose" else level == 2
-    partners = np.isin(compound, compound[~left & ~like])
-    rows = np.flatnonzero(~left & like & partners & ~np.isin(compound, compound[left]))
-    x_near, x_mean = predict(rows, ~left & ~like)
+    asked = np.flatnonzero(left)
+    near, mean = nearest(asked, ~left), alike(every, asked, ~left)
+    partners = np.isin(compound, compound[~left & ~at])
+    rows = np.flatnonzero(~left & at & partners & ~np.isin(compound, compound[left]))
+    x_near, x_mean = nearest(rows, ~left & ~at), alike(every, rows, ~left)
     design = np.stack([x_near.ravel(), x_mean.ravel()], 1)
     weights = np.linalg.lstsq(design, y[rows].ravel(), rcond=None)[0]
     scale = (x_near * y[rows]).sum() / (x_near**2).sum()
@@ -197,4 +285,5 @@ def dose_baselines(every: pd.DataFrame, left: np.ndarray, case: str) -> dict[str
         "nearest": near,
         "scaled": scale * near,
         "stack": weights[0] * near + weights[1] * mean,
+        "ridge": ridge(every, left, pd.DataFrame(np.eye(len(names)), index=names)),
     }

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -38,12 +40,22 @@ def test_what_is_hidden_is_new_in_that_way(shift, value, axis):
     assert shifts(units.take(kept), units.take(kept)) == [""] * len(kept)
 
 
-def test_unseen_targets_are_no_shift_and_one_dose_hides_nothing():
+def test_all_of_a_target_is_hidden_to_make_it_new():
+    units = screen()
+    groups = list(hidden(units, "new target"))
+    assert [group.tolist() for group in groups] == [list(range(9 * k, 9 * k + 9)) for k in range(4)]
+    first, rest = groups[0], np.arange(9, len(units))
+    like_others = Units(np.full((9, 4), 1 / 3), *(getattr(units.take(first), n) for n in ("level", "time", "place")))
+    related = replace(like_others, related=np.ones(9, bool))
+    assert shifts(related, units.take(rest)) == ["new target"] * 9
+
+
+def test_new_combinations_are_no_shift_and_one_dose_hides_nothing():
     units = screen()
     first, rest = np.arange(9), np.arange(9, len(units))
     assert set(shifts(units.take(first), units.take(rest))) == {""}
     single = units.take(np.flatnonzero((units.mean_level == 0) & (units.time == 0)))
-    assert [list(hidden(single, shift)) for shift in SHIFTS] == [[]] * len(SHIFTS)
+    assert [list(hidden(single, shift)) for shift in SHIFTS[:-1]] == [[]] * (len(SHIFTS) - 1)
 
 
 def test_members_are_the_nearest_own_condition_and_the_mean_of_the_others():

@@ -135,8 +135,9 @@ class Response:
 
         with the sampling variance of the pseudobulks of `n_cells` treated cells and of the controls, the variance of
         what like conditions leave open, and a share of the effect; :math:`\gamma` and the quantiles :math:`q_b`, one
-        per bin of effect size, are those of conditions that were left out (at a new dose or time those for which it was
-        new too), at a level raised for how few conditions these are, and no interval is narrower than the Gaussian one.
+        per bin of effect size, are those of conditions that were left out (of a new dose, time or target those that
+        were new in the same way), at a level raised for how few conditions these are, and no interval is narrower than
+        the Gaussian one.
 
         References
         ----------
@@ -237,4 +238,5 @@ def describe(flow: AffineFlow, actions: Sequence[Action], places: Array) -> Unit
                 level[i, flow.targets.index(p.target)] = np.log(max(flow.share(p.target, p.dose), 1e-6))
         if action.time and flow.span:
             time[i] = np.log(max(action.time / flow.span, 1e-6))
-    return Units(exposure, level, time, np.asarray(places, dtype=float))
+    related = np.array([any(target not in flow.targets for target in action.targets) for action in actions], bool)
+    return Units(exposure, level, time, np.asarray(places, dtype=float), related)

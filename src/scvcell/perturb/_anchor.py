@@ -51,19 +51,23 @@ class Units:
         Log of the time as a share of the longest, ``(units,)``.
     place
         Mean state of the context's controls, ``(units, latent)``.
+    related
+        Whether a target was never perturbed and acts as known ones do, ``(units,)``; None where none was.
     """
 
     exposure: Array
     level: Array
     time: Array
     place: Array
+    related: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.exposure)
 
     def take(self, rows: NDArray[np.integer] | list[int]) -> Units:
         """Some of the units."""
-        return Units(self.exposure[rows], self.level[rows], self.time[rows], self.place[rows])
+        related = None if self.related is None else self.related[rows]
+        return Units(self.exposure[rows], self.level[rows], self.time[rows], self.place[rows], related)
 
     @property
     def mean_level(self) -> Array:
@@ -136,8 +140,9 @@ class Anchor:
     doses and times answer alike; effects grow with powers of dose and time. Weights, powers and reaches maximise the
     marginal likelihood. Targets are alike as far as their own effects are.
 
-    At a dose or time that was not seen of the same targets, the process is weighted with two simple predictions: the
-    effect at the nearest dose and time that were, and the mean of other targets nearest to the new ones.
+    For a target that was never perturbed, or at a dose or time that was not seen of the same targets, the process is
+    weighted with two simple predictions: the effect at the nearest dose and time that were (0 where none was), and the
+    mean of other targets nearest to the new ones.
 
     Attributes
     ----------
@@ -233,6 +238,8 @@ class Anchor:
         group = np.unique(among.argmax(1), return_inverse=True)[1]
         near = _near(units, self.units, self.shape).numpy()
         own, others = (np.zeros((len(units), self.y.shape[1])) for _ in range(2))
+        if units.related is not None:
+            same[units.related] = False
         for i in range(len(units)):
             of_targets = np.zeros((group.max() + 1, self.y.shape[1]))
             for g in range(len(of_targets)):

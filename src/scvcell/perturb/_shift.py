@@ -1,4 +1,4 @@
-"""How a condition is new beside those that were seen of the same targets: another dose, another time."""
+"""How a condition is new: at another dose or time than was seen of its targets, or of a target never perturbed."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
     from scvcell.perturb._anchor import Units
 
-SHIFTS = ("higher dose", "lower dose", "dose between", "later", "earlier", "time between")
-"""Every way in which a condition can be new, those of doses first."""
+DOSE = ("higher dose", "lower dose", "dose between")
+TIME = ("later", "earlier", "time between")
+SHIFTS = (*DOSE, *TIME, "new target")
+"""Every way in which a condition can be new."""
 CLOSE = 1e-3
 """Difference of logs up to which doses or times are the same."""
 
@@ -25,14 +27,17 @@ def same_targets(a: Units, b: Units) -> NDArray[np.bool_]:
 
 
 def shifts(units: Units, seen: Units) -> list[str]:
-    """How each of some units is new, one of `SHIFTS`; empty where dose and time were seen, or its targets were not."""
+    """How each of some units is new, one of `SHIFTS`; empty where it is not, or is a new combination."""
     found = []
     for i, same in enumerate(same_targets(units, seen)):
+        if units.related is not None and units.related[i]:
+            found.append(SHIFTS[-1])
+            continue
         kinds = [
             _side(value[i], known[same], names)
             for value, known, names in (
-                (units.mean_level, seen.mean_level, SHIFTS[:3]),
-                (units.time, seen.time, SHIFTS[3:]),
+                (units.mean_level, seen.mean_level, DOSE),
+                (units.time, seen.time, TIME),
             )
             if same.any()
         ]
@@ -49,7 +54,10 @@ def _side(value: float, known: NDArray[np.floating], names: tuple[str, ...]) -> 
 
 def hidden(units: Units, shift: str) -> Iterator[NDArray[np.int64]]:
     """For every set of targets, the units without which they would be new in that way."""
-    value = units.mean_level if shift in SHIFTS[:3] else units.time
+    if shift == SHIFTS[-1]:
+        yield from (np.flatnonzero(given) for given in (units.exposure > 0).T if given.any())
+        return
+    value = units.mean_level if shift in DOSE else units.time
     same = same_targets(units, units)
     for first in np.flatnonzero(same.argmax(1) == np.arange(len(units))):
         mine = np.flatnonzero(same[first])
