@@ -21,6 +21,7 @@ NAMES = (
     "leaderboard",
     "response",
     "matching",
+    "order",
     "velocity",
     "speed",
 )
