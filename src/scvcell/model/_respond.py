@@ -211,6 +211,8 @@ class Effects:
         count, n = np.array(list(map(bulk.count, groups))), len(units)
         free = np.maximum(count - 1, 0)
         self.spread = free @ var / free.sum() if free.any() else np.full(var.shape[1], np.nan)
+        # Where most conditions are few samples all take the pooled variance, and one eigenbasis serves all features.
+        var = np.broadcast_to(self.spread, var.shape) if np.median(count) < FEWEST else var
         noise = np.array([noise_of(own, self.spread, k) for own, k in zip(var, count, strict=True)])
         self.value, self.noise = value[:n] - value[n:][of_controls], noise[:n] + noise[n:][of_controls]
         self.expected = np.array([bulk.expected(cells, latent[cells]) for cells in controls])[of_controls]
