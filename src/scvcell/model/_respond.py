@@ -32,6 +32,8 @@ SET = 96
 UNITS_PER_STEP = 16
 RIDGE = 1e-2
 FOLDS = 5
+TAUGHT = 0.1
+"""Share of conditions that must have cells enough for a flow to be learned at all."""
 FEWEST_SETS = 10
 """Sets of targets of which doses or times must be left out for a shift to be learned from."""
 ROWS = 50_000
@@ -136,10 +138,14 @@ def make_flow(units: list[Unit], n_latent: int, seed: int) -> AffineFlow:
 
 
 def train_flow(flow: AffineFlow, units: list[Unit], latent: torch.Tensor, seed: int, steps: int = STEPS) -> None:
-    """Fit the flow by energy distance between moved controls and treated cells, from the additive solution on."""
-    units = list(filter(teaches, units))
-    if not units:
+    """Fit the flow by energy distance between moved controls and treated cells, from the additive solution on.
+
+    It stays as it is where hardly any condition has cells enough, as in bulk data.
+    """
+    taught = list(filter(teaches, units))
+    if not taught or len(taught) < TAUGHT * len(units):
         return
+    units = taught
     rng = np.random.default_rng(seed)
     generator = torch.Generator().manual_seed(seed)
     flow.center.copy_(torch.cat([latent[u.controls] for u in units]).mean(0))
@@ -220,7 +226,7 @@ class Effects:
 
     def by_flow(self, flow: AffineFlow, rows: NDArray[np.int64]) -> Array:
         """Effects of some conditions that a flow predicts, ``(rows, features)``."""
-        if not any(map(teaches, self.units)):
+        if not flow.moves:
             return np.zeros((len(rows), self.value.shape[1]))
         with torch.no_grad():
             asked = [self.units[row] for row in rows]

@@ -83,6 +83,11 @@ class AffineFlow(Perturbation):
         self.register_buffer("center", torch.zeros(n_latent))
         self.weights: dict[str, Tensor] = {}
 
+    @property
+    def moves(self) -> bool:
+        """Whether it has learned to move any state."""
+        return bool(self.shift.any() or self.out.any())
+
     def relate(self, target: str, weights: Sequence[float] | NDArray[np.floating]) -> None:
         """Let an unseen target act as a weighted mean of the known ones, ``(targets,)``."""
         self.weights[target] = torch.as_tensor(weights, dtype=torch.float32)
