@@ -64,7 +64,8 @@ def potency(
     pool
         Whether one EC50 is fitted to all contexts, each with its own effects, rather than one per context.
     level
-        Coverage of the intervals, over samples of cells (jackknife over ten groups of cells, in the logarithm).
+        Coverage of the intervals, over samples of cells: the jackknife over ten groups of cells, in the logarithm, and
+        of EC50 also the profile likelihood, whichever reaches further.
     seed
         Drives the groups.
 
@@ -161,18 +162,22 @@ def _fit(doses: Array, parts: list[tuple[NDArray[np.int64], Array]], level: floa
     grid = np.linspace(np.log(doses[0] / 10), np.log(doses[-1] * 10), DOSES)
     estimates = np.array(
         [
-            _maximum(np.log(doses), grid, [(at, v[:, r], noise) for (at, v), noise in zip(parts, noises, strict=True)])
+            _maximum(
+                np.log(doses), grid, [(at, v[:, r], noise) for (at, v), noise in zip(parts, noises, strict=True)], level
+            )
             for r in range(1 + FOLDS)
         ]
     )
-    value = estimates[0]
-    half = t.ppf(0.5 + level / 2, FOLDS - 1) * np.sqrt(jackknife_variance(estimates))
-    lower, upper = np.exp(value - half), np.exp(value + half)
-    # Doses beyond the grid may be as likely, or estimates without some cells lie there.
-    open_below, open_above = estimates[0, 3:] < chi2.ppf(level, 1)
-    lower[0] = 0 if open_below or estimates[:, 0].min() <= grid[0] else lower[0]
-    upper[0] = np.inf if open_above or estimates[:, 0].max() >= grid[-1] else upper[0]
-    ec50, slope, emax = np.exp(value[:3])
+    value = estimates[0, :3]
+    half = t.ppf(0.5 + level / 2, FOLDS - 1) * np.sqrt(jackknife_variance(estimates[:, :3]))
+    lower, upper = value - half, value + half
+    # The jackknife sees one maximum, and how samples of cells move it; the likelihood sees others as high.
+    lower[0], upper[0] = min(lower[0], estimates[0, 3]), max(upper[0], estimates[0, 4])
+    lower[0] = -np.inf if estimates[:, 0].min() <= grid[0] else lower[0]
+    upper[0] = np.inf if estimates[:, 0].max() >= grid[-1] else upper[0]
+    with np.errstate(over="ignore"):
+        lower, upper = np.exp(lower), np.exp(upper)
+    ec50, slope, emax = np.exp(value)
     return {
         "ec50": ec50,
         "ec50_lower": lower[0],
@@ -184,10 +189,12 @@ def _fit(doses: Array, parts: list[tuple[NDArray[np.int64], Array]], level: floa
     }
 
 
-def _maximum(log_doses: Array, grid: Array, parts: list[tuple[NDArray[np.int64], Array, Array]]) -> tuple[float, ...]:
+def _maximum(
+    log_doses: Array, grid: Array, parts: list[tuple[NDArray[np.int64], Array, Array]], level: float
+) -> tuple[float, ...]:
     """Logs of EC50, slope and Emax that maximise the marginal likelihood of values ``(1 + doses, features)``.
 
-    Then by how much twice its log is less with an EC50 at either end of the grid.
+    Then the logs between which the profile likelihood has the EC50, infinite beyond the grid.
     """
     size = np.mean([((y[1:] - y[0]) ** 2 - noise[1:] - noise[0]).mean() for _, y, noise in parts])
     variances = max(float(size), 1e-6) * np.array(SIZES)
@@ -206,7 +213,9 @@ def _maximum(log_doses: Array, grid: Array, parts: list[tuple[NDArray[np.int64],
     if 0 < i < len(grid) - 1:
         below, top, above = score[i - 1 : i + 2, j]
         best += 0.5 * (grid[1] - grid[0]) * (below - above) / min(below - 2 * top + above, -1e-12)
-    return best, np.log(SLOPES[j]), emax[i, j], *(score.max() - score[[0, -1]].max(1))
+    likely = np.flatnonzero(score.max(1) > score.max() - chi2.ppf(level, 1))
+    low, high = np.concatenate([[-np.inf], grid[1:-1], [np.inf]])[likely[[0, -1]]]
+    return best, np.log(SLOPES[j]), emax[i, j], low, high
 
 
 def _information(share: Array, y: Array, precision: Array) -> tuple[Array, Array]:
