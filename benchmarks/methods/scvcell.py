@@ -79,7 +79,7 @@ def _perturb(task: Task, seed: int) -> Output:
             found = (
                 scvcell.tl.order_effect(mdata, model, *action.targets, n_null=19, seed=seed)
                 if name == ORDER
-                else scvcell.tl.potency(mdata, model, seed=seed)
+                else scvcell.tl.potency(mdata, model, pool=True, seed=seed)
             )
             out.notes[name] = found.to_dict("records")
             continue

@@ -5,8 +5,9 @@ Every seed is one experiment (`scvcell.datasets.simulate_actions`, two targets).
 depend on the state, so that it does (``bracket``: norm of the commutator of the true generators over the norm of their
 shifts). ``rejected``: share of experiments in which `scvcell.tl.order_effect` with 19 draws has p <= .05, which is the
 size of the test where order does not matter and its power where it does. Cases ``four_doses`` and ``three_doses``:
-2,000 cells, doses of .05, .2, .6 and 1, or .01, .1 and 1; the true dose of half the effect is .2. ``ec50``: what
-`scvcell.tl.potency` says, over both targets; ``covered``: share of its 90 % intervals that hold the truth.
+2,000 cells, doses of .05, .2, .6 and 1, or .01, .1 and 1, types of cells as contexts; the true dose of half the effect
+is .2. ``ec50``: what `scvcell.tl.potency` says, over both targets; ``covered``: share of its 90 % intervals that hold
+the truth.
 """
 
 from __future__ import annotations
@@ -50,17 +51,18 @@ TRUE_EC50 = 0.2
 def task(data: Path, case: str, epochs: int | None) -> tuple[Task, dict[str, Any]]:
     """An empty task: every seed has its own cells."""
     dose = "dose" if "doses" in SIMULATIONS[case] else None
-    keys = scvcell.PerturbationKeys("action", control="control", dose=dose)
+    keys = scvcell.PerturbationKeys("action", control="control", dose=dose, context="cell_type" if dose else ())
     return Task(mdata=MuData({}), source="rna", target="rna", perturbation=keys, epochs=epochs), {"case": case}
 
 
 def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, Any], seed: int) -> tuple[Output, dict]:
     """Simulate, ask, compare with what is true."""
     settings = SIMULATIONS[truth["case"]]
-    mdata = scvcell.datasets.simulate_actions(n_targets=2, pairs=False, seed=seed, **settings)
+    asked = POTENCY if "doses" in settings else ORDER
+    world = seed + 100 * (asked == POTENCY)  # the first hundred were seen while it was made
+    mdata = scvcell.datasets.simulate_actions(n_targets=2, pairs=False, seed=world, **settings)
     seen = mdata["rna"].copy()
     seen.layers.clear()
-    asked = POTENCY if "doses" in settings else ORDER
     questions = {asked: Question(scvcell.Action("T1+T2"), seen.obs_names[seen.obs["action"] == "control"])}
     out = run(replace(task, mdata=MuData({"rna": seen}), questions=questions), seed)
     if asked == POTENCY:

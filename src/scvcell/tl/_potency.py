@@ -31,6 +31,8 @@ DOSES = 81
 SLOPES = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
 SPREAD = 0.5
 """Standard deviation of the log slope before the data are seen."""
+MISFIT = 0.2
+"""Standard deviation of log EC50 for that the response of expression need not be log-logistic."""
 SIZES = (0.3, 1.0, 3.0, 10.0)
 """Candidates for the variance of effects over features, as multiples of the mean square of those measured."""
 
@@ -64,8 +66,10 @@ def potency(
     pool
         Whether one EC50 is fitted to all contexts, each with its own effects, rather than one per context.
     level
-        Coverage of the intervals, over samples of cells: the jackknife over ten groups of cells, in the logarithm, and
-        of EC50 also the profile likelihood, whichever reaches further.
+        Coverage of the intervals, over samples of cells: the jackknife over ten groups of cells, in the logarithm; of
+        EC50 with .2 added to the standard deviation, as expression need not follow the curve exactly, and at least as
+        far as the profile likelihood reaches. Types of cells that answer differently are no such small matter: make
+        them contexts.
     seed
         Drives the groups.
 
@@ -168,8 +172,8 @@ def _fit(doses: Array, parts: list[tuple[NDArray[np.int64], Array]], level: floa
             for r in range(1 + FOLDS)
         ]
     )
-    value = estimates[0, :3]
-    half = t.ppf(0.5 + level / 2, FOLDS - 1) * np.sqrt(jackknife_variance(estimates[:, :3]))
+    value, misfit = estimates[0, :3], np.array([MISFIT**2, 0, 0])
+    half = t.ppf(0.5 + level / 2, FOLDS - 1) * np.sqrt(jackknife_variance(estimates[:, :3]) + misfit)
     lower, upper = value - half, value + half
     # The jackknife sees one maximum, and how samples of cells move it; the likelihood sees others as high.
     lower[0], upper[0] = min(lower[0], estimates[0, 3]), max(upper[0], estimates[0, 4])
