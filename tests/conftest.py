@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 # Read by torch on its first import, and inherited by processes and notebook kernels that tests start: two threads on
 # two cores wait for each other by spinning, and beside another busy process that takes minutes instead of seconds.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# UMAP starts threads of numba and sets as many for torch, whose OpenMP it shares; on a busy machine they spin and wait.
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 TYPES = ("alpha", "beta", "gamma")
 
