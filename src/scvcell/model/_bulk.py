@@ -158,10 +158,17 @@ class Bulk:
             depth[torch.from_numpy(here)] = torch.from_numpy(size).to(depth)
         return ctx.measured(depth)
 
-    def _shift(
+    @torch.inference_mode()
+    def shift(
         self, cells: NDArray[np.int64], before: torch.Tensor, after: torch.Tensor, residual: Array
     ) -> torch.Tensor:
-        """How far `Measurement.shifted` is to move each feature so that the group meets its effect, ``(features,)``."""
+        """How far `Measurement.shifted` is to move each feature so that the group meets its effect, ``(features,)``.
+
+        Parameters
+        ----------
+        cells, before, after, residual
+            As `counterfactual`.
+        """
         if not self.operator.count_data:
             return self._tensor(residual)
         if self.shares:
@@ -174,7 +181,7 @@ class Bulk:
     def _tilt(
         self, cells: NDArray[np.int64], before: torch.Tensor, after: torch.Tensor, residual: Array
     ) -> torch.Tensor:
-        """`_shift` of shares, found by iteration: molecules are added and taken away cell by cell."""
+        """`shift` of shares, found by iteration: molecules are added and taken away cell by cell."""
         at = _some(len(cells))
         here, ctx = cells[at], self.at(cells[at])
         z0, z1 = before[at].to(self.device), after[at].to(self.device)
@@ -221,6 +228,7 @@ class Bulk:
         after: torch.Tensor,
         residual: Array,
         rng: np.random.Generator,
+        shift: torch.Tensor | None = None,
     ) -> tuple[Array, Array]:
         r"""Values that cells would have after an action, from those that they have.
 
@@ -242,12 +250,14 @@ class Bulk:
             What is to be added on the effect scale; one more entry for the log depth of shares.
         rng
             Draws.
+        shift
+            What `shift` says, if it has been asked.
 
         Returns
         -------
         Values and expected values after the action, ``(cells, features)`` each.
         """
-        shift = self._shift(cells, before, after, residual)
+        shift = self.shift(cells, before, after, residual) if shift is None else shift
         deeper = float(np.exp(residual[-1])) if self.shares else 1.0
         values, expected = [], []
         for at in torch.arange(len(cells)).split(BLOCK):

@@ -90,18 +90,18 @@ def perturb(
     values: dict[str, list[Any]] = {m: [] for m in response.anchors}
     expected = {m: np.empty((len(start.index), len(model.schema.modalities[m].features)), np.float32) for m in values}
     groups = [group for _, group in start.groups(None)]
-    residuals = []
+    moves = []
     for group in groups:
         place = start.latent[group].mean(0).numpy()
         support[group] = response.support(action, place)
-        residuals.append({m: response.residual(m, action, place)[0] for m in values})
+        for m, bulk in start.bulks.items():
+            residual = response.residual(m, action, place)[0]
+            states = start.latent[group], after[group]
+            moves.append((group, m, bulk, states, residual, bulk.shift(group, *states, residual)))
     for _ in range(n_samples):
         drawn = {m: np.empty_like(e) for m, e in expected.items()}
-        for group, residual in zip(groups, residuals, strict=True):
-            for m, bulk in start.bulks.items():
-                drawn[m][group], expected[m][group] = bulk.counterfactual(
-                    group, start.latent[group], after[group], residual[m], rng
-                )
+        for group, m, bulk, states, residual, shift in moves:
+            drawn[m][group], expected[m][group] = bulk.counterfactual(group, *states, residual, rng, shift)
         for m, table in drawn.items():
             counts = model._trained_module().operators[m].count_data
             values[m].append(sp.csr_matrix(table) if counts else table)
