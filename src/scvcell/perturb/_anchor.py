@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.floating]
+    Mask = NDArray[np.bool_]
 
 REACH = 0.3
 """Length scale of the likeness of contexts, as a share of their median squared distance."""
@@ -59,7 +60,7 @@ class Units:
     level: Array
     time: Array
     place: Array
-    related: NDArray[np.bool_] | None = None
+    related: Mask | None = None
 
     def __len__(self) -> int:
         return len(self.exposure)
