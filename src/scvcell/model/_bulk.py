@@ -58,6 +58,11 @@ class Bulk:
         self.shares = self.operator.count_data and hasattr(self.operator, "frequency")
         self.device = model._trained_module().device
 
+    @property
+    def unit(self) -> float:
+        """What the effect scale is divided by to be told: logs of counts to base 2."""
+        return math.log(2) if self.operator.count_data else 1.0
+
     def count(self, cells: NDArray[np.int64]) -> int:
         """How many of the cells have the assay."""
         return int((self.rows[cells] >= 0).sum())
@@ -133,7 +138,7 @@ class Bulk:
         """Values (or shares) of cells on the effect scale, ``(cells, features)``."""
         if self.shares:
             return np.log1p(PER * values)
-        return np.log1p(np.maximum(values, 0)) if self.operator.count_data else values
+        return self._logged(values)
 
     @torch.inference_mode()
     def level(self, cells: NDArray[np.int64], z: torch.Tensor) -> Array:

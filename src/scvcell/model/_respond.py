@@ -56,6 +56,11 @@ class Unit:
     treated: NDArray[np.int64]
     controls: NDArray[np.int64]
 
+    @property
+    def enough(self) -> bool:
+        """Whether there are treated cells and controls enough for their means to tell their own variance."""
+        return min(len(self.treated), len(self.controls)) >= FEWEST
+
 
 def fit(
     model: CSL, keys: PerturbationKeys, *, kernel: TargetKernel | None = None, seed: int = 0, calibrate: bool = True
@@ -80,7 +85,7 @@ def fit(
     allowed = data.obs_names.isin([*model.split_["train"], *model.split_["validation"]])
     latent = model.posterior(data).mean
     units = conditions(design, allowed)
-    few = [str(u.action) for u in units if min(len(u.treated), len(u.controls)) < FEWEST]
+    few = [str(u.action) for u in units if not u.enough]
     if few:
         logger.warning(
             "%d of %d conditions have fewer than %d treated or control cells, e.g. %s; the flow does not learn them.",
@@ -240,7 +245,7 @@ class Effects:
 
 def teaches(unit: Unit) -> bool:
     """Whether a flow learns a condition; those of few cells, or with a schedule, are left to the anchor."""
-    return min(len(unit.treated), len(unit.controls)) >= FEWEST and not unit.action.scheduled
+    return unit.enough and not unit.action.scheduled
 
 
 def crossfit(

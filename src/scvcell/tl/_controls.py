@@ -104,7 +104,7 @@ def treated(design: Design, actions: Sequence[Action]) -> dict[tuple[str, str], 
         for unit in conditions(design, np.ones(len(design.code), bool))
         if unit.action in actions
     }
-    few = [name for name, u in units.items() if min(len(u.treated), len(u.controls)) < FEWEST]
+    few = [name for name, u in units.items() if not u.enough]
     if len(few) == len(units):
         raise ValueError(f"No action has {FEWEST} treated and {FEWEST} control cells in a context.")
     if few:

@@ -198,14 +198,13 @@ def _measure(
     out: dict[str, dict[tuple[str, str], _Effect]] = {}
     for modality in response.anchors:
         bulk = Bulk(model, view, modality)
-        per_unit = np.log(2) if bulk.operator.count_data else 1.0
         controls: dict[int, Array] = {}
         for name, unit in units.items():
             if min(map(bulk.count, (unit.treated, unit.controls))) < FOLDS:
                 continue
             if unit.context not in controls:
-                controls[unit.context] = bulk.replicates(unit.controls, FOLDS, rng) / per_unit
-            before, after = controls[unit.context], bulk.replicates(unit.treated, FOLDS, rng) / per_unit
+                controls[unit.context] = bulk.replicates(unit.controls, FOLDS, rng) / bulk.unit
+            before, after = controls[unit.context], bulk.replicates(unit.treated, FOLDS, rng) / bulk.unit
             shared = jackknife_variance(before)
             out.setdefault(modality, {})[name] = _Effect(
                 unit, after - before, jackknife_variance(after) + shared, shared

@@ -136,9 +136,8 @@ def match_counterfactual(
         features = list(model.schema.modalities[m].features)
         found = _effects(bulk, cells, groups, latent[cells], basal, draws)
         matched = _matched(bulk, matches, cells)
-        unit = np.log(2) if bulk.operator.count_data else 1.0
         value, spread, counterfactual, matched, mean, mean_spread = (
-            x / unit for x in (*found[:3], matched, *found[3:])
+            x / bulk.unit for x in (*found[:3], matched, *found[3:])
         )
         size = np.sqrt(np.square(value).mean(1))
         table = AnnData(value, obs=obs.assign(**{_keys.EFFECT_SIZE: size}), var=pd.DataFrame(index=features))

@@ -169,8 +169,7 @@ def effect_frame(
     for m, bulk in start.bulks.items():
         features = start.model.schema.modalities[m].features
         effect = response.effect(bulk, m, action, group, latent, level, n_cells)
-        unit = np.log(2) if bulk.operator.count_data else 1.0
-        value, half = effect.value[: len(features)] / unit, effect.halfwidth[: len(features)] / unit
+        value, half = effect.value[: len(features)] / bulk.unit, effect.halfwidth[: len(features)] / bulk.unit
         frames.append(
             pd.DataFrame(
                 {

@@ -112,8 +112,9 @@ def potency(
                 found.setdefault((curve.target, name, curve.time), []).append((curve, values))
         for (target, name, time), parts in found.items():
             doses = np.unique(np.concatenate([curve.doses for curve, _ in parts]))
-            unit = np.log(2) if bulk.operator.count_data else 1.0
-            fit = _fit(doses, [(np.searchsorted(doses, curve.doses), values / unit) for curve, values in parts], level)
+            fit = _fit(
+                doses, [(np.searchsorted(doses, curve.doses), values / bulk.unit) for curve, values in parts], level
+            )
             rows.append(
                 {"target": target, "group": name, "time": time, "modality": modality}
                 | fit
@@ -142,7 +143,7 @@ def _curves(units: list[Unit]) -> list[_Curve]:
     found: dict[tuple[str, int, float | None], dict[float, Unit]] = {}
     for unit in units:
         alone = len(unit.action.pulses) == 1 and not unit.action.scheduled
-        if alone and min(len(unit.treated), len(unit.controls)) >= FEWEST:
+        if alone and unit.enough:
             (pulse,) = unit.action.pulses
             if pulse.dose is not None:
                 found.setdefault((pulse.target, unit.context, unit.action.time), {})[pulse.dose] = unit
