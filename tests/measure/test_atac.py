@@ -1,4 +1,4 @@
-"""Chromatin: the blocked kernel against float64 autograd, the likelihoods against scipy, sparse like dense."""
+"""Chromatin: normalisers against float64 autograd, the likelihoods against scipy, sparse like dense."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ import scipy.sparse as sp
 import scipy.stats as st
 import torch
 
-from scvcell.measure import Atac, Context, _share
-from scvcell.measure._share import LogShare
+from scvcell.measure import Atac, Context, _atac, _share
+from scvcell.measure._share import LogTotal, sampled_total
 from scvcell.testing import example_summary
 
 CELLS, PEAKS, RANK, LATENT = 9, 23, 4, 3
@@ -18,27 +18,67 @@ def problem():
     torch.manual_seed(0)
     h = torch.randn(CELLS, RANK, dtype=torch.float64, requires_grad=True)
     v = torch.randn(PEAKS, RANK, dtype=torch.float64, requires_grad=True)
-    at = torch.nonzero(torch.rand(CELLS, PEAKS) < 0.2)
-    at = at[at[:, 0] != 3]  # a cell without any entry
-    return h, v, at[:, 0], at[:, 1]
+    return h, v, torch.randn(CELLS, dtype=torch.float64)
 
 
 @pytest.mark.parametrize("block", [1, 3 * PEAKS, 1 << 20])
 @pytest.mark.parametrize("masked", [False, True])
-def test_kernel_is_autograd(problem, monkeypatch, block, masked):
+def test_total_is_autograd(problem, monkeypatch, block, masked):
     monkeypatch.setattr(_share, "BLOCK", block)
-    h, v, cell, peak = problem
+    h, v, weight = problem
     mask = torch.rand(CELLS, PEAKS) > 0.3 if masked else None
-    if masked:
-        mask[cell, peak] = True
-    weight = torch.randn(len(cell), dtype=torch.float64)
-    value = LogShare.apply(h, v, cell, peak, mask)
+    value = LogTotal.apply(h, v, mask)
     ours = torch.autograd.grad((weight * value).sum(), (h, v))
     logits = h @ v.T
-    plain = torch.log_softmax(logits if mask is None else logits.masked_fill(~mask, -1e4), 1)[cell, peak]
+    plain = torch.logsumexp(logits if mask is None else logits.masked_fill(~mask, -1e4), 1)
     theirs = torch.autograd.grad((weight * plain).sum(), (h, v))
     torch.testing.assert_close(value, plain)
     torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_sampled_total_is_unbiased_in_value_and_gradient(problem, masked):
+    h, v, weight = problem
+    mask = torch.rand(CELLS, PEAKS) > 0.3 if masked else None
+    frequency = torch.rand(PEAKS) + 0.2
+    total = LogTotal.apply(h, v, mask)
+    expected = torch.autograd.grad((weight * total).sum(), (h, v))
+    found = torch.stack([sampled_total(h, v, frequency, 2_000, mask) for _ in range(20)]).mean(0)
+    torch.testing.assert_close(found, total, atol=5e-3, rtol=0)
+    for ours, theirs in zip(torch.autograd.grad((weight * found).sum(), (h, v)), expected, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=2e-2, rtol=2e-2)
+
+
+def test_a_sample_in_proportion_to_the_shares_is_exact():
+    """Whatever is drawn, each draw then stands for the same share."""
+    h, v = torch.zeros(2, RANK + 1, dtype=torch.float64), torch.randn(PEAKS, RANK + 1, dtype=torch.float64)
+    h[:, 0] = 1
+    total = torch.logsumexp(v[:, 0], 0)
+    for n in (1, 5):
+        torch.testing.assert_close(sampled_total(h, v, v[:, 0].exp(), n), total.expand(2))
+
+
+@pytest.mark.parametrize("likelihood", ["poisson", "bernoulli"])
+def test_training_on_many_peaks_samples_them(monkeypatch, likelihood):
+    """Sampled in training, on average what prediction has exactly; one cell may have several states, or none."""
+    torch.manual_seed(2)
+    operator = Atac(LATENT, example_summary(), likelihood=likelihood)
+    with torch.no_grad():
+        for parameter in operator.parameters():
+            parameter.add_(0.5 * torch.randn_like(parameter))
+    x = torch.poisson(torch.full((CELLS, 8), 0.8)).clamp_max(1)
+    rows = torch.tensor([4, 0, 0, 7])
+    ctx = Context(torch.eye(2)[[0, 1, 1, 0]], torch.tensor([0, 1, 1, 0]), x.sum(1)[rows] + 1)
+    z = torch.randn(len(rows), LATENT)
+    exact = operator.log_prob(x.to_sparse(), z, ctx, rows=rows).detach()
+    torch.testing.assert_close(exact, operator.log_prob(x[rows], z, ctx).detach())
+    monkeypatch.setattr(_atac, "EXACT", 7)
+    monkeypatch.setattr(_atac, "DRAWN", 500)
+    with torch.no_grad():
+        found = torch.stack([operator.log_prob(x.to_sparse(), z, ctx, rows=rows) for _ in range(20)])
+        assert (found.std(0) > 0).all()
+        torch.testing.assert_close(found.mean(0), exact, atol=0.05, rtol=0)
+        torch.testing.assert_close(operator.eval().log_prob(x.to_sparse(), z, ctx, rows=rows), exact)
 
 
 @pytest.mark.parametrize("likelihood", ["poisson", "bernoulli"])

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Bernoulli, Poisson
 
 from scvcell.measure._base import MEASUREMENTS, Context, Decoder, Measurement, Summary, expected_log1p
-from scvcell.measure._share import LogShare, shares
+from scvcell.measure._share import LogTotal, sampled_total, shares
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
 
 RANK = 32
 """Rank of the log accessibilities; a graph prior replaces it by the dimension of the state."""
+EXACT = 40_000
+"""Peaks up to which training normalises over all of them."""
+DRAWN = 8_192
+"""Peaks from which a training step normalises where there are more."""
 
 
 @MEASUREMENTS.register(
@@ -34,8 +40,9 @@ class Atac(Measurement):
     .. math:: \rho = \mathrm{softmax}(f(z, c) V^\top + b), \qquad x_p \sim \mathrm{Poisson}(\ell \rho_p)
 
     with observed depth :math:`\ell`, one region factor :math:`b_p` and a vector :math:`V_p` per peak. As the shares sum
-    to 1, the likelihood needs the non-zeros alone; normalising costs peaks x rank per cell, in blocks. Binary data take
-    the same rates, :math:`P(x_p = 1) = 1 - e^{-\ell \rho_p}`.
+    to 1, the likelihood needs the non-zeros alone; normalising costs peaks x rank per cell, in blocks. Of more than
+    40,000 peaks, each training step normalises over 8,192 drawn by their mean accessibility (prediction over all).
+    Binary data take the same rates, :math:`P(x_p = 1) = 1 - e^{-\ell \rho_p}`.
 
     Parameters
     ----------
@@ -65,6 +72,8 @@ class Atac(Measurement):
         with torch.no_grad():
             self.decoder.out.weight.mul_(0.1)
             self.decoder.out.bias.copy_(torch.log(torch.as_tensor(share, dtype=torch.float32) + 1e-8))
+        # a peak that some cells have far more of than the mean is drawn often enough for them too
+        self.register_buffer("draw_by", torch.as_tensor(share + 1 / summary.n_features).float(), persistent=False)
 
     @classmethod
     def encoder_input(cls, x: Any, mean: NDArray[np.float32]) -> Any:
@@ -117,24 +126,60 @@ class Atac(Measurement):
     def log_prob(
         self,
         x: Tensor,
-        z: Float[Tensor, "cells latent"],
+        z: Float[Tensor, "states latent"],
         ctx: Context,
         observed: Tensor | None = None,
-    ) -> Float[Tensor, " cells"]:
-        """As `Measurement.log_prob`, of dense or sparse (COO) counts, at their non-zeros."""
-        if observed is not None:
-            x = x.to_dense().masked_fill(~observed, 0)
-        x = (x if x.is_sparse else x.to_sparse()).coalesce()
-        (cell, peak), count = x.indices(), x.values()
-        depth = self.depth(ctx)
-        log_rate = LogShare.apply(*self.decoder.factors(z, ctx.design), cell, peak, observed)
-        log_rate = log_rate + depth.clamp_min(1e-8).log()[cell]
-        if self.likelihood == "bernoulli":
-            rate = log_rate.exp()
-            at_counts = rate + torch.log(-torch.expm1(-rate.clamp_min(1e-12)))
+        rows: Tensor | None = None,
+    ) -> Float[Tensor, " states"]:
+        """As `Measurement.log_prob`, of dense or sparse (COO) counts, at their non-zeros.
+
+        Parameters
+        ----------
+        x, observed
+            Counts and mask of the cells.
+        z, ctx
+            States and their context.
+        rows
+            Cell that each state belongs to; one to one where None.
+        """
+        rows = torch.arange(len(x), device=z.device) if rows is None else rows
+        (cell, peak), count = _entries(x, observed)
+        h, v = self.decoder.factors(z, ctx.design)
+        observed = None if observed is None else observed.expand(x.shape)[rows]
+        if self.training and len(v) > EXACT:
+            total = sampled_total(h, v, self.draw_by, DRAWN, observed)
         else:
-            at_counts = count * log_rate - torch.lgamma(count + 1)
-        return (-depth).index_add(0, cell, at_counts)
+            total = LogTotal.apply(h, v, observed)
+        depth = self.depth(ctx)
+        log_scale = depth.clamp_min(1e-8).log() - total
+        if self.likelihood == "bernoulli":
+            pattern = torch.sparse_coo_tensor(torch.stack([cell, peak]), count, x.shape).index_select(0, rows)
+            (cell, peak), _ = _entries(pattern, None)
+            rate = (_at(h, v, cell, peak) + log_scale[cell]).exp()
+            return (-depth).index_add(0, cell, rate + torch.log(-torch.expm1(-rate.clamp_min(1e-12))))
+        starts = torch.searchsorted(cell, torch.arange(len(x), device=cell.device))
+        weighted = F.embedding_bag(peak, v, starts, mode="sum", per_sample_weights=count.to(v.dtype))
+        fixed = torch.stack([count, -torch.lgamma(count + 1)]).to(v.dtype)
+        counts, constant = fixed.new_zeros(2, len(x)).index_add(1, cell, fixed)[:, rows]
+        return (h * weighted[rows]).sum(1) + counts * log_scale + constant - depth
+
+
+def _entries(x: Tensor, observed: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Indices, sorted by cell, and values of the non-zeros, of those observed."""
+    x = (x if x.is_sparse else x.to_sparse()).coalesce()
+    if observed is None:
+        return x.indices(), x.values()
+    keep = observed.expand(x.shape)[*x.indices()]
+    return x.indices()[:, keep], x.values()[keep]
+
+
+def _at(h: Tensor, v: Tensor, cell: Tensor, peak: Tensor) -> Tensor:
+    """``h v^T`` at the entries."""
+    starts = torch.searchsorted(cell, torch.arange(len(h) + 1, device=cell.device))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*Sparse CSR tensor support.*")
+        pattern = torch.sparse_csr_tensor(starts, peak, h.new_zeros(len(cell)), (len(h), len(v)))
+    return torch.sparse.sampled_addmm(pattern, h, v.T, beta=0.0).values()
 
 
 def _weight(mean: NDArray[np.float32]) -> NDArray[np.float32]:

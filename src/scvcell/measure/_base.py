@@ -187,7 +187,7 @@ class Measurement(nn.Module, ABC):
     count_data: ClassVar[bool] = True
     """Whether the operator needs non-negative integers."""
     sparse: ClassVar[bool] = False
-    """Whether `log_prob` takes raw values as a sparse (COO) tensor."""
+    """Whether `log_prob` takes raw values of cells as a sparse (COO) tensor, and ``rows``: the cell of each state."""
     encoded: ClassVar[bool] = True
     """Whether encoders see it; an endpoint is only predicted."""
     linkable: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""Log shares of a low-rank softmax at chosen entries: exact, in blocks of cells, no cells x features matrix."""
+"""Shares of a low-rank softmax over many features: no cells x features matrix, and from a sample of very many."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def shares(logits: Float[Tensor, "cells features"], observed: Tensor | None) -> 
     return (logits - torch.logsumexp(logits.masked_fill(~observed, OFF_PANEL), -1, keepdim=True)).exp()
 
 
-class LogShare(torch.autograd.Function):
-    r"""``log softmax(h v^T)`` at the entries ``(cell, feature)``, which are sorted by cell.
+class LogTotal(torch.autograd.Function):
+    r"""``logsumexp(h v^T)`` of each cell over the observed features, in blocks of cells.
 
-    With :math:`\rho = \mathrm{softmax}(h v^\top)` and upstream gradients :math:`g` at the entries, the gradient of the
-    logits is :math:`g - \rho \sum_{features} g`; it is formed block by block, as the logits are. What is kept for it is
-    one number per cell.
+    With :math:`\rho = \mathrm{softmax}(h v^\top)` and an upstream gradient :math:`g` per cell, the gradient of the
+    logits is :math:`g \rho`; it is formed block by block, as the logits are. What is kept for it is one number per
+    cell.
     """
 
     @staticmethod
@@ -38,41 +38,59 @@ class LogShare(torch.autograd.Function):
         ctx: Any,
         h: Float[Tensor, "cells rank"],
         v: Float[Tensor, "features rank"],
-        cell: Int[Tensor, " entries"],
-        feature: Int[Tensor, " entries"],
         observed: Tensor | None = None,
-    ) -> Float[Tensor, " entries"]:
-        """Log share of each entry."""
+    ) -> Float[Tensor, " cells"]:
+        """Log of the sum of each cell."""
         total = h.new_empty(len(h))
-        value = h.new_empty(len(cell))
-        for rows, at in _blocks(cell, len(h), len(v)):
+        for rows in _blocks(len(h), len(v)):
             logits = _logits(h, v, rows, observed)
-            total[rows] = torch.logsumexp(logits, 1)
-            value[at] = logits[cell[at] - rows.start, feature[at]]
-        ctx.save_for_backward(h, v, cell, feature, total, observed)
-        return value - total[cell]
+            largest = logits.amax(1, keepdim=True)
+            total[rows] = logits.sub_(largest).exp_().sum(1).log_().add_(largest[:, 0])
+        ctx.save_for_backward(h, v, total, observed)
+        return total
 
     @staticmethod
-    def backward(ctx: Any, upstream: Float[Tensor, " entries"]) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, upstream: Float[Tensor, " cells"]) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         """Gradients with respect to `h` and `v`."""
-        h, v, cell, feature, total, observed = ctx.saved_tensors
-        whole = h.new_zeros(len(h)).index_add_(0, cell, upstream)
+        h, v, total, observed = ctx.saved_tensors
         grad_h, grad_v = torch.empty_like(h), torch.zeros_like(v)
-        for rows, at in _blocks(cell, len(h), len(v)):
-            grad = _logits(h, v, rows, observed).sub_(total[rows, None]).exp_().mul_(-whole[rows, None])
-            grad.index_put_((cell[at] - rows.start, feature[at]), upstream[at], accumulate=True)
+        for rows in _blocks(len(h), len(v)):
+            grad = _logits(h, v, rows, observed).sub_(total[rows, None]).exp_().mul_(upstream[rows, None])
             grad_h[rows] = grad @ v
             grad_v.addmm_(grad.T, h[rows])
-        return grad_h, grad_v, None, None, None
+        return grad_h, grad_v, None
 
 
-def _blocks(cell: Tensor, n_cells: int, n_features: int) -> Iterator[tuple[slice, slice]]:
-    """Blocks of cells, and where their entries are."""
+def sampled_total(
+    h: Float[Tensor, "cells rank"],
+    v: Float[Tensor, "features rank"],
+    frequency: Float[Tensor, " features"],
+    n: int,
+    observed: Tensor | None = None,
+) -> Float[Tensor, " cells"]:
+    r"""`LogTotal` from `n` features, drawn systematically with probability :math:`q` proportional to `frequency`.
+
+    .. math:: \log \frac{1}{n} \sum_{s=1}^n \frac{e^{h v_{j_s}^\top}}{q_{j_s}}, \qquad j_s \sim q
+
+    The sum is unbiased, its log too low by half of its relative variance, which is small where `frequency` is about
+    what the cells have.
+    """
+    step = frequency.double().cumsum(0) / frequency.double().sum()
+    at = (torch.arange(n, device=h.device) + torch.rand((), dtype=step.dtype, device=h.device)) / n
+    drawn: Int[Tensor, " sample"] = torch.searchsorted(step, at).clamp_max(len(v) - 1)
+    weight = -(frequency[drawn] / frequency.sum() * n).log().to(h.dtype)
+    return LogTotal.apply(
+        torch.cat([h, h.new_ones(len(h), 1)], 1),
+        torch.cat([v[drawn], weight[:, None]], 1),
+        None if observed is None else observed[:, drawn],
+    )
+
+
+def _blocks(n_cells: int, n_features: int) -> Iterator[slice]:
+    """Blocks of cells."""
     size = max(BLOCK // n_features, 1)
-    starts = torch.arange(0, n_cells + size, size, device=cell.device)
-    bounds = torch.searchsorted(cell.contiguous(), starts).tolist()
-    for i, start in enumerate(range(0, n_cells, size)):
-        yield slice(start, min(start + size, n_cells)), slice(bounds[i], bounds[i + 1])
+    for start in range(0, n_cells, size):
+        yield slice(start, min(start + size, n_cells))
 
 
 def _logits(h: Tensor, v: Tensor, rows: slice, observed: Tensor | None) -> Tensor:

@@ -219,7 +219,7 @@ class TrainingPlan(pl.LightningModule):
         """AdamW with a one-cycle schedule per step."""
         params = [p for p in self.module.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(
-            params, lr=self.config.lr, betas=(0.9, 0.99), weight_decay=self.config.weight_decay, foreach=True
+            params, lr=self.config.lr, betas=(0.9, 0.99), weight_decay=self.config.weight_decay, fused=True
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

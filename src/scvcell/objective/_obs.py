@@ -82,13 +82,13 @@ def likelihood(module: Any, batch: Any, state: Any) -> dict[str, Float[Tensor, "
         z = torch.cat([view.z[at] for view, _, at in views])
         keep = torch.cat([keep for _, keep, _ in views])
         weight = torch.cat([view.weight[at] for view, _, at in views])
-        whole = len(keep) == len(o.rows) and len(views) == 1
-        x, depth = (o.x, o.depth) if whole else (o.x.index_select(0, keep), o.depth[keep])
-        mask = o.mask if o.mask is None or whole else o.mask[keep]
         operator = module.operators[name]
-        context = batch.context.at(o.rows[keep]).measured(depth)
-        value = (operator.depth_error(z, context) - operator.log_prob(x, z, context, mask)) * weight
-        value = value.sum() / len(batch)
+        context = batch.context.at(o.rows[keep]).measured(o.depth[keep])
+        if operator.sparse:
+            value = operator.log_prob(o.x, z, context, o.mask, rows=keep)
+        else:
+            value = operator.log_prob(o.x[keep], z, context, None if o.mask is None else o.mask[keep])
+        value = ((operator.depth_error(z, context) - value) * weight).sum() / len(batch)
         out[name] = module.modality_weight[name] * (value + operator.regulariser() / module.n_train)
     return out
 
