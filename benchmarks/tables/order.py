@@ -4,7 +4,8 @@ Every seed is one experiment (`scvcell.datasets.simulate_actions`, two targets).
 1,600 cells; the two targets shift the state of every cell by the same, so that order cannot matter, or have parts that
 depend on the state, so that it does (``bracket``: norm of the commutator of the true generators over the norm of their
 shifts). ``rejected``: share of experiments in which `scvcell.tl.order_effect` with 19 draws has p <= .05, which is the
-size of the test where order does not matter and its power where it does. Cases ``four_doses`` and ``three_doses``:
+size of the test where order does not matter and its power where it does. Cases ``measured_additive`` and
+``measured_ordered``: the same with cells that had one target after the other, in both orders. Cases ``four_doses`` and ``three_doses``:
 2,000 cells, doses of .05, .2, .6 and 1, or .01, .1 and 1, types of cells as contexts; the true dose of half the effect
 is .2. ``ec50``: what `scvcell.tl.potency` says, over both targets; ``covered``: share of its 90 % intervals that hold
 the truth.
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 SIMULATIONS: dict[str, dict[str, Any]] = {
     "additive": {"n_cells": 1600, "state_dependence": 0.0},
     "ordered": {"n_cells": 1600, "state_dependence": 0.6},
+    "measured_additive": {"n_cells": 1600, "state_dependence": 0.0, "orders": True},
+    "measured_ordered": {"n_cells": 1600, "state_dependence": 0.6, "orders": True},
     "four_doses": {"n_cells": 2000, "doses": (0.05, 0.2, 0.6, 1.0)},
     "three_doses": {"n_cells": 2000, "doses": (0.01, 0.1, 1.0)},
 }
@@ -51,7 +54,9 @@ TRUE_EC50 = 0.2
 def task(data: Path, case: str, epochs: int | None) -> tuple[Task, dict[str, Any]]:
     """An empty task: every seed has its own cells."""
     dose = "dose" if "doses" in SIMULATIONS[case] else None
-    keys = scvcell.PerturbationKeys("action", control="control", dose=dose, context="cell_type" if dose else ())
+    schedule = "schedule" if "orders" in SIMULATIONS[case] else None
+    context = "cell_type" if dose else ()
+    keys = scvcell.PerturbationKeys("action", control="control", dose=dose, schedule=schedule, context=context)
     return Task(mdata=MuData({}), source="rna", target="rna", perturbation=keys, epochs=epochs), {"case": case}
 
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from scipy.linalg import expm
 
-from scvcell import PerturbationKeys
+from scvcell import Action, PerturbationKeys
 from scvcell.datasets import simulate_actions
 from scvcell.perturb import read_design
 
@@ -65,3 +66,19 @@ def test_confounding_changes_who_is_treated_and_nothing_else():
 def test_refused(bad):
     with pytest.raises(ValueError, match="Give at least"):
         simulate_actions(**bad)
+
+
+def test_one_target_after_the_other_is_the_product_of_both_steps():
+    mdata = simulate_actions(400, n_targets=2, pairs=False, orders=True, state_dependence=0.5, seed=2)
+    first, second = (expm(g) for g in mdata.uns["simulation"]["generators"])
+    z0 = np.column_stack([mdata.obsm["z0"], np.ones(mdata.n_obs)])
+    for label, step in (("T1 then T2", second @ first), ("T2 then T1", first @ second)):
+        here = (mdata.obs["action"] == label).to_numpy()
+        assert here.sum() > 20
+        np.testing.assert_allclose(mdata.obsm["z"][here], (z0[here] @ step.T)[:, :-1], atol=1e-4)
+    keys = PerturbationKeys("action", control="control", schedule="schedule")
+    actions = read_design(keys, lambda name: mdata.obs[name]).actions
+    assert Action.schedule([("T1", 1.0, 0, 1), ("T2", 1.0, 1, 2)]) in actions
+    assert Action("T1") in actions
+    same = simulate_actions(400, n_targets=2, pairs=False, state_dependence=0.5, seed=2)
+    assert "schedule" not in same.obs

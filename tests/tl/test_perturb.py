@@ -1,6 +1,7 @@
 """Perturbation verbs on simulated cells whose effects are known: two types, targets A and B alone and together."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -129,12 +130,33 @@ def test_synergy_is_small_where_effects_add(fitted):
 def test_order_of_additive_effects_does_not_matter(fitted):
     mdata, model, _ = fitted
     table = scvcell.tl.order_effect(mdata, model, "A", "B", n_null=3)
+    assert (table["compared"] == "operator").all()
     assert (table["kappa"] < 0.3).all()
     assert table["null"].gt(0).all()
     assert table["p"].between(0.25, 1).all()
     assert (table["lower"] <= table["upper"]).all()
     again = scvcell.tl.order_effect(mdata, model, "A", "B", n_null=3)
     pd.testing.assert_frame_equal(table, again)
+
+
+def test_both_orders_are_compared_where_they_were_measured(fitted, monkeypatch):
+    """Cells of A+B get one or the other order at random; in type x some of B alone join one of them."""
+    mdata, model, _ = fitted
+    label = mdata.obs["drug"].astype(str).to_numpy(copy=True)
+    both, alone = np.flatnonzero(label == "A+B"), np.flatnonzero((label == "B") & (mdata.obs["type"] == "x"))
+    orders = {"A then B": [("A", None, 0, 1), ("B", None, 1, 2)], "B then A": [("B", None, 0, 1), ("A", None, 1, 2)]}
+    label[both], label[both[::2]], label[alone[::2]] = "B then A", "A then B", "A then B"
+    told = mdata.copy()
+    told.obs["drug"], told.obs["plan"] = label, [orders.get(name) for name in label]
+    monkeypatch.setattr(model.response, "keys", replace(KEYS, schedule="plan"))
+    table = scvcell.tl.order_effect(told, model, "A", "B", n_null=99).set_index("group")
+    assert (table["compared"] == "cells").all()
+    assert table.loc["x", "p"] == 0.01
+    assert table.loc["x", "lower"] > table.loc["x", "null"]
+    assert table.loc["y", "p"] > 0.05
+    assert table["n_cells"].sum() == np.isin(label, list(orders)).sum()
+    exchanged = scvcell.tl.order_effect(told, model, "B", "A", n_null=9).set_index("group")
+    np.testing.assert_allclose(exchanged["kappa"], table["kappa"])
 
 
 def test_order_effect_needs_both_targets_alone(fitted):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from itertools import combinations
-from typing import TYPE_CHECKING
+from itertools import combinations, permutations
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -31,6 +31,7 @@ def simulate_actions(
     *,
     n_targets: int = 3,
     pairs: bool = True,
+    orders: bool = False,
     doses: Sequence[float] = (1.0,),
     effect: float = 1.0,
     state_dependence: float = 0.3,
@@ -59,6 +60,8 @@ def simulate_actions(
         Number of targets, ``"T1"``, ``"T2"``, ...
     pairs
         Whether pairs of targets are among the actions.
+    orders
+        Whether each pair is also given one after the other, in both orders, for 1 unit of time each.
     doses
         Doses of a target, in uM; both targets of a pair have the largest.
     effect
@@ -81,8 +84,9 @@ def simulate_actions(
     -------
     MuData with ``"rna"`` and ``"adt"`` (raw counts) and
 
-    - ``.obs`` (also of each modality): ``action`` (``"control"``, ``"T1"``, ``"T1+T2"``), ``dose`` (``"1 uM"``, joined
-      by ``+``), ``cell_type``, ``strength`` (0 for controls and cells that escape)
+    - ``.obs`` (also of each modality): ``action`` (``"control"``, ``"T1"``, ``"T1+T2"``, ``"T1 then T2"``), ``dose``
+      (``"1 uM"``, joined by ``+``), ``cell_type``, ``strength`` (0 for controls and cells that escape); with `orders`
+      also ``schedule``, for ``PerturbationKeys(schedule=)``
     - ``.obsm["z0"]``, ``.obsm["z"]``: state before and after
     - ``.mod[m].layers["before"]``, ``["rate"]``: expected counts before and after, of each cell: its true response
     - ``.uns["simulation"]``: arguments and ``generators`` ``(targets, latent + 1, latent + 1)``
@@ -99,9 +103,9 @@ def simulate_actions(
     >>> keys = scvcell.PerturbationKeys("action", control="control", context="cell_type")
     >>> model = scvcell.tl.fit(mdata, perturbation=keys)
     """
-    if n_targets < 1 + pairs or min(doses, default=0) <= 0 or n_cells < 1:
+    if n_targets < 1 + (pairs or orders) or min(doses, default=0) <= 0 or n_cells < 1:
         raise ValueError(
-            f"Give at least {1 + pairs} targets, doses above 0 and a cell; got {n_targets}, {doses}, {n_cells}."
+            f"Give at least {1 + (pairs or orders)} targets, doses above 0 and a cell; got {n_targets}, {doses}, {n_cells}."
         )
     if not 0 <= escape <= 1 or spread < 0:
         raise ValueError(f"escape is a share from 0 to 1 and spread is from 0 on; got {escape} and {spread}.")
@@ -112,22 +116,25 @@ def simulate_actions(
     cells = world.sample_cells(rng, n_cells)
     own = np.random.default_rng([seed, 4])
     strength = (own.random(n_cells) >= escape) * np.exp(spread * own.standard_normal(n_cells))
-    labels, amounts, exposure = _plan(rng, confounding * _lean(rng, before), n_targets, pairs, doses)
-    exposure *= strength[:, None]
+    plan = _plan(rng, confounding * _lean(rng, before), n_targets, pairs, orders, doses)
+    exposure = plan.exposure * strength[:, None, None]
     after = before.copy()
     for row in np.unique(exposure, axis=0):
-        here = (exposure == row).all(1)
-        step = expm(np.tensordot(row, generators, 1))
-        after[here] = before[here] @ step[:-1, :-1].T + step[:-1, -1]
+        here = (exposure == row).all((1, 2))
+        for given in row[row.any(1)]:
+            step = expm(np.tensordot(given, generators, 1))
+            after[here] = after[here] @ step[:-1, :-1].T + step[:-1, -1]
     obs = pd.DataFrame(
         {
-            "action": pd.Categorical(labels),
-            "dose": pd.Categorical(amounts),
+            "action": pd.Categorical(plan.labels),
+            "dose": pd.Categorical(plan.amounts),
             "cell_type": _category("type", types, n_types),
-            "strength": np.where(exposure.any(1), strength, 0.0),
+            "strength": np.where(exposure.any((1, 2)), strength, 0.0),
         },
         index=_names("cell", n_cells),
     )
+    if orders:
+        obs["schedule"] = plan.schedules
     modalities = {}
     for name in ("rna", "adt"):
         measure = world.measures[name]
@@ -160,27 +167,46 @@ def _lean(rng: np.random.Generator, z: NDArray[np.floating]) -> NDArray[np.float
     return (along - along.mean()) / max(along.std(), 1e-12)
 
 
+class _Plan(NamedTuple):
+    """What is done to every cell: labels, doses, schedules where there is an order, ``(cells, 2, targets)``."""
+
+    labels: list[str]
+    amounts: list[str]
+    schedules: list[list[tuple[str, float, float, float]] | None]
+    exposure: NDArray[np.float64]
+
+
 def _plan(
-    rng: np.random.Generator, log_odds: NDArray[np.float64], n_targets: int, pairs: bool, doses: Sequence[float]
-) -> tuple[list[str], list[str], NDArray[np.float64]]:
-    """Action, dose and strength of every target for every cell, treated by their log odds."""
+    rng: np.random.Generator,
+    log_odds: NDArray[np.float64],
+    n_targets: int,
+    pairs: bool,
+    orders: bool,
+    doses: Sequence[float],
+) -> _Plan:
+    """Action, dose and strength of every target for every cell, treated by their log odds; by period where in order."""
     n_cells = len(log_odds)
     top = max(doses)
-    conditions = [{t: dose} for t in range(n_targets) for dose in doses]
+    conditions = [[{t: dose}] for t in range(n_targets) for dose in doses]
     if pairs:
-        conditions += [{a: top, b: top} for a, b in combinations(range(n_targets), 2)]
+        conditions += [[{a: top, b: top}] for a, b in combinations(range(n_targets), 2)]
+    if orders:
+        conditions += [[{a: top}, {b: top}] for a, b in permutations(range(n_targets), 2)]
     number = rng.integers(len(conditions), size=n_cells)
     number[: n_cells // 4] = -1
     number = rng.permutation(number)
     if log_odds.any():
         likely = np.argsort(log_odds + rng.logistic(size=n_cells))
         number[likely] = np.concatenate([number[number < 0], number[number >= 0]])
-    exposure = np.zeros((n_cells, n_targets))
-    labels, amounts = [], []
+    plan = _Plan([], [], [], np.zeros((n_cells, 2, n_targets)))
     for i, k in enumerate(number):
-        given = {} if k < 0 else conditions[k]
-        for target, dose in given.items():
-            exposure[i, target] = (1 + HALF) * dose / (dose + HALF * top)
-        labels.append("+".join(f"T{t + 1}" for t in given) or "control")
-        amounts.append("+".join(f"{dose:g} {UNIT}" for dose in given.values()) or f"0 {UNIT}")
-    return labels, amounts, exposure
+        periods = [{}] if k < 0 else conditions[k]
+        for at, given in enumerate(periods):
+            for target, dose in given.items():
+                plan.exposure[i, at, target] = (1 + HALF) * dose / (dose + HALF * top)
+        names = ["+".join(f"T{t + 1}" for t in given) for given in periods]
+        plan.labels.append(" then ".join(names) or "control")
+        plan.amounts.append("+".join(f"{dose:g} {UNIT}" for given in periods for dose in given.values()) or f"0 {UNIT}")
+        entries = [(names[at], top, float(at), at + 1.0) for at in range(len(periods))]
+        plan.schedules.append(entries if len(periods) > 1 else None)
+    return plan

@@ -17,6 +17,8 @@ from scvcell.tl._calibrate import check_level
 from scvcell.tl._controls import Controls
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from scvcell._containers import Container
@@ -56,10 +58,12 @@ def order_effect(
                       {\|\Delta_A z - z\| + \|\Delta_B z - z\|}
 
     averaged over cells: 0 if the two commute. An estimate is above 0 also where the truth is 0, so it is compared with
-    a parametric bootstrap of the additive model: cells made from the controls by the measured fold change of every
-    feature, the same in all cells, are drawn, encoded, and given to the same fit. The test asks whether the effect of
-    one target depends on states that the other one changes; it needs each target alone, not the two one after the
-    other.
+    what it would be then. Where the data have both orders (the column ``schedule`` of `PerturbationKeys`; 10 cells of
+    one context with either, the two periods exchanged), the mean states of the cells are compared, and the null
+    permutes which order they had. Else the operator is asked, whether the effect of one target depends on states that
+    the other one changes, and the null is a parametric bootstrap of the additive model: cells made from the controls by
+    the measured fold change of every feature, the same in all cells, are drawn, encoded, and given to the same fit.
+    Either way each target alone is needed.
 
     Parameters
     ----------
@@ -70,15 +74,15 @@ def order_effect(
     level
         Coverage of the interval, by bootstrap of treated and untreated cells.
     n_null
-        Draws of the additive model, and of the bootstrap.
+        Draws of the null, and of the bootstrap.
     seed
         Drives all draws.
 
     Returns
     -------
-    One row per group: ``group``, ``kappa``, ``null`` (mean of kappa where the truth is additive), ``lower``, ``upper``,
+    One row per group: ``group``, ``kappa``, ``null`` (mean of kappa where order does not matter), ``lower``, ``upper``,
     ``level``, ``p`` (share of null draws, the estimate among them, that reach it; at least ``1 / (n_null + 1)``),
-    ``n_cells``.
+    ``n_cells`` (controls, or cells that had both targets), ``compared`` (``"operator"`` or ``"cells"``).
 
     Raises
     ------
@@ -97,48 +101,108 @@ def order_effect(
     if first == second:
         raise ValueError(f"Give two different targets; both are {first!r}.")
     start = Controls(data, model, cells)
-    units = _units(start, (first, second))
+    design = read_design(start.response.keys, start.view.column)
+    units = [u for u in conditions(design, np.ones(start.view.n_obs, bool)) if len(u.treated) >= FEWEST]
+    alone = _alone(units, (first, second))
     latent = model.posterior(start.view).mean
-    groups = list(start.groups(None))
+    groups = {name: (group, set(design.context[start.index[group]].tolist())) for name, group in start.groups(None)}
+    ordered = _both_orders(units, first, second)
     rng = np.random.default_rng(seed)
+    if ordered:
+        size = {name: _size(alone, latent, contexts) for name, (_, contexts) in groups.items()}
+        sides = {
+            name: [(latent[a.treated], latent[b.treated]) for a, b in ordered if a.context in contexts]
+            for name, (_, contexts) in groups.items()
+        }
+        groups = {name: group for name, group in groups.items() if sides[name]}
 
-    def kappas(arms: list[Arm]) -> Array:
-        flow = _refit(arms, seed)
-        return np.array([_kappa(flow, first, second, start.latent[group]) for _, group in groups])
+        def compare(change: Callable[..., Any]) -> Array:
+            return np.array([_apart([change(*pair) for pair in sides[name]]) / size[name] for name in groups])
 
-    measured = [Arm(u.action, u.context, latent[u.treated], latent[u.controls]) for u in units]
-    found = kappas(measured)
-    null = np.array([kappas(arms) for arms in _additive(start, units, latent, n_null, rng)])
-    again = np.array([kappas([_resampled(arm, rng) for arm in measured]) for _ in range(n_null)])
+        found = compare(lambda a, b: (a, b))
+        null = np.array([compare(lambda a, b: _exchanged(a, b, rng)) for _ in range(n_null)])
+        again = np.array([compare(lambda a, b: (_again(a, rng), _again(b, rng))) for _ in range(n_null)])
+        n_cells = [sum(len(a) + len(b) for a, b in sides[name]) for name in groups]
+    else:
+
+        def kappas(arms: list[Arm]) -> Array:
+            flow = _refit(arms, seed)
+            return np.array([_kappa(flow, first, second, start.latent[group]) for group, _ in groups.values()])
+
+        measured = [Arm(u.action, u.context, latent[u.treated], latent[u.controls]) for u in alone]
+        found = kappas(measured)
+        null = np.array([kappas(arms) for arms in _additive(start, alone, latent, n_null, rng)])
+        again = np.array([kappas([_resampled(arm, rng) for arm in measured]) for _ in range(n_null)])
+        n_cells = [len(group) for group, _ in groups.values()]
     # The bootstrap adds the noise of the sample once more; the interval turns it around the estimate.
     low, high = np.quantile(again, [0.5 - level / 2, 0.5 + level / 2], axis=0)
     return pd.DataFrame(
         {
-            "group": [name for name, _ in groups],
+            "group": list(groups),
             "kappa": found,
             "null": null.mean(0),
             LOWER: np.maximum(2 * found - high, 0),
             UPPER: np.maximum(2 * found - low, 0),
             "level": level,
             "p": (1 + (null >= found).sum(0)) / (1 + n_null),
-            "n_cells": [len(group) for _, group in groups],
+            "n_cells": n_cells,
+            "compared": "cells" if ordered else "operator",
         }
     )
 
 
-def _units(start: Controls, targets: tuple[str, str]) -> list[Unit]:
+def _alone(units: list[Unit], targets: tuple[str, str]) -> list[Unit]:
     """Every context in which one of the targets alone was given."""
-    design = read_design(start.response.keys, start.view.column)
-    wanted = [u for u in conditions(design, np.ones(start.view.n_obs, bool)) if not u.action.scheduled]
-    units = [u for u in wanted if u.action.targets in {(t,) for t in targets} and len(u.treated) >= FEWEST]
+    found = [u for u in units if u.action.targets in {(t,) for t in targets} and not u.action.scheduled]
     for target in targets:
-        n = sum(len(u.treated) for u in units if u.action.targets == (target,))
-        if n < FEWEST:
+        if not any(u.action.targets == (target,) for u in found):
             raise ValueError(
                 f"The data have no {FEWEST} cells of one context that got {target!r} alone; the test of an order needs "
                 "each target alone. Give the data of the fit."
             )
-    return units
+    return found
+
+
+def _both_orders(units: list[Unit], first: str, second: str) -> list[tuple[Unit, Unit]]:
+    """Conditions in which `first` came before `second`, each with that of the same context with exchanged periods."""
+    known = {(unit.action, unit.context): unit for unit in units}
+    found = []
+    for unit in units:
+        if len(unit.action.pulses) == 2 and unit.action.targets == (first, second):
+            a, b = unit.action.pulses
+            if a.start < b.start and a.stop is not None and b.stop is not None:
+                periods = [(b.target, b.dose, a.start, a.stop), (a.target, a.dose, b.start, b.stop)]
+                other = (Action.schedule(periods, time=unit.action.time), unit.context)
+                if other in known:
+                    found.append((unit, known[other]))
+    return found
+
+
+def _size(alone: list[Unit], latent: torch.Tensor, contexts: set[int]) -> float:
+    """How far the targets alone move the mean state, summed; mean over conditions of the contexts, or of all."""
+    moved: dict[tuple[str, ...], list[float]] = {}
+    inside = [u for u in alone if u.context in contexts]
+    for unit in inside if len({u.action.targets for u in inside}) == 2 else alone:
+        step = latent[unit.treated].mean(0) - latent[unit.controls].mean(0)
+        moved.setdefault(unit.action.targets, []).append(float(step.norm()))
+    return max(sum(float(np.mean(values)) for values in moved.values()), 1e-12)
+
+
+def _apart(sides: list[tuple[torch.Tensor, torch.Tensor]]) -> float:
+    """Distance between the mean states after either order, mean over conditions weighted by cells."""
+    apart = [float((a.mean(0) - b.mean(0)).norm()) for a, b in sides]
+    return float(np.average(apart, weights=[len(a) + len(b) for a, b in sides]))
+
+
+def _exchanged(a: torch.Tensor, b: torch.Tensor, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same cells, their orders permuted."""
+    both = torch.cat([a, b])[rng.permutation(len(a) + len(b))]
+    return both[: len(a)], both[len(a) :]
+
+
+def _again(cells: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """As many cells, with replacement."""
+    return cells[rng.integers(len(cells), size=len(cells))]
 
 
 def _refit(arms: list[Arm], seed: int) -> AffineFlow:
@@ -168,8 +232,7 @@ def _kappa(flow: AffineFlow, first: str, second: str, z: torch.Tensor) -> float:
 
 def _resampled(arm: Arm, rng: np.random.Generator) -> Arm:
     """As many cells of either side, with replacement."""
-    treated, controls = (side[rng.integers(len(side), size=len(side))] for side in (arm.treated, arm.controls))
-    return arm._replace(treated=treated, controls=controls)
+    return arm._replace(treated=_again(arm.treated, rng), controls=_again(arm.controls, rng))
 
 
 def _additive(
