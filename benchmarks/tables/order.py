@@ -5,10 +5,10 @@ Every seed is one experiment (`scvcell.datasets.simulate_actions`, two targets).
 depend on the state, so that it does (``bracket``: norm of the commutator of the true generators over the norm of their
 shifts). ``rejected``: share of experiments in which `scvcell.tl.order_effect` with 19 draws has p <= .05, which is the
 size of the test where order does not matter and its power where it does. Cases ``measured_additive`` and
-``measured_ordered``: the same with cells that had one target after the other, in both orders. Cases ``four_doses`` and ``three_doses``:
-2,000 cells, doses of .05, .2, .6 and 1, or .01, .1 and 1, types of cells as contexts; the true dose of half the effect
-is .2. ``ec50``: what `scvcell.tl.potency` says, over both targets; ``covered``: share of its 90 % intervals that hold
-the truth.
+``measured_ordered``: the same with cells that had one target after the other, in both orders. Cases ``four_doses`` and
+``three_doses``: 2,000 cells, doses of .05, .2, .6 and 1, or .01, .1 and 1, types of cells as contexts; the true dose of
+half the effect is .2. ``ec50``: what `scvcell.tl.potency` says, over both targets; ``covered``: share of its 90 %
+intervals that hold the truth.
 """
 
 from __future__ import annotations

@@ -9,8 +9,10 @@ treated cells that are left out; their controls are seen. Scores are means over 
 of means and of variances, and Euclidean energy distance of 500 cells; over all features Pearson and squared error of
 the effect, and how often the true effect is the nearest among all (PDS). Coverage is of 90 % intervals of the effect on
 a pseudobulk, as it was measured, on the scale of `scvcell.tl.effects`. *interferon first*: share of the types in which,
-of all hallmark gene sets, one of interferon rises most. ``replicate``, beside the baselines: one half of the left-out
-cells against the other.
+of all hallmark gene sets, one of interferon rises most. *STAT1, IRF1 fall*: share of the predicted effects of two
+knock-outs of the interferon gamma receptor's signal, JAK2 and IFNGR2, on these two genes that are below zero, and their
+``size``, the sum of predicted effects over that of the true ones. ``replicate``, beside the baselines: one half of the
+left-out cells against the other.
 """
 
 from __future__ import annotations
@@ -58,12 +60,15 @@ COLUMNS = {
     "pearson_one": "Pearson, one part seen",
     "mse_one": "squared error, one",
     "interferon": "interferon first",
+    "signal": "STAT1, IRF1 fall",
+    "signal_size": "size",
     "coverage": "coverage",
     "coverage_top": "coverage (top)",
 }
 HELD_OUT = ("B cells", "CD14+ Monocytes", "NK cells", "CD4 T cells")
 TOP, SET, FOLDS = 50, 500, 5
 CONTROLS = {"targets": "non-targeting"}
+SIGNAL, READ_BY = ("JAK2", "IFNGR2"), ("STAT1", "IRF1")
 PATHWAYS, HALLMARKS = "priors/reactome_human.gmt", "priors/msigdb_hallmark_human.gmt"
 
 
@@ -173,6 +178,9 @@ def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, An
     if case == "targets":
         for kind, found in effects.items():
             scores[kind]["pds"] = discrimination(found, truths)
+            at = adata.var_names.get_indexer(READ_BY)
+            change, true = (np.stack([of[name][at] for name in SIGNAL]) for of in (found, truths))
+            scores[kind] |= {"signal": float((change < 0).mean()), "signal_size": float(change.sum() / true.sum())}
     main = scores.pop("", {})
     return total, main | {"alternatives": scores, "each": rows.get("", [])}
 

@@ -103,9 +103,10 @@ def simulate_actions(
     >>> keys = scvcell.PerturbationKeys("action", control="control", context="cell_type")
     >>> model = scvcell.tl.fit(mdata, perturbation=keys)
     """
-    if n_targets < 1 + (pairs or orders) or min(doses, default=0) <= 0 or n_cells < 1:
+    fewest = 1 + (pairs or orders)
+    if n_targets < fewest or min(doses, default=0) <= 0 or n_cells < 1:
         raise ValueError(
-            f"Give at least {1 + (pairs or orders)} targets, doses above 0 and a cell; got {n_targets}, {doses}, {n_cells}."
+            f"Give at least {fewest} targets, doses above 0 and a cell; got {n_targets}, {doses}, {n_cells}."
         )
     if not 0 <= escape <= 1 or spread < 0:
         raise ValueError(f"escape is a share from 0 to 1 and spread is from 0 on; got {escape} and {spread}.")
@@ -134,7 +135,7 @@ def simulate_actions(
         index=_names("cell", n_cells),
     )
     if orders:
-        obs["schedule"] = plan.schedules
+        obs["schedule"] = pd.Series(plan.schedules, index=obs.index)
     modalities = {}
     for name in ("rna", "adt"):
         measure = world.measures[name]
