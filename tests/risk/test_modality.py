@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.cross_decomposition import CCA
 
-from scvcell.risk import cca, correlation, foscttm, match_recall, mixing
+from scvcell.risk import cca, correlation, foscttm, match_recall, mixing, overcorrection
 
 
 def pair(n=60, d=4, noise=0.7, seed=0):
@@ -116,3 +116,13 @@ def test_cca_ridge_shrinks_noise():
 def test_cca_has_at_most_as_many_components_as_features():
     x, y = np.random.default_rng(0).normal(size=(2, 30, 3))
     assert cca(x, y, 10)[0].shape == (3, 3)
+
+
+def test_overcorrection_counts_near_and_unanimous_neighbours_by_hand():
+    reference = np.array([[0.0], [0.1], [0.2], [0.3], [0.4], [5.0], [5.1], [5.2], [5.3], [5.4]])
+    labels = np.repeat(["a", "b"], 5)
+    others = reference + 0.05
+    query = np.array([[0.2], [2.7], [9.0], [5.2]])  # amid a, between both, far away, amid b
+    assert overcorrection(query, others, reference, labels) == 0.5
+    assert overcorrection(query[[1, 2]], others, reference, labels) == 0
+    assert overcorrection(query, others[:0], reference, labels) == 0.75

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.neighbors import NearestNeighbors
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     Array = NDArray[np.floating]
 
 BLOCK = 1024
+CONFIDENT = 0.8
+"""Share of votes from which a match counts as confident."""
+REACH = 0.9
+"""Share of cells with a partner whose neighbours are no farther than those of a confident match."""
 
 
 def foscttm(a: Array, b: Array) -> tuple[Array, Array]:
@@ -72,6 +76,29 @@ def mixing(a: Array, b: Array, k: int = 20) -> float:
     other = (origin[near] != origin[:, None]).mean(1)
     expected = np.where(origin == 0, len(b), len(a)) / (len(both) - 1)
     return float((other / expected).mean())
+
+
+def overcorrection(query: Array, others: Array, reference: Array, labels: NDArray[np.str_], k: int = 5) -> float:
+    """Share of cells without partner that are matched with confidence all the same; lower is better.
+
+    Such a cell finds at least four fifths of its k nearest neighbours in one (wrong) type, and not farther away than
+    nine tenths of the other cells find theirs.
+
+    Parameters
+    ----------
+    query
+        Latent of cells of one assay, of types that the other lacks, ``(cells, latent)``.
+    others
+        Latent of that assay's cells of types that the other has.
+    reference, labels
+        Latent and types of the cells of the other assay.
+    k
+        Neighbours that vote.
+    """
+    model = KNeighborsClassifier(n_neighbors=min(k, len(reference))).fit(reference, labels)
+    reach = np.quantile(model.kneighbors(others)[0].mean(1), REACH) if len(others) else np.inf
+    near = model.kneighbors(query)[0].mean(1) <= reach
+    return float(((model.predict_proba(query).max(1) >= CONFIDENT) & near).mean())
 
 
 def correlation(predicted: Array, true: Array) -> Array:

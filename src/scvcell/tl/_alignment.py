@@ -12,7 +12,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from scvcell._containers import expect
 from scvcell.model import CSL
-from scvcell.risk import cca, foscttm, match_recall, mixing
+from scvcell.risk import cca, foscttm, match_recall, mixing, overcorrection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("scvcell")
 
 K = 5
-CONFIDENT = 0.8
-"""Share of votes from which a match counts as confident in the canary."""
 
 
 def alignment_report(
@@ -177,18 +175,11 @@ def _score(a: Array, b: Array, labels: list[NDArray[np.object_]] | None) -> dict
         a, b = a[known[0]], b[known[1]]
         la, lb = (x[k].astype(str) for x, k in zip(labels, known, strict=True))
         if len(a) > K and len(b) > K:
-            out["label_transfer"] = float(
-                np.mean([(_vote(q, r, lr)[0] == lq).mean() for q, r, lq, lr in ((a, b, la, lb), (b, a, lb, la))])
-            )
+            votes = KNeighborsClassifier(n_neighbors=K)
+            both = ((a, b, la, lb), (b, a, lb, la))
+            out["label_transfer"] = float(np.mean([votes.fit(r, lr).score(q, lq) for q, r, lq, lr in both]))
             out["overcorrection_canary"] = float(np.mean([*_canary(a, b, la, lb), *_canary(b, a, lb, la)]))
     return out
-
-
-def _vote(query: Array, reference: Array, labels: NDArray[np.str_]) -> tuple[NDArray[np.str_], Array, Array]:
-    """Label, vote share, and mean distance to the voters of each query cell."""
-    model = KNeighborsClassifier(n_neighbors=min(K, len(reference))).fit(reference, labels)
-    share = model.predict_proba(query)
-    return model.classes_[share.argmax(1)], share.max(1), model.kneighbors(query)[0].mean(1)
 
 
 def _canary(query: Array, reference: Array, label_q: NDArray[np.str_], label_r: NDArray[np.str_]) -> list[float]:
@@ -199,8 +190,5 @@ def _canary(query: Array, reference: Array, label_q: NDArray[np.str_], label_r: 
         mine = label_q == kind
         if mine.sum() < 3 or rest.sum() <= K or len(np.unique(label_r[rest])) < 2:
             continue
-        _, share, distance = _vote(query[mine], reference[rest], label_r[rest])
-        _, _, usual = _vote(query[~mine], reference[rest], label_r[rest])
-        reach = np.quantile(usual, 0.9) if len(usual) else np.inf
-        rates.append(float(((share >= CONFIDENT) & (distance <= reach)).mean()))
+        rates.append(overcorrection(query[mine], query[~mine], reference[rest], label_r[rest], K))
     return rates
