@@ -3,7 +3,7 @@
 Case ``cell_types``: interferon beta (Kang et al., the 4,034-cell subset); each of B, CD14, NK and CD4 cells is left out
 of the treated cells once. Case ``donors``: each of the 8 donors is. Case ``combinations``: CRISPRa in K562 (Norman et
 al.); doubles are left out in 5 folds, other doubles and all singles are seen. Case ``targets``: 25 knock-outs in THP-1
-cells (Papalexi et al.), each left out in one of 5 folds; Reactome pathways say which targets are alike. No step sees
+cells (Papalexi et al.), each left out once; Reactome pathways say which targets are alike. No step sees
 treated cells that are left out; their controls are seen. Scores are means over what was left out, of log1p counts per
 10,000: over the 50 features that change most (``top``), the total error of the effect over the total effect (NMAE), R2
 of means and of variances, and Euclidean energy distance of 500 cells; over all features Pearson and squared error of
@@ -112,8 +112,9 @@ def folds(adata: AnnData, case: str) -> Iterator[dict[str, np.ndarray]]:
     if case in ("combinations", "targets"):
         names = {name for name in label[treated] if "+" in name or case == "targets"}
         order = np.random.default_rng(0).permutation(sorted(names))
-        for fold in range(FOLDS):
-            yield {name: label == name for name in order[fold::FOLDS]}
+        n = FOLDS if case == "combinations" else len(order)
+        for fold in range(n):
+            yield {name: label == name for name in order[fold::n]}
         return
     column = adata.obs["cell_type" if case == "cell_types" else "donor"].astype(str).to_numpy()
     for name in HELD_OUT if case == "cell_types" else np.unique(column):
