@@ -56,6 +56,11 @@ class Origin:
         """States that cells in states `z` had before the action, ``(cells, latent)``."""
         return self.flow.inverse(z, self.action)
 
+    @torch.no_grad()
+    def after(self, z: torch.Tensor) -> torch.Tensor:
+        """States of cells in states `z` after the action, ``(cells, latent)``."""
+        return self.flow(z, self.action)
+
     def weight(self, z: torch.Tensor) -> torch.Tensor:
         """Share of each of some controls among the cells that were to be treated, ``(cells,)``."""
         return torch.softmax((z - self.center) @ self.tilt, 0)

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
+from mudata import MuData
 
 from scvcell._containers import expect
 from scvcell.model import CSL, FEWEST, Bulk, conditions
 from scvcell.perturb import read_design
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import torch
     from numpy.typing import NDArray
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from scvcell._containers import Container, View
     from scvcell.model import Response, Unit
     from scvcell.perturb import Action, Design
+
+    Array = NDArray[np.floating]
 
 logger = logging.getLogger("scvcell")
 
@@ -67,6 +71,16 @@ class Controls:
         labels = np.array([" ".join(parts) for parts in zip(*values, strict=True)])
         for label in np.unique(labels):
             yield str(label), np.flatnonzero(labels == label)
+
+    def encode(self, cells: NDArray[np.int64], values: Mapping[str, Array]) -> torch.Tensor:
+        """States of cells, of which some may occur twice, whose measurements are `values`, ``(cells, latent)``."""
+        obs, tables = self.view.obs(cells), {}
+        obs.index = [f"{i}" for i in range(len(cells))]
+        for m, table in values.items():
+            schema = self.model.schema.modalities[m]
+            layers = {} if schema.layer is None else {schema.layer: table}
+            tables[m] = AnnData(table, obs=obs.copy(), var=pd.DataFrame(index=schema.features), layers=layers)
+        return self.model.posterior(self.model.view(MuData(tables))).mean
 
     @cached_property
     def bulks(self) -> dict[str, Bulk]:

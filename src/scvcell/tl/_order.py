@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from anndata import AnnData
-from mudata import MuData
 
 from scvcell._keys import LOWER, UPPER
 from scvcell.model import FEWEST, Bulk, Unit, conditions, make_flow, train_flow
@@ -247,18 +245,8 @@ def _additive(
         moved = {m: bulk.measured(unit.treated)[0] - bulk.measured(unit.controls)[0] for m, bulk in here.items()}
         for draw in draws:
             values = {m: bulk.counterfactual(unit.controls, z, z, moved[m], rng)[0] for m, bulk in here.items()}
-            states = _encoded(start, unit.controls, values)
+            states = start.encode(unit.controls, values)
             treated = states[rng.integers(len(states), size=len(unit.treated))]
             controls = z[rng.integers(len(z), size=len(z))]
             draw.append(Arm(unit.action, unit.context, treated, controls))
     return draws
-
-
-def _encoded(start: Controls, cells: NDArray[np.int64], values: dict[str, Array]) -> torch.Tensor:
-    """States of cells whose measurements are `values`."""
-    obs, tables = start.view.obs(cells), {}
-    for m, table in values.items():
-        schema = start.model.schema.modalities[m]
-        layers = {} if schema.layer is None else {schema.layer: table}
-        tables[m] = AnnData(table, obs=obs.copy(), var=pd.DataFrame(index=schema.features), layers=layers)
-    return start.model.posterior(start.model.view(MuData(tables))).mean
