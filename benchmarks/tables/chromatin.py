@@ -9,9 +9,10 @@ transferring labels by 15 nearest neighbours in either direction, in Euclidean a
 800 cells in either direction, by a cell's own profile: AUROC of its open peaks, and Pearson correlation of its genes
 (log1p of counts per ten thousand), each a mean over cells. A method is translated by the mean of the 30 cells of the
 other assay nearest in its latent (cosine), whatever it is, and by its own decoder where it has one. The mean profile is
-the floor: single cells are so sparse that it is hard to beat. Cases ``canary20`` and ``canary0``: as ``bridge20`` and
-``bridge0``, without the chromatin of astrocytes. *Canary*: share of the astrocytes' RNA that is matched with confidence
-to a wrong type all the same (`scvcell.risk.overcorrection`); the other columns are of the other types.
+the floor: single cells are so sparse that it is hard to beat. (UniVI decodes means of logs of counts, not of counts;
+that suits the score of genes, .557 before it has learned anything.) Cases ``canary20`` and ``canary0``: as ``bridge20``
+and ``bridge0``, without the chromatin of astrocytes. *Canary*: share of the astrocytes' RNA that is matched with
+confidence to a wrong type all the same (`scvcell.risk.overcorrection`); the other columns are of the other types.
 """
 
 from __future__ import annotations
@@ -47,17 +48,17 @@ METHODS = (
     "gene_activity",
     "lsi_ridge",
     "lsi_cca",
+    "univi",
     "multivi",
     "scglue",
+    "diagvi",
     "scvcell",
 )
 _PAIRS = "it needs pairs"
-_GRAPH = "the graph is used where there are no pairs"
+_GRAPH, _BY_GRAPH = "the graph is used where there are no pairs", ("gene_activity", "scglue", "diagvi")
 SKIP = {
-    **{(m, case): _PAIRS for m in ("lsi_ridge", "lsi_cca") for case in ("bridge0", "canary0")},
-    **{
-        (method, case): _GRAPH for method in ("gene_activity", "scglue") for case in ("bridge5", "bridge20", "canary20")
-    },
+    **{(m, case): _PAIRS for m in ("lsi_ridge", "lsi_cca", "univi") for case in ("bridge0", "canary0")},
+    **{(m, case): _GRAPH for m in _BY_GRAPH for case in ("bridge5", "bridge20", "canary20")},
 }
 COLUMNS = {
     "canary": "canary",

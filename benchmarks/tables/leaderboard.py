@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 CASES = ("combinations", "cell_types")
 FILES = {case: perturbation.FILES[case] for case in CASES}
 SEEDS = perturbation.SEEDS
-METHODS = perturbation.METHODS
+METHODS = ("effect_baselines", "scvcell")
 REFERENCE = perturbation.REFERENCE
 COLUMNS = {
     "pds_cosine": "PDS",
