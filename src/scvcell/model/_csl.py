@@ -17,7 +17,7 @@ from scvcell.model import _de, _query, _respond, _schema, _steer, _store
 from scvcell.model._data import Loader, Source
 from scvcell.model._encode import FrontEnd
 from scvcell.model._fuse import Posterior
-from scvcell.model._match import NONE, LowRank, Matches, graph_matches, mutual_matches, partnered
+from scvcell.model._match import NONE, LowRank, Matches, graph_matches, mutual_matches
 from scvcell.model._module import CSLModule
 from scvcell.model._plan import alignment
 from scvcell.model._schema import Schema
@@ -215,13 +215,13 @@ class CSL(ModelLifecycle):
         """
         rng = np.random.default_rng(seed)
 
-        def fit(found: Matches, common: NDArray[np.float32] | None = None) -> bool:
+        def fit(found: Matches) -> bool:
             """Train on the cells, the `found` ones merged, in as many steps as without them."""
             pairs = Matches(train[found.one], train[found.other], found.confidence)
             rest, data, settings = np.setdiff1d(train, pairs.other), source, config
             self._trained_module().n_train = len(rest)
             if len(pairs.one):
-                data = source.matched(pairs, common)
+                data = source.matched(pairs)
                 full, fewer = (
                     len(Loader(source, c, config.cells_per_step(len(c)), shuffle=True)) for c in (train, rest)
                 )
@@ -237,18 +237,14 @@ class CSL(ModelLifecycle):
         has = np.stack([source.rows[m][train] >= 0 for m in self.assays], 1)
         for number in range(rounds if finished else 0):
             before, history = self._trained_module(), self.history_
-            latent = self._posterior(source, train).mean.numpy()
-            found, common = mutual_matches(latent, source.batch[train], has, rng), None
+            found = mutual_matches(self._posterior(source, train).mean.numpy(), source.batch[train], has, rng)
             if len(found.one) == 0:
                 return
-            if self.alignment == "unpaired, guidance graph":
-                common = np.ones(len(source.batch), np.float32)
-                common[train] = partnered(latent, source.batch[train], has, found)
             logger.info("Round %d: %d cells have a match in another assay; fitting anew.", number + 1, len(found.one))
             self.module = self._build(self._summaries(view(self.adata), source.batch, train))
             self.module.front_ends.load_state_dict(before.front_ends.state_dict())
             try:
-                finished = fit(found, common)
+                finished = fit(found)
             except BaseException:
                 self.module, self.history_ = before, history
                 raise

@@ -65,8 +65,7 @@ class Batch:
     observed
         One `Observed` per modality that any cell has.
     confidence
-        How far each cell's assays can be relied on to be of one cell, and those of one without a partner to be found
-        in other assays as well, shape ``(cells,)``; None where all can.
+        How far each cell's assays can be relied on to be of one cell, shape ``(cells,)``; None where all can.
     """
 
     index: Tensor
@@ -106,7 +105,7 @@ class Source:
     panels
         Per modality, measured features by batch, shape ``(batches, features)``; absent where all were.
     confidence
-        As in `Batch`, of all cells.
+        How far each cell's assays can be relied on to be of one cell, shape ``(cells,)``; None where all can.
     """
 
     matrices: dict[str, Matrix]
@@ -118,13 +117,13 @@ class Source:
     panels: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
     confidence: NDArray[np.float32] | None = None
 
-    def matched(self, matches: Matches, partnered: NDArray[np.float32] | None = None) -> Source:
-        """The same data with the second cell of every pseudo-pair given to the first; `partnered` is of all cells."""
+    def matched(self, matches: Matches) -> Source:
+        """The same data with the second cell of every pseudo-pair given to the first."""
         rows = {m: r.copy() for m, r in self.rows.items()}
         for mine in rows.values():
             given = mine[matches.other]
             mine[matches.one] = np.where(given >= 0, given, mine[matches.one])
-        confidence = np.ones(len(self.batch), np.float32) if partnered is None else partnered.copy()
+        confidence = np.ones(len(self.batch), np.float32)
         confidence[matches.one] = matches.confidence
         return replace(self, rows=rows, confidence=confidence)
 

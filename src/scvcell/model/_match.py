@@ -27,8 +27,6 @@ FEWEST = 20
 
 LEAST = 0.5
 """What the least similar pair counts."""
-AROUND = 30
-"""Cells of the same assays among which the share of matched ones is counted."""
 COMPONENTS = 20
 """Components of an assay from which its linked features are smoothed."""
 FEATURES = 2000
@@ -213,34 +211,6 @@ def mutual_matches(
             keep.append(p)
     confidence = 1 - LEAST * np.arange(len(keep)) / len(keep)
     return Matches(one[keep], other[keep], confidence.astype(np.float32))
-
-
-def partnered(latent: Array, batch: NDArray[np.int64], has: NDArray[np.bool_], matches: Matches) -> NDArray[np.float32]:
-    """How far each cell can be expected to have a counterpart in another assay, in (0, 1], ``(cells,)``.
-
-    The share of matched cells among the nearest of its batch and assays, relative to the median share, which is 1 where
-    it is as large: matches are fewer where the other assay lacks such cells.
-
-    Parameters
-    ----------
-    latent, batch, has
-        As `mutual_matches`.
-    matches
-        What that found.
-    """
-    matched = np.zeros(len(latent), bool)
-    matched[matches.one] = matched[matches.other] = True
-    pattern = has @ (1 << np.arange(has.shape[1]))
-    out = np.ones(len(latent), np.float32)
-    for code in np.unique(batch):
-        for value in np.unique(pattern[batch == code]):
-            here = np.flatnonzero((batch == code) & (pattern == value))
-            if len(here) <= AROUND or not matched[here].any():
-                continue
-            near = NearestNeighbors(n_neighbors=AROUND).fit(latent[here]).kneighbors(latent[here])[1]
-            share = matched[here][near].mean(1)
-            out[here] = np.clip(share / max(float(np.median(share)), 1 / AROUND), 1 / AROUND, 1)
-    return out
 
 
 def _mutual(a: Array, b: Array) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:

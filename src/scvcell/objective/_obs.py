@@ -39,8 +39,7 @@ class Weights:
         Weight of the symmetric KL between the posteriors of paired modalities.
     match
         Weight of the distribution matching (MMD) between modalities within each batch; where a batch has both assays
-        they sample one population. Once there are pseudo-pairs, a cell counts by how many of its neighbours have one,
-        so that a type that one assay lacks is not forced onto another.
+        they sample one population, so nothing is forced together that differs.
     cross
         Weight of the views that decode everything from a single modality, relative to the joint view.
     prior
@@ -126,20 +125,15 @@ def agreement(module: Any, batch: Any, state: Any) -> Float[Tensor, ""]:
 
 
 def match(module: Any, batch: Any, state: Any) -> Float[Tensor, ""]:
-    """MMD between the latents of every two modalities, within batch, where both assays sampled the same population.
-
-    Cells of which the other assay may have none count by their confidence.
-    """
+    """MMD between the latents of every two modalities, within batch, where both assays sampled the same population."""
     code = batch.context.batch
-    weight = module.log_tau.new_ones(len(batch)) if batch.confidence is None else batch.confidence
     total = module.log_tau.new_zeros(())
     for (rows_a, a), (rows_b, b) in combinations(state.experts.values(), 2):
         for value in torch.unique(code[rows_a]):
             in_a, in_b = code[rows_a] == value, code[rows_b] == value
-            p, q = weight[rows_a[in_a]], weight[rows_b[in_b]]
-            n = min(float(p.sum()), float(q.sum()))
+            n = min(int(in_a.sum()), int(in_b.sum()))
             if n >= MATCH_CELLS:
-                total = total + mmd(a.mean[in_a], b.mean[in_b], p, q) * n / len(batch)
+                total = total + mmd(a.mean[in_a], b.mean[in_b]) * n / len(batch)
     return total
 
 
