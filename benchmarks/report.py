@@ -108,8 +108,11 @@ def preamble(name: str, records: list[dict[str, Any]], command: str, table: Modu
         lines.append(f"- Machine: {m['cpu']}, {m['cores']} cores, {m['memory_gb']} GB, {m['system']}")
     if len(machines) > 1:
         lines.append("- **Records of several machines: seconds are comparable within one machine only.**")
-    if any(r["epochs_override"] for r in records):
-        lines.append("- **Smoke test: some runs had their number of epochs overridden. Not a result.**")
+    limited = sorted({f"{r['method']} {r['epochs_override']}" for r in records if r["epochs_override"]})
+    if limited:
+        lines.append(
+            f"- **Epochs were limited (`--epochs`) for: {', '.join(limited)}.** All other runs chose their own."
+        )
     seeds = sorted({r["seed"] for r in records})
     threads = sorted({r["threads"] for r in records})
     return [
