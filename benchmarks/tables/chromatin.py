@@ -183,12 +183,12 @@ def score(truth: dict[str, Any], out: Output) -> dict[str, Any]:
         found = match_scores(rna, atac, metric)
         scores[f"foscttm{suffix}"] = found["foscttm"]
         scores[f"top1{suffix}"] = found["top1"]
-        a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) if suffix else x for x in (rna, atac))
+        scaled = normalize if suffix else np.asarray
+        a, b = scaled(rna), scaled(atac)
         for name, query, reference in (("rna_to_atac", b, a), ("atac_to_rna", a, b)):
             given = label_scores(labels, vote(nearest(query, reference, NEIGHBOURS), labels))
             scores |= {f"{name}_{key}{suffix}": value for key, value in given.items()}
         if len(truth["absent"]):
-            lonely = out.embedding["rna"].loc[truth["absent"]].to_numpy()
-            lonely = lonely / np.linalg.norm(lonely, axis=1, keepdims=True) if suffix else lonely
+            lonely = scaled(out.embedding["rna"].loc[truth["absent"]].to_numpy())
             scores[f"canary{suffix}"] = scvcell.risk.overcorrection(lonely, a, b, labels)
     return scores

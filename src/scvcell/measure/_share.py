@@ -75,10 +75,10 @@ def sampled_total(
     The sum is unbiased, its log too low by half of its relative variance, which is small where `frequency` is about
     what the cells have.
     """
-    step = frequency.double().cumsum(0) / frequency.double().sum()
-    at = (torch.arange(n, device=h.device) + torch.rand((), dtype=step.dtype, device=h.device)) / n
-    drawn: Int[Tensor, " sample"] = torch.searchsorted(step, at).clamp_max(len(v) - 1)
-    weight = -(frequency[drawn] / frequency.sum() * n).log().to(h.dtype)
+    q = frequency.double() / frequency.double().sum()
+    at = (torch.arange(n, device=h.device) + torch.rand((), dtype=q.dtype, device=h.device)) / n
+    drawn: Int[Tensor, " sample"] = torch.searchsorted(q.cumsum(0), at).clamp_max(len(v) - 1)
+    weight = -(n * q[drawn]).log().to(h.dtype)
     return LogTotal.apply(
         torch.cat([h, h.new_ones(len(h), 1)], 1),
         torch.cat([v[drawn], weight[:, None]], 1),

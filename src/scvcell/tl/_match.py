@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -230,10 +229,10 @@ def _rehearse(
     """
     rng = np.random.default_rng(seed)
     squares: dict[str, list[tuple[Array, Array]]] = {m: [] for m in bulks}
+    ends = np.cumsum([len(unit.treated) for unit in units])
+    groups, tilted = np.split(np.arange(ends[-1]), ends[:-1]), bool(origin.tilt.any())
     for b in range(REHEARSALS):
-        chosen = [_drawn(unit, latent, origin, rng) for unit in units]
-        source, size = np.concatenate(chosen), np.cumsum([0, *(len(c) for c in chosen)])
-        groups = [np.arange(a, z) for a, z in pairwise(size)]
+        source = np.concatenate([_drawn(unit, latent, origin, rng) for unit in units])
         before = latent[source]
         after = origin.after(before)
         values = {}
@@ -245,7 +244,6 @@ def _rehearse(
             Unit(u.action, u.context, len(latent) + g, rng.choice(u.controls, len(u.controls)))
             for u, g in zip(units, groups, strict=True)
         ]
-        tilted = bool(origin.tilt.any())
         fit = trace(again, torch.cat([latent, measured]), seed + 1 + b, tilted=tilted, steps=REFIT)
         found_before = fit.before(measured)
         for m, bulk in bulks.items():

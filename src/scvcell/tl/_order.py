@@ -107,43 +107,38 @@ def order_effect(
     ordered = _both_orders(units, first, second)
     rng = np.random.default_rng(seed)
     if ordered:
-        size = {name: _size(alone, latent, contexts) for name, (_, contexts) in groups.items()}
         sides = {
             name: [(latent[a.treated], latent[b.treated]) for a, b in ordered if a.context in contexts]
             for name, (_, contexts) in groups.items()
         }
-        groups = {name: group for name, group in groups.items() if sides[name]}
-
-        def compare(change: Callable[..., Any]) -> Array:
-            return np.array([_apart([change(*pair) for pair in sides[name]]) / size[name] for name in groups])
-
-        found = compare(lambda a, b: (a, b))
-        null = np.array([compare(lambda a, b: _exchanged(a, b, rng)) for _ in range(n_null)])
-        again = np.array([compare(lambda a, b: (_again(a, rng), _again(b, rng))) for _ in range(n_null)])
-        n_cells = [sum(len(a) + len(b) for a, b in sides[name]) for name in groups]
+        sides = {name: pairs for name, pairs in sides.items() if pairs}
+        size = {name: _size(alone, latent, groups[name][1]) for name in sides}
+        found, null, again = _by_cells(sides, size, n_null, rng)
+        n_cells = {name: sum(len(a) + len(b) for a, b in pairs) for name, pairs in sides.items()}
     else:
+        n_cells = {name: len(group) for name, (group, _) in groups.items()}
+        starts = [start.latent[group] for group, _ in groups.values()]
+        measured = [Arm(u.action, u.context, latent[u.treated], latent[u.controls]) for u in alone]
 
         def kappas(arms: list[Arm]) -> Array:
             flow = _refit(arms, seed)
-            return np.array([_kappa(flow, first, second, start.latent[group]) for group, _ in groups.values()])
+            return np.array([_kappa(flow, first, second, z) for z in starts])
 
-        measured = [Arm(u.action, u.context, latent[u.treated], latent[u.controls]) for u in alone]
         found = kappas(measured)
         null = np.array([kappas(arms) for arms in _additive(start, alone, latent, n_null, rng)])
         again = np.array([kappas([_resampled(arm, rng) for arm in measured]) for _ in range(n_null)])
-        n_cells = [len(group) for group, _ in groups.values()]
     # The bootstrap adds the noise of the sample once more; the interval turns it around the estimate.
     low, high = np.quantile(again, [0.5 - level / 2, 0.5 + level / 2], axis=0)
     return pd.DataFrame(
         {
-            "group": list(groups),
+            "group": list(n_cells),
             "kappa": found,
             "null": null.mean(0),
             LOWER: np.maximum(2 * found - high, 0),
             UPPER: np.maximum(2 * found - low, 0),
             "level": level,
             "p": (1 + (null >= found).sum(0)) / (1 + n_null),
-            "n_cells": n_cells,
+            "n_cells": list(n_cells.values()),
             "compared": "cells" if ordered else "operator",
         }
     )
@@ -184,6 +179,19 @@ def _size(alone: list[Unit], latent: torch.Tensor, contexts: set[int]) -> float:
         step = latent[unit.treated].mean(0) - latent[unit.controls].mean(0)
         moved.setdefault(unit.action.targets, []).append(float(step.norm()))
     return max(sum(float(np.mean(values)) for values in moved.values()), 1e-12)
+
+
+def _by_cells(
+    sides: dict[str, list[tuple[torch.Tensor, torch.Tensor]]], size: dict[str, float], n: int, rng: np.random.Generator
+) -> tuple[Array, Array, Array]:
+    """Kappa of each group, ``(groups,)``; with permuted orders, and of resampled cells, ``(n, groups)`` each."""
+
+    def kappas(change: Callable[..., Any]) -> Array:
+        return np.array([_apart([change(*pair) for pair in pairs]) / size[name] for name, pairs in sides.items()])
+
+    found = kappas(lambda a, b: (a, b))
+    null = np.array([kappas(lambda a, b: _exchanged(a, b, rng)) for _ in range(n)])
+    return found, null, np.array([kappas(lambda a, b: (_again(a, rng), _again(b, rng))) for _ in range(n)])
 
 
 def _apart(sides: list[tuple[torch.Tensor, torch.Tensor]]) -> float:
