@@ -20,6 +20,7 @@ PACKAGES = (
     "scikit-learn",
     "muon",
     "univi",
+    "scmomat",
     "torch-geometric",
     "cell-eval2",
     "pertpy",

@@ -12,7 +12,8 @@ other assay nearest in its latent (cosine), whatever it is, and by its own decod
 the floor: single cells are so sparse that it is hard to beat. (UniVI decodes means of logs of counts, not of counts;
 that suits the score of genes, .557 before it has learned anything.) Cases ``canary20`` and ``canary0``: as ``bridge20``
 and ``bridge0``, without the chromatin of astrocytes. *Canary*: share of the astrocytes' RNA that is matched with
-confidence to a wrong type all the same (`scvcell.risk.overcorrection`); the other columns are of the other types.
+confidence to a wrong type all the same, that is, whose label `scvcell.tl.transfer_labels` would trust
+(`scvcell.risk.trusted`); *trusted*: the same share of the other types. The other columns are of these.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ METHODS = (
     "lsi_ridge",
     "lsi_cca",
     "univi",
+    "scmomat",
     "multivi",
     "scglue",
     "diagvi",
@@ -62,7 +64,9 @@ SKIP = {
 }
 COLUMNS = {
     "canary": "canary",
+    "trusted": "trusted",
     "canary_cosine": "canary (cosine)",
+    "trusted_cosine": "trusted (cosine)",
     "foscttm": "FOSCTTM",
     "foscttm_cosine": "FOSCTTM (cosine)",
     "rna_to_atac_accuracy": "RNA to ATAC acc.",
@@ -190,5 +194,6 @@ def score(truth: dict[str, Any], out: Output) -> dict[str, Any]:
             scores |= {f"{name}_{key}{suffix}": value for key, value in given.items()}
         if len(truth["absent"]):
             lonely = scaled(out.embedding["rna"].loc[truth["absent"]].to_numpy())
-            scores[f"canary{suffix}"] = scvcell.risk.overcorrection(lonely, a, b, labels)
+            for name, query in (("canary", lonely), ("trusted", a)):
+                scores[f"{name}{suffix}"] = float(scvcell.risk.trusted(query, b, labels).mean())
     return scores

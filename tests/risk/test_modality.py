@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.cross_decomposition import CCA
 
-from scvcell.risk import cca, correlation, foscttm, match_recall, mixing, overcorrection
+import scvcell
+from scvcell.risk import cca, correlation, foscttm, match_recall, mixing, trusted
 
 
 def pair(n=60, d=4, noise=0.7, seed=0):
@@ -118,11 +119,21 @@ def test_cca_has_at_most_as_many_components_as_features():
     assert cca(x, y, 10)[0].shape == (3, 3)
 
 
-def test_overcorrection_counts_near_and_unanimous_neighbours_by_hand():
+def test_trusted_matches_are_near_and_of_one_type_by_hand():
     reference = np.array([[0.0], [0.1], [0.2], [0.3], [0.4], [5.0], [5.1], [5.2], [5.3], [5.4]])
-    labels = np.repeat(["a", "b"], 5)
-    others = reference + 0.05
-    query = np.array([[0.2], [2.7], [9.0], [5.2]])  # amid a, between both, far away, amid b
-    assert overcorrection(query, others, reference, labels) == 0.5
-    assert overcorrection(query[[1, 2]], others, reference, labels) == 0
-    assert overcorrection(query, others[:0], reference, labels) == 0.75
+    labels = np.array(["a", "a", "a", "a", "a", "b", "c", "d", "b", "c"])
+    query = np.array([[0.2], [2.7], [9.0], [5.2]])  # amid one type, between, far away, amid many types
+    assert trusted(query, reference, labels, k=4).tolist() == [True, False, False, False]
+    labels[5:8] = "b"
+    assert trusted(query, reference, labels, k=4).tolist() == [True, False, False, True]
+
+
+def test_trusted_is_the_rule_of_label_transfer(small):
+    mdata = small.mdata.copy()
+    view = small.model.view(mdata)
+    alone = view.present("rna") & ~view.present("adt")
+    scvcell.tl.transfer_labels(mdata, small.model, key="celltype", reference=alone)
+    latent = small.model.posterior(view).mean.numpy()
+    ours = trusted(latent[~alone], latent[alone], mdata.obs["celltype"].to_numpy(dtype=str)[alone])
+    np.testing.assert_array_equal(mdata.obs["celltype_transferred_trusted"].to_numpy()[~alone], ours)
+    assert 0 < ours.mean() < 1

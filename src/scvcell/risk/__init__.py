@@ -1,6 +1,17 @@
 """R: where a model may be trusted. Metrics of the modality axis and calibration of intervals."""
 
 from scvcell.risk._calibrate import Conformal, coverage
-from scvcell.risk._modality import cca, correlation, foscttm, match_recall, mixing, overcorrection
+from scvcell.risk._modality import REACH, VOTES, cca, correlation, foscttm, match_recall, mixing, trusted
 
-__all__ = ["Conformal", "cca", "correlation", "coverage", "foscttm", "match_recall", "mixing", "overcorrection"]
+__all__ = [
+    "REACH",
+    "VOTES",
+    "Conformal",
+    "cca",
+    "correlation",
+    "coverage",
+    "foscttm",
+    "match_recall",
+    "mixing",
+    "trusted",
+]

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     Array = NDArray[np.floating]
 
 BLOCK = 1024
-CONFIDENT = 0.8
-"""Share of votes from which a match counts as confident."""
-REACH = 0.9
-"""Share of cells with a partner whose neighbours are no farther than those of a confident match."""
+VOTES = 0.6
+"""Share of votes from which a label is trusted."""
+REACH = 0.99
+"""Share of annotated cells whose neighbours are no farther than those of a cell that is given a trusted label."""
 
 
 def foscttm(a: Array, b: Array) -> tuple[Array, Array]:
@@ -78,27 +78,31 @@ def mixing(a: Array, b: Array, k: int = 20) -> float:
     return float((other / expected).mean())
 
 
-def overcorrection(query: Array, others: Array, reference: Array, labels: NDArray[np.str_], k: int = 5) -> float:
-    """Share of cells without partner that are matched with confidence all the same; lower is better.
+def trusted(query: Array, reference: Array, labels: NDArray[np.str_], k: int = 5) -> NDArray[np.bool_]:
+    """Which cells find a confident match among annotated ones, by the rule of `scvcell.tl.transfer_labels`.
 
-    Such a cell finds at least four fifths of its k nearest neighbours in one (wrong) type, and not farther away than
-    nine tenths of the other cells find theirs.
+    At least three of five of its k nearest neighbours are of one type, and not farther away than 99 % of the annotated
+    cells find theirs. The share of trusted cells of a type that the reference lacks is the over-correction canary
+    (lower is better); its other side is the share of the types that it has (higher is better).
 
     Parameters
     ----------
     query
-        Latent of cells of one assay, of types that the other lacks, ``(cells, latent)``.
-    others
-        Latent of that assay's cells of types that the other has.
+        Latent of cells of one assay, ``(cells, latent)``.
     reference, labels
-        Latent and types of the cells of the other assay.
+        Latent and types of at least two cells of the other assay.
     k
         Neighbours that vote.
+
+    Returns
+    -------
+    Mask ``(cells,)`` of the query.
     """
-    model = KNeighborsClassifier(n_neighbors=min(k, len(reference))).fit(reference, labels)
-    reach = np.quantile(model.kneighbors(others)[0].mean(1), REACH) if len(others) else np.inf
+    model = KNeighborsClassifier(n_neighbors=min(k, len(reference) - 1)).fit(reference, labels)
+    reach = np.quantile(model.kneighbors()[0].mean(1), REACH)
     near = model.kneighbors(query)[0].mean(1) <= reach
-    return float(((model.predict_proba(query).max(1) >= CONFIDENT) & near).mean())
+    found: NDArray[np.bool_] = (model.predict_proba(query).max(1) >= VOTES) & near
+    return found
 
 
 def correlation(predicted: Array, true: Array) -> Array:

@@ -12,7 +12,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from scvcell._containers import expect
 from scvcell.model import CSL
-from scvcell.risk import cca, foscttm, match_recall, mixing, overcorrection
+from scvcell.risk import cca, foscttm, match_recall, mixing, trusted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +64,8 @@ def alignment_report(
     Metrics: ``foscttm`` (0 best, .5 chance), ``recall@1``, ``recall@10``, ``mixing`` (1 best), and with labels
     ``label_transfer`` (accuracy of 5 nearest neighbours across modalities, mean of both directions) and
     ``overcorrection_canary``: every cell type in turn is removed from the reference modality; the share of its cells in
-    the other that are then matched with confidence to a wrong type (lower is better; it does not refit the model).
+    the other to which :func:`scvcell.tl.transfer_labels` then gives a (wrong) label that it trusts (lower is better;
+    the model is not refitted).
     """
     expect("model", model, CSL, "The data come first, then the model.")
     seen = model.view(data).only(model.assays)
@@ -190,5 +191,5 @@ def _canary(query: Array, reference: Array, label_q: NDArray[np.str_], label_r: 
         mine = label_q == kind
         if mine.sum() < 3 or rest.sum() <= K or len(np.unique(label_r[rest])) < 2:
             continue
-        rates.append(overcorrection(query[mine], query[~mine], reference[rest], label_r[rest], K))
+        rates.append(float(trusted(query[mine], reference[rest], label_r[rest], K).mean()))
     return rates

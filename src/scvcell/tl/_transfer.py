@@ -11,6 +11,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from scvcell import _keys
 from scvcell._containers import expect
 from scvcell.model import CSL
+from scvcell.risk import REACH, VOTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,7 @@ def transfer_labels(
     key: str,
     reference: Sequence[str] | NDArray[np.bool_] | None = None,
     k: int = 5,
-    min_probability: float = 0.6,
+    min_probability: float = VOTES,
     key_added: str | None = None,
 ) -> None:
     """Give every cell the label of its nearest annotated cells in the latent, whatever assays they have.
@@ -69,7 +70,7 @@ def transfer_labels(
     names = np.sort(labels[chosen].astype(str).unique())
     votes, distance = _vote(latent, chosen, labels[chosen].astype(str).to_numpy().astype(str), names, k)
     probability = votes.max(1)
-    reach = np.quantile(distance[chosen], 0.99)
+    reach = np.quantile(distance[chosen], REACH)
     columns = _keys.label_keys(key_added or f"{key}_transferred")
     obs = seen.source.obs
     obs[columns["label"]] = pd.Categorical(names[votes.argmax(1)], categories=names)
