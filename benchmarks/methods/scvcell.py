@@ -16,7 +16,7 @@ import scvcell
 from benchmarks.clock import Stopwatch
 from benchmarks.metrics import dense
 from benchmarks.tables import NAMES
-from benchmarks.tables.order import ORDER, POTENCY
+from benchmarks.tables.order import ORDERS, POTENCY
 from benchmarks.tables.perturbation import normalise
 from benchmarks.task import Output
 from scvcell._walk import neighbours, walk
@@ -75,10 +75,11 @@ def _perturb(task: Task, seed: int) -> Output:
     model = scvcell.tl.fit(mdata, perturbation=task.perturbation, train=train, priors=priors, seed=seed)
     out = watch.stamp(Output(epochs=epochs_of(model), notes=notes_of(model)))
     for name, (action, cells) in task.questions.items():
-        if name in (ORDER, POTENCY):
+        if name in (*ORDERS, POTENCY):
+            first, *others = action.targets
             found = (
-                scvcell.tl.order_effect(mdata, model, *action.targets, n_null=19, seed=seed)
-                if name == ORDER
+                scvcell.tl.order_effect(mdata, model, first, *others or [name], n_null=19, seed=seed)
+                if name in ORDERS
                 else scvcell.tl.potency(mdata, model, pool=True, seed=seed)
             )
             out.notes[name] = found.to_dict("records")

@@ -1,5 +1,6 @@
 """Perturbation verbs on simulated cells whose effects are known: two types, targets A and B alone and together."""
 
+import copy
 import logging
 from dataclasses import replace
 
@@ -7,12 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+import torch
 from anndata import AnnData
 from mudata import MuData
 
 import scvcell
 from scvcell import Action, PerturbationKeys, TrainConfig
 from scvcell.prior import TargetKernel
+from scvcell.tl import _order
+from scvcell.tl._controls import Controls
 
 GENES, PROTEINS = 80, 6
 LABELS = ("ctrl", "A", "B", "A+B")
@@ -157,6 +161,30 @@ def test_both_orders_are_compared_where_they_were_measured(fitted, monkeypatch):
     assert table["n_cells"].sum() == np.isin(label, list(orders)).sum()
     exchanged = scvcell.tl.order_effect(told, model, "B", "A", n_null=9).set_index("group")
     np.testing.assert_allclose(exchanged["kappa"], table["kappa"])
+
+
+@pytest.mark.parametrize("what", ["aggregate", "measure"])
+def test_pooling_and_measuring_commute_with_additive_effects(fitted, what):
+    mdata, model, _ = fitted
+    table = scvcell.tl.order_effect(mdata, model, "B", what, n_null=3)
+    assert (table["compared"] == "operator").all()
+    assert table["kappa"].between(0, 2 * table["null"]).all()
+    assert table["null"].gt(0).all()
+    assert table["p"].between(0.25, 1).all()
+
+
+def test_pooling_and_measuring_commute_with_doing_nothing(fitted):
+    """A flow that moves nothing: bulks, and states that are read anew, stay where they were."""
+    mdata, model, _ = fitted
+    start = Controls(mdata, model)
+    flow = copy.deepcopy(model.response.flow)
+    with torch.no_grad():
+        for parameter in (flow.shift, flow.out, flow.into):
+            parameter.zero_()
+    group = np.arange(len(start.index))
+    assert _order._kappa_of_cells(start, flow, "B", "aggregate", group, 0) == pytest.approx(0, abs=1e-6)
+    # the size of the action, by which kappa is divided, is 0 as well, and is taken for 1e-12
+    assert _order._kappa_of_cells(start, flow, "B", "measure", group, 0) * 1e-12 == pytest.approx(0, abs=1e-5)
 
 
 def test_order_effect_needs_both_targets_alone(fitted):

@@ -286,6 +286,17 @@ class Bulk:
             expected.append(mean.astype(np.float32))
         return np.concatenate(values), np.concatenate(expected)
 
+    def moved(
+        self, cells: NDArray[np.int64], before: torch.Tensor, after: torch.Tensor, rng: np.random.Generator
+    ) -> Array:
+        """Values of `counterfactual` where nothing but the states changes, ``(cells, features)``."""
+        n = self.matrix.shape[1]
+        return self.counterfactual(cells, before, after, np.zeros(n + 1), rng, self._tensor(np.zeros(n)))[0]
+
+    def pooled(self, values: Array, groups: list[NDArray[np.int64]]) -> Array:
+        """Bulk sample of each group of rows: the sum of counts, else the mean, ``(groups, features)``."""
+        return np.stack([values[g].sum(0) if self.operator.count_data else values[g].mean(0) for g in groups])
+
 
 def _some(n: int) -> NDArray[np.int64]:
     """Positions of at most `SOME` of n cells, evenly."""

@@ -235,10 +235,7 @@ def _rehearse(
         source = np.concatenate([_drawn(unit, latent, origin, rng) for unit in units])
         before = latent[source]
         after = origin.after(before)
-        values = {}
-        for m, bulk in bulks.items():
-            still = np.zeros(bulk.matrix.shape[1] + 1)
-            values[m] = bulk.counterfactual(source, before, after, still, rng, torch.zeros(len(still) - 1))[0]
+        values = {m: bulk.moved(source, before, after, rng) for m, bulk in bulks.items()}
         measured = start.encode(source, values)
         again = [
             Unit(u.action, u.context, len(latent) + g, rng.choice(u.controls, len(u.controls)))

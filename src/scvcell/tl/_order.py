@@ -1,4 +1,4 @@
-"""tl.order_effect: whether it matters which of two targets comes first."""
+"""tl.order_effect: whether it matters which of two targets, or of a target and what is done with cells, comes first."""
 
 from __future__ import annotations
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 STEPS = 100
 """Steps of each refit of the flow."""
+AGGREGATE, MEASURE = "aggregate", "measure"
+SOME = 200
+"""Cells of a group that are measured anew, evenly from it."""
 
 
 class Arm(NamedTuple):
@@ -49,11 +52,10 @@ def order_effect(
     n_null: int = 39,
     seed: int = 0,
 ) -> pd.DataFrame:
-    r"""Test whether it matters which of two targets comes first.
+    r"""Test whether it matters which of two targets comes first, or whether cells are pooled or measured first.
 
     .. math::
-        \kappa = \frac{\|\Delta_B \Delta_A z - \Delta_A \Delta_B z\|}
-                      {\|\Delta_A z - z\| + \|\Delta_B z - z\|}
+        \kappa = \frac{\|O_2 O_1 z - O_1 O_2 z\|}{\|O_1 z - z\| + \|O_2 z - z\|}
 
     averaged over cells: 0 if the two commute. An estimate is above 0 also where the truth is 0, so it is compared with
     what it would be then. Where the data have both orders (the column ``schedule`` of `PerturbationKeys`; 10 cells of
@@ -63,12 +65,18 @@ def order_effect(
     the measured fold change of every feature, the same in all cells, are drawn, encoded, and given to the same fit.
     Either way each target alone is needed.
 
+    With ``"aggregate"`` as `second`, the bulk of the cells after the action (summed counts, one bulk per batch) is
+    compared with what the action does to their bulk: whether bulk samples can stand in for cells. With ``"measure"``,
+    the mean state that is read from cells measured after the action is compared with the state that they were moved to;
+    measuring the untreated cells moves nothing, as their states are what was read. Both are asked of the operator, and
+    leave out what it does not explain of the effect on an assay.
+
     Parameters
     ----------
     data, model, cells
         As :func:`scvcell.tl.perturb`; `data` with the cells treated with either target alone.
     first, second
-        The two targets.
+        A target, and another one, ``"aggregate"`` or ``"measure"``.
     level
         Coverage of the interval, by bootstrap of treated and untreated cells.
     n_null
@@ -101,7 +109,8 @@ def order_effect(
     start = Controls(data, model, cells)
     design = read_design(start.response.keys, start.view.column)
     units = [u for u in conditions(design, np.ones(start.view.n_obs, bool)) if len(u.treated) >= FEWEST]
-    alone = _alone(units, (first, second))
+    what = second if second in (AGGREGATE, MEASURE) and second not in start.response.flow.targets else None
+    alone = _alone(units, (first,) if what else (first, second))
     latent = model.posterior(start.view).mean
     groups = {name: (group, set(design.context[start.index[group]].tolist())) for name, group in start.groups(None)}
     ordered = _both_orders(units, first, second)
@@ -117,12 +126,18 @@ def order_effect(
         n_cells = {name: sum(len(a) + len(b) for a, b in pairs) for name, pairs in sides.items()}
     else:
         n_cells = {name: len(group) for name, (group, _) in groups.items()}
-        starts = [start.latent[group] for group, _ in groups.values()]
         measured = [Arm(u.action, u.context, latent[u.treated], latent[u.controls]) for u in alone]
 
         def kappas(arms: list[Arm]) -> Array:
             flow = _refit(arms, seed)
-            return np.array([_kappa(flow, first, second, z) for z in starts])
+            return np.array(
+                [
+                    _kappa_of_cells(start, flow, first, what, group, seed)
+                    if what
+                    else _kappa(flow, first, second, start.latent[group])
+                    for group, _ in groups.values()
+                ]
+            )
 
         found = kappas(measured)
         null = np.array([kappas(arms) for arms in _additive(start, alone, latent, n_null, rng)])
@@ -144,7 +159,7 @@ def order_effect(
     )
 
 
-def _alone(units: list[Unit], targets: tuple[str, str]) -> list[Unit]:
+def _alone(units: list[Unit], targets: tuple[str, ...]) -> list[Unit]:
     """Every context in which one of the targets alone was given."""
     found = [u for u in units if u.action.targets in {(t,) for t in targets} and not u.action.scheduled]
     for target in targets:
@@ -234,6 +249,35 @@ def _kappa(flow: AffineFlow, first: str, second: str, z: torch.Tensor) -> float:
     apart = (flow(after_a, b) - flow(after_b, a)).norm(dim=1)
     size = (after_a - z).norm(dim=1) + (after_b - z).norm(dim=1)
     return float((apart / size.clamp_min(1e-12)).mean())
+
+
+@torch.no_grad()
+def _kappa_of_cells(
+    start: Controls, flow: AffineFlow, target: str, what: str, group: NDArray[np.int64], seed: int
+) -> float:
+    """Kappa of a target with pooling, or with measuring, cells of a group of controls."""
+    action, rng = Action(target), np.random.default_rng(seed)
+    if what == MEASURE:
+        group = group[np.unique(np.linspace(0, len(group) - 1, min(len(group), SOME)).astype(int))]
+    z = start.latent[group]
+    after = flow(z, action)
+    size = (after - z).norm(dim=1).mean()
+    values = {m: bulk.moved(group, z, after, rng) for m, bulk in start.bulks.items()}
+    if what == MEASURE:
+        apart = (start.encode(start.index[group], values).mean(0) - after.mean(0)).norm()
+        return float(apart / size.clamp_min(1e-12))
+    _, batch = start.model.schema.context(start.part.subset(group))
+    pools = [np.flatnonzero(batch == code) for code in np.unique(batch)]
+    measured = {m: bulk.moved(group, z, z, rng) for m, bulk in start.bulks.items()}
+    first = start.index[group[[pool[0] for pool in pools]]]
+    bulks = [
+        start.encode(first, {m: start.bulks[m].pooled(table, pools) for m, table in of.items()})
+        for of in (measured, values)
+    ]
+    apart = (bulks[1] - flow(bulks[0], action)).norm(dim=1)
+    off = torch.stack([(z[pool] - bulk).norm(dim=1).mean() for pool, bulk in zip(pools, bulks[0], strict=True)])
+    weight = torch.tensor([len(pool) / len(group) for pool in pools])
+    return float(((apart / (size + off).clamp_min(1e-12)) * weight).sum())
 
 
 def _resampled(arm: Arm, rng: np.random.Generator) -> Arm:
