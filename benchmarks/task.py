@@ -22,10 +22,11 @@ SCALES = {"clr": clr, "log1p": log1p_counts, "identity": dense}
 
 
 class Question(NamedTuple):
-    """What an action would do to some control cells."""
+    """What an action would do to some control cells, as it shows in the mean of `n_treated` treated ones."""
 
     action: Action
     cells: pd.Index
+    n_treated: int | None = None
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ def run(task: Task, seed: int) -> Output:
     drawn = rng.poisson(rng.gamma(theta, rates / theta))
     out = Output(**result)
     start = 0
-    for name, (_, cells) in task.questions.items():
+    for name, (_, cells, _) in task.questions.items():
         part = slice(start, start + len(cells))
         for place, counts in ((out.counterfactual, drawn), (out.alternatives.setdefault("rates", {}), rates)):
             place[name] = pd.DataFrame(normalise(counts[part]), index=cells, columns=task.features)
@@ -97,7 +97,7 @@ def write(task: Task, folder: Path, seed: int) -> None:
     label = adata.obs[keys.target].astype(str).replace(keys.control, "ctrl")
     held = np.random.default_rng(seed).random(adata.n_obs) < VALIDATION
     frames = [adata.obs[context].astype(str).assign(condition=label, split=np.where(held, "valid", "train"))]
-    for action, cells in task.questions.values():
+    for action, cells, _ in task.questions.values():
         asked = adata.obs.loc[cells, context].astype(str)
         frames.append(asked.assign(condition="+".join(action.targets), split="ood"))
     table = pd.concat(frames)

@@ -28,7 +28,7 @@ def run(task: Task, seed: int) -> Output:
     values, design = normalise(task.counts(task.source)), read_design(keys, lambda name: adata.obs[name])
     out = watch.stamp(Output())
     allowed = np.ones(adata.n_obs, bool)
-    for name, (action, cells) in task.questions.items():
+    for name, (action, cells, _) in task.questions.items():
         rows = adata.obs_names.get_indexer(cells)
         for baseline in BASELINES:
             found = BASELINES[baseline](values, design, allowed, action, rows)

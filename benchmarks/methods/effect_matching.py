@@ -36,7 +36,7 @@ def run(task: Task, seed: int) -> Output:
     controls = np.flatnonzero(adata.obs[keys.target] == keys.control)
     nearest = NearestNeighbors(n_neighbors=NEIGHBOURS).fit(states[controls])
     out = watch.stamp(Output())
-    for name, (_, cells) in task.questions.items():
+    for name, (_, cells, _) in task.questions.items():
         rows = adata.obs_names.get_indexer(cells)
         matched = controls[nearest.kneighbors(states[rows], return_distance=False)]
         found = {

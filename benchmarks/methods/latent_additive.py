@@ -85,7 +85,7 @@ def run(task: Task, seed: int) -> Output:
     model = LatentAdditive(values.shape[1], x.shape[1], c.shape[1])
     errors = fit(model, Cells(values, x, c, group, controls), np.flatnonzero(usable), task.epochs or EPOCHS, seed)
     out = watch.stamp(Output(epochs=len(errors)))
-    for name, (action, cells) in task.questions.items():
+    for name, (action, cells, _) in task.questions.items():
         rows = adata.obs_names.get_indexer(cells)
         wanted = torch.from_numpy(targets.columns.isin(action.targets).astype(np.float32)).expand(len(rows), -1)
         with torch.no_grad():

@@ -45,7 +45,7 @@ def run(task: Task, seed: int) -> Output:
     )
     out = watch.stamp(Output(epochs=len(model.history["train_loss"])))
     label, types = adata.obs[keys.target].astype(str), adata.obs[TYPE].astype(str)
-    for name, (action, cells) in task.questions.items():
+    for name, (action, cells, _) in task.questions.items():
         stimulus = {"ctrl_key": keys.control, "stim_key": "+".join(action.targets)}
         out.counterfactual[name] = _moved(model, adata[cells], stimulus, "all")
         kinds = sorted(set(types[cells]))

@@ -74,7 +74,7 @@ def _perturb(task: Task, seed: int) -> Output:
     priors = () if task.kernel is None else scvcell.prior.TargetKernel(task.kernel)
     model = scvcell.tl.fit(mdata, perturbation=task.perturbation, train=train, priors=priors, seed=seed)
     out = watch.stamp(Output(epochs=epochs_of(model), notes=notes_of(model)))
-    for name, (action, cells) in task.questions.items():
+    for name, (action, cells, n_treated) in task.questions.items():
         if name in (*ORDERS, POTENCY):
             first, *others = action.targets
             found = (
@@ -90,7 +90,9 @@ def _perturb(task: Task, seed: int) -> Output:
         if task.scale != "identity":
             found = scvcell.tl.perturb(mdata, model, action, cells=cells, seed=seed)
             out.counterfactual[name] = pd.DataFrame(normalise(dense(found.X)), index=cells, columns=found.var_names)
-        out.effects[name] = scvcell.tl.effects(mdata, model, action, cells=cells, groupby=[], level=task.level)
+        out.effects[name] = scvcell.tl.effects(
+            mdata, model, action, cells=cells, groupby=[], level=task.level, n_cells=n_treated
+        )
     if not task.questions:
         out.response = scvcell.tl.response_score(mdata, model, level=task.level)
         out.cells = mdata.obs.filter(like="csl_response")

@@ -3,16 +3,18 @@
 Case ``cell_types``: interferon beta (Kang et al., the 4,034-cell subset); each of B, CD14, NK and CD4 cells is left out
 of the treated cells once. Case ``donors``: each of the 8 donors is. Case ``combinations``: CRISPRa in K562 (Norman et
 al.); doubles are left out in 5 folds, other doubles and all singles are seen. Case ``targets``: 25 knock-outs in THP-1
-cells (Papalexi et al.), each left out once; Reactome pathways say which targets are alike. No step sees
-treated cells that are left out; their controls are seen. Scores are means over what was left out, of log1p counts per
-10,000: over the 50 features that change most (``top``), the total error of the effect over the total effect (NMAE), R2
-of means and of variances, and Euclidean energy distance of 500 cells; over all features Pearson and squared error of
-the effect, and how often the true effect is the nearest among all (PDS). Coverage is of 90 % intervals of the effect on
-a pseudobulk, as it was measured, on the scale of `scvcell.tl.effects`. *interferon first*: share of the types in which,
-of all hallmark gene sets, one of interferon rises most. *STAT1, IRF1 fall*: share of the predicted effects of two
-knock-outs of the interferon gamma receptor's signal, JAK2 and IFNGR2, on these two genes that are below zero, and their
-``size``, the sum of predicted effects over that of the true ones. ``replicate``, beside the baselines: one half of the
-left-out cells against the other.
+cells (Papalexi et al.), each left out once; targets are alike that interact with the same proteins (STRING, hu.MAP,
+Reactome). No step sees treated cells that are left out; their controls are seen. Scores are means over what was left
+out, of log1p counts per 10,000: over the 50 features that change most (``top``), the total error of the effect over the
+total effect (NMAE), R2 of means and of variances, and Euclidean energy distance of 500 cells; over all features Pearson
+and squared error of the effect, and how often the true effect is the nearest among all (PDS). Coverage is of 90 %
+intervals of the effect on a pseudobulk of as many treated cells as there are, as it was measured, on the scale of
+`scvcell.tl.effects`. *interferon first*: share of the types in which, of all hallmark gene sets, one of interferon
+rises most. *STAT1 falls*: share of two knock-outs of the interferon gamma receptor's signal, JAK2 and IFNGR2, whose
+predicted effect on STAT1 is below zero, and their ``size``, the sum of predicted effects over that of the true ones
+(IRF1 was not measured). Beside the baselines: ``replicate``, one half of the left-out cells against the other;
+``mixture``, the non-negative mixture of the effects on all other types, or donors, that is nearest to the *true* effect
+in the 50 features, which nothing that only carries effects over can beat.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from mudata import MuData
+from scipy.optimize import nnls
 from scipy.spatial.distance import cdist
 from scipy.stats import ttest_ind
 from sklearn.metrics import r2_score
@@ -65,7 +68,7 @@ COLUMNS = {
     "pearson_one": "Pearson, one part seen",
     "mse_one": "squared error, one",
     "interferon": "interferon first",
-    "signal": "STAT1, IRF1 fall",
+    "signal": "STAT1 falls",
     "signal_size": "size",
     "coverage": "coverage",
     "coverage_top": "coverage (top)",
@@ -73,8 +76,10 @@ COLUMNS = {
 HELD_OUT = ("B cells", "CD14+ Monocytes", "NK cells", "CD4 T cells")
 TOP, SET, FOLDS = 50, 500, 5
 CONTROLS = {"targets": "non-targeting"}
-SIGNAL, READ_BY = ("JAK2", "IFNGR2"), ("STAT1", "IRF1")
-PATHWAYS, HALLMARKS = "priors/reactome_human.gmt", "priors/msigdb_hallmark_human.gmt"
+CONTEXT = {"cell_types": "cell_type", "donors": "donor"}
+"""Column whose values are left out."""
+SIGNAL, READ_BY = ("JAK2", "IFNGR2"), ["STAT1"]
+PARTNERS, HALLMARKS = "priors/gene_pairs_string_humap_reactome.parquet", "priors/msigdb_hallmark_human.gmt"
 
 
 def task(data: Path, case: str, epochs: int | None) -> tuple[Task, dict[str, Any]]:
@@ -83,7 +88,7 @@ def task(data: Path, case: str, epochs: int | None) -> tuple[Task, dict[str, Any
     adata = load.get(case, scvcell.datasets.kang_ifnb)()
     context = {"cell_types": "cell_type", "donors": ("donor", "cell_type")}.get(case, ())
     keys = scvcell.PerturbationKeys("perturbation", control=CONTROLS.get(case, "control"), context=context)
-    table = pathways(data, sorted(set(adata.obs["perturbation"]))) if case == "targets" else None
+    table = partners(data, sorted(set(adata.obs["perturbation"]))) if case == "targets" else None
     task = Task(
         mdata=MuData({"rna": adata}), source="rna", target="rna", perturbation=keys, kernel=table, epochs=epochs
     )
@@ -103,11 +108,12 @@ def interferon_first(effect: np.ndarray, sets: dict[str, np.ndarray]) -> float:
     return float("INTERFERON" in max(t, key=lambda name: t[name]))
 
 
-def pathways(data: Path, names: list[str]) -> pd.DataFrame:
-    """Which of the targets are in which pathway; pathways with one or all of them say nothing."""
-    lines = (line.strip().split("\t") for line in (data / PATHWAYS).read_text().splitlines())
-    table = pd.DataFrame({name: np.isin(names, genes) for name, _, *genes in lines}, index=names).astype(float)
-    return table.loc[:, (table.sum() > 1) & (table.sum() < len(names))]
+def partners(data: Path, names: list[str]) -> pd.DataFrame:
+    """Which proteins each target interacts with, itself included."""
+    pairs = pd.read_parquet(data / PARTNERS)[["entity1", "entity2"]].to_numpy(str)
+    pairs = np.concatenate([pairs, pairs[:, ::-1], np.repeat(np.array(names)[:, None], 2, axis=1)])
+    pairs = pairs[np.isin(pairs[:, 0], names)]
+    return pd.crosstab(pairs[:, 0], pairs[:, 1]).clip(upper=1).astype(float)
 
 
 def folds(adata: AnnData, case: str) -> Iterator[dict[str, np.ndarray]]:
@@ -121,7 +127,7 @@ def folds(adata: AnnData, case: str) -> Iterator[dict[str, np.ndarray]]:
         for fold in range(n):
             yield {name: label == name for name in order[fold::n]}
         return
-    column = adata.obs["cell_type" if case == "cell_types" else "donor"].astype(str).to_numpy()
+    column = adata.obs[CONTEXT[case]].astype(str).to_numpy()
     for name in HELD_OUT if case == "cell_types" else np.unique(column):
         yield {name: (column == name) & treated}
 
@@ -141,10 +147,10 @@ def answers(
             known = {part for other in set(label[~out_of]) for part in other.split("+")}
             if not known.issuperset(parts) and task.kernel is None:
                 continue
-            column = adata.obs[{"cell_types": "cell_type", "donors": "donor"}.get(case, "perturbation")].astype(str)
+            column = adata.obs[CONTEXT.get(case, "perturbation")].astype(str)
             untreated = label == CONTROLS.get(case, "control")
             controls[name] = untreated & ((column == name).to_numpy() | (case in ("combinations", "targets")))
-            questions[name] = Question(scvcell.Action(action), adata.obs_names[controls[name]])
+            questions[name] = Question(scvcell.Action(action), adata.obs_names[controls[name]], int(cells.sum()))
         seen = adata[~out_of].copy()
         out = run(replace(task, mdata=MuData({"rna": seen}), questions=questions), seed)
         yield {name: left[name] for name in questions}, controls, out
@@ -180,6 +186,9 @@ def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, An
             if "additive" in out.alternatives:
                 again = score(y[halves[0]], base, y[halves[1]])
                 rows.setdefault("replicate", []).append(with_parts(again, name, singles, case))
+                if case in CONTEXT:
+                    shift = mixture(values, adata.obs[CONTEXT[case]].astype(str).to_numpy(), label != "control", name)
+                    rows.setdefault("mixture", []).append(score(y, base, base + shift))
     scores = {kind: pd.DataFrame(each).mean().to_dict() for kind, each in rows.items()}
     if case == "targets":
         for kind, found in effects.items():
@@ -189,6 +198,17 @@ def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, An
             scores[kind] |= {"signal": float((change < 0).mean()), "signal_size": float(change.sum() / true.sum())}
     main = scores.pop("", {})
     return total, main | {"alternatives": scores, "each": rows.get("", [])}
+
+
+def mixture(values: np.ndarray, group: np.ndarray, treated: np.ndarray, name: str) -> np.ndarray:
+    """Non-negative mixture of the effects on other groups that is nearest to the true one where that is largest."""
+
+    def effect(of: str) -> np.ndarray:
+        return values[(group == of) & treated].mean(0) - values[(group == of) & ~treated].mean(0)
+
+    others, true = np.array([effect(of) for of in np.unique(group) if of != name]), effect(name)
+    top = np.argsort(-np.abs(true))[:TOP]
+    return nnls(others[:, top].T, true[top])[0] @ others
 
 
 def discrimination(found: dict[str, np.ndarray], truths: dict[str, np.ndarray]) -> float:

@@ -266,14 +266,18 @@ def crossfit(
     rng = np.random.default_rng(seed)
     n = len(effects.units)
     described = effects.describe(make_flow(effects.units, effects.latent.shape[1], seed), np.arange(n))
-    rows, stack = [np.zeros((0, 5))], {}
+    rows, stack, known = [np.zeros((0, 5))], {}, {}
     for code, shift in enumerate(("", *SHIFTS)):
         groups = list(hidden(described, shift)) if shift else [np.array([i]) for i in range(n)]
         if shift and len(groups) < FEWEST_SETS:
             continue
-        number = rng.permutation(len(groups)) % min(FOLDS, len(groups))
-        folds = [np.concatenate([g for g, k in zip(groups, number, strict=True) if k == f]) for f in set(number)]
-        found = [part for left in folds if (part := _left_out(effects, left, fitted, kernel, seed)) is not None]
+        same = tuple(map(tuple, groups))
+        if same not in known:
+            number = rng.permutation(len(groups)) % min(FOLDS, len(groups))
+            folds = [np.concatenate([g for g, k in zip(groups, number, strict=True) if k == f]) for f in set(number)]
+            parts = (_left_out(effects, left, fitted, kernel, seed) for left in folds)
+            known[same] = [part for part in parts if part is not None]
+        found = known[same]
         if not found:
             continue
         out, members, by_flow, y, var = map(np.concatenate, zip(*found, strict=True))
