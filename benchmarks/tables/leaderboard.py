@@ -62,7 +62,8 @@ def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, An
         for name, cells in left.items():
             real[name], controls[name] = counts[cells], counts[base[name]]
             for kind, frames in {"": out.counterfactual, **out.alternatives}.items():
-                found = as_counts(frames[name].to_numpy(), controls[name].sum(1, keepdims=True), rng)
+                depth = controls[name].sum(1, keepdims=True)  # the test of the scorer counts cells: one draw of each
+                found = as_counts(frames[name].to_numpy()[: len(depth)], depth, rng)
                 predicted.setdefault(kind, {})[name] = found
     together = [list(real)] if case == "combinations" else [[name] for name in real]
     scores = {kind: judge(found, real, controls, together) for kind, found in predicted.items()}
