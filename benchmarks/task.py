@@ -146,7 +146,7 @@ class Output:
     prediction
         Query cells x target features on `Task.scale`.
     counterfactual
-        Question -> its cells (once or more) x features, log1p of counts per 10,000; in *matching* the effect on each cell.
+        Question -> its cells (or draws of them) x features, log1p of counts per 10,000; in *matching* effects on cells.
     effects
         Question -> effects with intervals as `scvcell.tl.effects` gives them, for one group of cells.
     cells, response, impact
