@@ -1,3 +1,4 @@
+import mudata
 import numpy as np
 import pytest
 from scipy.linalg import expm
@@ -68,7 +69,7 @@ def test_refused(bad):
         simulate_actions(**bad)
 
 
-def test_one_target_after_the_other_is_the_product_of_both_steps():
+def test_one_target_after_the_other_is_the_product_of_both_steps(tmp_path):
     mdata = simulate_actions(400, n_targets=2, pairs=False, orders=True, state_dependence=0.5, seed=2)
     first, second = (expm(g) for g in mdata.uns["simulation"]["generators"])
     z0 = np.column_stack([mdata.obsm["z0"], np.ones(mdata.n_obs)])
@@ -77,7 +78,9 @@ def test_one_target_after_the_other_is_the_product_of_both_steps():
         assert here.sum() > 20
         np.testing.assert_allclose(mdata.obsm["z"][here], (z0[here] @ step.T)[:, :-1], atol=1e-4)
     keys = PerturbationKeys("action", control="control", schedule="schedule")
-    actions = read_design(keys, lambda name: mdata.obs[name]).actions
+    mdata.write(tmp_path / "orders.h5mu")
+    written = mudata.read_h5mu(tmp_path / "orders.h5mu")
+    actions = read_design(keys, lambda name: written.obs[name]).actions
     assert Action.schedule([("T1", 1.0, 0, 1), ("T2", 1.0, 1, 2)]) in actions
     assert Action("T1") in actions
     same = simulate_actions(400, n_targets=2, pairs=False, state_dependence=0.5, seed=2)

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -53,6 +55,16 @@ def test_schedules():
     frame["plan"] = pd.Series([None, plan], dtype=object)
     design = read(frame, schedule="plan")
     assert design.actions == (Action.schedule(plan),)
+    frame["plan"] = [None, json.dumps(plan)]
+    assert read(frame, schedule="plan").actions == design.actions
+
+
+@pytest.mark.parametrize("plan", ["A then B", "[]", '[["A", 1.0]]', [1, 2], "7"])
+def test_a_schedule_that_cannot_be_read(plan):
+    frame = pd.DataFrame({"drug": ["DMSO", "AB"]})
+    frame["plan"] = pd.Series([None, plan], dtype=object)
+    with pytest.raises(ValueError, match=r"obs\['plan'\] holds .* list of \(target, dose, start, stop\)"):
+        read(frame, schedule="plan")
 
 
 @pytest.mark.parametrize(

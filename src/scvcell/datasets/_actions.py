@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from itertools import combinations, permutations
 from typing import TYPE_CHECKING, NamedTuple
@@ -135,7 +136,8 @@ def simulate_actions(
         index=_names("cell", n_cells),
     )
     if orders:
-        obs["schedule"] = pd.Series(plan.schedules, index=obs.index)
+        texts = [None if entries is None else json.dumps(entries) for entries in plan.schedules]
+        obs["schedule"] = pd.Categorical(texts)
     modalities = {}
     for name in ("rna", "adt"):
         measure = world.measures[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -40,8 +41,8 @@ class PerturbationKeys:
     separator
         What stands between targets and between doses.
     schedule
-        Column of schedules, each a list of ``(target, dose, start, stop)``; such a cell's `target` and `dose` are
-        not read.
+        Column of schedules, each a list of ``(target, dose, start, stop)``, or the same as JSON text, which files can
+        hold; such a cell's `target` and `dose` are not read.
     context
         Columns within which treated cells are compared with controls (cell type, line, donor); none compares all.
     """
@@ -169,7 +170,7 @@ def _check_labels(keys: PerturbationKeys, label: pd.Series, is_control: NDArray[
 def _plain(value: Any) -> Any:
     """Hashable, None for missing."""
     if isinstance(value, np.ndarray | list | tuple):
-        return tuple(tuple(entry) for entry in value)
+        return tuple(tuple(entry) if isinstance(entry, np.ndarray | list | tuple) else entry for entry in value)
     return None if pd.isna(value) else value
 
 
@@ -188,7 +189,7 @@ def _action(keys: PerturbationKeys, entry: dict[str, Any], units: dict[str, str]
     time = entry.get("time")
     time = None if time is None or np.isnan(time) else time
     if entry.get("schedule") is not None:
-        return Action.schedule(entry["schedule"], time=time)
+        return Action.schedule(_periods(entry["schedule"], keys), time=time)
     names = [part.strip() for part in entry["label"].split(keys.separator)]
     names = [name for name in names if name not in keys.controls]
     if "" in names or len(set(names)) < len(names):
@@ -200,6 +201,20 @@ def _action(keys: PerturbationKeys, entry: dict[str, Any], units: dict[str, str]
         return Action(names, time)
     doses = _doses(entry["dose"], names, keys, units)
     return Action(dict(zip(names, doses, strict=True)), time)
+
+
+def _periods(value: Any, keys: PerturbationKeys) -> list[tuple[Any, ...]]:
+    """Entries of a schedule, which may be written as JSON text."""
+    try:
+        entries = [tuple(entry) for entry in (json.loads(value) if isinstance(value, str) else value)]
+    except (TypeError, ValueError):
+        entries = []
+    if not entries or {len(entry) for entry in entries} != {4}:
+        raise ValueError(
+            f"obs[{keys.schedule!r}] holds {value!r}; a schedule is a list of (target, dose, start, stop), or the same "
+            'as JSON text, for example \'[["A", 1.0, 0, 6], ["B", 1.0, 6, 12]]\'.'
+        )
+    return entries
 
 
 def _doses(value: Any, names: list[str], keys: PerturbationKeys, units: dict[str, str]) -> list[float]:
