@@ -2,15 +2,15 @@
 
 Case ``cell_types``: interferon beta (Kang et al., the 4,034-cell subset); each of B, CD14, NK and CD4 cells is left out
 of the treated cells once. Case ``donors``: each of the 8 donors is. Case ``combinations``: CRISPRa in K562 (Norman et
-al.); doubles are left out in 5 folds, other doubles and all singles are seen. Case ``targets``: 25 knock-outs in THP-1
-cells (Papalexi et al.), each left out once; targets are alike that interact with the same proteins (STRING, hu.MAP,
-Reactome). No step sees treated cells that are left out; their controls are seen. Scores are means over what was left
-out, of log1p counts per 10,000: over the 50 features that change most (``top``), the total error of the effect over the
-total effect (NMAE), R2 of means and of variances, and Euclidean energy distance of 500 cells; over all features Pearson
-and squared error of the effect, and how often the true effect is the nearest among all (PDS). Coverage is of 90 %
-intervals of the effect on a pseudobulk of as many treated cells as there are, as it was measured, on the scale of
-`scvcell.tl.effects`. *interferon first*: share of the types in which, of all hallmark gene sets, one of interferon
-rises most. *STAT1 falls*: share of two knock-outs of the interferon gamma receptor's signal, JAK2 and IFNGR2, whose
+al.); doubles are left out in 5 folds, other doubles and all singles are seen; case ``new_parts``: those doubles that
+have a part that nothing else has. Case ``targets``: 25 knock-outs in THP-1 cells (Papalexi et al.), each left out once.
+In both, targets are alike that interact with the same proteins (STRING, hu.MAP, Reactome). No step sees treated cells
+that are left out; their controls are seen. Scores are means over what was left out, of log1p counts per 10,000: over
+the 50 features that change most (``top``), the total error of the effect over the total effect (NMAE), R2 of means and
+of variances, and Euclidean energy distance of 500 cells; over all features Pearson and squared error of the effect, and
+how often the true effect is the nearest among all (PDS). Coverage is of 90 % intervals of the effect on a pseudobulk of
+as many treated cells as there are, as it was measured, on the scale of `scvcell.tl.effects`. *interferon first*: share of
+the types in which, of all hallmark gene sets, one of interferon rises most. *STAT1 falls*: share of two knock-outs of the interferon gamma receptor's signal, JAK2 and IFNGR2, whose
 predicted effect on STAT1 is below zero, and their ``size``, the sum of predicted effects over that of the true ones
 (IRF1 was not measured). Beside the baselines: ``replicate``, one half of the left-out cells against the other;
 ``mixture``, the non-negative mixture of the effects on all other types, or donors, that is nearest to the *true* effect
@@ -40,11 +40,12 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
-CASES = ("cell_types", "donors", "combinations", "targets")
+CASES = ("cell_types", "donors", "combinations", "new_parts", "targets")
 FILES = {
     "cell_types": "kang18_ifnb/kang18_ifnb_mini.h5ad",
     "donors": "kang18_ifnb/kang18_ifnb_mini.h5ad",
     "combinations": "norman19_subset/norman19_mcfaline23_subset.h5ad",
+    "new_parts": "norman19_subset/norman19_mcfaline23_subset.h5ad",
     "targets": "papalexi21_eccite_thp1/papalexi21_eccite_thp1.h5mu",
 }
 SEEDS = (0, 1, 2)
@@ -52,7 +53,7 @@ METHODS = ("effect_baselines", "latent_additive", "cpa", "scgen", "scvcell")
 _NEW = "it knows nothing of a target that was not seen"
 SKIP = {
     ("scgen", "combinations"): "it has one vector per action, none for a combination that was not seen",
-    **{(method, "targets"): _NEW for method in ("latent_additive", "cpa", "scgen")},
+    **{(method, case): _NEW for method in ("latent_additive", "cpa", "scgen") for case in ("new_parts", "targets")},
 }
 REFERENCE = "scvcell"
 COLUMNS = {
@@ -76,6 +77,7 @@ COLUMNS = {
 HELD_OUT = ("B cells", "CD14+ Monocytes", "NK cells", "CD4 T cells")
 TOP, SET, FOLDS = 50, 500, 5
 CONTROLS = {"targets": "non-targeting"}
+DOUBLES = ("combinations", "new_parts")
 CONTEXT = {"cell_types": "cell_type", "donors": "donor"}
 """Column whose values are left out."""
 SIGNAL, READ_BY = ("JAK2", "IFNGR2"), ["STAT1"]
@@ -84,11 +86,12 @@ PARTNERS, HALLMARKS = "priors/gene_pairs_string_humap_reactome.parquet", "priors
 
 def task(data: Path, case: str, epochs: int | None) -> tuple[Task, dict[str, Any]]:
     """All cells; what is left out when, is for `evaluate`."""
-    load = {"combinations": scvcell.datasets.norman_crispra, "targets": scvcell.datasets.papalexi_eccite}
+    load = {"targets": scvcell.datasets.papalexi_eccite} | dict.fromkeys(DOUBLES, scvcell.datasets.norman_crispra)
     adata = load.get(case, scvcell.datasets.kang_ifnb)()
     context = {"cell_types": "cell_type", "donors": ("donor", "cell_type")}.get(case, ())
     keys = scvcell.PerturbationKeys("perturbation", control=CONTROLS.get(case, "control"), context=context)
-    table = partners(data, sorted(set(adata.obs["perturbation"]))) if case == "targets" else None
+    names = {part for name in set(adata.obs["perturbation"]) for part in name.split("+")}
+    table = partners(data, sorted(names)) if case in ("new_parts", "targets") else None
     task = Task(
         mdata=MuData({"rna": adata}), source="rna", target="rna", perturbation=keys, kernel=table, epochs=epochs
     )
@@ -120,10 +123,10 @@ def folds(adata: AnnData, case: str) -> Iterator[dict[str, np.ndarray]]:
     """Name -> cells of each condition that is left out, fold by fold."""
     label = adata.obs["perturbation"].astype(str).to_numpy()
     treated = label != CONTROLS.get(case, "control")
-    if case in ("combinations", "targets"):
+    if case not in CONTEXT:
         names = {name for name in label[treated] if "+" in name or case == "targets"}
         order = np.random.default_rng(0).permutation(sorted(names))
-        n = FOLDS if case == "combinations" else len(order)
+        n = FOLDS if case in DOUBLES else len(order)
         for fold in range(n):
             yield {name: label == name for name in order[fold::n]}
         return
@@ -145,11 +148,11 @@ def answers(
             action = label[cells][0]
             parts = action.split("+")
             known = {part for other in set(label[~out_of]) for part in other.split("+")}
-            if not known.issuperset(parts) and task.kernel is None:
+            if case in DOUBLES and known.issuperset(parts) == (case == "new_parts"):
                 continue
             column = adata.obs[CONTEXT.get(case, "perturbation")].astype(str)
             untreated = label == CONTROLS.get(case, "control")
-            controls[name] = untreated & ((column == name).to_numpy() | (case in ("combinations", "targets")))
+            controls[name] = untreated & ((column == name).to_numpy() | (case not in CONTEXT))
             questions[name] = Question(scvcell.Action(action), adata.obs_names[controls[name]], int(cells.sum()))
         seen = adata[~out_of].copy()
         out = run(replace(task, mdata=MuData({"rna": seen}), questions=questions), seed)
@@ -225,7 +228,7 @@ def discrimination(found: dict[str, np.ndarray], truths: dict[str, np.ndarray]) 
 
 def with_parts(scored: dict[str, float], name: str, singles: set[str], case: str) -> dict[str, float]:
     """Scores of a double once more under how many of its parts were seen alone."""
-    if case != "combinations":
+    if case not in DOUBLES:
         return scored
     seen = {2: "both", 1: "one"}.get(sum(part in singles for part in name.split("+")))
     return scored | ({f"{key}_{seen}": scored[key] for key in ("pearson", "mse")} if seen else {})
