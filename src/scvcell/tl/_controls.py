@@ -87,6 +87,11 @@ class Controls:
         """Pseudobulks of every modality that actions act on, among the controls."""
         return {m: Bulk(self.model, self.part, m) for m in self.response.anchors}
 
+    @cached_property
+    def whole(self) -> dict[str, Bulk]:
+        """The same among all cells of the data."""
+        return {m: Bulk(self.model, self.view, m) for m in self.response.anchors}
+
 
 def learned(model: CSL) -> Response:
     """What a model knows of actions; refused if that is nothing."""

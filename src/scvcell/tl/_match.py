@@ -132,7 +132,7 @@ def match_counterfactual(
     own = start.view.obs(cells).drop(columns=obs.columns, errors="ignore").assign(**{_keys.ACTION: str(action)})
     obs = pd.concat([own, obs], axis=1)
     draws = list(_draws(units, cells, posterior, origin, n_boot, seed))
-    bulks = {m: Bulk(model, start.view, m) for m in start.response.anchors}
+    bulks = start.whole
     errors = _rehearse(start, units, bulks, latent, origin, seed)
     reach = norm.ppf(0.5 + level / 2)
     tables, effects = {}, []

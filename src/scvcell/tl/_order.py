@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 import torch
 
 from scvcell._keys import LOWER, UPPER
-from scvcell.model import FEWEST, Bulk, Unit, conditions, make_flow, train_flow
+from scvcell.model import FEWEST, Unit, conditions, make_flow, train_flow
 from scvcell.perturb import Action, read_design
 from scvcell.tl._calibrate import check_level
 from scvcell.tl._controls import Controls
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 STEPS = 100
 """Steps of each refit of the flow."""
-AGGREGATE, MEASURE = "aggregate", "measure"
 SOME = 200
 """Cells of a group that are measured anew, evenly from it."""
 
@@ -109,8 +109,9 @@ def order_effect(
     start = Controls(data, model, cells)
     design = read_design(start.response.keys, start.view.column)
     units = [u for u in conditions(design, np.ones(start.view.n_obs, bool)) if len(u.treated) >= FEWEST]
-    what = second if second in (AGGREGATE, MEASURE) and second not in start.response.flow.targets else None
-    alone = _alone(units, (first,) if what else (first, second))
+    operator = None if second in start.response.flow.targets else OPERATORS.get(second)
+    alone = _alone(units, (first,) if operator else (first, second))
+    kappa = operator or partial(_kappa, Action(second))
     latent = model.posterior(start.view).mean
     groups = {name: (group, set(design.context[start.index[group]].tolist())) for name, group in start.groups(None)}
     ordered = _both_orders(units, first, second)
@@ -130,14 +131,7 @@ def order_effect(
 
         def kappas(arms: list[Arm]) -> Array:
             flow = _refit(arms, seed)
-            return np.array(
-                [
-                    _kappa_of_cells(start, flow, first, what, group, seed)
-                    if what
-                    else _kappa(flow, first, second, start.latent[group])
-                    for group, _ in groups.values()
-                ]
-            )
+            return np.array([kappa(start, flow, Action(first), group, seed) for group, _ in groups.values()])
 
         found = kappas(measured)
         null = np.array([kappas(arms) for arms in _additive(start, alone, latent, n_null, rng)])
@@ -243,41 +237,49 @@ def _refit(arms: list[Arm], seed: int) -> AffineFlow:
 
 
 @torch.no_grad()
-def _kappa(flow: AffineFlow, first: str, second: str, z: torch.Tensor) -> float:
-    a, b = Action(first), Action(second)
-    after_a, after_b = flow(z, a), flow(z, b)
-    apart = (flow(after_a, b) - flow(after_b, a)).norm(dim=1)
+def _kappa(
+    second: Action, start: Controls, flow: AffineFlow, action: Action, group: NDArray[np.int64], seed: int
+) -> float:
+    """Kappa of an action with another one; no draw is made."""
+    z = start.latent[group]
+    after_a, after_b = flow(z, action), flow(z, second)
+    apart = (flow(after_a, second) - flow(after_b, action)).norm(dim=1)
     size = (after_a - z).norm(dim=1) + (after_b - z).norm(dim=1)
     return float((apart / size.clamp_min(1e-12)).mean())
 
 
 @torch.no_grad()
-def _kappa_of_cells(
-    start: Controls, flow: AffineFlow, target: str, what: str, group: NDArray[np.int64], seed: int
-) -> float:
-    """Kappa of a target with pooling, or with measuring, cells of a group of controls."""
-    action, rng = Action(target), np.random.default_rng(seed)
-    if what == MEASURE:
-        group = group[np.unique(np.linspace(0, len(group) - 1, min(len(group), SOME)).astype(int))]
-    z = start.latent[group]
+def _kappa_pooled(start: Controls, flow: AffineFlow, action: Action, group: NDArray[np.int64], seed: int) -> float:
+    """Kappa of an action with pooling cells: one bulk per batch, mean weighted by cells."""
+    rng, z = np.random.default_rng(seed), start.latent[group]
     after = flow(z, action)
-    size = (after - z).norm(dim=1).mean()
-    values = {m: bulk.moved(group, z, after, rng) for m, bulk in start.bulks.items()}
-    if what == MEASURE:
-        apart = (start.encode(start.index[group], values).mean(0) - after.mean(0)).norm()
-        return float(apart / size.clamp_min(1e-12))
     _, batch = start.model.schema.context(start.part.subset(group))
     pools = [np.flatnonzero(batch == code) for code in np.unique(batch)]
-    measured = {m: bulk.moved(group, z, z, rng) for m, bulk in start.bulks.items()}
     first = start.index[group[[pool[0] for pool in pools]]]
-    bulks = [
-        start.encode(first, {m: start.bulks[m].pooled(table, pools) for m, table in of.items()})
-        for of in (measured, values)
-    ]
-    apart = (bulks[1] - flow(bulks[0], action)).norm(dim=1)
-    off = torch.stack([(z[pool] - bulk).norm(dim=1).mean() for pool, bulk in zip(pools, bulks[0], strict=True)])
-    weight = torch.tensor([len(pool) / len(group) for pool in pools])
-    return float(((apart / (size + off).clamp_min(1e-12)) * weight).sum())
+
+    def bulk(states: torch.Tensor) -> torch.Tensor:
+        values = {m: b.pooled(b.moved(group, z, states, rng), pools) for m, b in start.bulks.items()}
+        return start.encode(first, values)
+
+    before = bulk(z)
+    apart = (bulk(after) - flow(before, action)).norm(dim=1)
+    off = torch.stack([(z[pool] - one).norm(dim=1).mean() for pool, one in zip(pools, before, strict=True)])
+    size = (after - z).norm(dim=1).mean() + off
+    return float(np.average(apart / size.clamp_min(1e-12), weights=[len(pool) for pool in pools]))
+
+
+@torch.no_grad()
+def _kappa_measured(start: Controls, flow: AffineFlow, action: Action, group: NDArray[np.int64], seed: int) -> float:
+    """Kappa of an action with measuring cells anew, which moves none that was not treated."""
+    some = group[np.unique(np.linspace(0, len(group) - 1, min(len(group), SOME)).astype(int))]
+    rng, z = np.random.default_rng(seed), start.latent[some]
+    after = flow(z, action)
+    read = start.encode(start.index[some], {m: b.moved(some, z, after, rng) for m, b in start.bulks.items()})
+    return float((read.mean(0) - after.mean(0)).norm() / (after - z).norm(dim=1).mean().clamp_min(1e-12))
+
+
+OPERATORS = {"aggregate": _kappa_pooled, "measure": _kappa_measured}
+"""What an action can be tested against beside another target."""
 
 
 def _resampled(arm: Arm, rng: np.random.Generator) -> Arm:
@@ -289,7 +291,7 @@ def _additive(
     start: Controls, units: list[Unit], latent: torch.Tensor, n: int, rng: np.random.Generator
 ) -> list[list[Arm]]:
     """Draws of experiments in which a target changes each feature by the same factor in all cells."""
-    bulks = {m: Bulk(start.model, start.view, m) for m in start.response.anchors}
+    bulks = start.whole
     draws: list[list[Arm]] = [[] for _ in range(n)]
     for unit in units:
         z = latent[unit.controls]
