@@ -160,7 +160,7 @@ def _alone(units: list[Unit], targets: tuple[str, ...]) -> list[Unit]:
         if not any(u.action.targets == (target,) for u in found):
             raise ValueError(
                 f"The data have no {FEWEST} cells of one context that got {target!r} alone; the test of an order needs "
-                f"each target alone. Give the data of the fit; beside targets, the second may be one of {list(OPERATORS)}."
+                f"each target alone. Give the data of the fit. The second may also be one of {list(OPERATORS)}."
             )
     return found
 
