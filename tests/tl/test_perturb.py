@@ -182,9 +182,9 @@ def test_pooling_and_measuring_commute_with_doing_nothing(fitted):
         for parameter in (flow.shift, flow.out, flow.into):
             parameter.zero_()
     group = np.arange(len(start.index))
-    assert _order._kappa_pooled(start, flow, Action("B"), group, 0) == pytest.approx(0, abs=1e-6)
+    assert _order._against_pooling(start, Action("B"), group, 0)(flow) == pytest.approx(0, abs=1e-6)
     # the size of the action, by which kappa is divided, is 0 as well, and is taken for 1e-12
-    assert _order._kappa_measured(start, flow, Action("B"), group, 0) * 1e-12 == pytest.approx(0, abs=1e-5)
+    assert _order._against_measuring(start, Action("B"), group, 0)(flow) * 1e-12 == pytest.approx(0, abs=1e-5)
 
 
 def test_order_effect_needs_both_targets_alone(fitted):

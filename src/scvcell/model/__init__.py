@@ -1,7 +1,7 @@
 """z: the cell-state latent model."""
 
 from scvcell.model import _baselines as baselines
-from scvcell.model._bulk import FEWEST, Bulk, jackknife_variance
+from scvcell.model._bulk import FEWEST, Bulk, evenly, jackknife_variance
 from scvcell.model._csl import CSL
 from scvcell.model._de import differential_expression
 from scvcell.model._drift import Drift
@@ -35,6 +35,7 @@ __all__ = [
     "context",
     "decode",
     "differential_expression",
+    "evenly",
     "fuse",
     "jackknife_variance",
     "kinetics_of",

@@ -124,7 +124,7 @@ class Bulk:
     @torch.inference_mode()
     def expected(self, cells: NDArray[np.int64], z: torch.Tensor) -> Array:
         """Mean expected of `cells` (of some, if many) in states `z`, ``(cells, latent)``, on the effect scale."""
-        at = _some(len(cells))
+        at = evenly(len(cells))
         ctx, z = self.at(cells[at]), z[at].to(self.device)
         found = self.operator.predictive(z, ctx)
         if not self.shares:
@@ -187,7 +187,7 @@ class Bulk:
         self, cells: NDArray[np.int64], before: torch.Tensor, after: torch.Tensor, residual: Array
     ) -> torch.Tensor:
         """`shift` of shares, found by iteration: molecules are added and taken away cell by cell."""
-        at = _some(len(cells))
+        at = evenly(len(cells))
         here, ctx = cells[at], self.at(cells[at])
         z0, z1 = before[at].to(self.device), after[at].to(self.device)
         deep = ctx.measured(self.operator.depth(ctx, z0) * float(np.exp(residual[-1])))
@@ -298,9 +298,9 @@ class Bulk:
         return np.stack([values[g].sum(0) if self.operator.count_data else values[g].mean(0) for g in groups])
 
 
-def _some(n: int) -> NDArray[np.int64]:
-    """Positions of at most `SOME` of n cells, evenly."""
-    return np.unique(np.linspace(0, n - 1, min(n, SOME)).astype(np.int64))
+def evenly(n: int, most: int = SOME) -> NDArray[np.int64]:
+    """Positions of at most `most` of n cells, evenly."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64))
 
 
 def _sum(values: Any) -> Array:

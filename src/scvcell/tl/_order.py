@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,7 +11,7 @@ import pandas as pd
 import torch
 
 from scvcell._keys import LOWER, UPPER
-from scvcell.model import FEWEST, Unit, conditions, make_flow, train_flow
+from scvcell.model import FEWEST, Unit, conditions, evenly, make_flow, train_flow
 from scvcell.perturb import Action, read_design
 from scvcell.tl._calibrate import check_level
 from scvcell.tl._controls import Controls
@@ -111,7 +112,7 @@ def order_effect(
     units = [u for u in conditions(design, np.ones(start.view.n_obs, bool)) if len(u.treated) >= FEWEST]
     operator = None if second in start.response.flow.targets else OPERATORS.get(second)
     alone = _alone(units, (first,) if operator else (first, second))
-    kappa = operator or partial(_kappa, Action(second))
+    prepare = operator or partial(_against_action, Action(second))
     latent = model.posterior(start.view).mean
     groups = {name: (group, set(design.context[start.index[group]].tolist())) for name, group in start.groups(None)}
     ordered = _both_orders(units, first, second)
@@ -128,10 +129,11 @@ def order_effect(
     else:
         n_cells = {name: len(group) for name, (group, _) in groups.items()}
         measured = [Arm(u.action, u.context, latent[u.treated], latent[u.controls]) for u in alone]
+        each = [prepare(start, Action(first), group, seed) for group, _ in groups.values()]
 
         def kappas(arms: list[Arm]) -> Array:
             flow = _refit(arms, seed)
-            return np.array([kappa(start, flow, Action(first), group, seed) for group, _ in groups.values()])
+            return np.array([kappa(flow) for kappa in each])
 
         found = kappas(measured)
         null = np.array([kappas(arms) for arms in _additive(start, alone, latent, n_null, rng)])
@@ -236,49 +238,65 @@ def _refit(arms: list[Arm], seed: int) -> AffineFlow:
     return flow
 
 
-@torch.no_grad()
-def _kappa(
-    second: Action, start: Controls, flow: AffineFlow, action: Action, group: NDArray[np.int64], seed: int
-) -> float:
-    """Kappa of an action with another one; no draw is made."""
+def _against_action(
+    second: Action, start: Controls, action: Action, group: NDArray[np.int64], seed: int
+) -> Callable[[AffineFlow], float]:
+    """Kappa of an action with another one, by a flow; no draw is made."""
     z = start.latent[group]
-    after_a, after_b = flow(z, action), flow(z, second)
-    apart = (flow(after_a, second) - flow(after_b, action)).norm(dim=1)
-    size = (after_a - z).norm(dim=1) + (after_b - z).norm(dim=1)
-    return float((apart / size.clamp_min(1e-12)).mean())
+
+    @torch.no_grad()
+    def kappa(flow: AffineFlow) -> float:
+        after_a, after_b = flow(z, action), flow(z, second)
+        apart = (flow(after_a, second) - flow(after_b, action)).norm(dim=1)
+        size = (after_a - z).norm(dim=1) + (after_b - z).norm(dim=1)
+        return float((apart / size.clamp_min(1e-12)).mean())
+
+    return kappa
 
 
-@torch.no_grad()
-def _kappa_pooled(start: Controls, flow: AffineFlow, action: Action, group: NDArray[np.int64], seed: int) -> float:
-    """Kappa of an action with pooling cells: one bulk per batch, mean weighted by cells."""
-    rng, z = np.random.default_rng(seed), start.latent[group]
-    after = flow(z, action)
+def _against_pooling(
+    start: Controls, action: Action, group: NDArray[np.int64], seed: int
+) -> Callable[[AffineFlow], float]:
+    """Kappa of an action with pooling cells, by a flow: one bulk per batch, mean weighted by cells."""
+    drawn, z = np.random.default_rng(seed), start.latent[group]
     _, batch = start.model.schema.context(start.part.subset(group))
     pools = [np.flatnonzero(batch == code) for code in np.unique(batch)]
     first = start.index[group[[pool[0] for pool in pools]]]
 
-    def bulk(states: torch.Tensor) -> torch.Tensor:
+    def bulk(states: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
         values = {m: b.pooled(b.moved(group, z, states, rng), pools) for m, b in start.bulks.items()}
         return start.encode(first, values)
 
-    before = bulk(z)
-    apart = (bulk(after) - flow(before, action)).norm(dim=1)
+    before = bulk(z, drawn)
     off = torch.stack([(z[pool] - one).norm(dim=1).mean() for pool, one in zip(pools, before, strict=True)])
-    size = (after - z).norm(dim=1).mean() + off
-    return float(np.average(apart / size.clamp_min(1e-12), weights=[len(pool) for pool in pools]))
+
+    @torch.no_grad()
+    def kappa(flow: AffineFlow) -> float:
+        after = flow(z, action)
+        apart = (bulk(after, copy.deepcopy(drawn)) - flow(before, action)).norm(dim=1)
+        size = (after - z).norm(dim=1).mean() + off
+        return float(np.average(apart / size.clamp_min(1e-12), weights=[len(pool) for pool in pools]))
+
+    return kappa
 
 
-@torch.no_grad()
-def _kappa_measured(start: Controls, flow: AffineFlow, action: Action, group: NDArray[np.int64], seed: int) -> float:
-    """Kappa of an action with measuring cells anew, which moves none that was not treated."""
-    some = group[np.unique(np.linspace(0, len(group) - 1, min(len(group), SOME)).astype(int))]
-    rng, z = np.random.default_rng(seed), start.latent[some]
-    after = flow(z, action)
-    read = start.encode(start.index[some], {m: b.moved(some, z, after, rng) for m, b in start.bulks.items()})
-    return float((read.mean(0) - after.mean(0)).norm() / (after - z).norm(dim=1).mean().clamp_min(1e-12))
+def _against_measuring(
+    start: Controls, action: Action, group: NDArray[np.int64], seed: int
+) -> Callable[[AffineFlow], float]:
+    """Kappa of an action with measuring cells anew, which moves none that was not treated, by a flow."""
+    some = group[evenly(len(group), SOME)]
+    z = start.latent[some]
+
+    @torch.no_grad()
+    def kappa(flow: AffineFlow) -> float:
+        after, rng = flow(z, action), np.random.default_rng(seed)
+        read = start.encode(start.index[some], {m: b.moved(some, z, after, rng) for m, b in start.bulks.items()})
+        return float((read.mean(0) - after.mean(0)).norm() / (after - z).norm(dim=1).mean().clamp_min(1e-12))
+
+    return kappa
 
 
-OPERATORS = {"aggregate": _kappa_pooled, "measure": _kappa_measured}
+OPERATORS = {"aggregate": _against_pooling, "measure": _against_measuring}
 """What an action can be tested against beside another target."""
 
 
