@@ -194,6 +194,9 @@ def score(truth: dict[str, Any], out: Output) -> dict[str, Any]:
             scores |= {f"{name}_{key}{suffix}": value for key, value in given.items()}
         if len(truth["absent"]):
             lonely = scaled(out.embedding["rna"].loc[truth["absent"]].to_numpy())
-            for name, query in (("canary", lonely), ("trusted", a)):
-                scores[f"{name}{suffix}"] = float(scvcell.risk.trusted(query, b, labels).mean())
+            found = scvcell.risk.trusted(np.concatenate([lonely, a]), b, labels)
+            scores |= {
+                f"canary{suffix}": float(found[: len(lonely)].mean()),
+                f"trusted{suffix}": float(found[len(lonely) :].mean()),
+            }
     return scores

@@ -5,7 +5,7 @@ import pytest
 from sklearn.cross_decomposition import CCA
 
 import scvcell
-from scvcell.risk import cca, correlation, foscttm, match_recall, mixing, trusted
+from scvcell.risk import cca, correlation, foscttm, match_recall, mixing, trusted, usual, votes
 
 
 def pair(n=60, d=4, noise=0.7, seed=0):
@@ -126,6 +126,26 @@ def test_trusted_matches_are_near_and_of_one_type_by_hand():
     assert trusted(query, reference, labels, k=4).tolist() == [True, False, False, False]
     labels[5:8] = "b"
     assert trusted(query, reference, labels, k=4).tolist() == [True, False, False, True]
+
+
+def test_how_near_is_near_is_told_by_cells_that_find_their_own_label():
+    rng = np.random.default_rng(0)
+    reference = np.concatenate([rng.normal(size=(60, 2)), [[9.0, 9.0], [-9.0, 9.0]]])
+    labels = np.array(["a"] * 60 + ["rare"] * 2)
+    query = np.concatenate([rng.normal(size=(40, 2)), [[5.0, 5.0], [6.0, 6.0]]])
+    found = trusted(query, reference, labels)
+    assert found[:40].mean() > 0.8
+    assert not found[40:].any(), "as near as the rare cells, which find others only"
+
+
+def test_cells_unusually_far_for_the_query_are_not_trusted():
+    reference = np.concatenate([np.linspace(0, 10, 101), [15.0, 20.0, 25.0, 30.0, 35.0, 40.0]])[:, None]
+    labels = np.full(len(reference), "a")
+    query = np.concatenate([np.linspace(2, 8, 30), [12.0]])[:, None]
+    assert votes(query[-1:], reference, labels).near(votes(None, reference, labels), labels).all()
+    assert trusted(query, reference, labels).tolist() == [True] * 30 + [False]
+    assert trusted(query[-1:], reference, labels).all(), "alone it has nothing to be compared with"
+    assert len(votes(query[:0], reference, labels).label) == len(usual(np.zeros(0))) == 0
 
 
 def test_trusted_is_the_rule_of_label_transfer(small):

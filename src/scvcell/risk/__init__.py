@@ -1,10 +1,19 @@
 """R: where a model may be trusted. Metrics of the modality axis and calibration of intervals."""
 
 from scvcell.risk._calibrate import Conformal, coverage
-from scvcell.risk._modality import REACH, VOTES, cca, correlation, foscttm, match_recall, mixing, trusted
+from scvcell.risk._modality import (
+    VOTES,
+    cca,
+    correlation,
+    foscttm,
+    match_recall,
+    mixing,
+    trusted,
+    usual,
+    votes,
+)
 
 __all__ = [
-    "REACH",
     "VOTES",
     "Conformal",
     "cca",
@@ -14,4 +23,6 @@ __all__ = [
     "match_recall",
     "mixing",
     "trusted",
+    "usual",
+    "votes",
 ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from scipy.stats import median_abs_deviation
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ VOTES = 0.6
 """Share of votes from which a label is trusted."""
 REACH = 0.99
 """Share of annotated cells whose neighbours are no farther than those of a cell that is given a trusted label."""
+SPREAD = 1.5
+"""Standard deviations above the query's median from which on a cell is unusually far from annotated ones."""
 
 
 def foscttm(a: Array, b: Array) -> tuple[Array, Array]:
@@ -78,12 +81,53 @@ def mixing(a: Array, b: Array, k: int = 20) -> float:
     return float((other / expected).mean())
 
 
+class Votes(NamedTuple):
+    """What the nearest annotated cells say of every cell: ``label`` most vote for, its ``share``, their ``distance``."""
+
+    label: NDArray[np.str_]
+    share: Array
+    distance: Array
+
+    def near(self, own: Votes, labels: NDArray[np.str_]) -> NDArray[np.bool_]:
+        """Which of these cells lie among the annotated ones, whose `own` votes and `labels` set how far that is."""
+        right = own.label == labels
+        return self.distance <= np.quantile(own.distance[right] if right.any() else own.distance, REACH)
+
+
+def votes(query: Array | None, reference: Array, labels: NDArray[np.str_], k: int = 5) -> Votes:
+    """Votes of the `k` nearest annotated cells for every cell of the query; without one, for the annotated cells.
+
+    Parameters
+    ----------
+    query, reference
+        Latents of cells, ``(cells, latent)``; annotated cells do not vote for themselves.
+    labels
+        Of the annotated cells.
+    k
+        Neighbours that vote.
+    """
+    model = KNeighborsClassifier(n_neighbors=min(k, len(reference) - 1)).fit(reference, labels)
+    if query is not None and not len(query):
+        return Votes(labels[:0], np.zeros(0), np.zeros(0))
+    share = model.predict_proba(query)
+    return Votes(model.classes_[share.argmax(1)], share.max(1), model.kneighbors(query)[0].mean(1))
+
+
+def usual(distance: Array) -> NDArray[np.bool_]:
+    """Which distances are not above the median of all by more than `SPREAD` standard deviations, robustly estimated."""
+    if not len(distance):
+        return np.zeros(0, dtype=bool)
+    return distance <= np.median(distance) + SPREAD * median_abs_deviation(distance, scale="normal")
+
+
 def trusted(query: Array, reference: Array, labels: NDArray[np.str_], k: int = 5) -> NDArray[np.bool_]:
     """Which cells find a confident match among annotated ones, by the rule of `scvcell.tl.transfer_labels`.
 
-    At least three of five of its k nearest neighbours are of one type, and not farther away than 99 % of the annotated
-    cells find theirs. The share of trusted cells of a type that the reference lacks is the over-correction canary
-    (lower is better); its other side is the share of the types that it has (higher is better).
+    At least three of five of its k nearest neighbours are of one type; they are no farther away than 99 % of the
+    annotated cells that are given their own label find theirs; and not unusually far for the query (the median and 1.5
+    standard deviations, estimated from the median absolute deviation). The share of trusted cells of a type that the
+    reference lacks is the over-correction canary (lower is better); its other side is the share of the types that it
+    has (higher is better). Query the cells of all types at once: each is judged beside the others.
 
     Parameters
     ----------
@@ -98,11 +142,9 @@ def trusted(query: Array, reference: Array, labels: NDArray[np.str_], k: int = 5
     -------
     Mask ``(cells,)`` of the query.
     """
-    model = KNeighborsClassifier(n_neighbors=min(k, len(reference) - 1)).fit(reference, labels)
-    reach = np.quantile(model.kneighbors()[0].mean(1), REACH)
-    near = model.kneighbors(query)[0].mean(1) <= reach
-    found: NDArray[np.bool_] = (model.predict_proba(query).max(1) >= VOTES) & near
-    return found
+    found = votes(query, reference, labels, k)
+    near = found.near(votes(None, reference, labels, k), labels)
+    return (found.share >= VOTES) & near & usual(found.distance)
 
 
 def correlation(predicted: Array, true: Array) -> Array:

@@ -191,5 +191,5 @@ def _canary(query: Array, reference: Array, label_q: NDArray[np.str_], label_r: 
         mine = label_q == kind
         if mine.sum() < 3 or rest.sum() <= K or len(np.unique(label_r[rest])) < 2:
             continue
-        rates.append(float(trusted(query[mine], reference[rest], label_r[rest], K).mean()))
+        rates.append(float(trusted(query, reference[rest], label_r[rest], K)[mine].mean()))
     return rates

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from sklearn.neighbors import KNeighborsClassifier
 
 from scvcell import _keys
 from scvcell._containers import expect
 from scvcell.model import CSL
-from scvcell.risk import REACH, VOTES
+from scvcell.risk import VOTES, usual, votes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,9 +51,10 @@ def transfer_labels(
 
     Notes
     -----
-    Writes three obs columns: the label, ``_probability`` (share of votes), and ``_trusted``: enough votes, and
-    neighbours no farther than 99 % of the reference cells find theirs. Reference cells are predicted too, without their
-    own vote.
+    Writes three obs columns: the label, ``_probability`` (share of votes), and ``_trusted``: enough votes, neighbours
+    no farther than 99 % of the reference cells that are given their own label find theirs, and not unusually far for
+    the cells that are not in the reference (:func:`scvcell.risk.trusted`). Reference cells are predicted too, without
+    their own vote.
     """
     expect("model", model, CSL, "The data come first, then the model.")
     if k < 1 or not 0 <= min_probability <= 1:
@@ -67,15 +67,19 @@ def transfer_labels(
             f"At least 2 reference cells with a label in obs[{key!r}] are needed; there are {chosen.sum()}."
         )
     latent = model.posterior(seen).mean.numpy()
-    names = np.sort(labels[chosen].astype(str).unique())
-    votes, distance = _vote(latent, chosen, labels[chosen].astype(str).to_numpy().astype(str), names, k)
-    probability = votes.max(1)
-    reach = np.quantile(distance[chosen], REACH)
+    known = labels[chosen].astype(str).to_numpy().astype(str)
+    own = votes(None, latent[chosen], known, k)
+    others = votes(latent[~chosen], latent[chosen], known, k)
+    near = np.empty(len(latent), dtype=bool)
+    near[chosen], near[~chosen] = own.near(own, known), others.near(own, known) & usual(others.distance)
     columns = _keys.label_keys(key_added or f"{key}_transferred")
     obs = seen.source.obs
-    obs[columns["label"]] = pd.Categorical(names[votes.argmax(1)], categories=names)
-    obs[columns["probability"]] = probability
-    obs[columns["trusted"]] = (probability >= min_probability) & (distance <= reach)
+    label, share = np.empty(len(latent), dtype=known.dtype), np.empty(len(latent))
+    for cells, found in ((chosen, own), (~chosen, others)):
+        label[cells], share[cells] = found.label, found.share
+    obs[columns["label"]] = pd.Categorical(label, categories=np.unique(known))
+    obs[columns["probability"]] = share
+    obs[columns["trusted"]] = (share >= min_probability) & near
 
 
 def _reference(seen: View, labels: pd.Series, reference: Sequence[str] | NDArray[np.bool_] | None) -> NDArray[np.bool_]:
@@ -96,20 +100,3 @@ def _reference(seen: View, labels: pd.Series, reference: Sequence[str] | NDArray
     if unknown:
         raise ValueError(f"{len(unknown)} reference cells are not in the data, e.g. {next(iter(unknown))!r}.")
     return seen.obs_names.isin(given) & has
-
-
-def _vote(
-    latent: NDArray[np.float32], chosen: NDArray[np.bool_], labels: NDArray[np.str_], names: NDArray[np.str_], k: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Vote shares ``(cells, labels)`` and mean distance to the voters ``(cells,)``."""
-    k = min(k, int(chosen.sum()) - 1)
-    model = KNeighborsClassifier(n_neighbors=k).fit(latent[chosen], labels)
-    distance, near = model.kneighbors(latent[~chosen]) if (~chosen).any() else (np.zeros((0, k)), np.zeros((0, k), int))
-    own_distance, own_near = model.kneighbors()
-    out, far = np.zeros((len(latent), len(names))), np.zeros(len(latent))
-    codes = np.searchsorted(names, labels)
-    for rows, d, n in ((np.flatnonzero(~chosen), distance, near), (np.flatnonzero(chosen), own_distance, own_near)):
-        for j in range(k):
-            np.add.at(out, (rows, codes[n[:, j]]), 1 / k)
-        far[rows] = d.mean(1)
-    return out, far
