@@ -82,7 +82,7 @@ def mixing(a: Array, b: Array, k: int = 20) -> float:
 
 
 class Votes(NamedTuple):
-    """What the nearest annotated cells say of every cell: ``label`` most vote for, its ``share``, their ``distance``."""
+    """Of every cell the label that most of its nearest annotated cells have, its share of the votes, their distance."""
 
     label: NDArray[np.str_]
     share: Array
