@@ -69,6 +69,29 @@ def test_members_are_the_nearest_own_condition_and_the_mean_of_the_others():
     np.testing.assert_allclose(members[:, 2, 0], left + 18)  # the mean of the same condition of three other targets
 
 
+def test_between_two_doses_the_effect_is_between_theirs_by_distance():
+    units = screen()
+    left = next(hidden(units, "dose between"))
+    kept = np.setdiff1d(np.arange(len(units)), left)
+    y = units.mean_level[:, None] + 10 * units.time[:, None] + 100 * units.exposure.argmax(1)[:, None]
+    anchor = Anchor(units.take(kept), y[kept], 0 * y[kept] + 0.1, 1.0, {"target": 1.0}, _shape(), 0.0, np.ones(1))
+    members, _ = anchor.members(units.take(left))
+    np.testing.assert_allclose(members[:, 1], y[left], atol=1e-6)
+    earlier = np.flatnonzero(units.time < TIMES[2])
+    anchor = Anchor(
+        units.take(earlier), y[earlier], 0 * y[earlier] + 0.1, 1.0, {"target": 1.0}, _shape(), 0.0, np.ones(1)
+    )
+    later = np.flatnonzero(units.time == TIMES[2])
+    np.testing.assert_allclose(anchor.members(units.take(later))[0][:, 1], y[later - 1], err_msg="another dose counts")
+
+
+def test_inner_doses_are_hidden_in_turn():
+    level = np.tile(np.log([0.1, 0.2, 0.4, 0.8]), 3)
+    exposure = np.repeat(np.eye(3), 4, 0)
+    units = Units(exposure, exposure * level[:, None], 0 * level, np.zeros((12, 2)))
+    assert [int(group[0]) % 4 for group in hidden(units, "dose between")] == [1, 2, 1]
+
+
 def _shape():
     return {"dose power": 0.4, "time power": 0.5, "dose reach": 1.0, "time reach": 1.0}
 
@@ -80,17 +103,39 @@ def test_a_stack_counts_only_where_the_shift_is():
     kept = np.setdiff1d(np.arange(len(units)), left)
     anchor = Anchor(units.take(kept), y[kept], 0 * y[kept] + 0.1, 1.0, {"target": 1.0}, _shape(), 0.0, np.ones(5))
     alone, _ = anchor.predict(units)
-    anchor.stack = {"later": [0.0, 1.0, 0.0]}
+    anchor.stack = {"later": np.repeat([[0.0], [1.0], [0.0]], 5, 1)}
     stacked, _ = anchor.predict(units)
     np.testing.assert_array_equal(stacked[kept], alone[kept])
     np.testing.assert_allclose(stacked[left], y[left - 1])
 
 
-def test_weights_are_never_negative_and_find_the_better_member():
+def test_shared_weights_are_never_negative_and_find_the_better_member():
     rng = np.random.default_rng(1)
     y = rng.normal(size=(30, 10))
     members = np.stack([rng.normal(size=y.shape), y + 0.1 * rng.normal(size=y.shape), -y], 1)
-    weights = stack_weights(members, y, n_sets=30)
-    assert min(weights) >= 0
-    assert weights[1] > 0.8
-    assert weights[2] == 0
+    weights, predicted = stack_weights(members, y, np.arange(30) % 5)
+    assert weights.shape == (3, 10)
+    assert weights[1].min() > 0.8
+    assert np.abs(weights[[0, 2]]).max() < 0.2
+    assert ((predicted - y) ** 2).mean() < 0.1
+
+
+def test_features_have_weights_of_their_own_only_where_that_predicts_better():
+    rng = np.random.default_rng(2)
+    x, fold = rng.normal(size=(60, 8)), np.repeat(np.arange(5), 12)
+    members = np.stack([x, np.zeros_like(x)], 1)
+    noise = 0.3 * rng.normal(size=x.shape)
+    same, _ = stack_weights(members, 0.5 * x + 3 * noise, fold)
+    assert np.ptp(same[0]) < 0.1
+    lasting = np.repeat([0.1, 1.0], 4)
+    own, predicted = stack_weights(members, lasting * x + noise, fold)
+    np.testing.assert_allclose(own[0], lasting, atol=0.2)
+    shared = 0.55 * x
+    assert ((predicted - lasting * x) ** 2).mean() < 0.3 * ((shared - lasting * x) ** 2).mean()
+
+
+def test_one_fold_is_not_left_out():
+    y = np.random.default_rng(3).normal(size=(6, 2))
+    weights, predicted = stack_weights(np.stack([y, 0 * y], 1), y, np.zeros(6, int))
+    np.testing.assert_allclose(predicted, weights[0] * y)
+    assert (weights[0] > 0.9).all()

@@ -250,7 +250,7 @@ def teaches(unit: Unit) -> bool:
 
 def crossfit(
     effects: Effects, fitted: Anchor, kernel: TargetKernel | None, seed: int
-) -> tuple[Array, dict[str, list[float]]]:
+) -> tuple[Array, dict[str, Array]]:
     """How far the effects of conditions that were left out lie from their prediction.
 
     Conditions are left out at random, and so that the rest are at other doses or times (`SHIFTS`), where enough sets of
@@ -283,8 +283,8 @@ def crossfit(
         out, members, by_flow, y, var = map(np.concatenate, zip(*found, strict=True))
         mean = members[:, 0]
         if shift:
-            stack[shift] = stack_weights(members, y - by_flow, len(groups))
-            mean = np.einsum("ukg,k->ug", members, stack[shift])
+            fold = np.repeat(np.arange(len(found)), [len(part[0]) for part in found])
+            stack[shift], mean = stack_weights(members, y - by_flow, fold)
         predicted = by_flow + mean
         number_of = np.broadcast_to(out[:, None], y.shape)
         columns = (np.abs(predicted), (y - predicted) ** 2, var, number_of, np.full(y.shape, float(code)))

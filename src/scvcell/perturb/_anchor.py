@@ -11,7 +11,7 @@ import torch
 from scipy.optimize import nnls
 from scipy.spatial.distance import cdist
 
-from scvcell.perturb._shift import same_targets, shifts
+from scvcell.perturb._shift import TIME, same_targets, shifts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +32,8 @@ CLOSE = 1e-6
 """Difference of likeness up to which conditions are equally near."""
 ALIKE = 0.01
 """Relative difference up to which sampling noise is taken for a size of each unit times one of each feature."""
+SHRINKAGE = (np.inf, 30.0, 10.0, 3.0, 1.0, 0.3)
+"""How many times the data of a feature the weights shared by all features count, in the stack of predictions."""
 BLOCK = 2**24
 """Numbers in the covariances that are solved at once."""
 SHAPE = {"dose power": 0.4, "time power": 0.5, "dose reach": 1.0, "time reach": 1.0}
@@ -142,8 +144,8 @@ class Anchor:
     marginal likelihood. Targets are alike as far as their own effects are.
 
     For a target that was never perturbed, or at a dose or time that was not seen of the same targets, the process is
-    weighted with two simple predictions: the effect at the nearest dose and time that were (0 where none was), and the
-    mean of other targets nearest to the new ones.
+    weighted with two simple predictions: the effect between the nearest doses or times that were, by their distance (at
+    the nearest where all lie on one side, 0 where none was), and the mean of the same of all other targets.
 
     Attributes
     ----------
@@ -162,7 +164,8 @@ class Anchor:
     scale
         Variance of the effect of each feature, ``(features,)``.
     stack
-        By `scvcell.perturb.SHIFTS`, the weights of `members`; where it has none the process counts alone.
+        By `scvcell.perturb.SHIFTS`, the weights of `members`, ``(3, features)``; where it has none the process counts
+        alone.
 
     References
     ----------
@@ -178,7 +181,7 @@ class Anchor:
     shape: dict[str, float]
     nugget: float
     scale: Array
-    stack: dict[str, list[float]] = field(default_factory=dict)
+    stack: dict[str, Array] = field(default_factory=dict)
 
     @classmethod
     def fit(cls, units: Units, y: Array, noise: Array) -> Anchor:
@@ -225,7 +228,7 @@ class Anchor:
         rows = np.flatnonzero([shift in self.stack for shift in new])
         if len(rows):
             members = np.stack([mean[rows], *self._simple(units.take(rows))], 1)
-            mean[rows] = np.einsum("ukg,uk->ug", members, np.array([self.stack[new[i]] for i in rows]))
+            mean[rows] = np.einsum("ukg,ukg->ug", members, np.array([self.stack[new[i]] for i in rows]))
         return mean, var
 
     def members(self, units: Units) -> tuple[Array, Array]:
@@ -234,22 +237,31 @@ class Anchor:
         return np.stack([mean, *self._simple(units)], 1), var
 
     def _simple(self, units: Units) -> tuple[Array, Array]:
-        """Effect at the nearest dose and time of the same targets, and the mean of other targets nearest to these."""
+        """Effect between the nearest doses or times of the same targets, and the mean of the same of all others."""
         same, among = same_targets(units, self.units), same_targets(self.units, self.units)
         group = np.unique(among.argmax(1), return_inverse=True)[1]
-        near = _near(units, self.units, self.shape).numpy()
+        members = group == np.arange(group.max() + 1)[:, None]
         own, others = (np.zeros((len(units), self.y.shape[1])) for _ in range(2))
         if units.related is not None:
             same[units.related] = False
-        for i in range(len(units)):
-            of_targets = np.zeros((group.max() + 1, self.y.shape[1]))
-            for g in range(len(of_targets)):
-                mine = group == g
-                of_targets[g] = self.y[mine & (near[i] >= near[i, mine].max() - CLOSE)].mean(0)
+        for i, shift in enumerate(shifts(units, self.units)):
+            of_targets = self._between(units.take([i]), members, "time" if shift in TIME else "dose") @ self.y
             mine = np.unique(group[same[i]])
             own[i] = of_targets[mine].sum(0)
             others[i] = np.delete(of_targets, mine, 0).mean(0) if len(of_targets) > len(mine) else 0
         return own, others
+
+    def _between(self, unit: Units, groups: Mask, axis: str) -> Array:
+        """Weights of the conditions of each group that are nearest to a unit on either side, ``(groups, units)``."""
+        dose, time = self.units.mean_level - unit.mean_level, self.units.time - unit.time
+        apart = np.hypot(dose / self.shape["dose reach"], time / self.shape["time reach"])
+        above = (time if axis == "time" else dose) > 0
+        weight = np.zeros(groups.shape)
+        for side in (groups & above, groups & ~above):
+            nearest = np.where(side, apart, np.inf).min(1, keepdims=True)
+            chosen = side & (apart <= nearest + CLOSE)
+            weight += chosen / np.maximum(chosen.sum(1, keepdims=True), 1) / np.maximum(nearest, CLOSE)
+        return weight / weight.sum(1)[:, None]  # type: ignore[no-any-return]
 
     def _process(self, units: Units) -> tuple[Array, Array]:
         """Mean and variance by the process alone, each ``(units, features)``."""
@@ -313,17 +325,49 @@ class Anchor:
         del self.like
 
 
-def stack_weights(members: Array, y: Array, n_sets: int) -> list[float]:
-    """Non-negative weights of members, ``(units, members, features)``, drawn to the first for want of data.
+def stack_weights(members: Array, y: Array, fold: NDArray[np.integer]) -> tuple[Array, Array]:
+    """Weights of members, shared by all features and shifted for each as far as that predicts what is left out.
+
+    The shared ones are not negative, and drawn to the first member for want of data; those of a feature are drawn to
+    the shared ones, by the one of `SHRINKAGE` with the least squared error over the folds.
+
+    Parameters
+    ----------
+    members, y
+        Predictions ``(units, members, features)`` and truth ``(units, features)``.
+    fold
+        Units of one fold are left out together, ``(units,)``.
+
+    Returns
+    -------
+    Weights, ``(members, features)``, and what those of the other folds predict, ``(units, features)``.
 
     References
     ----------
     Breiman, Stacked regressions, Machine Learning 1996.
     """
+    predicted = np.stack([np.einsum("ukg,kg->ug", members, weights) for weights in _shrunk(members, y)])
+    for left in (fold == f for f in np.unique(fold) if (fold != f).any()):
+        for k, weights in enumerate(_shrunk(members[~left], y[~left])):
+            predicted[k, left] = np.einsum("ukg,kg->ug", members[left], weights)
+    best = ((predicted - y) ** 2).sum((1, 2)).argmin()
+    return _shrunk(members, y)[best], predicted[best]
+
+
+def _shrunk(members: Array, y: Array) -> list[Array]:
+    """Weights ``(members, features)`` by each of `SHRINKAGE`."""
     x = np.moveaxis(members, 1, -1).reshape(-1, members.shape[1])
-    size = np.sqrt((x**2).sum(0) / n_sets)
-    start = np.eye(len(size))[0]
-    return nnls(np.concatenate([x, np.diag(size)]), np.append(y.ravel(), size * start))[0].tolist()  # type: ignore[no-any-return]
+    size = np.sqrt((x**2).sum(0) / max(len(y), 1))
+    first = size * np.eye(len(size))[0]
+    shared = nnls(np.concatenate([x, np.diag(size)]), np.append(y.ravel(), first))[0]
+    gram = np.einsum("ukg,ulg->gkl", members, members)
+    own = np.einsum("gkk->gk", gram)
+    right = np.einsum("ukg,ug->gk", members, y - np.einsum("ukg,k->ug", members, shared))[..., None]
+    weights = [np.repeat(shared[:, None], y.shape[1], 1)]
+    for shrinkage in SHRINKAGE[1:]:
+        ridge = shrinkage * (own + CLOSE * own.mean() + np.finfo(float).tiny)[:, :, None] * np.eye(len(size))
+        weights.append(weights[0] + np.linalg.solve(gram + ridge, right)[..., 0].T)
+    return weights
 
 
 def _distinct(parts: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

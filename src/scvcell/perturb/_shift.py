@@ -53,16 +53,17 @@ def _side(value: float, known: NDArray[np.floating], names: tuple[str, ...]) -> 
 
 
 def hidden(units: Units, shift: str) -> Iterator[NDArray[np.int64]]:
-    """For every set of targets, the units without which they would be new in that way."""
+    """For every set of targets, the units without which they would be new in that way; of inner ones each in turn."""
     if shift == SHIFTS[-1]:
         yield from (np.flatnonzero(given) for given in (units.exposure > 0).T if given.any())
         return
     value = units.mean_level if shift in DOSE else units.time
     same = same_targets(units, units)
-    for first in np.flatnonzero(same.argmax(1) == np.arange(len(units))):
+    for number, first in enumerate(np.flatnonzero(same.argmax(1) == np.arange(len(units)))):
         mine = np.flatnonzero(same[first])
         known = np.unique(np.round(value[mine] / CLOSE))
         left = {"higher": known[1:][-1:], "later": known[1:][-1:], "lower": known[:-1][:1], "earlier": known[:-1][:1]}
-        chosen = left.get(shift.split()[0], known[1:-1][:1])
+        inner = known[1:-1]
+        chosen = left.get(shift.split()[0], inner[number % max(len(inner), 1) :][:1])
         if len(chosen):
             yield mine[np.round(value[mine] / CLOSE) == chosen[0]]
