@@ -67,15 +67,6 @@ def test_every_shift_that_the_screen_allows_is_left_out(fitted):
     assert set(response.anchors["profile"].stack) == allowed
 
 
-def test_a_saved_model_predicts_shifts_alike(fitted, tmp_path):
-    mdata, model, _ = fitted
-    model.save(tmp_path / "model")
-    again = scvcell.CSL.load(tmp_path / "model", mdata)
-    stack = model.response.anchors["profile"].stack
-    assert {shift: weights.shape for shift, weights in stack.items()} == dict.fromkeys(stack, (3, mdata.n_vars))
-    pd.testing.assert_frame_equal(ask(fitted, 1.0)[0], ask((mdata, again, fitted[2]), 1.0)[0])
-
-
 def test_intervals_are_those_of_the_shift(fitted):
     model = fitted[1]
     before = ask(fitted, 1.0)[0]
