@@ -283,8 +283,8 @@ def crossfit(
         out, members, by_flow, y, var = map(np.concatenate, zip(*found, strict=True))
         mean = members[:, 0]
         if shift:
-            fold = np.repeat(np.arange(len(found)), [len(part[0]) for part in found])
-            stack[shift], mean = stack_weights(members, y - by_flow, fold)
+            stack[shift] = stack_weights(members, y - by_flow, len(groups))
+            mean = np.einsum("ukg,k->ug", members, stack[shift])
         predicted = by_flow + mean
         number_of = np.broadcast_to(out[:, None], y.shape)
         columns = (np.abs(predicted), (y - predicted) ** 2, var, number_of, np.full(y.shape, float(code)))

@@ -32,8 +32,6 @@ CLOSE = 1e-6
 """Difference of likeness up to which conditions are equally near."""
 ALIKE = 0.01
 """Relative difference up to which sampling noise is taken for a size of each unit times one of each feature."""
-SHRINKAGE = (np.inf, 30.0, 10.0, 3.0, 1.0, 0.3)
-"""How many times the data of a feature the weights shared by all features count, in the stack of predictions."""
 BLOCK = 2**24
 """Numbers in the covariances that are solved at once."""
 SHAPE = {"dose power": 0.4, "time power": 0.5, "dose reach": 1.0, "time reach": 1.0}
@@ -164,8 +162,7 @@ class Anchor:
     scale
         Variance of the effect of each feature, ``(features,)``.
     stack
-        By `scvcell.perturb.SHIFTS`, the weights of `members`, ``(3, features)``; where it has none the process counts
-        alone.
+        By `scvcell.perturb.SHIFTS`, the weights of `members`, ``(3,)``; where it has none the process counts alone.
 
     References
     ----------
@@ -228,7 +225,7 @@ class Anchor:
         rows = np.flatnonzero([shift in self.stack for shift in new])
         if len(rows):
             members = np.stack([mean[rows], *self._simple(units.take(rows))], 1)
-            mean[rows] = np.einsum("ukg,ukg->ug", members, np.array([self.stack[new[i]] for i in rows]))
+            mean[rows] = np.einsum("ukg,uk->ug", members, np.array([self.stack[new[i]] for i in rows]))
         return mean, var
 
     def members(self, units: Units) -> tuple[Array, Array]:
@@ -325,49 +322,18 @@ class Anchor:
         del self.like
 
 
-def stack_weights(members: Array, y: Array, fold: NDArray[np.integer]) -> tuple[Array, Array]:
-    """Weights of members, shared by all features and shifted for each as far as that predicts what is left out.
-
-    The shared ones are not negative, and drawn to the first member for want of data; those of a feature are drawn to
-    the shared ones, by the one of `SHRINKAGE` with the least squared error over the folds.
-
-    Parameters
-    ----------
-    members, y
-        Predictions ``(units, members, features)`` and truth ``(units, features)``.
-    fold
-        Units of one fold are left out together, ``(units,)``.
-
-    Returns
-    -------
-    Weights, ``(members, features)``, and what those of the other folds predict, ``(units, features)``.
+def stack_weights(members: Array, y: Array, n_sets: int) -> Array:
+    """Non-negative weights of members, ``(units, members, features)``, drawn to the first for want of data.
 
     References
     ----------
     Breiman, Stacked regressions, Machine Learning 1996.
     """
-    predicted = np.stack([np.einsum("ukg,kg->ug", members, weights) for weights in _shrunk(members, y)])
-    for left in (fold == f for f in np.unique(fold) if (fold != f).any()):
-        for k, weights in enumerate(_shrunk(members[~left], y[~left])):
-            predicted[k, left] = np.einsum("ukg,kg->ug", members[left], weights)
-    best = ((predicted - y) ** 2).sum((1, 2)).argmin()
-    return _shrunk(members, y)[best], predicted[best]
-
-
-def _shrunk(members: Array, y: Array) -> list[Array]:
-    """Weights ``(members, features)`` by each of `SHRINKAGE`."""
     x = np.moveaxis(members, 1, -1).reshape(-1, members.shape[1])
-    size = np.sqrt((x**2).sum(0) / max(len(y), 1))
-    first = size * np.eye(len(size))[0]
-    shared = nnls(np.concatenate([x, np.diag(size)]), np.append(y.ravel(), first))[0]
-    gram = np.einsum("ukg,ulg->gkl", members, members)
-    own = np.einsum("gkk->gk", gram)
-    right = np.einsum("ukg,ug->gk", members, y - np.einsum("ukg,k->ug", members, shared))[..., None]
-    weights = [np.repeat(shared[:, None], y.shape[1], 1)]
-    for shrinkage in SHRINKAGE[1:]:
-        ridge = shrinkage * (own + CLOSE * own.mean() + np.finfo(float).tiny)[:, :, None] * np.eye(len(size))
-        weights.append(weights[0] + np.linalg.solve(gram + ridge, right)[..., 0].T)
-    return weights
+    size = np.sqrt((x**2).sum(0) / n_sets)
+    start = np.eye(len(size))[0]
+    found: Array = nnls(np.concatenate([x, np.diag(size)]), np.append(y.ravel(), size * start))[0]
+    return found
 
 
 def _distinct(parts: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
