@@ -250,7 +250,7 @@ def teaches(unit: Unit) -> bool:
 
 def crossfit(
     effects: Effects, fitted: Anchor, kernel: TargetKernel | None, seed: int
-) -> tuple[Array, dict[str, Array]]:
+) -> tuple[Array, dict[str, list[float]]]:
     """How far the effects of conditions that were left out lie from their prediction.
 
     Conditions are left out at random, and so that the rest are at other doses or times (`SHIFTS`), where enough sets of

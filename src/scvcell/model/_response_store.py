@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 UNITS = ("exposure", "level", "time", "place")
 NUMBERS = ("y", "noise", "scale")
-LEARNED = ("spread", "weights", "shape", "nugget")
+LEARNED = ("spread", "weights", "shape", "nugget", "stack")
 
 
 def response_arrays(response: Response) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -38,7 +38,6 @@ def response_arrays(response: Response) -> tuple[dict[str, Any], dict[str, Any]]
     for m, anchor in response.anchors.items():
         arrays |= {f"{m}/{name}": getattr(anchor, name) for name in NUMBERS}
         arrays |= {f"{m}/{name}": getattr(anchor.units, name) for name in UNITS}
-        arrays |= {f"{m}/stack/{shift}": weights for shift, weights in anchor.stack.items()}
         arrays[f"{m}/spread"] = response.spread[m]
         if m in response.calibration:
             arrays[f"{m}/calibration"] = response.calibration[m]
@@ -64,10 +63,7 @@ def response_from(plain: dict[str, Any], arrays: dict[str, NDArray[Any]], n_late
     )
     for m, fields in plain["anchors"].items():
         numbers: dict[str, Any] = {name: arrays[f"{m}/{name}"] for name in NUMBERS}
-        learned = {name: fields[name] for name in LEARNED}
-        stack = {name.removeprefix(f"{m}/stack/"): v for name, v in arrays.items() if name.startswith(f"{m}/stack/")}
-        units = Units(*(arrays[f"{m}/{name}"] for name in UNITS))
-        response.anchors[m] = Anchor(units, **numbers, **learned, stack=stack)
+        response.anchors[m] = Anchor(Units(*(arrays[f"{m}/{name}"] for name in UNITS)), **numbers, **fields)
         response.spread[m] = arrays[f"{m}/spread"]
         if f"{m}/calibration" in arrays:
             response.calibration[m] = arrays[f"{m}/calibration"]

@@ -162,7 +162,7 @@ class Anchor:
     scale
         Variance of the effect of each feature, ``(features,)``.
     stack
-        By `scvcell.perturb.SHIFTS`, the weights of `members`, ``(3,)``; where it has none the process counts alone.
+        By `scvcell.perturb.SHIFTS`, the weights of `members`; where it has none the process counts alone.
 
     References
     ----------
@@ -178,7 +178,7 @@ class Anchor:
     shape: dict[str, float]
     nugget: float
     scale: Array
-    stack: dict[str, Array] = field(default_factory=dict)
+    stack: dict[str, list[float]] = field(default_factory=dict)
 
     @classmethod
     def fit(cls, units: Units, y: Array, noise: Array) -> Anchor:
@@ -322,7 +322,7 @@ class Anchor:
         del self.like
 
 
-def stack_weights(members: Array, y: Array, n_sets: int) -> Array:
+def stack_weights(members: Array, y: Array, n_sets: int) -> list[float]:
     """Non-negative weights of members, ``(units, members, features)``, drawn to the first for want of data.
 
     References
@@ -332,8 +332,7 @@ def stack_weights(members: Array, y: Array, n_sets: int) -> Array:
     x = np.moveaxis(members, 1, -1).reshape(-1, members.shape[1])
     size = np.sqrt((x**2).sum(0) / n_sets)
     start = np.eye(len(size))[0]
-    found: Array = nnls(np.concatenate([x, np.diag(size)]), np.append(y.ravel(), size * start))[0]
-    return found
+    return nnls(np.concatenate([x, np.diag(size)]), np.append(y.ravel(), size * start))[0].tolist()  # type: ignore[no-any-return]
 
 
 def _distinct(parts: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
