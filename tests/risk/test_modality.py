@@ -5,7 +5,7 @@ import pytest
 from sklearn.cross_decomposition import CCA
 
 import scvcell
-from scvcell.risk import cca, correlation, foscttm, match_recall, mixing, trusted, usual, votes
+from scvcell.risk import cca, correlation, foscttm, match_recall, mixing, trusted, votes
 
 
 def pair(n=60, d=4, noise=0.7, seed=0):
@@ -142,10 +142,11 @@ def test_cells_unusually_far_for_the_query_are_not_trusted():
     reference = np.concatenate([np.linspace(0, 10, 101), [15.0, 20.0, 25.0, 30.0, 35.0, 40.0]])[:, None]
     labels = np.full(len(reference), "a")
     query = np.concatenate([np.linspace(2, 8, 30), [12.0]])[:, None]
-    assert votes(query[-1:], reference, labels).near(votes(None, reference, labels), labels).all()
+    assert votes(query[-1:], reference, labels).near(votes(None, reference, labels).reach(labels)).all()
     assert trusted(query, reference, labels).tolist() == [True] * 30 + [False]
     assert trusted(query[-1:], reference, labels).all(), "alone it has nothing to be compared with"
-    assert len(votes(query[:0], reference, labels).label) == len(usual(np.zeros(0))) == 0
+    nothing = votes(query[:0], reference, labels)
+    assert len(nothing.label) == len(nothing.near(1.0)) == 0
 
 
 def test_trusted_is_the_rule_of_label_transfer(small):

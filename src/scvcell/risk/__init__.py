@@ -9,7 +9,6 @@ from scvcell.risk._modality import (
     match_recall,
     mixing,
     trusted,
-    usual,
     votes,
 )
 
@@ -23,6 +22,5 @@ __all__ = [
     "match_recall",
     "mixing",
     "trusted",
-    "usual",
     "votes",
 ]

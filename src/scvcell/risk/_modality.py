@@ -88,10 +88,17 @@ class Votes(NamedTuple):
     share: Array
     distance: Array
 
-    def near(self, own: Votes, labels: NDArray[np.str_]) -> NDArray[np.bool_]:
-        """Which of these cells lie among the annotated ones, whose `own` votes and `labels` set how far that is."""
-        right = own.label == labels
-        return self.distance <= np.quantile(own.distance[right] if right.any() else own.distance, REACH)
+    def reach(self, labels: NDArray[np.str_]) -> float:
+        """Distance within which 99 % of the annotated cells that are given their own of `labels` find their voters."""
+        right = self.label == labels
+        return float(np.quantile(self.distance[right] if right.any() else self.distance, REACH))
+
+    def near(self, reach: float) -> NDArray[np.bool_]:
+        """Which cells are within reach of annotated ones, and not unusually far away for cells of this query."""
+        if not len(self.distance):
+            return np.zeros(0, dtype=bool)
+        usual = np.median(self.distance) + SPREAD * median_abs_deviation(self.distance, scale="normal")
+        return self.distance <= min(reach, usual)
 
 
 def votes(query: Array | None, reference: Array, labels: NDArray[np.str_], k: int = 5) -> Votes:
@@ -111,13 +118,6 @@ def votes(query: Array | None, reference: Array, labels: NDArray[np.str_], k: in
         return Votes(labels[:0], np.zeros(0), np.zeros(0))
     share = model.predict_proba(query)
     return Votes(model.classes_[share.argmax(1)], share.max(1), model.kneighbors(query)[0].mean(1))
-
-
-def usual(distance: Array) -> NDArray[np.bool_]:
-    """Which distances are not above the median of all by more than `SPREAD` standard deviations, robustly estimated."""
-    if not len(distance):
-        return np.zeros(0, dtype=bool)
-    return distance <= np.median(distance) + SPREAD * median_abs_deviation(distance, scale="normal")
 
 
 def trusted(query: Array, reference: Array, labels: NDArray[np.str_], k: int = 5) -> NDArray[np.bool_]:
@@ -143,8 +143,7 @@ def trusted(query: Array, reference: Array, labels: NDArray[np.str_], k: int = 5
     Mask ``(cells,)`` of the query.
     """
     found = votes(query, reference, labels, k)
-    near = found.near(votes(None, reference, labels, k), labels)
-    return (found.share >= VOTES) & near & usual(found.distance)
+    return (found.share >= VOTES) & found.near(votes(None, reference, labels, k).reach(labels))
 
 
 def correlation(predicted: Array, true: Array) -> Array:

@@ -10,7 +10,7 @@ import pandas as pd
 from scvcell import _keys
 from scvcell._containers import expect
 from scvcell.model import CSL
-from scvcell.risk import VOTES, usual, votes
+from scvcell.risk import VOTES, votes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,13 +70,12 @@ def transfer_labels(
     known = labels[chosen].astype(str).to_numpy().astype(str)
     own = votes(None, latent[chosen], known, k)
     others = votes(latent[~chosen], latent[chosen], known, k)
-    near = np.empty(len(latent), dtype=bool)
-    near[chosen], near[~chosen] = own.near(own, known), others.near(own, known) & usual(others.distance)
+    reach = own.reach(known)
+    label, share, near = (np.empty(len(latent), dtype) for dtype in (known.dtype, float, bool))
+    for cells, found, inside in ((chosen, own, own.distance <= reach), (~chosen, others, others.near(reach))):
+        label[cells], share[cells], near[cells] = found.label, found.share, inside
     columns = _keys.label_keys(key_added or f"{key}_transferred")
     obs = seen.source.obs
-    label, share = np.empty(len(latent), dtype=known.dtype), np.empty(len(latent))
-    for cells, found in ((chosen, own), (~chosen, others)):
-        label[cells], share[cells] = found.label, found.share
     obs[columns["label"]] = pd.Categorical(label, categories=np.unique(known))
     obs[columns["probability"]] = share
     obs[columns["trusted"]] = (share >= min_probability) & near
