@@ -109,6 +109,7 @@ def fit(
             y = effects.value - effects.by_flow(flow, every)
             anchor = response.anchors[name] = Anchor.fit(effects.describe(flow, every), y, effects.noise)
             if calibrate:
+                anchor.joint = anchor.pooled and share_better(effects, anchor, kernel, seed)
                 response.calibration[name], anchor.stack = crossfit(effects, anchor, kernel, seed)
     return response
 
@@ -246,6 +247,19 @@ class Effects:
 def teaches(unit: Unit) -> bool:
     """Whether a flow learns a condition; those of few cells, or with a schedule, are left to the anchor."""
     return unit.enough and not unit.action.scheduled
+
+
+def share_better(effects: Effects, fitted: Anchor, kernel: TargetKernel | None, seed: int) -> bool:
+    """Whether features that share what is known predict conditions left out at random better than each alone."""
+    number = np.random.default_rng(seed).permutation(len(effects.units)) % FOLDS
+    error = {True: 0.0, False: 0.0}
+    for joint in error:
+        for fold in range(FOLDS):
+            found = _left_out(effects, np.flatnonzero(number == fold), replace(fitted, joint=joint), kernel, seed)
+            if found is not None:
+                _, members, by_flow, y, _ = found
+                error[joint] += float(((y - by_flow - members[:, 0]) ** 2).sum())
+    return error[True] < error[False]
 
 
 def crossfit(

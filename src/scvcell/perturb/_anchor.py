@@ -32,6 +32,8 @@ CLOSE = 1e-6
 """Difference of likeness up to which conditions are equally near."""
 ALIKE = 0.01
 """Relative difference up to which sampling noise is taken for a size of each unit times one of each feature."""
+LEFT = 0.1
+"""Least share of the variance of a feature that is its own, not that of what it has in common with others."""
 BLOCK = 2**24
 """Numbers in the covariances that are solved at once."""
 SHAPE = {"dose power": 0.4, "time power": 0.5, "dose reach": 1.0, "time reach": 1.0}
@@ -139,7 +141,8 @@ class Anchor:
     with known sampling noise :math:`s_g^2`, or a learned share of :math:`v_g` where a condition has no replicate. The
     kernels make a combination the sum of its parts, shrink what is more than that, and let like targets, contexts,
     doses and times answer alike; effects grow with powers of dose and time. Weights, powers and reaches maximise the
-    marginal likelihood. Targets are alike as far as their own effects are.
+    marginal likelihood. Targets are alike as far as their own effects are. Of bulk samples with known noise the mean is
+    that of principal components of the effects, in place of features (coregionalisation).
 
     For a target that was never perturbed, or at a dose or time that was not seen of the same targets, the process is
     weighted with two simple predictions: the effect between the nearest doses or times that were, by their distance (at
@@ -161,13 +164,16 @@ class Anchor:
         Share of variance that stands for unknown noise.
     scale
         Variance of the effect of each feature, ``(features,)``.
+    joint
+        Whether features share what is known of them, where `pooled`; else each is predicted alone.
     stack
         By `scvcell.perturb.SHIFTS`, the weights of `members`; where it has none the process counts alone.
 
     References
     ----------
     Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, eq. 2.25, 5.12;
-    Henderson, Best linear unbiased estimation and prediction under a selection model, Biometrics 1975.
+    Henderson, Best linear unbiased estimation and prediction under a selection model, Biometrics 1975;
+    Bonilla, Chai and Williams, Multi-task Gaussian process prediction, NeurIPS 2007.
     """
 
     units: Units
@@ -178,6 +184,7 @@ class Anchor:
     shape: dict[str, float]
     nugget: float
     scale: Array
+    joint: bool = True
     stack: dict[str, list[float]] = field(default_factory=dict)
 
     @classmethod
@@ -208,6 +215,17 @@ class Anchor:
         profile = np.linalg.solve(gram, strength.T @ (self.y * reliable))
         profile /= np.maximum(np.linalg.norm(profile, axis=1, keepdims=True), 1e-12)
         return profile @ profile.T
+
+    @property
+    def alike(self) -> bool:
+        """Whether sampling noise is a size of each condition times one of each feature, as in bulk data."""
+        size = self.noise / np.maximum(self.noise[:1], 1e-12)
+        return np.allclose(size, size[:, :1], rtol=ALIKE)
+
+    @property
+    def pooled(self) -> bool:
+        """Whether it is, and known from replicates."""
+        return self.nugget == 0 and self.alike
 
     def filled(self, noise: Array) -> Array:
         """Sampling variances, unknown ones by the learned share."""
@@ -264,9 +282,10 @@ class Anchor:
         """Mean and variance by the process alone, each ``(units, features)``."""
         k, cross = self.kernel(self.units, self.units), self.kernel(units, self.units)
         own = np.diag(self.kernel(units, units))
-        size = self.noise / np.maximum(self.noise[:1], 1e-12)
-        if np.allclose(size, size[:, :1], rtol=ALIKE):
-            return self._alike(k, cross, own, size[:, 0])
+        if self.alike:
+            size = self.noise[:, 0] / self.noise[0, 0]
+            mean, var = self._alike(k, cross, own, size, self.y, self.noise[0], self.scale)
+            return self._by_components(k, cross, own, size) if self.joint and self.pooled else mean, var
         mean = np.empty((len(units), self.y.shape[1]))
         var = np.empty_like(mean)
         block = max(BLOCK // len(k) ** 2, 1)
@@ -279,13 +298,41 @@ class Anchor:
             var[:, at] = (self.scale[at, None] * own - np.einsum("gnu,gnu->gu", right, solved[:, :, 1:])).T
         return mean, np.maximum(var, 0)
 
-    def _alike(self, k: Array, cross: Array, own: Array, size: Array) -> tuple[Array, Array]:
+    @staticmethod
+    def _alike(
+        k: Array, cross: Array, own: Array, size: Array, y: Array, noise: Array, scale: Array
+    ) -> tuple[Array, Array]:
         """`_process` where the noise is a size of each unit times one of each feature: one eigenbasis serves all."""
         root = np.sqrt(size)
         value, basis = np.linalg.eigh(k / np.outer(root, root))
-        known, asked = basis.T @ (self.y / root[:, None]), (cross / root) @ basis
-        gain = self.scale / (np.maximum(value, 0)[:, None] * self.scale + self.noise[0])
-        return asked @ (gain * known), np.maximum(self.scale * (own[:, None] - asked**2 @ gain), 0)
+        known, asked = basis.T @ (y / root[:, None]), (cross / root) @ basis
+        gain = scale / (np.maximum(value, 0)[:, None] * scale + noise)
+        return asked @ (gain * known), np.maximum(scale * (own[:, None] - asked**2 @ gain), 0)
+
+    def _by_components(self, k: Array, cross: Array, own: Array, size: Array) -> Array:
+        r"""Mean by the process over those principal components of the effects that stand out of the noise, as `_alike`.
+
+        Features that answer together share what is known of them. In units of the noise the second moment
+        :math:`\lambda` of a component of n conditions and :math:`\gamma n` features stands out above
+        :math:`(1 + \sqrt\gamma)^2`, where its own variance is :math:`\ell - 1` with
+        :math:`\lambda = \ell + \gamma \ell / (\ell - 1)`. What the others hold is left to each feature alone.
+
+        References
+        ----------
+        Donoho, Gavish and Johnstone, Optimal shrinkage of eigenvalues in the spiked covariance model, Ann Stat 2018.
+        """
+        n, features = self.y.shape
+        unit, size = np.sqrt(self.noise.mean(0)), size / size.mean()
+        _, value, basis = np.linalg.svd(self.y / unit, full_matrices=False)
+        moment, ratio = value**2 / n, features / n
+        out = moment > (1 + np.sqrt(ratio)) ** 2
+        middle, basis = moment[out] + 1 - ratio, basis[out]
+        scale = ((middle + np.sqrt(middle**2 - 4 * moment[out])) / 2 - 1) * n / np.trace(k)
+        y = self.y / unit @ basis.T
+        together = self._alike(k, cross, own, size, y, np.ones(len(y.T)), scale)[0] @ basis * unit
+        rest = np.maximum(self.scale - scale @ basis**2 * unit**2, LEFT * self.scale)
+        alone = self._alike(k, cross, own, size, self.y - y @ basis * unit, unit**2, rest)[0]
+        return together + alone  # type: ignore[no-any-return]
 
     def _parts(self, a: Units, b: Units, shape: Mapping[str, float | torch.Tensor]) -> dict[str, torch.Tensor]:
         return kernels(a, b, shape, self.spread, self.like)
