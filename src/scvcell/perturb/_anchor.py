@@ -142,7 +142,7 @@ class Anchor:
     kernels make a combination the sum of its parts, shrink what is more than that, and let like targets, contexts,
     doses and times answer alike; effects grow with powers of dose and time. Weights, powers and reaches maximise the
     marginal likelihood. Targets are alike as far as their own effects are. Of bulk samples with known noise the mean is
-    that of principal components of the effects, in place of features (coregionalisation).
+    that of principal components of the effects, where they stand out of it, in place of features (coregionalisation).
 
     For a target that was never perturbed, or at a dose or time that was not seen of the same targets, the process is
     weighted with two simple predictions: the effect between the nearest doses or times that were, by their distance (at
