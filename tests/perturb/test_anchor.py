@@ -68,7 +68,6 @@ def test_one_eigenbasis_for_all_features_says_what_a_solution_for_each_does():
     noise = np.outer(rng.uniform(0.5, 2, len(y)), rng.uniform(0.01, 0.1, y.shape[1]))
     seen = np.arange(12)
     anchor = Anchor.fit(units.take(seen), y[seen], noise[seen])
-    anchor.joint = False
     mean, var = anchor.predict(units)
     anchor.noise = anchor.noise * np.where(np.arange(y.shape[1]) == 0, np.linspace(1, 1.5, 12)[:, None], 1.0)
     each_mean, each_var = anchor.predict(units)
@@ -84,11 +83,10 @@ def test_features_that_answer_together_share_what_is_known_of_them():
     truth = np.repeat(rng.normal(size=(20, 3)) @ rng.normal(size=(3, 60)), 2, 0)
     noise = np.outer(rng.uniform(1, 3, 40), rng.uniform(0.5, 2, 60))
     anchor = Anchor.fit(units, truth + rng.normal(size=truth.shape) * np.sqrt(noise), noise)
-    assert anchor.pooled
-    (mean, var), (alone, same) = anchor.predict(units), replace(anchor, joint=False).predict(units)
+    (alone, var), (mean, same) = anchor.predict(units), replace(anchor, joint=True).predict(units)
     assert ((mean - truth) ** 2).mean() < 0.7 * ((alone - truth) ** 2).mean()
     np.testing.assert_array_equal(var, same)
-    assert not replace(anchor, noise=noise * rng.uniform(1, 2, noise.shape)).pooled
+    np.testing.assert_allclose(anchor.members(units)[0][:, :2], np.stack([mean, alone], 1))
 
 
 def test_effects_of_nothing_are_nothing():

@@ -65,8 +65,8 @@ def test_members_are_the_nearest_own_condition_and_the_mean_of_the_others():
     kept = np.setdiff1d(np.arange(len(units)), left)
     anchor = Anchor(units.take(kept), y[kept], 0 * y[kept] + 0.1, 1.0, {"target": 1.0}, _shape(), 0.0, np.ones(3))
     members, _ = anchor.members(units.take(left))
-    np.testing.assert_allclose(members[:, 1, 0], left - 3)  # the dose below, at the same time
-    np.testing.assert_allclose(members[:, 2, 0], left + 18)  # the mean of the same condition of three other targets
+    np.testing.assert_allclose(members[:, 2, 0], left - 3)  # the dose below, at the same time
+    np.testing.assert_allclose(members[:, 3, 0], left + 18)  # the mean of the same condition of three other targets
 
 
 def test_between_two_doses_the_effect_is_between_theirs_by_distance():
@@ -76,13 +76,13 @@ def test_between_two_doses_the_effect_is_between_theirs_by_distance():
     y = units.mean_level[:, None] + 10 * units.time[:, None] + 100 * units.exposure.argmax(1)[:, None]
     anchor = Anchor(units.take(kept), y[kept], 0 * y[kept] + 0.1, 1.0, {"target": 1.0}, _shape(), 0.0, np.ones(1))
     members, _ = anchor.members(units.take(left))
-    np.testing.assert_allclose(members[:, 1], y[left], atol=1e-6)
+    np.testing.assert_allclose(members[:, 2], y[left], atol=1e-6)
     earlier = np.flatnonzero(units.time < TIMES[2])
     anchor = Anchor(
         units.take(earlier), y[earlier], 0 * y[earlier] + 0.1, 1.0, {"target": 1.0}, _shape(), 0.0, np.ones(1)
     )
     later = np.flatnonzero(units.time == TIMES[2])
-    np.testing.assert_allclose(anchor.members(units.take(later))[0][:, 1], y[later - 1], err_msg="another dose counts")
+    np.testing.assert_allclose(anchor.members(units.take(later))[0][:, 2], y[later - 1], err_msg="another dose counts")
 
 
 def test_inner_doses_are_hidden_in_turn():

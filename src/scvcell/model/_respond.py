@@ -109,8 +109,7 @@ def fit(
             y = effects.value - effects.by_flow(flow, every)
             anchor = response.anchors[name] = Anchor.fit(effects.describe(flow, every), y, effects.noise)
             if calibrate:
-                anchor.joint = anchor.pooled and share_better(effects, anchor, kernel, seed)
-                response.calibration[name], anchor.stack = crossfit(effects, anchor, kernel, seed)
+                response.calibration[name], anchor.joint, anchor.stack = crossfit(effects, anchor, kernel, seed)
     return response
 
 
@@ -249,22 +248,9 @@ def teaches(unit: Unit) -> bool:
     return unit.enough and not unit.action.scheduled
 
 
-def share_better(effects: Effects, fitted: Anchor, kernel: TargetKernel | None, seed: int) -> bool:
-    """Whether features that share what is known predict conditions left out at random better than each alone."""
-    number = np.random.default_rng(seed).permutation(len(effects.units)) % FOLDS
-    error = {True: 0.0, False: 0.0}
-    for joint in error:
-        for fold in range(FOLDS):
-            found = _left_out(effects, np.flatnonzero(number == fold), replace(fitted, joint=joint), kernel, seed)
-            if found is not None:
-                _, members, by_flow, y, _ = found
-                error[joint] += float(((y - by_flow - members[:, 0]) ** 2).sum())
-    return error[True] < error[False]
-
-
 def crossfit(
     effects: Effects, fitted: Anchor, kernel: TargetKernel | None, seed: int
-) -> tuple[Array, dict[str, list[float]]]:
+) -> tuple[Array, bool, dict[str, list[float]]]:
     """How far the effects of conditions that were left out lie from their prediction.
 
     Conditions are left out at random, and so that the rest are at other doses or times (`SHIFTS`), where enough sets of
@@ -275,12 +261,13 @@ def crossfit(
     -------
     Rows of ``(size of the predicted effect, squared error, predicted variance, number of the condition, number of the
     shift)``, one per condition and feature, at most `ROWS` of a shift at random, none where no condition can be left
-    out; and the weights of the anchor's members for every shift.
+    out; whether those left out at random are predicted better where features share what is known of them; and the
+    weights of the anchor's members for every shift.
     """
     rng = np.random.default_rng(seed)
     n = len(effects.units)
     described = effects.describe(make_flow(effects.units, effects.latent.shape[1], seed), np.arange(n))
-    rows, stack, known = [np.zeros((0, 5))], {}, {}
+    rows, stack, known, joint = [np.zeros((0, 5))], {}, {}, False
     for code, shift in enumerate(("", *SHIFTS)):
         groups = list(hidden(described, shift)) if shift else [np.array([i]) for i in range(n)]
         if shift and len(groups) < FEWEST_SETS:
@@ -295,6 +282,10 @@ def crossfit(
         if not found:
             continue
         out, members, by_flow, y, var = map(np.concatenate, zip(*found, strict=True))
+        if not shift:
+            both = ((members[:, :2] - (y - by_flow)[:, None]) ** 2).sum((0, 2))
+            joint = bool(both[0] < both[1])
+        members = members[:, [0 if joint else 1, 2, 3]]
         mean = members[:, 0]
         if shift:
             stack[shift] = stack_weights(members, y - by_flow, len(groups))
@@ -304,7 +295,7 @@ def crossfit(
         columns = (np.abs(predicted), (y - predicted) ** 2, var, number_of, np.full(y.shape, float(code)))
         new = np.stack([column.ravel() for column in columns], 1)
         rows.append(new if len(new) <= ROWS else new[rng.choice(len(new), ROWS, replace=False)])
-    return np.concatenate(rows), stack
+    return np.concatenate(rows), joint, stack
 
 
 def _left_out(
@@ -314,7 +305,7 @@ def _left_out(
 
     Returns
     -------
-    Numbers of those that can be, ``(left,)``, the members of the anchor's stack for them, ``(left, 3, features)``, the
+    Numbers of those that can be, ``(left,)``, the members of the anchor for them, ``(left, 4, features)``, the
     effect by the flow, the measured one, and the variance of their difference, ``(left, features)`` each.
     """
     kept = np.setdiff1d(np.arange(len(effects.units)), left)

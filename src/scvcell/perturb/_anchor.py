@@ -141,8 +141,8 @@ class Anchor:
     with known sampling noise :math:`s_g^2`, or a learned share of :math:`v_g` where a condition has no replicate. The
     kernels make a combination the sum of its parts, shrink what is more than that, and let like targets, contexts,
     doses and times answer alike; effects grow with powers of dose and time. Weights, powers and reaches maximise the
-    marginal likelihood. Targets are alike as far as their own effects are. Of bulk samples with known noise the mean is
-    that of principal components of the effects, where they stand out of it, in place of features (coregionalisation).
+    marginal likelihood. Targets are alike as far as their own effects are. With known noise the mean may be that of
+    principal components of the effects, where they stand out of it, in place of features (coregionalisation).
 
     For a target that was never perturbed, or at a dose or time that was not seen of the same targets, the process is
     weighted with two simple predictions: the effect between the nearest doses or times that were, by their distance (at
@@ -165,7 +165,7 @@ class Anchor:
     scale
         Variance of the effect of each feature, ``(features,)``.
     joint
-        Whether features share what is known of them, where `pooled`; else each is predicted alone.
+        Whether features share what is known of them; else each is predicted alone.
     stack
         By `scvcell.perturb.SHIFTS`, the weights of `members`; where it has none the process counts alone.
 
@@ -184,7 +184,7 @@ class Anchor:
     shape: dict[str, float]
     nugget: float
     scale: Array
-    joint: bool = True
+    joint: bool = False
     stack: dict[str, list[float]] = field(default_factory=dict)
 
     @classmethod
@@ -216,17 +216,6 @@ class Anchor:
         profile /= np.maximum(np.linalg.norm(profile, axis=1, keepdims=True), 1e-12)
         return profile @ profile.T
 
-    @property
-    def alike(self) -> bool:
-        """Whether sampling noise is a size of each condition times one of each feature, as in bulk data."""
-        size = self.noise / np.maximum(self.noise[:1], 1e-12)
-        return np.allclose(size, size[:, :1], rtol=ALIKE)
-
-    @property
-    def pooled(self) -> bool:
-        """Whether it is, and known from replicates."""
-        return self.nugget == 0 and self.alike
-
     def filled(self, noise: Array) -> Array:
         """Sampling variances, unknown ones by the learned share."""
         return np.where(np.isnan(noise), self.nugget * self.scale, noise)
@@ -238,7 +227,9 @@ class Anchor:
 
     def predict(self, units: Units) -> tuple[Array, Array]:
         """Mean and variance of the effects of new conditions, each ``(units, features)``."""
-        mean, var = self._process(units)
+        mean, var = self._alone(units)
+        if self.joint:
+            mean = self._together(units)
         new = shifts(units, self.units)
         rows = np.flatnonzero([shift in self.stack for shift in new])
         if len(rows):
@@ -247,9 +238,13 @@ class Anchor:
         return mean, var
 
     def members(self, units: Units) -> tuple[Array, Array]:
-        """Members of the stack, ``(units, 3, features)``, and the variance of the first, ``(units, features)``."""
-        mean, var = self._process(units)
-        return np.stack([mean, *self._simple(units)], 1), var
+        """Predictions ``(units, 4, features)``, and the variance of the process, ``(units, features)``.
+
+        They are those of the process with all features `joint` and with each alone, and the two simple ones.
+        """
+        mean, var = self._alone(units)
+        together = self._together(units) if self.nugget == 0 else mean
+        return np.stack([together, mean, *self._simple(units)], 1), var
 
     def _simple(self, units: Units) -> tuple[Array, Array]:
         """Effect between the nearest doses or times of the same targets, and the mean of the same of all others."""
@@ -278,14 +273,13 @@ class Anchor:
             weight += chosen / np.maximum(chosen.sum(1, keepdims=True), 1) / np.maximum(nearest, CLOSE)
         return weight / weight.sum(1)[:, None]  # type: ignore[no-any-return]
 
-    def _process(self, units: Units) -> tuple[Array, Array]:
-        """Mean and variance by the process alone, each ``(units, features)``."""
+    def _alone(self, units: Units) -> tuple[Array, Array]:
+        """Mean and variance by the process of each feature, each ``(units, features)``."""
         k, cross = self.kernel(self.units, self.units), self.kernel(units, self.units)
         own = np.diag(self.kernel(units, units))
-        if self.alike:
-            size = self.noise[:, 0] / self.noise[0, 0]
-            mean, var = self._alike(k, cross, own, size, self.y, self.noise[0], self.scale)
-            return self._by_components(k, cross, own, size) if self.joint and self.pooled else mean, var
+        size = self.noise / np.maximum(self.noise[:1], 1e-12)
+        if np.allclose(size, size[:, :1], rtol=ALIKE):
+            return self._alike(k, cross, own, size[:, 0], self.y, self.noise[0], self.scale)
         mean = np.empty((len(units), self.y.shape[1]))
         var = np.empty_like(mean)
         block = max(BLOCK // len(k) ** 2, 1)
@@ -302,17 +296,18 @@ class Anchor:
     def _alike(
         k: Array, cross: Array, own: Array, size: Array, y: Array, noise: Array, scale: Array
     ) -> tuple[Array, Array]:
-        """`_process` where the noise is a size of each unit times one of each feature: one eigenbasis serves all."""
+        """`_alone` where the noise is a size of each unit times one of each feature: one eigenbasis serves all."""
         root = np.sqrt(size)
         value, basis = np.linalg.eigh(k / np.outer(root, root))
         known, asked = basis.T @ (y / root[:, None]), (cross / root) @ basis
         gain = scale / (np.maximum(value, 0)[:, None] * scale + noise)
         return asked @ (gain * known), np.maximum(scale * (own[:, None] - asked**2 @ gain), 0)
 
-    def _by_components(self, k: Array, cross: Array, own: Array, size: Array) -> Array:
-        r"""Mean by the process over those principal components of the effects that stand out of the noise, as `_alike`.
+    def _together(self, units: Units) -> Array:
+        r"""Mean by the process over those principal components of the effects that stand out of the noise.
 
-        Features that answer together share what is known of them. In units of the noise the second moment
+        Features that answer together share what is known of them. Noise is taken for a size of each condition times one
+        of each feature, as it is in bulk data and nearly so in cells. In units of it the second moment
         :math:`\lambda` of a component of n conditions and :math:`\gamma n` features stands out above
         :math:`(1 + \sqrt\gamma)^2`, where its own variance is :math:`\ell - 1` with
         :math:`\lambda = \ell + \gamma \ell / (\ell - 1)`. What the others hold is left to each feature alone.
@@ -322,17 +317,18 @@ class Anchor:
         Donoho, Gavish and Johnstone, Optimal shrinkage of eigenvalues in the spiked covariance model, Ann Stat 2018.
         """
         n, features = self.y.shape
-        unit, size = np.sqrt(self.noise.mean(0)), size / size.mean()
+        k, cross = self.kernel(self.units, self.units), self.kernel(units, self.units)
+        unit, size = np.sqrt(self.noise.mean(0)), (self.noise / self.noise.mean(0)).mean(1)
         _, value, basis = np.linalg.svd(self.y / unit, full_matrices=False)
         moment, ratio = value**2 / n, features / n
         out = moment > (1 + np.sqrt(ratio)) ** 2
         middle, basis = moment[out] + 1 - ratio, basis[out]
         scale = ((middle + np.sqrt(middle**2 - 4 * moment[out])) / 2 - 1) * n / np.trace(k)
         y = self.y / unit @ basis.T
-        together = self._alike(k, cross, own, size, y, np.ones(len(y.T)), scale)[0] @ basis * unit
-        rest = np.maximum(self.scale - scale @ basis**2 * unit**2, LEFT * self.scale)
-        alone = self._alike(k, cross, own, size, self.y - y @ basis * unit, unit**2, rest)[0]
-        return together + alone  # type: ignore[no-any-return]
+        own, rest = np.zeros(len(units)), np.maximum(self.scale - scale @ basis**2 * unit**2, LEFT * self.scale)
+        shared, _ = self._alike(k, cross, own, size, y, np.ones(len(y.T)), scale)
+        left, _ = self._alike(k, cross, own, size, self.y - y @ basis * unit, unit**2, rest)
+        return shared @ basis * unit + left  # type: ignore[no-any-return]
 
     def _parts(self, a: Units, b: Units, shape: Mapping[str, float | torch.Tensor]) -> dict[str, torch.Tensor]:
         return kernels(a, b, shape, self.spread, self.like)
