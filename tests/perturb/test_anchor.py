@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scvcell.perturb import Anchor, Units
+from scvcell.perturb import TOGETHER, Anchor, Units
 
 
 def additive(rng, features=200, noise=0.1, interaction=0.0):
@@ -83,7 +83,7 @@ def test_features_that_answer_together_share_what_is_known_of_them():
     truth = np.repeat(rng.normal(size=(20, 3)) @ rng.normal(size=(3, 60)), 2, 0)
     noise = np.outer(rng.uniform(1, 3, 40), rng.uniform(0.5, 2, 60))
     anchor = Anchor.fit(units, truth + rng.normal(size=truth.shape) * np.sqrt(noise), noise)
-    (alone, var), (mean, same) = anchor.predict(units), replace(anchor, joint=True).predict(units)
+    (alone, var), (mean, same) = anchor.predict(units), replace(anchor, stack={"": TOGETHER}).predict(units)
     assert ((mean - truth) ** 2).mean() < 0.7 * ((alone - truth) ** 2).mean()
     np.testing.assert_array_equal(var, same)
     np.testing.assert_allclose(anchor.members(units)[0][:, :2], np.stack([mean, alone], 1))

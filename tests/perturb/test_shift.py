@@ -103,7 +103,7 @@ def test_a_stack_counts_only_where_the_shift_is():
     kept = np.setdiff1d(np.arange(len(units)), left)
     anchor = Anchor(units.take(kept), y[kept], 0 * y[kept] + 0.1, 1.0, {"target": 1.0}, _shape(), 0.0, np.ones(5))
     alone, _ = anchor.predict(units)
-    anchor.stack = {"later": [0.0, 1.0, 0.0]}
+    anchor.stack = {"later": [0.0, 0.0, 1.0, 0.0]}
     stacked, _ = anchor.predict(units)
     np.testing.assert_array_equal(stacked[kept], alone[kept])
     np.testing.assert_allclose(stacked[left], y[left - 1])

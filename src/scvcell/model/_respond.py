@@ -13,7 +13,7 @@ from scvcell.measure import Measurement
 from scvcell.model._bulk import FEWEST, Bulk
 from scvcell.model._response import Response, describe, noise_of, unrelated
 from scvcell.objective import energy_distance
-from scvcell.perturb import SHIFTS, Action, AffineFlow, Anchor, hidden, read_design, stack_weights
+from scvcell.perturb import ALONE, SHIFTS, TOGETHER, Action, AffineFlow, Anchor, hidden, read_design, stack_weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -109,7 +109,7 @@ def fit(
             y = effects.value - effects.by_flow(flow, every)
             anchor = response.anchors[name] = Anchor.fit(effects.describe(flow, every), y, effects.noise)
             if calibrate:
-                response.calibration[name], anchor.joint, anchor.stack = crossfit(effects, anchor, kernel, seed)
+                response.calibration[name], anchor.stack = crossfit(effects, anchor, kernel, seed)
     return response
 
 
@@ -250,7 +250,7 @@ def teaches(unit: Unit) -> bool:
 
 def crossfit(
     effects: Effects, fitted: Anchor, kernel: TargetKernel | None, seed: int
-) -> tuple[Array, bool, dict[str, list[float]]]:
+) -> tuple[Array, dict[str, list[float]]]:
     """How far the effects of conditions that were left out lie from their prediction.
 
     Conditions are left out at random, and so that the rest are at other doses or times (`SHIFTS`), where enough sets of
@@ -261,13 +261,12 @@ def crossfit(
     -------
     Rows of ``(size of the predicted effect, squared error, predicted variance, number of the condition, number of the
     shift)``, one per condition and feature, at most `ROWS` of a shift at random, none where no condition can be left
-    out; whether those left out at random are predicted better where features share what is known of them; and the
-    weights of the anchor's members for every shift.
+    out; and the weights of the anchor's members for every shift, and for no shift the better of both processes.
     """
     rng = np.random.default_rng(seed)
     n = len(effects.units)
     described = effects.describe(make_flow(effects.units, effects.latent.shape[1], seed), np.arange(n))
-    rows, stack, known, joint = [np.zeros((0, 5))], {}, {}, False
+    rows, stack, known = [np.zeros((0, 5))], {}, {}
     for code, shift in enumerate(("", *SHIFTS)):
         groups = list(hidden(described, shift)) if shift else [np.array([i]) for i in range(n)]
         if shift and len(groups) < FEWEST_SETS:
@@ -282,20 +281,19 @@ def crossfit(
         if not found:
             continue
         out, members, by_flow, y, var = map(np.concatenate, zip(*found, strict=True))
-        if not shift:
-            both = ((members[:, :2] - (y - by_flow)[:, None]) ** 2).sum((0, 2))
-            joint = bool(both[0] < both[1])
-        members = members[:, [0 if joint else 1, 2, 3]]
-        mean = members[:, 0]
+        rest = y - by_flow
         if shift:
-            stack[shift] = stack_weights(members, y - by_flow, len(groups))
-            mean = np.einsum("ukg,k->ug", members, stack[shift])
+            stack[shift] = stack_weights(members, rest, len(groups))
+        else:
+            together, alone = (float(((members[:, k] - rest) ** 2).sum()) for k in range(2))
+            stack[shift] = list(TOGETHER if together < alone else ALONE)
+        mean = np.einsum("ukg,k->ug", members, stack[shift])
         predicted = by_flow + mean
         number_of = np.broadcast_to(out[:, None], y.shape)
         columns = (np.abs(predicted), (y - predicted) ** 2, var, number_of, np.full(y.shape, float(code)))
         new = np.stack([column.ravel() for column in columns], 1)
         rows.append(new if len(new) <= ROWS else new[rng.choice(len(new), ROWS, replace=False)])
-    return np.concatenate(rows), joint, stack
+    return np.concatenate(rows), stack
 
 
 def _left_out(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 UNITS = ("exposure", "level", "time", "place")
 NUMBERS = ("y", "noise", "scale")
-LEARNED = ("spread", "weights", "shape", "nugget", "joint", "stack")
+LEARNED = ("spread", "weights", "shape", "nugget", "stack")
 
 
 def response_arrays(response: Response) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -34,6 +34,8 @@ ALIKE = 0.01
 """Relative difference up to which sampling noise is taken for a size of each unit times one of each feature."""
 LEFT = 0.1
 """Least share of the variance of a feature that is its own, not that of what it has in common with others."""
+TOGETHER, ALONE = (1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0)
+"""Weights of members where nothing but the process counts."""
 BLOCK = 2**24
 """Numbers in the covariances that are solved at once."""
 SHAPE = {"dose power": 0.4, "time power": 0.5, "dose reach": 1.0, "time reach": 1.0}
@@ -164,10 +166,9 @@ class Anchor:
         Share of variance that stands for unknown noise.
     scale
         Variance of the effect of each feature, ``(features,)``.
-    joint
-        Whether features share what is known of them; else each is predicted alone.
     stack
-        By `scvcell.perturb.SHIFTS`, the weights of `members`; where it has none the process counts alone.
+        By `scvcell.perturb.SHIFTS`, and for what is not new in such a way by an empty text, the weights of `members`;
+        where it has none the process of each feature counts alone.
 
     References
     ----------
@@ -184,7 +185,6 @@ class Anchor:
     shape: dict[str, float]
     nugget: float
     scale: Array
-    joint: bool = False
     stack: dict[str, list[float]] = field(default_factory=dict)
 
     @classmethod
@@ -227,20 +227,14 @@ class Anchor:
 
     def predict(self, units: Units) -> tuple[Array, Array]:
         """Mean and variance of the effects of new conditions, each ``(units, features)``."""
-        mean, var = self._alone(units)
-        if self.joint:
-            mean = self._together(units)
-        new = shifts(units, self.units)
-        rows = np.flatnonzero([shift in self.stack for shift in new])
-        if len(rows):
-            members = np.stack([mean[rows], *self._simple(units.take(rows))], 1)
-            mean[rows] = np.einsum("ukg,uk->ug", members, np.array([self.stack[new[i]] for i in rows]))
-        return mean, var
+        members, var = self.members(units)
+        weights = np.array([self.stack.get(shift, ALONE) for shift in shifts(units, self.units)])
+        return np.einsum("ukg,uk->ug", members, weights), var
 
     def members(self, units: Units) -> tuple[Array, Array]:
         """Predictions ``(units, 4, features)``, and the variance of the process, ``(units, features)``.
 
-        They are those of the process with all features `joint` and with each alone, and the two simple ones.
+        They are those of the process with what features share, of the process of each alone, and the two simple ones.
         """
         mean, var = self._alone(units)
         together = self._together(units) if self.nugget == 0 else mean
