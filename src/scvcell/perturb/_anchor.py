@@ -143,11 +143,11 @@ class Anchor:
     with known sampling noise :math:`s_g^2`, or a learned share of :math:`v_g` where a condition has no replicate. The
     kernels make a combination the sum of its parts, shrink what is more than that, and let like targets, contexts,
     doses and times answer alike; effects grow with powers of dose and time. Weights, powers and reaches maximise the
-    marginal likelihood. Targets are alike as far as their own effects are. With known noise the mean may be that of
-    principal components of the effects, where they stand out of it, in place of features (coregionalisation).
+    marginal likelihood. Targets are alike as far as their own effects are. With known noise a second process predicts
+    principal components of the effects, those that stand out of it, in place of features (coregionalisation).
 
-    For a target that was never perturbed, or at a dose or time that was not seen of the same targets, the process is
-    weighted with two simple predictions: the effect between the nearest doses or times that were, by their distance (at
+    For a target that was never perturbed, or at a dose or time that was not seen of the same targets, both are weighted
+    with two simple predictions: the effect between the nearest doses or times that were, by their distance (at
     the nearest where all lie on one side, 0 where none was), and the mean of the same of all other targets.
 
     Attributes
