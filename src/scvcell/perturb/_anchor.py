@@ -29,7 +29,7 @@ FEATURES = 400
 WORK = 5e8
 """Sets of features of like noise share one covariance while the shares are learned, so many that this is the work."""
 CLOSE = 1e-6
-"""Difference of likeness up to which conditions are equally near."""
+"""Difference of distance up to which conditions are equally near."""
 ALIKE = 0.01
 """Relative difference up to which sampling noise is taken for a size of each unit times one of each feature."""
 LEFT = 0.1
@@ -227,18 +227,25 @@ class Anchor:
 
     def predict(self, units: Units) -> tuple[Array, Array]:
         """Mean and variance of the effects of new conditions, each ``(units, features)``."""
-        members, var = self.members(units)
         weights = np.array([self.stack.get(shift, ALONE) for shift in shifts(units, self.units)])
+        members, var = self.members(units, weights.any(0))
         return np.einsum("ukg,uk->ug", members, weights), var
 
-    def members(self, units: Units) -> tuple[Array, Array]:
+    def members(self, units: Units, wanted: Mask | None = None) -> tuple[Array, Array]:
         """Predictions ``(units, 4, features)``, and the variance of the process, ``(units, features)``.
 
-        They are those of the process with what features share, of the process of each alone, and the two simple ones.
+        They are those of the process with what features share, of the process of each alone, and the two simple ones;
+        0 for members that are not `wanted`, ``(4,)``.
         """
         mean, var = self._alone(units)
-        together = self._together(units) if self.nugget == 0 else mean
-        return np.stack([together, mean, *self._simple(units)], 1), var
+        together, _, *simple = np.ones(4, bool) if wanted is None else wanted
+        members = np.zeros((len(units), 4, mean.shape[1]))
+        members[:, 1] = mean
+        if together:
+            members[:, 0] = self._together(units) if self.nugget == 0 else mean
+        if any(simple):
+            members[:, 2:] = np.stack(self._simple(units), 1)
+        return members, var
 
     def _simple(self, units: Units) -> tuple[Array, Array]:
         """Effect between the nearest doses or times of the same targets, and the mean of the same of all others."""
@@ -319,10 +326,11 @@ class Anchor:
         middle, basis = moment[out] + 1 - ratio, basis[out]
         scale = ((middle + np.sqrt(middle**2 - 4 * moment[out])) / 2 - 1) * n / np.trace(k)
         y = self.y / unit @ basis.T
-        own, rest = np.zeros(len(units)), np.maximum(self.scale - scale @ basis**2 * unit**2, LEFT * self.scale)
-        shared, _ = self._alike(k, cross, own, size, y, np.ones(len(y.T)), scale)
-        left, _ = self._alike(k, cross, own, size, self.y - y @ basis * unit, unit**2, rest)
-        return shared @ basis * unit + left  # type: ignore[no-any-return]
+        rest = np.maximum(self.scale - scale @ basis**2 * unit**2, LEFT * self.scale)
+        columns = np.concatenate([y, self.y - y @ basis * unit], 1)
+        noise, scales = np.append(np.ones(len(basis)), unit**2), np.append(scale, rest)
+        found, _ = self._alike(k, cross, np.zeros(len(units)), size, columns, noise, scales)
+        return found[:, : len(basis)] @ basis * unit + found[:, len(basis) :]  # type: ignore[no-any-return]
 
     def _parts(self, a: Units, b: Units, shape: Mapping[str, float | torch.Tensor]) -> dict[str, torch.Tensor]:
         return kernels(a, b, shape, self.spread, self.like)

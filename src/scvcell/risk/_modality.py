@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.stats import median_abs_deviation
-from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
+from sklearn.neighbors import NearestNeighbors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -113,11 +113,14 @@ def votes(query: Array | None, reference: Array, labels: NDArray[np.str_], k: in
     k
         Neighbours that vote.
     """
-    model = KNeighborsClassifier(n_neighbors=min(k, len(reference) - 1)).fit(reference, labels)
+    names, code = np.unique(labels, return_inverse=True)
     if query is not None and not len(query):
         return Votes(labels[:0], np.zeros(0), np.zeros(0))
-    share = model.predict_proba(query)
-    return Votes(model.classes_[share.argmax(1)], share.max(1), model.kneighbors(query)[0].mean(1))
+    distance, near = NearestNeighbors(n_neighbors=min(k, len(reference) - 1)).fit(reference).kneighbors(query)
+    count = np.zeros((len(near), len(names)))
+    for voter in near.T:
+        count[np.arange(len(near)), code[voter]] += 1
+    return Votes(names[count.argmax(1)], count.max(1) / near.shape[1], distance.mean(1))
 
 
 def trusted(query: Array, reference: Array, labels: NDArray[np.str_], k: int = 5) -> NDArray[np.bool_]:
