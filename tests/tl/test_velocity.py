@@ -225,7 +225,7 @@ def test_times_teach_a_field_and_actions_come_first(series):
     with pytest.raises(ValueError, match="at least two times"):
         scvcell.tl.velocity(adata[adata.obs["day"] == 1].copy(), model, time_key="day")
     scvcell.tl.velocity(adata, model, time_key="day")
-    assert adata.uns["csl_velocity"] == {"unit": "unit of day", "time_key": "day"}
+    assert adata.uns["csl_velocity"] == {"unit": "unit of day", "time_key": "day", "clone_key": ""}
     assert "velocity" not in adata.layers
     start = "day == 1 and drug == 'none'"
 
@@ -239,6 +239,54 @@ def test_times_teach_a_field_and_actions_come_first(series):
     assert level(treated) < level(later) - 0.5
     assert set(treated.obs["action"]) == {"D"}
     assert set(treated.obs["forecast_time"]) == {1.0}
+
+
+@pytest.fixture(scope="module")
+def grown():
+    """Two kinds of cells that stay what they are; one grows, from half of the cells to nine in ten."""
+    rng = np.random.default_rng(0)
+    day = np.repeat([0, 1], 300)
+    kind = rng.random(600) < np.where(day == 1, 0.9, 0.5)
+    log = 1 + np.outer(kind * 1.5 + rng.normal(0, 0.1, 600), np.r_[np.full(10, 1.0), np.full(10, -1.0), np.zeros(20)])
+    clone = np.where(
+        rng.random(600) < 0.7, np.char.add(np.where(kind, "a", "b"), rng.integers(20, size=600).astype(str)), None
+    )
+    obs = pd.DataFrame({"day": day, "kind": kind, "clone": clone}, index=[f"c{i}" for i in range(600)])
+    adata = AnnData(rng.poisson(np.exp(log)).astype(np.float32), obs=obs)
+    return adata, scvcell.tl.fit(adata, train=QUICK)
+
+
+def test_clones_tell_growth_from_change(grown):
+    adata, model = grown
+    kind = adata.obs["kind"].to_numpy()
+
+    def changed(**keys):
+        """Share of the cells of the kind that does not grow whose later state is that of the other."""
+        scvcell.tl.velocity(adata, model, time_key="day", **keys)
+        later = scvcell.tl.forecast(adata, model, time=1, cells="day == 0 and not kind")
+        nearest = NearestNeighbors(n_neighbors=5).fit(adata.obsm["X_csl"]).kneighbors(later.obsm["X_csl"])[1]
+        return (kind[nearest].mean(1) > 0.5).mean()
+
+    by_times, by_clones = changed(), changed(clone_key="clone")
+    assert adata.uns["csl_velocity"]["clone_key"] == "clone"
+    assert by_clones < 0.05 < 0.25 < by_times
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"clone_key": "clone"}, "clone_key= needs time_key="),
+        ({"time_key": "day", "clone_key": "alone"}, "No clone .* at two consecutive times"),
+        ({"time_key": "day", "clone_key": "clones"}, "No obs column 'clones'.*'clone'"),
+    ],
+)
+def test_clones_that_do_not_tell(grown, keys, message):
+    adata, model = grown
+    adata.obs["alone"] = adata.obs_names
+    model.drift = None
+    with pytest.raises((ValueError, KeyError), match=message):
+        scvcell.tl.velocity(adata, model, **keys)
+    assert model.drift is None
 
 
 def test_labelling_gives_absolute_time():

@@ -374,7 +374,14 @@ class CSL(ModelLifecycle):
         self._trained_module()
         self.response = _respond.fit(self, keys, kernel=kernel, seed=seed)
 
-    def learn_drift(self, data: Container | View | None = None, *, time_key: str | None = None, seed: int = 0) -> None:
+    def learn_drift(
+        self,
+        data: Container | View | None = None,
+        *,
+        time_key: str | None = None,
+        clone_key: str | None = None,
+        seed: int = 0,
+    ) -> None:
         """Learn where states are going; see :class:`scvcell.model.Drift`.
 
         Parameters
@@ -383,16 +390,18 @@ class CSL(ModelLifecycle):
             Container or a view from `view`; the fitted data by default. Training cells are used, where there are any.
         time_key
             Column of the time of each cell; without it, kinetics tell.
+        clone_key
+            Column of the clone of each cell, missing where it is not known.
         seed
             Seed.
 
         Raises
         ------
         ValueError
-            If there are neither kinetics nor times, or too few of them.
+            If there are neither kinetics nor times, or too few of them; or no clone has cells at consecutive times.
         """
         seen = data if isinstance(data, View) else self.view(data)
-        self.drift = _steer.fit(self, seen, time_key, seed)
+        self.drift = _steer.fit(self, seen, time_key, clone_key, seed)
 
     def _trained_module(self) -> CSLModule:
         if self.module is None:

@@ -47,8 +47,8 @@ class Drift:
         Matrix behind `support`, ``(landmarks, landmarks)``.
     unit
         Unit of time.
-    time_key
-        Column of the time of the cells, if that is what it was learned from; else empty.
+    time_key, clone_key
+        Columns of time and clone of the cells, if that is what it was learned from; else empty.
     """
 
     landmarks: Array
@@ -57,9 +57,10 @@ class Drift:
     cover: Array
     unit: str
     time_key: str
+    clone_key: str = ""
 
     @classmethod
-    def fit(cls, places: Array, evidence: list[tuple[Array, Array]], unit: str, time_key: str, seed: int) -> Self:
+    def fit(cls, places: Array, evidence: list[tuple[Array, Array]], seed: int, unit: str, *keys: str) -> Self:
         """Kernel ridge regression of velocities on states, in closed form.
 
         Parameters
@@ -68,15 +69,17 @@ class Drift:
             States of the data, ``(cells, latent)``.
         evidence
             States and velocities of each member.
-        unit, time_key, seed
-            See above; landmarks are drawn.
+        seed
+            Landmarks are drawn.
+        unit, *keys
+            Unit, columns of time and clone, see above.
         """
         rng = np.random.default_rng(seed)
         landmarks = places[rng.permutation(len(places))[:LANDMARKS]]
         apart = cdist(landmarks, landmarks)
         width = WIDTH * float(np.median(apart[apart > 0])) if (apart > 0).any() else 1.0
         prior = np.exp(-((apart / width) ** 2) / 2) + 1e-6 * np.eye(len(landmarks))
-        empty = cls(landmarks, width, np.zeros((0, *landmarks.shape)), prior, unit, time_key)
+        empty = cls(landmarks, width, np.zeros((0, *landmarks.shape)), prior, unit, *keys)
 
         def precision(z: Array) -> Array:
             k = empty.features(z)
@@ -84,7 +87,7 @@ class Drift:
 
         coef = [np.linalg.solve(precision(z), empty.features(z).T @ velocity) for z, velocity in evidence]
         cover = np.linalg.inv(prior) - NOISE * np.linalg.inv(precision(places))
-        return cls(landmarks, width, np.array(coef), cover, unit, time_key)
+        return cls(landmarks, width, np.array(coef), cover, unit, *keys)
 
     def features(self, z: Array) -> Array:
         """Kernel features, ``(cells, landmarks)``."""

@@ -1,4 +1,4 @@
-"""Learn the drift from kinetics (what is made and what decays) or from cells of several times."""
+"""Learn the drift from kinetics (what is made and what decays), or from cells of several times and their clones."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
@@ -51,16 +52,19 @@ def kinetics_of(model: CSL) -> str | None:
     return next((name for name in model.schema.modalities if isinstance(operators[name], Kinetics)), None)
 
 
-def fit(model: CSL, data: View, time_key: str | None, seed: int) -> Drift:
+def fit(model: CSL, data: View, time_key: str | None, clone_key: str | None, seed: int) -> Drift:
     """Learn the drift; see :meth:`scvcell.model.CSL.learn_drift`."""
     name, rng = kinetics_of(model), np.random.default_rng(seed)
     seen = data.obs_names.isin(model.split_["train"])
     if time_key is not None:
         time = _times(data, time_key)
         cells = np.flatnonzero(seen & np.isfinite(time)) if seen.any() else np.flatnonzero(np.isfinite(time))
+        clone = _clones(data, clone_key, time)
         z = model.posterior(data.subset(cells)).mean.numpy().astype(float)
-        pairs = [_between(z, time[cells], rng) for _ in range(MEMBERS)]
-        return Drift.fit(z, pairs, f"unit of {time_key}", time_key, seed)
+        pairs = [_between(z, time[cells], clone[cells], rng) for _ in range(MEMBERS)]
+        return Drift.fit(z, pairs, seed, f"unit of {time_key}", time_key, clone_key or "")
+    if clone_key is not None:
+        raise ValueError("clone_key= needs time_key=: sister cells tell where they are going by their times.")
     if name is None or name not in data.modalities:
         where = "model measures" if name is None else "data have"
         raise ValueError(
@@ -72,7 +76,7 @@ def fit(model: CSL, data: View, time_key: str | None, seed: int) -> Drift:
     z, velocities = _by_turnover(model, data.subset(cells), name, rng)
     operator = model._trained_module().operators[name]
     unit = "lifetime of a typical mRNA" if operator.time is None else "unit of the labelling time"
-    return Drift.fit(z, [(z, velocity) for velocity in velocities], unit, "", seed)
+    return Drift.fit(z, [(z, velocity) for velocity in velocities], seed, unit, "")
 
 
 def _times(data: View, key: str) -> Array:
@@ -87,21 +91,44 @@ def _times(data: View, key: str) -> Array:
     return time
 
 
-def _between(z: Array, time: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+def _clones(data: View, key: str | None, time: Array) -> NDArray[np.int64]:
+    """Number of the clone of each cell, -1 where it has none."""
+    if key is None:
+        return np.full(data.n_obs, -1)
+    clone = pd.factorize(data.column(key))[0]
+    steps = pairwise(np.unique(time[np.isfinite(time)]))
+    if not any(set(clone[(time == a) & (clone >= 0)]) & set(clone[time == b]) for a, b in steps):
+        raise ValueError(
+            f"No clone of obs[{key!r}] has cells at two consecutive times, so that clones do not tell where cells are "
+            "going. Leave clone_key out to learn from times alone."
+        )
+    return clone  # type: ignore[no-any-return]
+
+
+def _between(z: Array, time: Array, clone: NDArray[np.int64], rng: np.random.Generator) -> tuple[Array, Array]:
     r"""States on the straight ways between cells of consecutive times, and the velocities there.
 
-    Cells are paired by optimal transport between samples of both times (flow matching).
+    Cells whose clone was seen at the next time are each paired with one cell of it at random. Where there are none,
+    samples of both times are paired by optimal transport (flow matching).
 
     References
     ----------
-    Tong et al., Improving and generalizing flow-based generative models with minibatch optimal transport, TMLR 2024.
+    Tong et al., Improving and generalizing flow-based generative models with minibatch optimal transport, TMLR 2024;
+    Weinreb et al., Lineage tracing on transcriptional landscapes links state to fate during differentiation,
+    Science 2020.
     """
     places, velocities = [], []
     for first, second in pairwise(np.unique(time)):
-        at = [np.flatnonzero(time == t) for t in (first, second)]
-        n = min(PAIRS, *map(len, at))
-        start, end = (z[rng.choice(rows, n)] for rows in at)
-        end = end[linear_sum_assignment(cdist(start, end, "sqeuclidean"))[1]]
+        before, after = (np.flatnonzero(time == t) for t in (first, second))
+        told = before[(clone[before] >= 0) & np.isin(clone[before], clone[after])]
+        n = min(PAIRS, len(told) or len(before), len(after))
+        rows = rng.choice(told if len(told) else before, n)
+        if len(told):
+            end = z[[rng.choice(after[clone[after] == clone[row]]) for row in rows]]
+        else:
+            end = z[rng.choice(after, n)]
+            end = end[linear_sum_assignment(cdist(z[rows], end, "sqeuclidean"))[1]]
+        start = z[rows]
         for _ in range(PLACES):
             places.append(start + rng.random((n, 1)) * (end - start))
             velocities.append((end - start) / (second - first))

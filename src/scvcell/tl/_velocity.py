@@ -41,14 +41,17 @@ SOURCE = 0.05
 """Share of the steps out of a group that may lead on to another one, net, for the group to be an end."""
 
 
-def velocity(data: Container, model: CSL, *, time_key: str | None = None, seed: int = 0) -> None:
+def velocity(
+    data: Container, model: CSL, *, time_key: str | None = None, clone_key: str | None = None, seed: int = 0
+) -> None:
     r"""Write where each cell is going to the data, as a velocity of its state.
 
     .. math:: \frac{dz}{dt} = f(z), \qquad \nabla_z \log \rho_g(z) \cdot f(z) = k_g(z) - \gamma_g
 
     The field is learned once, from the training cells, and kept on the model (``model.learn_drift`` learns it anew):
     from kinetics, so that the change of each gene agrees with what is made of it and what decays; or from cells of
-    several times, as the flow that carries those of each time to those of the next.
+    several times, as the flow that carries those of each time to those of the next, to cells of their clone where
+    `clone_key` tells.
 
     Parameters
     ----------
@@ -59,6 +62,8 @@ def velocity(data: Container, model: CSL, *, time_key: str | None = None, seed: 
         unless `time_key` is given.
     time_key
         Obs column with the time of each cell, a number, to learn from times.
+    clone_key
+        Obs column with the clone of each cell (its lineage barcode), missing where it is not known; with `time_key`.
     seed
         Drives samples of genes or of cells.
 
@@ -72,17 +77,19 @@ def velocity(data: Container, model: CSL, *, time_key: str | None = None, seed: 
     - ``.obs["velocity_confidence"]``: mean cosine between this velocity and those from samples of the genes (or cells).
     - ``.layers["velocity"]`` of the kinetics modality: change of its expected counts per unit of time, at the depth of
       the cell; NaN where a cell or a feature is unknown to the model. Its first half is that of mature counts.
-    - ``.uns["csl_velocity"]``: unit and `time_key`.
+    - ``.uns["csl_velocity"]``: unit, `time_key` and `clone_key`.
 
     Raises
     ------
     ValueError
-        If neither kinetics nor times tell, there are too few genes, or the times are no numbers or only one.
+        If neither kinetics nor times tell, there are too few genes, the times are no numbers or only one, or no clone
+        has cells at two consecutive times.
 
     References
     ----------
     La Manno et al., RNA velocity of single cells, Nature 2018; Tong et al., Improving and generalizing flow-based
-    generative models with minibatch optimal transport, TMLR 2024.
+    generative models with minibatch optimal transport, TMLR 2024; Weinreb et al., Lineage tracing on transcriptional
+    landscapes links state to fate during differentiation, Science 2020.
 
     Examples
     --------
@@ -92,8 +99,9 @@ def velocity(data: Container, model: CSL, *, time_key: str | None = None, seed: 
     """
     expect("model", model, CSL, "The data come first, then the model.")
     seen = model.view(data)
-    if model.drift is None or time_key not in (None, model.drift.time_key):
-        model.learn_drift(seen, time_key=time_key, seed=seed)
+    keys = {"time_key": time_key, "clone_key": clone_key}
+    if model.drift is None or any(key not in (None, getattr(model.drift, name)) for name, key in keys.items()):
+        model.learn_drift(seen, **keys, seed=seed)
     drift = _drift(model)
     latent = model.posterior(seen).mean.numpy()
     ahead = drift.velocity(latent)
@@ -108,7 +116,7 @@ def velocity(data: Container, model: CSL, *, time_key: str | None = None, seed: 
     known = np.logical_or.reduce([seen.present(m) for m in seen.only(model.assays).modalities])
     source.obsm[_keys.VELOCITY_LATENT] = np.where(known[:, None], ahead, np.nan).astype(np.float32)
     source.obs[_keys.VELOCITY_CONFIDENCE] = np.where(known, cosine.mean(0), np.nan)
-    source.uns[_keys.VELOCITY_UNS] = {"unit": drift.unit, "time_key": drift.time_key}
+    source.uns[_keys.VELOCITY_UNS] = {name: getattr(drift, name) for name in ("unit", "time_key", "clone_key")}
 
 
 def forecast(
