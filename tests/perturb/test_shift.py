@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scvcell.perturb import SHIFTS, Anchor, Units, hidden, shifts, stack_weights
+from scvcell.perturb import SHIFTS, Anchor, Units, hidden, prior_weights, shifts, stack_weights
 
 DOSES, TIMES = np.log([0.04, 0.2, 1.0]), np.log([1 / 12, 1 / 3, 1.0])
 
@@ -50,12 +50,46 @@ def test_all_of_a_target_is_hidden_to_make_it_new():
     assert shifts(related, units.take(rest)) == ["new target"] * 9
 
 
-def test_new_combinations_are_no_shift_and_one_dose_hides_nothing():
+def test_one_dose_hides_nothing():
     units = screen()
-    first, rest = np.arange(9), np.arange(9, len(units))
-    assert set(shifts(units.take(first), units.take(rest))) == {""}
     single = units.take(np.flatnonzero((units.mean_level == 0) & (units.time == 0)))
-    assert [list(hidden(single, shift)) for shift in SHIFTS[:-1]] == [[]] * (len(SHIFTS) - 1)
+    assert [list(hidden(single, shift)) for shift in SHIFTS if shift != "new target"] == [[]] * (len(SHIFTS) - 1)
+
+
+def pairs(dose):
+    """Four targets at half and full dose, and three pairs; the last pair holds a target that nothing else does."""
+    exposure = np.array([*np.repeat(np.eye(5)[:4], 2, 0), [1, 1, 0, 0, 0], [0, 1, 1, 0, 0], [1, 0, 0, 0, 1]], float)
+    level = exposure * np.log(np.r_[np.tile([0.5, 1.0], 4), np.full(3, dose)])[:, None]
+    return Units(exposure, level, np.zeros(11), np.zeros((11, 2)))
+
+
+def test_combinations_are_hidden_whose_parts_are_elsewhere():
+    units = pairs(0.5)
+    assert [group.tolist() for group in hidden(units, "new combination")] == [[8], [9]]
+    kept = units.take(np.arange(8))
+    assert shifts(units.take([8, 9]), kept) == ["new combination"] * 2
+    assert shifts(units.take([8]), units) == [""]
+
+
+def test_one_part_stands_for_all_of_a_combination_at_their_dose():
+    units, y = pairs(0.5), np.arange(11.0)[:, None] ** 2 * np.ones((1, 3))
+    seen = np.delete(np.arange(11), 8)
+    anchor = Anchor(units.take(seen), y[seen], 0 * y[seen] + 0.1, 1.0, {"target": 1.0}, _shape(), 0.0, np.ones(3))
+    members, _ = anchor.members(units.take([8]))
+    np.testing.assert_allclose(members[0, 2], (y[1] + y[3]) / 2)  # both at full dose, half and half
+    np.testing.assert_allclose(members[0, 3], (y[9] + y[10]) / 2)  # the other combinations
+    np.testing.assert_allclose(anchor.predict(units.take([8]))[0][0], prior_weights("new combination") @ members[0])
+
+
+@pytest.mark.parametrize(("dose", "asked"), [(1.0, 8), (0.5, 10)])
+def test_without_doses_or_parts_alone_the_processes_speak_for_a_combination(dose, asked):
+    units, y = pairs(dose), np.random.default_rng(0).normal(size=(11, 3))
+    units = replace(units, level=0 * units.level) if dose == 1 else units
+    seen = np.arange(8)
+    anchor = Anchor(units.take(seen), y[seen], 0 * y[seen] + 0.1, 1.0, {"target": 1.0}, _shape(), 0.0, np.ones(3))
+    members, _ = anchor.members(units.take([asked]))
+    np.testing.assert_allclose(members[0, 2], members[0, :2].mean(0))
+    assert not members[0, 3].any()
 
 
 def test_members_are_the_nearest_own_condition_and_the_mean_of_the_others():
@@ -113,7 +147,7 @@ def test_weights_are_never_negative_and_find_the_better_member():
     rng = np.random.default_rng(1)
     y = rng.normal(size=(30, 10))
     members = np.stack([rng.normal(size=y.shape), y + 0.1 * rng.normal(size=y.shape), -y], 1)
-    weights = stack_weights(members, y, n_sets=30)
+    weights = stack_weights(np.insert(members, 2, 0, axis=1), y, n_sets=30, shift="later")
     assert min(weights) >= 0
     assert weights[1] > 0.8
-    assert weights[2] == 0
+    assert weights[3] == 0

@@ -13,7 +13,7 @@ from scvcell.measure import Measurement
 from scvcell.model._bulk import FEWEST, Bulk
 from scvcell.model._response import Response, describe, noise_of, unrelated
 from scvcell.objective import energy_distance
-from scvcell.perturb import ALONE, SHIFTS, TOGETHER, Action, AffineFlow, Anchor, hidden, read_design, stack_weights
+from scvcell.perturb import SHIFTS, Action, AffineFlow, Anchor, hidden, prior_weights, read_design, stack_weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -253,15 +253,15 @@ def crossfit(
 ) -> tuple[Array, dict[str, list[float]]]:
     """How far the effects of conditions that were left out lie from their prediction.
 
-    Conditions are left out at random, and so that the rest are at other doses or times (`SHIFTS`), where enough sets of
-    targets allow it. The flow is fitted anew without each fold. A condition whose targets no other condition has can be
-    left out only where `kernel` relates them to others.
+    Conditions are left out at random, and so that they are new in one of `SHIFTS`, where enough sets of targets allow
+    it. The flow is fitted anew without each fold. A condition whose targets no other condition has can be left out only
+    where `kernel` relates them to others.
 
     Returns
     -------
     Rows of ``(size of the predicted effect, squared error, predicted variance, number of the condition, number of the
     shift)``, one per condition and feature, at most `ROWS` of a shift at random, none where no condition can be left
-    out; and the weights of the anchor's members for every shift, and for no shift the better of both processes.
+    out; and the weights of the anchor's members for every shift.
     """
     rng = np.random.default_rng(seed)
     n = len(effects.units)
@@ -283,11 +283,8 @@ def crossfit(
         out, members, by_flow, y, var = map(np.concatenate, zip(*found, strict=True))
         rest = y - by_flow
         if shift:
-            stack[shift] = stack_weights(members, rest, len(groups))
-        else:
-            together, alone = (float(((members[:, k] - rest) ** 2).sum()) for k in range(2))
-            stack[shift] = list(TOGETHER if together < alone else ALONE)
-        mean = np.einsum("ukg,k->ug", members, stack[shift])
+            stack[shift] = stack_weights(members, rest, len(groups), shift)
+        mean = np.einsum("ukg,k->ug", members, stack.get(shift, prior_weights(shift)))
         predicted = by_flow + mean
         number_of = np.broadcast_to(out[:, None], y.shape)
         columns = (np.abs(predicted), (y - predicted) ** 2, var, number_of, np.full(y.shape, float(code)))

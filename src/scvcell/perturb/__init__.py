@@ -1,7 +1,7 @@
 """Delta: how actions (drugs, knock-outs, ligands; doses, times, combinations, schedules) move the state."""
 
 from scvcell.perturb._action import Action, Pulse, as_action
-from scvcell.perturb._anchor import ALONE, TOGETHER, Anchor, Units, stack_weights
+from scvcell.perturb._anchor import Anchor, Units, prior_weights, stack_weights
 from scvcell.perturb._base import PERTURBATIONS, Perturbation
 from scvcell.perturb._baselines import BASELINES
 from scvcell.perturb._design import Design, PerturbationKeys, read_design
@@ -9,11 +9,9 @@ from scvcell.perturb._flow import AffineFlow
 from scvcell.perturb._shift import SHIFTS, hidden, shifts
 
 __all__ = [
-    "ALONE",
     "BASELINES",
     "PERTURBATIONS",
     "SHIFTS",
-    "TOGETHER",
     "Action",
     "AffineFlow",
     "Anchor",
@@ -24,6 +22,7 @@ __all__ = [
     "Units",
     "as_action",
     "hidden",
+    "prior_weights",
     "read_design",
     "shifts",
     "stack_weights",

@@ -11,7 +11,8 @@ import torch
 from scipy.optimize import nnls
 from scipy.spatial.distance import cdist
 
-from scvcell.perturb._shift import TIME, same_targets, shifts
+from scvcell.perturb._shift import COMBINATION, same_targets, shifts
+from scvcell.perturb._simple import own_and_others
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,14 +29,10 @@ FEATURES = 400
 """Features from which the shares of variance are learned at most, those with the strongest effects."""
 WORK = 5e8
 """Sets of features of like noise share one covariance while the shares are learned, so many that this is the work."""
-CLOSE = 1e-6
-"""Difference of distance up to which conditions are equally near."""
 ALIKE = 0.01
 """Relative difference up to which sampling noise is taken for a size of each unit times one of each feature."""
 LEFT = 0.1
 """Least share of the variance of a feature that is its own, not that of what it has in common with others."""
-TOGETHER, ALONE = (1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0)
-"""Weights of members where nothing but the process counts."""
 BLOCK = 2**24
 """Numbers in the covariances that are solved at once."""
 SHAPE = {"dose power": 0.4, "time power": 0.5, "dose reach": 1.0, "time reach": 1.0}
@@ -143,12 +140,12 @@ class Anchor:
     with known sampling noise :math:`s_g^2`, or a learned share of :math:`v_g` where a condition has no replicate. The
     kernels make a combination the sum of its parts, shrink what is more than that, and let like targets, contexts,
     doses and times answer alike; effects grow with powers of dose and time. Weights, powers and reaches maximise the
-    marginal likelihood. Targets are alike as far as their own effects are. With known noise a second process predicts
-    principal components of the effects, those that stand out of it, in place of features (coregionalisation).
+    marginal likelihood. Targets are alike as far as their own effects are. A second process predicts those principal
+    components of the effects that stand out of the noise, in place of features (coregionalisation).
 
-    For a target that was never perturbed, or at a dose or time that was not seen of the same targets, both are weighted
-    with two simple predictions: the effect between the nearest doses or times that were, by their distance (at
-    the nearest where all lie on one side, 0 where none was), and the mean of the same of all other targets.
+    The mean of both processes counts. For a target that was never perturbed, or at a dose or time that was not seen of
+    the same targets, or for a combination that was not seen, they are weighted with two simple predictions
+    (`own_and_others`).
 
     Attributes
     ----------
@@ -167,8 +164,7 @@ class Anchor:
     scale
         Variance of the effect of each feature, ``(features,)``.
     stack
-        By `scvcell.perturb.SHIFTS`, and for what is not new in such a way by an empty text, the weights of `members`;
-        where it has none the process of each feature counts alone.
+        By `scvcell.perturb.SHIFTS` the weights of `members`; where it has none they are `prior_weights`.
 
     References
     ----------
@@ -227,52 +223,21 @@ class Anchor:
 
     def predict(self, units: Units) -> tuple[Array, Array]:
         """Mean and variance of the effects of new conditions, each ``(units, features)``."""
-        weights = np.array([self.stack.get(shift, ALONE) for shift in shifts(units, self.units)])
-        members, var = self.members(units, weights.any(0))
-        return np.einsum("ukg,uk->ug", members, weights), var
+        members, var = self.members(units)
+        weights = [self.stack.get(shift) or prior_weights(shift) for shift in shifts(units, self.units)]
+        return np.einsum("ukg,uk->ug", members, np.array(weights)), var
 
-    def members(self, units: Units, wanted: Mask | None = None) -> tuple[Array, Array]:
+    def members(self, units: Units) -> tuple[Array, Array]:
         """Predictions ``(units, 4, features)``, and the variance of the process, ``(units, features)``.
 
-        They are those of the process with what features share, of the process of each alone, and the two simple ones;
-        0 for members that are not `wanted`, ``(4,)``.
+        They are those of the process with what features share, of the process of each alone, and the two of
+        `own_and_others`; where own says nothing of a combination, both processes do.
         """
-        mean, var = self._alone(units)
-        together, _, *simple = np.ones(4, bool) if wanted is None else wanted
-        members = np.zeros((len(units), 4, mean.shape[1]))
-        members[:, 1] = mean
-        if together:
-            members[:, 0] = self._together(units) if self.nugget == 0 else mean
-        if any(simple):
-            members[:, 2:] = np.stack(self._simple(units), 1)
-        return members, var
-
-    def _simple(self, units: Units) -> tuple[Array, Array]:
-        """Effect between the nearest doses or times of the same targets, and the mean of the same of all others."""
-        same, among = same_targets(units, self.units), same_targets(self.units, self.units)
-        group = np.unique(among.argmax(1), return_inverse=True)[1]
-        members = group == np.arange(group.max() + 1)[:, None]
-        own, others = (np.zeros((len(units), self.y.shape[1])) for _ in range(2))
-        if units.related is not None:
-            same[units.related] = False
-        for i, shift in enumerate(shifts(units, self.units)):
-            of_targets = self._between(units.take([i]), members, "time" if shift in TIME else "dose") @ self.y
-            mine = np.unique(group[same[i]])
-            own[i] = of_targets[mine].sum(0)
-            others[i] = np.delete(of_targets, mine, 0).mean(0) if len(of_targets) > len(mine) else 0
-        return own, others
-
-    def _between(self, unit: Units, groups: Mask, axis: str) -> Array:
-        """Weights of the conditions of each group that are nearest to a unit on either side, ``(groups, units)``."""
-        dose, time = self.units.mean_level - unit.mean_level, self.units.time - unit.time
-        apart = np.hypot(dose / self.shape["dose reach"], time / self.shape["time reach"])
-        above = (time if axis == "time" else dose) > 0
-        weight = np.zeros(groups.shape)
-        for side in (groups & above, groups & ~above):
-            nearest = np.where(side, apart, np.inf).min(1, keepdims=True)
-            chosen = side & (apart <= nearest + CLOSE)
-            weight += chosen / np.maximum(chosen.sum(1, keepdims=True), 1) / np.maximum(nearest, CLOSE)
-        return weight / weight.sum(1)[:, None]  # type: ignore[no-any-return]
+        alone, var = self._alone(units)
+        together = self._together(units)
+        own, others = own_and_others(units, self.units, self.y, self.shape)
+        own = np.where(np.isnan(own), (together + alone) / 2, own)
+        return np.stack([together, alone, own, others], 1), var
 
     def _alone(self, units: Units) -> tuple[Array, Array]:
         """Mean and variance by the process of each feature, each ``(units, features)``."""
@@ -305,7 +270,17 @@ class Anchor:
         return asked @ (gain * known), np.maximum(scale * (own[:, None] - asked**2 @ gain), 0)
 
     def _together(self, units: Units) -> Array:
-        r"""Mean by the process over those principal components of the effects that stand out of the noise.
+        """Mean by the process of the components that stand out of the noise, and of each feature for the rest."""
+        basis, unit, size, noise, scale = self.components
+        k, cross = self.kernel(self.units, self.units), self.kernel(units, self.units)
+        y = self.y / unit @ basis.T
+        columns = np.concatenate([y, self.y - y @ basis * unit], 1)
+        found, _ = self._alike(k, cross, np.zeros(len(units)), size, columns, noise, scale)
+        return found[:, : len(basis)] @ basis * unit + found[:, len(basis) :]  # type: ignore[no-any-return]
+
+    @cached_property
+    def components(self) -> tuple[Array, Array, Array, Array, Array]:
+        r"""Those principal components of the effects that stand out of the noise, and the variance of each.
 
         Features that answer together share what is known of them. Noise is taken for a size of each condition times one
         of each feature, as it is in bulk data and nearly so in cells. In units of it the second moment
@@ -313,24 +288,25 @@ class Anchor:
         :math:`(1 + \sqrt\gamma)^2`, where its own variance is :math:`\ell - 1` with
         :math:`\lambda = \ell + \gamma \ell / (\ell - 1)`. What the others hold is left to each feature alone.
 
+        Returns
+        -------
+        Components, ``(components, features)``; standard deviation of the noise of each feature and its size for each
+        condition; noise and variance of components and then of features.
+
         References
         ----------
         Donoho, Gavish and Johnstone, Optimal shrinkage of eigenvalues in the spiked covariance model, Ann Stat 2018.
         """
         n, features = self.y.shape
-        k, cross = self.kernel(self.units, self.units), self.kernel(units, self.units)
         unit, size = np.sqrt(self.noise.mean(0)), (self.noise / self.noise.mean(0)).mean(1)
         _, value, basis = np.linalg.svd(self.y / unit, full_matrices=False)
         moment, ratio = value**2 / n, features / n
         out = moment > (1 + np.sqrt(ratio)) ** 2
         middle, basis = moment[out] + 1 - ratio, basis[out]
-        scale = ((middle + np.sqrt(middle**2 - 4 * moment[out])) / 2 - 1) * n / np.trace(k)
-        y = self.y / unit @ basis.T
+        total = np.trace(self.kernel(self.units, self.units))
+        scale = ((middle + np.sqrt(middle**2 - 4 * moment[out])) / 2 - 1) * n / total
         rest = np.maximum(self.scale - scale @ basis**2 * unit**2, LEFT * self.scale)
-        columns = np.concatenate([y, self.y - y @ basis * unit], 1)
-        noise, scales = np.append(np.ones(len(basis)), unit**2), np.append(scale, rest)
-        found, _ = self._alike(k, cross, np.zeros(len(units)), size, columns, noise, scales)
-        return found[:, : len(basis)] @ basis * unit + found[:, len(basis) :]  # type: ignore[no-any-return]
+        return basis, unit, size, np.append(np.ones(len(basis)), unit**2), np.append(scale, rest)
 
     def _parts(self, a: Units, b: Units, shape: Mapping[str, float | torch.Tensor]) -> dict[str, torch.Tensor]:
         return kernels(a, b, shape, self.spread, self.like)
@@ -367,8 +343,13 @@ class Anchor:
         del self.like
 
 
-def stack_weights(members: Array, y: Array, n_sets: int) -> list[float]:
-    """Non-negative weights of members, ``(units, members, features)``, drawn to the first for want of data.
+def prior_weights(shift: str) -> tuple[float, float, float, float]:
+    """Weights of members before anything was left out: both processes, of a combination also Loewe additivity."""
+    return (0.25, 0.25, 0.5, 0.0) if shift == COMBINATION else (0.5, 0.5, 0.0, 0.0)
+
+
+def stack_weights(members: Array, y: Array, n_sets: int, shift: str) -> list[float]:
+    """Non-negative weights of members, ``(units, members, features)``, drawn to those before for want of data.
 
     References
     ----------
@@ -376,8 +357,8 @@ def stack_weights(members: Array, y: Array, n_sets: int) -> list[float]:
     """
     x = np.moveaxis(members, 1, -1).reshape(-1, members.shape[1])
     size = np.sqrt((x**2).sum(0) / n_sets)
-    start = np.eye(len(size))[0]
-    return nnls(np.concatenate([x, np.diag(size)]), np.append(y.ravel(), size * start))[0].tolist()  # type: ignore[no-any-return]
+    right = np.append(y.ravel(), size * prior_weights(shift))
+    return nnls(np.concatenate([x, np.diag(size)]), right)[0].tolist()  # type: ignore[no-any-return]
 
 
 def _distinct(parts: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

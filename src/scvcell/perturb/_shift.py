@@ -1,4 +1,4 @@
-"""How a condition is new: at another dose or time than was seen of its targets, or of a target never perturbed."""
+"""How a condition is new: another dose or time of its targets, a target never perturbed, or a new combination."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 DOSE = ("higher dose", "lower dose", "dose between")
 TIME = ("later", "earlier", "time between")
-SHIFTS = (*DOSE, *TIME, "new target")
+TARGET, COMBINATION = "new target", "new combination"
+SHIFTS = (*DOSE, *TIME, TARGET, COMBINATION)
 """Every way in which a condition can be new."""
 CLOSE = 1e-3
 """Difference of logs up to which doses or times are the same."""
@@ -27,11 +28,14 @@ def same_targets(a: Units, b: Units) -> NDArray[np.bool_]:
 
 
 def shifts(units: Units, seen: Units) -> list[str]:
-    """How each of some units is new, one of `SHIFTS`; empty where it is not, or is a new combination."""
+    """How each of some units is new, one of `SHIFTS`; empty where it is not."""
     found = []
     for i, same in enumerate(same_targets(units, seen)):
         if units.related is not None and units.related[i]:
-            found.append(SHIFTS[-1])
+            found.append(TARGET)
+            continue
+        if not same.any() and (units.exposure[i] > 0).sum() > 1:
+            found.append(COMBINATION)
             continue
         kinds = [
             _side(value[i], known[same], names)
@@ -54,13 +58,18 @@ def _side(value: float, known: NDArray[np.floating], names: tuple[str, ...]) -> 
 
 def hidden(units: Units, shift: str) -> Iterator[NDArray[np.int64]]:
     """For every set of targets, the units without which they would be new in that way; of inner ones each in turn."""
-    if shift == SHIFTS[-1]:
-        yield from (np.flatnonzero(given) for given in (units.exposure > 0).T if given.any())
+    given = units.exposure > 0
+    if shift == TARGET:
+        yield from (np.flatnonzero(mine) for mine in given.T if mine.any())
         return
     value = units.mean_level if shift in DOSE else units.time
     same = same_targets(units, units)
     for number, first in enumerate(np.flatnonzero(same.argmax(1) == np.arange(len(units)))):
         mine = np.flatnonzero(same[first])
+        if shift == COMBINATION:
+            if given[first].sum() > 1 and given[~same[first]].any(0)[given[first]].all():
+                yield mine
+            continue
         known = np.unique(np.round(value[mine] / CLOSE))
         left = {"higher": known[1:][-1:], "later": known[1:][-1:], "lower": known[:-1][:1], "earlier": known[:-1][:1]}
         inner = known[1:-1]
