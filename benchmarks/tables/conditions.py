@@ -10,7 +10,8 @@ features, one well each); of a fifth of the compounds the second highest or the 
 fingerprints say which compounds are alike. Doses are given as shares of the highest one that was planned.
 
 Scores of the effect on every condition left out: total squared error over the total square (NMSE), mean Pearson,
-coverage of 90 % intervals, also of the 10 features that change most. Baselines beside it: no change (``control``), the
+coverage of 90 % intervals, also of the 10 features that change most; *trusted*: share of what `scvcell.tl.effects` does
+not flag. Baselines beside it: no change (``control``), the
 mean of what was seen under the same dose and time or of the pairs (``mean``), the sum of single effects at the same
 doses (``additive``), the effect of the same compound at the nearest dose and time (``nearest``), and the latter with
 weights learned on what was not left out (``scaled``; ``stack`` with the mean), and ridge regression on compounds (or
@@ -48,7 +49,13 @@ FILES = {case: KORKUT if case in PAIRS else LINCS if case in PLATE else TGGATES 
 SEEDS = (0, 1, 2)
 METHODS = ("scvcell",)
 REFERENCE = "scvcell"
-COLUMNS = {"nmse": "NMSE", "pearson": "Pearson of effect", "coverage": "coverage", "coverage_top": "coverage (top)"}
+COLUMNS = {
+    "nmse": "NMSE",
+    "pearson": "Pearson of effect",
+    "coverage": "coverage",
+    "coverage_top": "coverage (top)",
+    "trusted": "trusted",
+}
 TOP = 10
 ALPHAS = np.logspace(-1, 5, 13)
 BITS = 1024
@@ -178,7 +185,7 @@ def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, An
     every = conditions(adata)
     predictors = pair_baselines if case in PAIRS else compound_baselines if case in COMPOUNDS else dose_baselines
     found: dict[str, list[np.ndarray]] = {}
-    true, inside = [], []
+    true, inside, trusted = [], [], []
     total = Output(fit_seconds=0.0, fit_cpu_seconds=0.0)
     for left in folds(every, truth, seed):
         gone = np.concatenate(every["cells"][left].to_list())
@@ -193,6 +200,7 @@ def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, An
         found.setdefault("", []).append(np.stack([answer["lfc"] for answer in answers]))
         lower, upper = (np.stack([answer[side] for answer in answers]) for side in ("lower", "upper"))
         inside.append((y >= lower) & (y <= upper))
+        trusted += [answer["trusted"].mean() for answer in answers]
         for kind, predicted in predictors(every, left, truth).items():
             found.setdefault(kind, []).append(predicted)
     y, covered = np.concatenate(true), np.concatenate(inside)
@@ -201,6 +209,7 @@ def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, An
     main = scores.pop("") | {
         "coverage": float(covered.mean()),
         "coverage_top": float(np.take_along_axis(covered, top, 1).mean()),
+        "trusted": float(np.mean(trusted)),
     }
     return total, main | {"alternatives": scores}
 

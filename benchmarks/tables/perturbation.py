@@ -9,7 +9,8 @@ that are left out; their controls are seen. Scores are means over what was left 
 the 50 features that change most (``top``), the total error of the effect over the total effect (NMAE), R2 of means and
 of variances, and Euclidean energy distance of 500 cells; over all features Pearson and squared error of the effect, and
 how often the true effect is the nearest among all (PDS). Coverage is of 90 % intervals of the effect on a pseudobulk of
-as many treated cells as there are, as it was measured, on the scale of `scvcell.tl.effects`. *interferon first*: share
+as many treated cells as there are, as it was measured, on the scale of `scvcell.tl.effects`; *trusted*: share of the
+features that it does not flag. *interferon first*: share
 of the types in which, of all hallmark gene sets, one of interferon rises most. *STAT1 falls*: share of two knock-outs
 of the interferon gamma receptor's signal, JAK2 and IFNGR2, whose predicted effect on STAT1 is below zero, and their
 ``size``, the sum of predicted effects over that of the true ones (IRF1 was not measured). Beside the baselines:
@@ -74,6 +75,7 @@ COLUMNS = {
     "signal_size": "size",
     "coverage": "coverage",
     "coverage_top": "coverage (top)",
+    "trusted": "trusted",
 }
 HELD_OUT = ("B cells", "CD14+ Monocytes", "NK cells", "CD4 T cells")
 TOP, SET, FOLDS = 50, 500, 5
@@ -257,8 +259,9 @@ def score(y: np.ndarray, base: np.ndarray, p: np.ndarray) -> dict[str, float]:
 
 
 def coverage(effects: pd.DataFrame, treated: np.ndarray, controls: np.ndarray) -> dict[str, float]:
-    """Share of measured effects that lie in their intervals."""
+    """Share of measured effects that lie in their intervals, and of those that are not flagged."""
     true = (treated.mean(0) - controls.mean(0)) / np.log(2)
     inside = (true >= effects["lower"].to_numpy()) & (true <= effects["upper"].to_numpy())
     top = np.argsort(-np.abs(true))[:TOP]
-    return {"coverage": float(inside.mean()), "coverage_top": float(inside[top].mean())}
+    trusted = float(effects["trusted"].mean())
+    return {"coverage": float(inside.mean()), "coverage_top": float(inside[top].mean()), "trusted": trusted}
