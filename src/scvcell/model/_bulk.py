@@ -186,7 +186,10 @@ class Bulk:
     def _tilt(
         self, cells: NDArray[np.int64], before: torch.Tensor, after: torch.Tensor, residual: Array
     ) -> torch.Tensor:
-        """`shift` of shares, found by iteration: molecules are added and taken away cell by cell."""
+        """`shift` of shares, found by iteration: molecules are added and taken away cell by cell.
+
+        Shares sum to one, so that not all effects can be met; those are that are nearest by least squares.
+        """
         at = evenly(len(cells))
         here, ctx = cells[at], self.at(cells[at])
         z0, z1 = before[at].to(self.device), after[at].to(self.device)
@@ -202,17 +205,36 @@ class Bulk:
             return value.mean(0)
 
         shift = torch.zeros_like(x[0])
+        worth, damp = self._answer(x)
         target = mean(self.operator.predictive(z0, ctx))
         if not torch.equal(before, after) or residual.any():
             moved = self.expected(cells, after) - self.expected(cells, before) + residual
             target = (target + self._tensor(moved[:-1])).clamp_min(0)
             for _ in range(ROUNDS):
                 value = mean(self.operator.shifted(z1, deep, shift))
-                if (target - value).abs().max() < CLOSE:
+                short = target - value
+                short = short - worth * (worth @ short) / (worth @ worth)
+                if short.abs().max() < CLOSE:
                     break
-                step = (target.expm1().clamp_min(1e-4) / value.expm1().clamp_min(1e-4)).log()
+                step = damp * ((value + short).expm1().clamp_min(1e-4) / value.expm1().clamp_min(1e-4)).log()
                 shift = (shift + step).clamp(-MOST_SHIFT, MOST_SHIFT)
         return shift
+
+    @staticmethod
+    def _answer(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What more molecules do to features of some counts.
+
+        Returns
+        -------
+        By how many counts per 10,000 the mean rises with the mean log; and how much less than one number of the mean
+        log, the same in all cells, changes it, ``(features,)`` each.
+        """
+        one = PER / x.sum(1, keepdim=True).clamp_min(1)
+        level = (one * x).log1p()
+        rise = (x * (level - (one * (x - 1).clamp_min(0)).log1p())).mean(0)
+        seen, level = rise > 0, level.mean(0)
+        worth = torch.where(seen, (one * x).mean(0) / rise, one.mean() / one.log1p().mean())
+        return worth, torch.where(seen, -(-level).expm1() / rise, 1.0).clamp(max=1)
 
     def _tensor(self, values: Array) -> torch.Tensor:
         return torch.from_numpy(np.asarray(values, dtype=np.float32)).to(self.device)
