@@ -188,7 +188,8 @@ class Bulk:
     ) -> torch.Tensor:
         """`shift` of shares, found by iteration: molecules are added and taken away cell by cell.
 
-        Shares sum to one, so that not all effects can be met; those are that are nearest by least squares.
+        Shares sum to one, so that not all effects can be met. Those are that are nearest by least squares, where a
+        feature of which a change is worth more counts counts more, by the square root.
         """
         at = evenly(len(cells))
         here, ctx = cells[at], self.at(cells[at])
@@ -213,7 +214,7 @@ class Bulk:
             for _ in range(ROUNDS):
                 value = mean(self.operator.shifted(z1, deep, shift))
                 short = target - value
-                short = short - worth * (worth @ short) / (worth @ worth)
+                short = short - worth.sqrt() * (worth @ short) / (worth * worth.sqrt()).sum()
                 if short.abs().max() < CLOSE:
                     break
                 step = damp * ((value + short).expm1().clamp_min(1e-4) / value.expm1().clamp_min(1e-4)).log()
