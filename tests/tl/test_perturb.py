@@ -89,6 +89,22 @@ def test_counterfactual_cells(fitted):
     assert abs(again["rna"].X - found["rna"].X).max() == 0
 
 
+def log_counts(x):
+    """Mean over cells of log1p of counts per 10,000."""
+    x = x.toarray() if sp.issparse(x) else np.asarray(x)
+    return np.log1p(1e4 * x / x.sum(1, keepdims=True)).mean(0)
+
+
+@pytest.mark.parametrize("action", ["A", "B", "A+B"])
+def test_cells_meet_the_predicted_effects_as_far_as_shares_can(fitted, action):
+    mdata, model, _ = fitted
+    effects = scvcell.tl.effects(mdata, model, action, cells="type == 'x'", groupby=[]).set_index("modality").loc["rna"]
+    found = scvcell.tl.perturb(mdata, model, action, cells="type == 'x'", n_samples=10, seed=0)["rna"]
+    wanted = effects["lfc"].to_numpy() * np.log(2)
+    off = log_counts(found.X) - log_counts(mdata["rna"][found.obs["source_cell"].unique()].X) - wanted
+    assert off.std() < 0.08 * wanted.std()
+
+
 def test_effects_of_a_combination_left_out(fitted):
     mdata, model, effect = fitted
     frame = scvcell.tl.effects(mdata, model, "A+B")
