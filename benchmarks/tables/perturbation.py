@@ -2,8 +2,8 @@
 
 Case ``cell_types``: interferon beta (Kang et al., the 4,034-cell subset); each of B, CD14, NK and CD4 cells is left out
 of the treated cells once. Case ``donors``: each of the 8 donors is. Case ``combinations``: CRISPRa in K562 (Norman et
-al.); doubles are left out in 5 folds, other doubles and all singles are seen; case ``new_parts``: those doubles that
-have a part that nothing else has. Case ``targets``: 25 knock-outs in THP-1 cells (Papalexi et al.), each left out once.
+al.); doubles are left out in 5 folds, other doubles and all singles are seen; case ``from_singles``: all doubles at
+once; case ``new_parts``: those doubles that have a part that nothing else has. Case ``targets``: 25 knock-outs in THP-1 cells (Papalexi et al.), each left out once.
 In both, targets are alike that interact with the same proteins (STRING, hu.MAP, Reactome). No step sees treated cells
 that are left out; their controls are seen. Scores are means over what was left out, of log1p counts per 10,000: over
 the 50 features that change most (``top``), the total error of the effect over the total effect (NMAE), R2 of means and
@@ -42,11 +42,12 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
-CASES = ("cell_types", "donors", "combinations", "new_parts", "targets")
+CASES = ("cell_types", "donors", "combinations", "from_singles", "new_parts", "targets")
 FILES = {
     "cell_types": "kang18_ifnb/kang18_ifnb_mini.h5ad",
     "donors": "kang18_ifnb/kang18_ifnb_mini.h5ad",
     "combinations": "norman19_subset/norman19_mcfaline23_subset.h5ad",
+    "from_singles": "norman19_subset/norman19_mcfaline23_subset.h5ad",
     "new_parts": "norman19_subset/norman19_mcfaline23_subset.h5ad",
     "targets": "papalexi21_eccite_thp1/papalexi21_eccite_thp1.h5mu",
 }
@@ -54,7 +55,10 @@ SEEDS = (0, 1, 2)
 METHODS = ("effect_baselines", "latent_additive", "cpa", "scgen", "scvcell")
 _NEW = "it knows nothing of a target that was not seen"
 SKIP = {
-    ("scgen", "combinations"): "it has one vector per action, none for a combination that was not seen",
+    **dict.fromkeys(
+        (("scgen", case) for case in ("combinations", "from_singles")),
+        "it has one vector per action, none for a combination that was not seen",
+    ),
     **{(method, case): _NEW for method in ("latent_additive", "cpa", "scgen") for case in ("new_parts", "targets")},
 }
 REFERENCE = "scvcell"
@@ -80,7 +84,7 @@ COLUMNS = {
 HELD_OUT = ("B cells", "CD14+ Monocytes", "NK cells", "CD4 T cells")
 TOP, SET, FOLDS = 50, 500, 5
 CONTROLS = {"targets": "non-targeting"}
-DOUBLES = ("combinations", "new_parts")
+DOUBLES = ("combinations", "from_singles", "new_parts")
 CONTEXT = {"cell_types": "cell_type", "donors": "donor"}
 """Column whose values are left out."""
 SIGNAL, READ_BY = ("JAK2", "IFNGR2"), ["STAT1"]
@@ -129,7 +133,7 @@ def folds(adata: AnnData, case: str) -> Iterator[dict[str, np.ndarray]]:
     if case not in CONTEXT:
         names = {name for name in label[treated] if "+" in name or case == "targets"}
         order = np.random.default_rng(0).permutation(sorted(names))
-        n = FOLDS if case in DOUBLES else len(order)
+        n = 1 if case == "from_singles" else FOLDS if case in DOUBLES else len(order)
         for fold in range(n):
             yield {name: label == name for name in order[fold::n]}
         return
