@@ -3,20 +3,20 @@
 Case ``cell_types``: interferon beta (Kang et al., the 4,034-cell subset); each of B, CD14, NK and CD4 cells is left out
 of the treated cells once. Case ``donors``: each of the 8 donors is. Case ``combinations``: CRISPRa in K562 (Norman et
 al.); doubles are left out in 5 folds, other doubles and all singles are seen; case ``from_singles``: all doubles at
-once; case ``new_parts``: those doubles that have a part that nothing else has. Case ``targets``: 25 knock-outs in THP-1 cells (Papalexi et al.), each left out once.
-In both, targets are alike that interact with the same proteins (STRING, hu.MAP, Reactome). No step sees treated cells
-that are left out; their controls are seen. Scores are means over what was left out, of log1p counts per 10,000: over
-the 50 features that change most (``top``), the total error of the effect over the total effect (NMAE), R2 of means and
-of variances, and Euclidean energy distance of 500 cells; over all features Pearson and squared error of the effect, and
-how often the true effect is the nearest among all (PDS). Coverage is of 90 % intervals of the effect on a pseudobulk of
-as many treated cells as there are, as it was measured, on the scale of `scvcell.tl.effects`; *trusted*: share of the
-features that it does not flag. *interferon first*: share
-of the types in which, of all hallmark gene sets, one of interferon rises most. *STAT1 falls*: share of two knock-outs
-of the interferon gamma receptor's signal, JAK2 and IFNGR2, whose predicted effect on STAT1 is below zero, and their
-``size``, the sum of predicted effects over that of the true ones (IRF1 was not measured). Beside the baselines:
-``replicate``, one half of the left-out cells against the other; ``mixture``, the non-negative mixture of the effects on
-all other types, or donors, that is nearest to the *true* effect in the 50 features, which nothing that only carries
-effects over can beat.
+once; case ``new_parts``: those doubles that have a part that nothing else has. Case ``targets``: 25 knock-outs in THP-1
+cells (Papalexi et al.), each left out once. In both, targets are alike that interact with the same proteins (STRING,
+hu.MAP, Reactome). No step sees treated cells that are left out; their controls are seen. Scores are means over what was
+left out, of log1p counts per 10,000: over the 50 features that change most (``top``), the total error of the effect
+over the total effect (NMAE), R2 of means and of variances, and Euclidean energy distance of 500 cells; over all
+features Pearson and squared error of the effect, and how often the true effect is the nearest among all (PDS). Coverage
+is of 90 % intervals of the effect on a pseudobulk of as many treated cells as there are, as it was measured, on the
+scale of `scvcell.tl.effects`; *trusted*: share of the features that it does not flag. *interferon first*: share of the
+types in which, of all hallmark gene sets, one of interferon rises most. *STAT1 falls*: share of two knock-outs of the
+interferon gamma receptor's signal, JAK2 and IFNGR2, whose predicted effect on STAT1 is below zero, and their ``size``,
+the sum of predicted effects over that of the true ones (IRF1 was not measured). Beside the baselines: ``replicate``,
+one half of the left-out cells against the other; ``mixture``, the non-negative mixture of the effects on all other
+types, or donors, that is nearest to the *true* effect in the 50 features, which nothing that only carries effects over
+can beat.
 """
 
 from __future__ import annotations
