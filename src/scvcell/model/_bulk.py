@@ -206,15 +206,16 @@ class Bulk:
             return value.mean(0)
 
         shift = torch.zeros_like(x[0])
-        worth, damp = self._answer(x)
         target = mean(self.operator.predictive(z0, ctx))
         if not torch.equal(before, after) or residual.any():
             moved = self.expected(cells, after) - self.expected(cells, before) + residual
             target = (target + self._tensor(moved[:-1])).clamp_min(0)
+            worth, damp = self._answer(x)
+            give = worth.sqrt() / (worth * worth.sqrt()).sum()
             for _ in range(ROUNDS):
                 value = mean(self.operator.shifted(z1, deep, shift))
                 short = target - value
-                short = short - worth.sqrt() * (worth @ short) / (worth * worth.sqrt()).sum()
+                short = short - give * (worth @ short)
                 if short.abs().max() < CLOSE:
                     break
                 step = damp * ((value + short).expm1().clamp_min(1e-4) / value.expm1().clamp_min(1e-4)).log()
