@@ -59,9 +59,10 @@ def fit(model: CSL, data: View, time_key: str | None, clone_key: str | None, see
     if time_key is not None:
         time = _times(data, time_key)
         cells = np.flatnonzero(seen & np.isfinite(time)) if seen.any() else np.flatnonzero(np.isfinite(time))
-        clone = _clones(data, clone_key, time)
-        z = model.posterior(data.subset(cells)).mean.numpy().astype(float)
-        pairs = [_between(z, time[cells], clone[cells], rng) for _ in range(MEMBERS)]
+        part, time = data.subset(cells), time[cells]
+        clone = _clones(part, clone_key, time)
+        z = model.posterior(part).mean.numpy().astype(float)
+        pairs = [_between(z, time, clone, rng) for _ in range(MEMBERS)]
         return Drift.fit(z, pairs, seed, f"unit of {time_key}", time_key, clone_key or "")
     if clone_key is not None:
         raise ValueError("clone_key= needs time_key=: sister cells tell where they are going by their times.")
@@ -96,7 +97,7 @@ def _clones(data: View, key: str | None, time: Array) -> NDArray[np.int64]:
     if key is None:
         return np.full(data.n_obs, -1)
     clone = pd.factorize(data.column(key))[0]
-    steps = pairwise(np.unique(time[np.isfinite(time)]))
+    steps = pairwise(np.unique(time))
     if not any(set(clone[(time == a) & (clone >= 0)]) & set(clone[time == b]) for a, b in steps):
         raise ValueError(
             f"No clone of obs[{key!r}] has cells at two consecutive times, so that clones do not tell where cells are "
