@@ -126,3 +126,27 @@ def arithmetic(
     same = [delta for other, _, delta in every if other == action] or [delta for _, _, delta in every]
     moved = pca.transform(values[cells]) + np.mean(same, 0) @ pca.components_.T
     return pca.inverse_transform(moved)
+
+
+@BASELINES.register("replicate")
+def replicate(
+    values: Array, design: Design, allowed: NDArray[np.bool_], action: Action, cells: NDArray[np.int64]
+) -> Array:
+    """Cells measured after this very action in the same context: with half of them allowed, the ceiling for the rest.
+
+    Raises
+    ------
+    ValueError
+        If none of those are allowed.
+    """
+    same = allowed & np.isin(design.code, [i for i, other in enumerate(design.actions) if other == action])
+    out = np.empty((len(cells), values.shape[1]))
+    for k in np.unique(design.context[cells]):
+        measured, asked = np.flatnonzero(same & (design.context == k)), design.context[cells] == k
+        if not len(measured):
+            raise ValueError(
+                f"No cell that may be learned from was measured after {str(action)!r} in the context "
+                f"{design.contexts[k]!r}; a replicate is another sample of what is asked for: allow half of its cells."
+            )
+        out[asked] = values[measured[np.linspace(0, len(measured), asked.sum(), endpoint=False).astype(int)]]
+    return out
