@@ -16,6 +16,7 @@ from scvcell.measure._endpoint import Endpoint
 from scvcell.measure._kinetics import Kinetics
 from scvcell.measure._profile import Profile
 from scvcell.measure._protein import Protein
+from scvcell.measure._share import Shares
 from scvcell.measure._show import show
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Profile",
     "Protein",
     "Scale",
+    "Shares",
     "Summary",
     "expected_log1p",
     "show",

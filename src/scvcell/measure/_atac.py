@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Bernoulli, Poisson
 
-from scvcell.measure._base import MEASUREMENTS, Context, Decoder, Measurement, Summary, expected_log1p
-from scvcell.measure._share import LogTotal, sampled_total, shares
+from scvcell.measure._base import MEASUREMENTS, Context, Decoder, Summary, expected_log1p
+from scvcell.measure._share import LogTotal, Shares, sampled_total
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -34,7 +34,7 @@ DRAWN = 8_192
     "atac",
     aliases=("peaks", "chromatin", "accessibility", "scatac", "chromatin_accessibility", "chromatin accessibility"),
 )
-class Atac(Measurement):
+class Atac(Shares):
     r"""Fragments or insertions in peaks.
 
     .. math:: \rho = \mathrm{softmax}(f(z, c) V^\top + b), \qquad x_p \sim \mathrm{Poisson}(\ell \rho_p)
@@ -96,26 +96,11 @@ class Atac(Measurement):
         """The first axis of a correspondence analysis, along which depth moves every cell."""
         return (mean / _weight(mean)).astype(np.float32)
 
-    def frequency(
-        self, z: Float[Tensor, "cells latent"], ctx: Context, observed: Tensor | None = None
-    ) -> Float[Tensor, "cells features"]:
-        """Share of each peak in the fragments of a cell; the `observed` peaks (default: the batch's panel) sum to 1."""
-        return shares(self.decoder(z, ctx.design), self.on_panel(ctx) if observed is None else observed)
-
-    def forward(self, z: Float[Tensor, "cells latent"], ctx: Context, observed: Tensor | None = None) -> Distribution:
-        """Distribution of counts (or of openness) at the cell's depth; dense, for prediction."""
-        return self._counted(self.depth(ctx, z)[:, None] * self.frequency(z, ctx, observed) + 1e-8)
-
-    def shifted(self, z: Float[Tensor, "cells latent"], ctx: Context, shift: Tensor) -> Distribution:
-        """As `Measurement.shifted`; shares are normalised again."""
-        share = self.frequency(z, ctx) * shift.exp()
-        return self._counted(self.depth(ctx, z)[:, None] * share / share.sum(1, keepdim=True) + 1e-8)
-
-    def _counted(self, rate: Tensor) -> Distribution:
-        """Distribution of counts, or of openness, with expected fragments `rate`."""
+    def counted(self, mean: Float[Tensor, "cells features"]) -> Distribution:
+        """As `Shares.counted`; whether a peak is open of binary data."""
         if self.likelihood == "bernoulli":
-            return Bernoulli(probs=-torch.expm1(-rate), validate_args=False)
-        return Poisson(rate, validate_args=False)
+            return Bernoulli(probs=-torch.expm1(-mean), validate_args=False)
+        return Poisson(mean, validate_args=False)
 
     def predict(self, z: Float[Tensor, "cells latent"], ctx: Context) -> Float[Tensor, "cells features"]:
         """Counts whose log1p is that expected of the cell; of binary data, the probability of being open."""

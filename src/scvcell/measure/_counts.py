@@ -10,9 +10,9 @@ import torch
 from scvi.distributions import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
 from torch import Tensor, nn
 
-from scvcell.measure._base import MEASUREMENTS, Context, Decoder, Measurement, Summary, expected_log1p
+from scvcell.measure._base import MEASUREMENTS, Context, Decoder, Summary, expected_log1p
 from scvcell.measure._nb import NBSoftmax
-from scvcell.measure._share import OFF_PANEL, shares
+from scvcell.measure._share import OFF_PANEL, Shares
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @MEASUREMENTS.register("counts", aliases=("rna", "gex", "gene_expression", "gene expression", "mrna", "expression"))
-class Counts(Measurement):
+class Counts(Shares):
     r"""Sequencing counts whose depth says nothing of the state.
 
     .. math:: \rho = \mathrm{softmax}(f(z, c)), \qquad x_g \sim \mathrm{NB}(\ell \rho_g, \theta_g)
@@ -75,31 +75,16 @@ class Counts(Measurement):
             return scaled
         return np.sqrt(x / total[:, None]) * scale
 
-    def frequency(
-        self, z: Float[Tensor, "cells latent"], ctx: Context, observed: Tensor | None = None
-    ) -> Float[Tensor, "cells features"]:
-        """Share of each gene in the transcripts; the `observed` genes (default: the batch's panel) sum to 1."""
-        return shares(self.decoder(z, ctx.design), self.on_panel(ctx) if observed is None else observed)
-
-    def forward(self, z: Float[Tensor, "cells latent"], ctx: Context, observed: Tensor | None = None) -> Distribution:
-        """Distribution of counts at the cell's depth, which is that of the `observed` genes."""
-        return self._counted(self.depth(ctx, z)[:, None] * self.frequency(z, ctx, observed) + 1e-8)
-
-    def shifted(self, z: Float[Tensor, "cells latent"], ctx: Context, shift: Tensor) -> Distribution:
-        """As `Measurement.shifted`; shares are normalised again."""
-        share = self.frequency(z, ctx) * shift.exp()
-        return self._counted(self.depth(ctx, z)[:, None] * share / share.sum(1, keepdim=True) + 1e-8)
-
-    def _counted(self, mu: Tensor) -> Distribution:
-        """Distribution of counts with mean `mu`."""
+    def counted(self, mean: Float[Tensor, "cells features"]) -> Distribution:
+        """As `Shares.counted`."""
         if self.likelihood == "poisson":
-            return Poisson(rate=mu, validate_args=False)
+            return Poisson(rate=mean, validate_args=False)
         theta = self.log_theta.exp()
         if self.dropout_logit is not None:
             return ZeroInflatedNegativeBinomial(
-                mu=mu, theta=theta, zi_logits=self.dropout_logit.expand_as(mu), validate_args=False
+                mu=mean, theta=theta, zi_logits=self.dropout_logit.expand_as(mean), validate_args=False
             )
-        return NegativeBinomial(mu=mu, theta=theta, validate_args=False)
+        return NegativeBinomial(mu=mean, theta=theta, validate_args=False)
 
     def predict(self, z: Float[Tensor, "cells latent"], ctx: Context) -> Float[Tensor, "cells features"]:
         """Counts whose log1p is that expected of the cell."""

@@ -1,21 +1,50 @@
-"""Shares of a low-rank softmax over many features: no cells x features matrix, and from a sample of very many."""
+"""Counts that are shares of a depth, and their softmax over many features: by blocks, or from a sample of them."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from scvcell.measure._base import Context, Decoder, Measurement
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jaxtyping import Float, Int
+    from torch.distributions import Distribution
 
 BLOCK = 1 << 22
 """Entries of a block of logits."""
 OFF_PANEL = -1e4
 """Logit of a feature that was not measured: its share is 0, and so is what it adds to likelihood and gradient."""
+
+
+class Shares(Measurement):
+    """Counts of a depth that says nothing of the state: expected are the depth times shares that sum to 1."""
+
+    decoder: Decoder
+
+    @abstractmethod
+    def counted(self, mean: Float[Tensor, "cells features"]) -> Distribution:
+        """Distribution of what is counted where `mean` is expected."""
+
+    def frequency(
+        self, z: Float[Tensor, "cells latent"], ctx: Context, observed: Tensor | None = None
+    ) -> Float[Tensor, "cells features"]:
+        """Share of each feature in the counts; the `observed` ones (default: the batch's panel) sum to 1."""
+        return shares(self.decoder(z, ctx.design), self.on_panel(ctx) if observed is None else observed)
+
+    def forward(self, z: Float[Tensor, "cells latent"], ctx: Context, observed: Tensor | None = None) -> Distribution:
+        """Distribution of counts at the cell's depth, which is that of the `observed` features."""
+        return self.counted(self.depth(ctx, z)[:, None] * self.frequency(z, ctx, observed) + 1e-8)
+
+    def shifted(self, z: Float[Tensor, "cells latent"], ctx: Context, shift: Tensor) -> Distribution:
+        """As `Measurement.shifted`; shares are normalised again."""
+        share = self.frequency(z, ctx) * shift.exp()
+        return self.counted(self.depth(ctx, z)[:, None] * share / share.sum(1, keepdim=True) + 1e-8)
 
 
 def shares(logits: Float[Tensor, "cells features"], observed: Tensor | None) -> Float[Tensor, "cells features"]:

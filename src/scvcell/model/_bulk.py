@@ -10,7 +10,7 @@ import scipy.sparse as sp
 import torch
 
 from scvcell._matrix import Matrix
-from scvcell.measure import Context, expected_log1p
+from scvcell.measure import Context, Shares, expected_log1p
 from scvcell.model._predict import context
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Bulk:
         if name in data.modalities:
             self.matrix, self.rows = model._matrix(data, name), data.rows[name]
         self.ctx = context(model, data)
-        self.shares = self.operator.count_data and hasattr(self.operator, "frequency")
+        self.shares = self.operator.count_data and isinstance(self.operator, Shares)
         self.device = model._trained_module().device
 
     @property
