@@ -3,7 +3,7 @@
 from scvcell.perturb._action import Action, Pulse, as_action
 from scvcell.perturb._anchor import Anchor, Units, prior_weights, stack_weights
 from scvcell.perturb._base import PERTURBATIONS, Perturbation
-from scvcell.perturb._baselines import BASELINES
+from scvcell.perturb._baselines import BASELINES, Baseline
 from scvcell.perturb._design import Design, PerturbationKeys, read_design
 from scvcell.perturb._flow import AffineFlow
 from scvcell.perturb._shift import SHIFTS, hidden, shifts
@@ -15,6 +15,7 @@ __all__ = [
     "Action",
     "AffineFlow",
     "Anchor",
+    "Baseline",
     "Design",
     "Perturbation",
     "PerturbationKeys",
