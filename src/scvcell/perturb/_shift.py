@@ -62,14 +62,16 @@ def hidden(units: Units, shift: str) -> Iterator[NDArray[np.int64]]:
     if shift == TARGET:
         yield from (np.flatnonzero(mine) for mine in given.T if mine.any())
         return
-    value = units.mean_level if shift in DOSE else units.time
     same = same_targets(units, units)
-    for number, first in enumerate(np.flatnonzero(same.argmax(1) == np.arange(len(units)))):
-        mine = np.flatnonzero(same[first])
-        if shift == COMBINATION:
-            if given[first].sum() > 1 and given[~same[first]].any(0)[given[first]].all():
+    sets = [np.flatnonzero(same[first]) for first in np.flatnonzero(same.argmax(1) == np.arange(len(units)))]
+    if shift == COMBINATION:
+        for mine in sets:
+            parts, others = given[mine[0]], np.delete(given, mine, 0)
+            if parts.sum() > 1 and others.any(0)[parts].all():
                 yield mine
-            continue
+        return
+    value = units.mean_level if shift in DOSE else units.time
+    for number, mine in enumerate(sets):
         known = np.unique(np.round(value[mine] / CLOSE))
         left = {"higher": known[1:][-1:], "later": known[1:][-1:], "lower": known[:-1][:1], "earlier": known[:-1][:1]}
         inner = known[1:-1]
