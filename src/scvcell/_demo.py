@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 HIDDEN = "p4_0"
 SUFFIX = "|adt"
-ALIGNED = {"foscttm": "FOSCTTM (lower is better)", "recall@1": "recall@1", "label_transfer": "label transfer (accuracy)"}
+ALIGNED = {"foscttm": "FOSCTTM (lower is better)", "recall@1": "recall@1", "label_transfer": "label accuracy"}
 """Metrics of the alignment report that the table has, and how it calls them."""
 
 
