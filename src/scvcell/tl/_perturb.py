@@ -52,7 +52,7 @@ def perturb(
     model
         Model fitted with ``perturbation=``.
     action
-        :class:`scvcell.perturb.Action`, or ``"A+B"``, or a mapping from target to dose.
+        :class:`scvcell.Action`, or ``"A+B"``, or a mapping from target to dose.
     cells
         Untreated cells to start from: boolean mask, names, or a query on obs; all untreated ones by default.
     n_samples
