@@ -180,7 +180,7 @@ def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, An
     singles = {name for name in label if "+" not in name}
     rows: dict[str, list[dict[str, float]]] = {}
     effects: dict[str, dict[str, np.ndarray]] = {}
-    truths: dict[str, np.ndarray] = {}
+    truths: dict[str, dict[str, np.ndarray]] = {"": {}, "replicate": {}}
     total = Output(fit_seconds=0.0, fit_cpu_seconds=0.0)
     for left, controls, out in answers(run, task, case, seed):
         total.fit_seconds += out.fit_seconds
@@ -197,7 +197,7 @@ def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, An
                     scored |= coverage(out.effects[name], y, base)
                 rows.setdefault(kind, []).append(with_parts(scored, name, singles, case))
                 effects.setdefault(kind, {})[name] = p.mean(0) - base.mean(0)
-            truths[name] = y.mean(0) - base.mean(0)
+            truths[""][name] = y.mean(0) - base.mean(0)
             if "additive" in out.alternatives:
                 half = np.zeros(len(label), bool)
                 half[np.random.default_rng(seed).permutation(np.flatnonzero(left[name]))[: len(y) // 2]] = True
@@ -206,15 +206,17 @@ def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, An
                 scored = score(values[left[name] & ~half], base, again)
                 rows.setdefault("replicate", []).append(with_parts(scored, name, singles, case))
                 effects.setdefault("replicate", {})[name] = again.mean(0) - base.mean(0)
+                truths["replicate"][name] = values[left[name] & ~half].mean(0) - base.mean(0)
                 if case in CONTEXT:
                     shift = mixture(values, adata.obs[CONTEXT[case]].astype(str).to_numpy(), label != "control", name)
                     rows.setdefault("mixture", []).append(score(y, base, base + shift))
     scores = {kind: pd.DataFrame(each).mean().to_dict() for kind, each in rows.items()}
     if case == "targets":
+        at = adata.var_names.get_indexer(READ_BY)
         for kind, found in effects.items():
-            scores[kind]["pds"] = discrimination(found, truths)
-            at = adata.var_names.get_indexer(READ_BY)
-            change, true = (np.stack([of[name][at] for name in SIGNAL]) for of in (found, truths))
+            aim = truths.get(kind, truths[""])
+            scores[kind]["pds"] = discrimination(found, aim)
+            change, true = (np.stack([of[name][at] for name in SIGNAL]) for of in (found, aim))
             scores[kind] |= {"signal": float((change < 0).mean()), "signal_size": float(change.sum() / true.sum())}
     main = scores.pop("", {})
     return total, main | {"alternatives": scores, "each": rows.get("", [])}
