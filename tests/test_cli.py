@@ -1,7 +1,6 @@
 """The command line: info, fit on .h5mu and .h5ad, messages instead of tracebacks."""
 
 import logging
-import os
 
 import numpy as np
 import pandas as pd
@@ -21,13 +20,6 @@ def levels():
         logging.getLogger(name).setLevel(level)
 
 
-@pytest.fixture(autouse=True)
-def waiting(monkeypatch):
-    """So it does how threads wait."""
-    monkeypatch.setenv("GOMP_SPINCOUNT", "")
-    monkeypatch.delenv("GOMP_SPINCOUNT")
-
-
 @pytest.fixture
 def file(mosaic, tmp_path):
     path = tmp_path / "in.h5mu"
@@ -37,14 +29,6 @@ def file(mosaic, tmp_path):
 
 def run(*args):
     return main([str(a) for a in args])
-
-
-def test_waiting_threads_sleep_unless_the_user_says_otherwise(monkeypatch):
-    run("info")
-    assert os.environ["GOMP_SPINCOUNT"] == "1000"
-    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
-    run("info")
-    assert os.environ["GOMP_SPINCOUNT"] == "7"
 
 
 def test_info(capsys):

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 from pathlib import Path
-
-SPIN = ("GOMP_SPINCOUNT", "1000")
-"""Threads that wait for one another soon sleep: beside other programs a fit takes two thirds of the time."""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point of the ``scvcell`` command; returns the exit status."""
     args = _parser().parse_args(argv)
-    os.environ.setdefault(*SPIN)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("scvcell").setLevel(logging.INFO)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
