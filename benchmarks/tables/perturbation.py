@@ -203,10 +203,11 @@ def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, An
                 half[np.random.default_rng(seed).permutation(np.flatnonzero(left[name]))[: len(y) // 2]] = True
                 action, cells = scvcell.Action(label[left[name]][0]), np.flatnonzero(controls[name])
                 again = scvcell.perturb.BASELINES["replicate"](values, design, half, action, cells)
-                scored = score(values[left[name] & ~half], base, again)
+                rest = values[left[name] & ~half]
+                scored = score(rest, base, again)
                 rows.setdefault("replicate", []).append(with_parts(scored, name, singles, case))
                 effects.setdefault("replicate", {})[name] = again.mean(0) - base.mean(0)
-                truths["replicate"][name] = values[left[name] & ~half].mean(0) - base.mean(0)
+                truths["replicate"][name] = rest.mean(0) - base.mean(0)
                 if case in CONTEXT:
                     shift = mixture(values, adata.obs[CONTEXT[case]].astype(str).to_numpy(), label != "control", name)
                     rows.setdefault("mixture", []).append(score(y, base, base + shift))

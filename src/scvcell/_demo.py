@@ -11,6 +11,7 @@ import pandas as pd
 
 import scvcell
 from scvcell.model import baselines
+from scvcell.pl._alignment import metric_name
 from scvcell.risk import correlation
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 HIDDEN = "p4_0"
 SUFFIX = "|adt"
-ALIGNED = {"foscttm": "FOSCTTM (lower is better)", "recall@1": "recall@1", "label_transfer": "label accuracy"}
-"""Metrics of the alignment report that the table has, and how it calls them."""
 
 
 def hide_pairing(mdata: MuData, batch: str = HIDDEN) -> tuple[MuData, tuple[list[str], list[str]]]:
@@ -91,9 +90,9 @@ def _table(
         rows[name] = _translation(translate(x, y, x_new), y_new)
     values, linear = report.set_index("metric")["value"], report.set_index("metric")["cca"]
     rows["CCA"] = {}
-    for metric, shown in ALIGNED.items():
-        rows["scvcell"][shown] = float(values[metric])
-        rows["CCA"][shown] = float(linear[metric])
+    for metric in ("foscttm", "recall@1", "label_transfer"):
+        rows["scvcell"][metric_name(metric)] = float(values[metric])
+        rows["CCA"][metric_name(metric)] = float(linear[metric])
     return pd.DataFrame(rows).T
 
 

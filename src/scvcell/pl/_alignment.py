@@ -74,6 +74,11 @@ def alignment(report: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
+def metric_name(metric: str) -> str:
+    """What readers call a metric of the report."""
+    return NAMES.get(metric, str(metric).replace("_", " ").capitalize())
+
+
 def _finish(ax: Axes, report: pd.DataFrame, ends: pd.DataFrame) -> None:
     """Row names, arrows, limits and legend."""
     ax.set_yticks(np.arange(len(report)), _row_names(report))
@@ -106,7 +111,7 @@ def _finish(ax: Axes, report: pd.DataFrame, ends: pd.DataFrame) -> None:
 
 
 def _row_names(report: pd.DataFrame) -> list[str]:
-    names = [NAMES.get(m, str(m).replace("_", " ").capitalize()) for m in report["metric"]]
+    names = [metric_name(m) for m in report["metric"]]
     text = [c for c in report if c not in OTHER and not is_numeric_dtype(report[c]) and report[c].nunique() > 1]
     if "modality_a" in report and "modality_b" in report:
         pairs = report["modality_a"].astype(str) + ", " + report["modality_b"].astype(str)
