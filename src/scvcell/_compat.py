@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from copy import copy
+from inspect import getattr_static
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import scvi
@@ -13,6 +14,8 @@ from scvi.model.base import BaseModelClass
 from scvi.model.base._de_core import _de_core
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from scvcell._containers import Container
 
 __all__ = ["Manager", "ModelLifecycle", "de_core", "scvi_version"]
@@ -52,8 +55,47 @@ class Manager(AnnDataManager):
         """Nothing to replay: data are read through a `View` each time."""
 
 
-class ModelLifecycle(BaseModelClass):
+class _Absent:
+    """A method of scvi-tools that has no meaning here: not listed by ``dir``; the error says what to call instead."""
+
+    def __init__(self, instead: str) -> None:
+        self.instead = instead
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        raise AttributeError(f"{owner.__name__} has no {self.name}. {self.instead}")
+
+
+def _without_absent(owner: type, names: Iterable[str]) -> list[str]:
+    return [name for name in names if not isinstance(getattr_static(owner, name, None), _Absent)]
+
+
+class _Lifecycle(type(BaseModelClass)):  # type: ignore[misc]
+    """scvi-tools' metaclass, with a ``dir`` of what works."""
+
+    def __dir__(cls) -> list[str]:
+        return _without_absent(cls, super().__dir__())
+
+
+class ModelLifecycle(BaseModelClass, metaclass=_Lifecycle):
     """`BaseModelClass` without marks in the user's data and without class-level stores that keep data alive."""
+
+    differential_abundance = _Absent("Milo (pertpy) compares abundances on the neighbours of .obsm['X_csl'].")
+    convert_legacy_save = _Absent("Read a model with CSL.load(folder).")
+    load_registry = _Absent("Read a model with CSL.load(folder); print it.")
+    view_setup_args = _Absent("Read a model with CSL.load(folder); print it.")
+    setup_annbatch = _Absent("Give data on disk as a backed AnnData: anndata.read_h5ad(path, backed='r').")
+    view_anndata_setup = _Absent("print(model) says what was set up, model.schema all of it.")
+    view_registry = _Absent("print(model) says what was set up, model.schema all of it.")
+    data_registry = _Absent("See model.schema.")
+    get_state_registry = _Absent("See model.schema.")
+    get_from_registry = _Absent("See model.schema.")
+    get_var_names = _Absent("See model.schema.modalities[name].features.")
+    transfer_fields = _Absent("New data go to the verbs, scvcell.tl.")
+    update_setup_method_args = _Absent("New data go to the verbs, scvcell.tl.")
+    deregister_manager = _Absent("New data go to the verbs, scvcell.tl.")
 
     _adata: Any
     _adata_manager: Any

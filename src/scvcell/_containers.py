@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import logging
+import operator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
     type Container = AnnData | MuData | Any
 
+logger = logging.getLogger("scvcell")
+
 SINGLE = "rna"
 """Modality name that a bare AnnData gets."""
 
@@ -40,12 +44,16 @@ class View:
         One AnnData per modality, in the container's order.
     rows
         Per modality, for every cell the row of its AnnData or -1 where the cell was not measured.
+    positions
+        Position of every cell in the source; None where the cells are all of the source's, in its order.
     """
 
     source: AnnData | MuData
     obs_names: pd.Index
     modalities: dict[str, AnnData]
     rows: dict[str, NDArray[np.int64]]
+    positions: NDArray[np.int64] | None = None
+    _told: set[str] = field(default_factory=set, compare=False, repr=False)
 
     @property
     def n_obs(self) -> int:
@@ -62,8 +70,10 @@ class View:
         return Matrix(adata.X if layer is None else adata.layers[layer])
 
     def subset(self, cells: NDArray[np.int64]) -> View:
-        """A view of some of the cells, at positions `cells`; to read from, `source` stays the whole container."""
-        return View(self.source, self.obs_names[cells], self.modalities, {m: r[cells] for m, r in self.rows.items()})
+        """A view of cells at positions `cells`, in any order, some twice; `source` stays the whole container."""
+        positions = cells if self.positions is None else self.positions[cells]
+        rows = {m: r[cells] for m, r in self.rows.items()}
+        return replace(self, obs_names=self.obs_names[cells], rows=rows, positions=positions)
 
     def only(self, names: Sequence[str]) -> View:
         """A view of some of the modalities."""
@@ -75,34 +85,66 @@ class View:
         """Names of all columns of cell annotation, the container's first."""
         return list(dict.fromkeys(c for part in (self.source, *self.modalities.values()) for c in part.obs))
 
-    def obs(self, cells: NDArray[np.int64]) -> pd.DataFrame:
-        """Every column of cell annotation of some cells, at positions `cells`."""
-        columns = {c: self.column(c).to_numpy()[cells] for c in self.columns}
-        return pd.DataFrame(columns, index=self.obs_names[cells])
+    def obs(self, cells: NDArray[np.int64] | None = None) -> pd.DataFrame:
+        """Every column of cell annotation, each of the type it has, of all cells or those at positions `cells`."""
+        part = self if cells is None else self.subset(cells)
+        return pd.DataFrame({c: part._merge(part._parts(c)) for c in part.columns}, index=part.obs_names)
 
     def column(self, key: str) -> pd.Series:
         """One column of cell annotation, from the container's obs first and each modality's obs after it.
+
+        Where modalities say different things of one cell, the first one counts, and a warning says so.
 
         Raises
         ------
         KeyError
             If no obs has the column; the message lists those that exist.
         """
+        parts = self._parts(key)
+        if not parts:
+            columns = sorted({str(c) for c in self.columns})
+            hint = near_miss(str(key), columns)
+            raise KeyError(f"No obs column {key!r}.{hint} Columns: {', '.join(columns) or 'none'}.")
+        if key not in self._told:
+            self._told.add(key)
+            self._warn_different(parts)
+        return self._merge(parts)
+
+    def _parts(self, key: str) -> list[pd.Series]:
+        """The container's column, or else that of each modality that has it; indexed by the place of the cells here."""
         if key in self.source.obs:
             column = self.source.obs[key]
-            return column if len(column) == self.n_obs else column.loc[self.obs_names]
-        found = pd.Series(np.nan, index=self.obs_names, dtype=object, name=key)
-        seen = False
-        for name, adata in self.modalities.items():
-            if key in adata.obs:
-                seen = True
-                here = self.present(name) & found.isna().to_numpy()
-                found[here] = adata.obs[key].astype(object).to_numpy()[self.rows[name][here]]
-        if not seen:
-            columns = sorted({str(c) for c in self.columns})
-            hint = near_miss(key, columns)
-            raise KeyError(f"No obs column {key!r}.{hint} Columns: {', '.join(columns) or 'none'}.")
-        return found.infer_objects()
+            column = column if self.positions is None else column.iloc[self.positions]
+            return [column.set_axis(np.arange(self.n_obs))]
+        at = {m: np.flatnonzero(self.present(m)) for m, adata in self.modalities.items() if key in adata.obs}
+        return [self.modalities[m].obs[key].iloc[self.rows[m][cells]].set_axis(cells) for m, cells in at.items()]
+
+    def _merge(self, parts: list[pd.Series]) -> pd.Series:
+        """One value per cell, of the first part that has one."""
+        found = parts[0]
+        for part in parts[1:]:
+            found = found.dropna()
+            more = part[~part.index.isin(found.index)]
+            found = more if found.empty else found if more.empty else pd.concat([found, more])
+        if len(found) < self.n_obs and isinstance(found.dtype, np.dtype) and found.dtype.kind in "iub":
+            found = found.convert_dtypes()  # integers and booleans stay what they are beside missing ones
+        return found.reindex(np.arange(self.n_obs)).set_axis(self.obs_names)
+
+    def _warn_different(self, parts: list[pd.Series]) -> None:
+        first = parts[0].dropna().astype(object)
+        for part in parts[1:]:
+            other = part.dropna().astype(object)
+            both = first.index.intersection(other.index)
+            differ = both[(first[both] != other[both]).to_numpy()]
+            if len(differ):
+                cell = differ[0]
+                logger.warning(
+                    "obs[%r]: modalities say different things of %d cells, e.g. of %r %r, which is taken, and %r. "
+                    "Put the right column into the obs of the MuData.",
+                    *(part.name, len(differ), self.obs_names[cell], first[cell], other[cell]),
+                )
+                return
+            first = pd.concat([first, other.drop(both)])
 
     def panel(self, modality: str, batches: list[str]) -> NDArray[np.bool_] | None:
         """Which features each batch measured, from the boolean frame ``.varm['observed']`` (one column per batch).
@@ -130,6 +172,25 @@ def expect(argument: str, value: Any, kind: type, hint: str) -> None:
     """
     if not isinstance(value, kind):
         raise TypeError(f"{argument} must be a {kind.__name__}, not {type(value).__name__}. {hint}")
+
+
+def whole_number(argument: str, value: Any, least: int = 0) -> int:
+    """`value` as int, also from numpy's.
+
+    Raises
+    ------
+    TypeError
+        If it is no whole number.
+    ValueError
+        If it is below `least`.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{argument} must be a whole number, not {value!r}.") from None
+    if number < least:
+        raise ValueError(f"{argument} must be a whole number >= {least}, not {value!r}.")
+    return number
 
 
 def view(data: Container, *, table_key: str | None = None, skip_empty: bool = False) -> View:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 LATENT: Final = "X_csl"
 """``.obsm`` key of the cell-state latent."""
@@ -63,3 +66,48 @@ def response_keys(key_added: str) -> dict[str, str]:
 def label_keys(key_added: str) -> dict[str, str]:
     """Names of the columns that label transfer writes beside `key_added`."""
     return {"label": key_added, "probability": f"{key_added}_probability", "trusted": f"{key_added}_trusted"}
+
+
+def uncertainty_key(key_added: str) -> str:
+    """Name of the column of the uncertainty of the state that is written to ``.obsm[key_added]``."""
+    return UNCERTAINTY if key_added == LATENT else f"{key_added}_uncertainty"
+
+
+def check_key_added(
+    source: Any, key_added: Any, columns: Iterable[str], *, default: str = "", obsm: bool = False
+) -> None:
+    """Refuse a ``key_added`` under which the data hold something that scvcell did not write.
+
+    Parameters
+    ----------
+    source
+        Container that is written to.
+    key_added
+        What the user gave.
+    columns
+        Obs columns that are written; where only some of what is written is there, it is not ours.
+    default
+        A key that is ours whatever is there.
+    obsm
+        Whether ``obsm[key_added]`` is written, too.
+
+    Raises
+    ------
+    TypeError
+        If it is no text.
+    ValueError
+        If it cannot be a key of a file, or would write over what is the user's.
+    """
+    if not isinstance(key_added, str):
+        raise TypeError(f"key_added must be text, not {key_added!r}.")
+    if not key_added or "/" in key_added:
+        raise ValueError(f"key_added must be a name without '/', which files cannot hold, not {key_added!r}.")
+    there = {f"obs[{name!r}]": name in source.obs for name in columns}
+    if obsm:
+        there[f"obsm[{key_added!r}]"] = key_added in source.obsm
+    taken = [name for name, is_there in there.items() if is_there]
+    if key_added != default and 0 < len(taken) < len(there):
+        raise ValueError(
+            f"key_added={key_added!r} would write over {taken[0]}, which the data have and scvcell did not write. "
+            "Give another key, or delete it first."
+        )

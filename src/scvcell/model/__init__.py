@@ -6,8 +6,9 @@ from scvcell.model._csl import CSL
 from scvcell.model._de import differential_expression
 from scvcell.model._drift import Drift
 from scvcell.model._fuse import Posterior, fuse
+from scvcell.model._normalized import normalized_expression
 from scvcell.model._origin import Origin, trace
-from scvcell.model._predict import Decoded, bridge, context, decode
+from scvcell.model._predict import Decoded, bridge, context, decode, own_depth
 from scvcell.model._query import load_query_data
 from scvcell.model._respond import Unit, conditions, make_flow, train_flow
 from scvcell.model._response import Effect, Response
@@ -42,6 +43,8 @@ __all__ = [
     "load",
     "load_query_data",
     "make_flow",
+    "normalized_expression",
+    "own_depth",
     "potential",
     "save",
     "trace",

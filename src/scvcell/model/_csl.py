@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 
+from scvcell._choose import choose
 from scvcell._compat import Manager, ModelLifecycle
-from scvcell._containers import View, expect, view
+from scvcell._containers import View, expect, view, whole_number
 from scvcell.measure import MEASUREMENTS, Summary
-from scvcell.model import _de, _query, _respond, _schema, _steer, _store
+from scvcell.model import _de, _normalized, _query, _respond, _schema, _steer, _store
 from scvcell.model._data import Loader, Source
 from scvcell.model._encode import FrontEnd
 from scvcell.model._fuse import Posterior
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
     from numpy.typing import NDArray
-    from pandas import DataFrame
+    from pandas import DataFrame, Index
 
     from scvcell._containers import Container
     from scvcell._matrix import Matrix
@@ -159,7 +160,7 @@ class CSL(ModelLifecycle):
     # ------------------------------------------------------------------ training
 
     def train(  # type: ignore[override]
-        self, config: TrainConfig | None = None, *, held_out: Iterable[str] = (), seed: int = 0
+        self, config: TrainConfig | None = None, *, held_out: Any = (), seed: int = 0, max_epochs: int | None = None
     ) -> None:
         """Fit the model to its data; a model that is trained already goes on from where it is.
 
@@ -168,16 +169,20 @@ class CSL(ModelLifecycle):
         config
             Training settings.
         held_out
-            Names of cells that no step may see (test cells of a split).
+            Cells that no step may see (test cells of a split): names, a boolean mask or a query on obs.
         seed
             Drives everything random; the same seed on the same machine repeats bit by bit on CPU.
+        max_epochs
+            Short for ``TrainConfig(max_epochs=...)``.
         """
         if self.adata is None:
             raise ValueError("This model was loaded without data; call train on a model made with data.")
-        config = config or TrainConfig()
+        config = TrainConfig.of(config, max_epochs)
+        seed = whole_number("seed", seed)
         data = view(self.adata)
+        held_out = data.obs_names[choose(data, "held_out", held_out)]
         design, batch = self.schema.context(data)
-        train, validation = self._split(data, batch, config, set(held_out), seed)
+        train, validation = self._split(data, batch, config, held_out, seed)
         linked = None if self.edges is None else self.edges.linked(self.nodes)
         self.alignment = alignment(data.only(self.assays), train, linked)
         rng = np.random.default_rng(seed)
@@ -269,15 +274,10 @@ class CSL(ModelLifecycle):
         return found
 
     def _split(
-        self, data: View, batch: NDArray[np.int64], config: TrainConfig, held_out: set[str], seed: int
+        self, data: View, batch: NDArray[np.int64], config: TrainConfig, held_out: Index, seed: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Training and validation cells, the same share of every batch and combination of assays."""
         rng = np.random.default_rng(seed)
-        unknown = held_out.difference(data.obs_names)
-        if unknown:
-            raise ValueError(
-                f"{len(unknown)} held-out cells are not in the data, e.g. {next(iter(unknown))!r}. Give names of cells."
-            )
         allowed = ~data.obs_names.isin(held_out)
         if not allowed.any():
             raise ValueError("Every cell is held out; nothing is left to train on.")
@@ -476,6 +476,21 @@ class CSL(ModelLifecycle):
                 f"Give some of {self.assays}."
             )
 
+    def only_modality(self, name: str | None = None) -> str:
+        """`name`, checked, or the only modality of the model.
+
+        Raises
+        ------
+        ValueError
+            If the model has no such modality, or several and none is named.
+        """
+        if name is None:
+            if len(self.schema.modalities) > 1:
+                raise ValueError(f"The model has {list(self.schema.modalities)}; say which: modality=...")
+            return next(iter(self.schema.modalities))
+        self.check_modalities([name])
+        return name
+
     def get_latent_representation(
         self, adata: Container | None = None, *, modalities: Sequence[str] | None = None
     ) -> NDArray[np.float32]:
@@ -543,11 +558,11 @@ class CSL(ModelLifecycle):
     def differential_expression(
         self,
         adata: Container | None = None,
-        *,
-        modality: str,
         groupby: str | None = None,
-        group1: str | Sequence[str] | None = None,
-        group2: str | None = None,
+        group1: Any = None,
+        group2: Any = None,
+        *,
+        modality: str | None = None,
         delta: float = 0.25,
         fdr: float = 0.05,
     ) -> DataFrame:
@@ -556,5 +571,31 @@ class CSL(ModelLifecycle):
         See :func:`scvcell.model.differential_expression`.
         """
         return _de.differential_expression(
-            self, adata, modality=modality, groupby=groupby, group1=group1, group2=group2, delta=delta, fdr=fdr
+            self, adata, groupby, group1, group2, modality=modality, delta=delta, fdr=fdr
+        )
+
+    def get_normalized_expression(
+        self,
+        adata: Container | None = None,
+        indices: Any = None,
+        transform_batch: str | Sequence[str] | None = None,
+        gene_list: Sequence[str] | None = None,
+        library_size: float | Literal["latent"] = 1,
+        n_samples: int = 1,
+        *,
+        return_mean: bool = True,
+        return_numpy: bool | None = None,
+        modality: str | None = None,
+        seed: int = 0,
+    ) -> DataFrame | NDArray[np.float32]:
+        """Denoised expression of cells, as scvi-tools' models give it; see :func:`scvcell.model.normalized_expression`.
+
+        For intervals, and for assays that are no counts, see :func:`scvcell.tl.translate`.
+        """
+        return _normalized.normalized_expression(
+            *(self, adata, indices, transform_batch, gene_list, library_size, n_samples),
+            return_mean=return_mean,
+            return_numpy=return_numpy,
+            modality=modality,
+            seed=seed,
         )

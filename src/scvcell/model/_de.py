@@ -10,11 +10,11 @@ import pandas as pd
 import torch
 from anndata import AnnData
 
+from scvcell._choose import label, labels
 from scvcell._compat import de_core, shim_manager
+from scvcell._registry import near_miss
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from scvcell._containers import Container
@@ -29,11 +29,11 @@ PSEUDOCOUNT = 0.1
 def differential_expression(
     model: CSL,
     data: Container | None = None,
-    *,
-    modality: str,
     groupby: str | None = None,
-    group1: str | Sequence[str] | None = None,
-    group2: str | None = None,
+    group1: Any = None,
+    group2: Any = None,
+    *,
+    modality: str | None = None,
     delta: float = 0.25,
     fdr: float = 0.05,
 ) -> pd.DataFrame:
@@ -51,12 +51,12 @@ def differential_expression(
         Trained model.
     data
         Container; the fitted data by default.
-    modality
-        Modality to test.
     groupby
         Column of the groups.
     group1, group2
-        Groups to compare; by default each one against the rest.
+        Groups to compare, numbers or text as the column holds them; by default each one against the rest.
+    modality
+        Modality to test; the only one by default.
     delta
         Log2 fold change that matters; the difference of the raw values where they are not counts.
     fdr
@@ -71,17 +71,19 @@ def differential_expression(
     Boyeau et al., An empirical Bayes method for differential expression analysis of single cells with deep generative
     models, PNAS 2023.
     """
-    model.check_modalities([modality])
+    modality = model.only_modality(modality)
     if groupby is None:
         raise ValueError("Give groupby=, the obs column whose groups are compared.")
     seen = model.view(data)
-    groups = seen.column(groupby).astype(str).where(seen.column(groupby).notna(), "missing")
+    groups = labels(seen.column(groupby)).fillna("missing")
     known = sorted(set(groups))
-    for given in [group1] if isinstance(group1, str) else list(group1 or []):
+    if group1 is not None:
+        group1 = [label(g) for g in ([group1] if isinstance(group1, str) or not np.iterable(group1) else group1)]
+    if group2 is not None:
+        group2 = label(group2)
+    for given in [*(group1 or ()), *([] if group2 is None else [group2])]:
         if given not in known:
-            raise ValueError(f"obs[{groupby!r}] has no group {given!r}; it has {known}.")
-    if group2 is not None and group2 not in known:
-        raise ValueError(f"obs[{groupby!r}] has no group {group2!r}; it has {known}.")
+            raise ValueError(f"obs[{groupby!r}] has no group {given!r}.{near_miss(given, known)} It has {known}.")
     shell = AnnData(obs=pd.DataFrame({groupby: pd.Categorical(groups)}, index=seen.obs_names))
     posterior = model.posterior(seen)
     design, batch = model.schema.context(seen)

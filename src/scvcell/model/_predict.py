@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("scvcell")
 
+BLOCK = 1024
+
 
 @dataclass(frozen=True)
 class Decoded:
@@ -52,15 +54,30 @@ def context(model: CSL, view: View, batch: str | None = None) -> Context:
     return Context(torch.from_numpy(design), torch.from_numpy(code))
 
 
+def own_depth(model: CSL, view: View, modality: str) -> NDArray[np.float32]:
+    """Depth at which each cell's own values of a modality were measured, ``(cells,)``; NaN where they were not."""
+    out = np.full(view.n_obs, np.nan, np.float32)
+    matrix, at = model._matrix(view, modality), np.flatnonzero(view.present(modality))
+    for start in range(0, len(at), BLOCK):
+        here = at[start : start + BLOCK]
+        out[here] = np.asarray(model.operator(modality).size(matrix.rows(view.rows[modality][here]))).ravel()
+    return out
+
+
 @torch.inference_mode()
-def decode(model: CSL, posterior: Posterior, ctx: Context, to: str, size: int = 1024) -> Decoded:
-    """Decode modality `to` at the posterior mean, in blocks of cells."""
+def decode(
+    model: CSL, posterior: Posterior, ctx: Context, to: str, depth: NDArray[np.float32] | None = None
+) -> Decoded:
+    """Decode modality `to` at the posterior mean, in blocks of cells; at a `depth`, NaN: that which is expected."""
     module = model._trained_module()
     operator = module.operators[to]
     points, means = [], []
-    for cells in torch.arange(len(ctx.batch)).split(size):
+    for cells in torch.arange(len(ctx.batch)).split(BLOCK):
         here = operator.known(Context(ctx.design[cells].to(module.device), ctx.batch[cells].to(module.device)))
         z = posterior.mean[cells].to(module.device)
+        if depth is not None:
+            own = torch.from_numpy(depth[cells]).to(module.device)
+            here = here.measured(torch.where(own.isnan(), operator.depth(here, z), own))
         points.append(operator.predict(z, here).cpu().numpy())
         means.append(operator.predictive(z, here).mean.cpu().numpy())
     return Decoded(np.concatenate(points), np.concatenate(means))

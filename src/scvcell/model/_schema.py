@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import asdict, dataclass, field, replace
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from scvcell import _keys
+from scvcell._registry import near_miss
 from scvcell.measure import MEASUREMENTS
 
 if TYPE_CHECKING:
@@ -145,6 +147,7 @@ def build(
             raise ValueError(f"Modality {name!r} has no X. Give layers={{{name!r}: 'counts'}}.")
         check_values(view, name, layer, counts=MEASUREMENTS[operator].count_data)
         features = adata.var_names.astype(str).tolist()
+        _check_options(name, operator, options)
         try:
             MEASUREMENTS[operator].check(features, **options)
         except ValueError as error:
@@ -205,6 +208,20 @@ def _operator(name: str, given: Any) -> tuple[str, dict[str, Any]]:
     except KeyError as error:
         raise ValueError(error.args[0]) from None
     return given, options
+
+
+def _check_options(name: str, operator: str, options: Mapping[str, Any]) -> None:
+    """Refuse options that the operator does not have."""
+    parameters = list(signature(MEASUREMENTS[operator]).parameters.values())[2:]
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return
+    known = [p.name for p in parameters]
+    for given in options:
+        if given not in known:
+            raise ValueError(
+                f"measure[{name!r}]: {operator!r} has no option {given!r}.{near_miss(str(given), known)} "
+                f"Options: {', '.join(known) or 'none'}."
+            )
 
 
 def check_values(view: View, name: str, layer: str | None, *, counts: bool) -> None:

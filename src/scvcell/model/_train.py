@@ -8,7 +8,8 @@ import signal
 import threading
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
@@ -18,6 +19,7 @@ import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from scvi.train import Trainer
 
+from scvcell._containers import expect, whole_number
 from scvcell.model._data import Loader
 
 if TYPE_CHECKING:
@@ -87,17 +89,44 @@ class TrainConfig:
     progress: bool = True
 
     def __post_init__(self) -> None:
-        positive = {"max_epochs", "batch_size", "lr", "n_latent", "n_components"}
-        for name in positive:
+        for name, least in (
+            *(("max_epochs", 1), ("batch_size", 1), ("n_latent", 1), ("n_components", 1)),
+            *(("patience", 0), ("rematch", 0)),
+        ):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"TrainConfig.{name} must be > 0, not {value!r}.")
-        for name in ("rematch", "patience"):
+            if value is not None or name not in ("max_epochs", "batch_size"):
+                object.__setattr__(self, name, whole_number(f"TrainConfig.{name}", value, least))
+        for name in ("lr", "weight_decay", "kl_warmup", "validation"):
             value = getattr(self, name)
-            if not (isinstance(value, int) and value >= 0):
-                raise ValueError(f"TrainConfig.{name} must be a whole number >= 0, not {value!r}.")
+            if not isinstance(value, Real) and not (value is None and name == "validation"):
+                raise TypeError(f"TrainConfig.{name} must be a number, not {value!r}.")
+        if not 0 < self.lr < math.inf:
+            raise ValueError(f"TrainConfig.lr must be > 0, not {self.lr!r}.")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ValueError(f"TrainConfig.weight_decay must be >= 0, not {self.weight_decay!r}.")
+        if not 0 <= self.kl_warmup <= 1:
+            raise ValueError(f"TrainConfig.kl_warmup must be a share in [0, 1], not {self.kl_warmup!r}.")
         if self.validation is not None and not 0 <= self.validation < 0.5:
             raise ValueError(f"TrainConfig.validation must be in [0, 0.5), not {self.validation!r}.")
+
+    @classmethod
+    def of(cls, train: TrainConfig | None, max_epochs: int | None = None) -> TrainConfig:
+        """`train`, the defaults if that is None, with `max_epochs` where it is given, as scvi-tools' models take it.
+
+        Raises
+        ------
+        TypeError
+            If `train` is no TrainConfig.
+        ValueError
+            If both say how many epochs, and differ.
+        """
+        config = cls() if train is None else train
+        expect("train", config, TrainConfig, "For example train=scvcell.TrainConfig(max_epochs=20).")
+        if max_epochs is None:
+            return config
+        if config.max_epochs not in (None, max_epochs):
+            raise ValueError(f"max_epochs={max_epochs!r}, but train= says {config.max_epochs}; give one of them.")
+        return replace(config, max_epochs=max_epochs)
 
     def epochs(self, n_cells: int) -> int:
         """Number of epochs for a training set of `n_cells`."""

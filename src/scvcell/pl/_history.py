@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
+from scvcell._choose import is_container
 from scvcell.pl import _style
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ def history(
 def _curves(source: Any) -> dict[str, pd.Series]:
     """Series by name, those of a split only."""
     table = getattr(source, "history", source)
+    if table is not None and (is_container(table) or not hasattr(table, "items")):
+        raise TypeError(f"pl.history draws a model (or its model.history), not {type(source).__name__}.")
     items = dict(table.items()) if table is not None else {}
     curves = {str(name): v.iloc[:, 0] if isinstance(v, pd.DataFrame) else v for name, v in items.items()}
     return {name: v.astype(float).dropna() for name, v in curves.items() if name.rpartition("_")[2] in SPLITS}

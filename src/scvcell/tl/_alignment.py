@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.neighbors import KNeighborsClassifier
 
+from scvcell._choose import choose, is_container
 from scvcell._containers import expect
 from scvcell.model import CSL
 from scvcell.risk import cca, foscttm, match_recall, mixing, trusted
@@ -123,15 +124,18 @@ def _pairs(model: CSL, seen: View, a: str, b: str, pairs: Any) -> tuple[NDArray[
             held = both & ~trained
         at = np.flatnonzero(held)
         return None if len(at) < 2 else (at, at)
-    first, second = (pairs.iloc[:, 0], pairs.iloc[:, 1]) if isinstance(pairs, pd.DataFrame) else pairs
+    if isinstance(pairs, pd.DataFrame):
+        pairs = [pairs[c] for c in pairs]
+    if is_container(pairs) or not np.iterable(pairs) or len(pairs) != 2:
+        raise TypeError(
+            f"pairs must be two sequences of names of cells, or a frame of two columns, not {type(pairs).__name__}."
+        )
     out = []
-    for name, given in ((a, first), (b, second)):
-        at = seen.obs_names.get_indexer(pd.Index(given))
-        if (at < 0).any():
-            raise ValueError(f"pairs name a cell that is not in the data: {pd.Index(given)[at < 0][0]!r}.")
+    for name, given in zip((a, b), pairs, strict=True):
+        at = choose(seen, "pairs", given)
         if not seen.present(name)[at].all():
             raise ValueError(f"pairs name cells without modality {name!r}; give them in the order {a!r}, {b!r}.")
-        out.append(at.astype(np.int64))
+        out.append(at)
     if len(out[0]) != len(out[1]) or len(out[0]) < 2:
         raise ValueError(
             f"pairs must be two sequences of one length of at least 2, not {len(out[0])} and {len(out[1])}."

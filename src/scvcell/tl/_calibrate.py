@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scvcell.model import bridge, context, decode
+from scvcell.model import bridge, context, decode, own_depth
 from scvcell.risk import Conformal
 from scvcell.risk._calibrate import MINIMUM
 
@@ -81,7 +81,7 @@ def _make(model: CSL, to: str, source: Sequence[str]) -> Conformal | None:
     cells = np.concatenate([pool, held])
     part = seen.subset(cells)
     posterior = model.posterior(part, modalities=source)
-    decoded = decode(model, posterior, context(model, part), to)
+    decoded = decode(model, posterior, context(model, part), to, own_depth(model, part, to) if to in source else None)
     raw = model._matrix(part, to).dense(part.rows[to])
     latent = posterior.mean.numpy()
     forward, _ = interval_scale(model, to)

@@ -11,6 +11,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
+from scvcell._choose import choose
 from scvcell._containers import expect
 from scvcell.model import CSL, FEWEST, Bulk, conditions
 from scvcell.perturb import read_design
@@ -149,32 +150,19 @@ def _untreated(view: View, response: Response) -> NDArray[np.bool_]:
 
 
 def _choose(view: View, cells: Any, untreated: NDArray[np.bool_], response: Response) -> NDArray[np.int64]:
-    """Positions of the chosen cells, none of them treated."""
-    index = np.flatnonzero(untreated) if cells is None else select(view, cells)
-    if isinstance(cells, str):
-        index = index[untreated[index]]
-    treated = (~untreated[index]).sum()
-    if treated:
-        raise ValueError(
-            f"{treated} of {len(index)} cells were treated already; an action starts from untreated cells, whose "
-            f"obs[{response.keys.target!r}] is one of {list(response.keys.controls)}. Leave the others out."
-        )
+    """Positions of the chosen cells without those that were treated, of which one line tells."""
+    if cells is None:
+        return np.flatnonzero(untreated)
+    index = choose(view, "cells", cells)
+    treated = ~untreated[index]
+    said = f"whose obs[{response.keys.target!r}] is none of {list(response.keys.controls)}"
     if len(index) == 0:
-        raise ValueError("No untreated cell is chosen. Give cells= so that some are.")
-    return index
-
-
-def select(view: View, cells: Any, argument: str = "cells") -> NDArray[np.int64]:
-    """Positions of cells that are given by a query on obs, a boolean mask, or their names."""
-    if isinstance(cells, str):
-        obs = pd.DataFrame({c: view.column(c) for c in view.columns}, index=view.obs_names)
-        return np.flatnonzero(obs.index.isin(obs.query(cells).index))
-    given = np.asarray(cells)
-    if given.dtype == bool:
-        if len(given) != view.n_obs:
-            raise ValueError(f"{argument} is a mask of {len(given)} entries for {view.n_obs} cells.")
-        return np.flatnonzero(given)
-    index = view.obs_names.get_indexer(pd.Index(given))
-    if (index < 0).any():
-        raise ValueError(f"{argument} has names that the data lack, e.g. {given[index < 0][0]!r}.")
-    return index
+        raise ValueError("cells= chooses no cell, so no untreated one either; an action starts from untreated cells.")
+    if treated.all():
+        raise ValueError(
+            f"No untreated cell is chosen: all {len(index)} of cells= were treated, {said}. An action starts from "
+            "untreated cells; give some."
+        )
+    if treated.any():
+        logger.info("%d of the %d chosen cells were treated (%s); they are left out.", treated.sum(), len(index), said)
+    return index[~treated]

@@ -42,6 +42,8 @@ def embed(
         modalities = [modalities]
     model.check_modalities(modalities, assays=True)
     seen = model.view(data).only(model.assays)
+    column = _keys.uncertainty_key(key_added)
+    _keys.check_key_added(seen.source, key_added, [column], default=_keys.LATENT, obsm=True)
     posterior = model.posterior(seen, modalities=modalities)
     usable = [m for m in seen.modalities if modalities is None or m in modalities]
     some = np.zeros(seen.n_obs, bool)
@@ -52,5 +54,4 @@ def embed(
     latent[~some] = np.nan
     uncertainty[~some] = np.nan
     seen.source.obsm[key_added] = latent
-    column = _keys.UNCERTAINTY if key_added == _keys.LATENT else f"{key_added}_uncertainty"
     seen.source.obs[column] = uncertainty

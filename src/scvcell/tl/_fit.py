@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from scvcell import _keys
-from scvcell._containers import expect, view
+from scvcell._choose import choose, is_container
+from scvcell._containers import expect, view, whole_number
 from scvcell.model import CSL, TrainConfig
 from scvcell.perturb import PerturbationKeys, read_design
 from scvcell.prior import GuidanceGraph, TargetKernel
@@ -37,10 +38,11 @@ def fit(
     train: TrainConfig | None = None,
     priors: GuidanceGraph | TargetKernel | Iterable[GuidanceGraph | TargetKernel] = (),
     perturbation: PerturbationKeys | None = None,
-    split: Iterable[str] | Any = None,
+    split: Any = None,
     table_key: str | None = None,
     key_added: str = _keys.LATENT,
     seed: int = 0,
+    max_epochs: int | None = None,
 ) -> CSL:
     r"""Fit one cell-state latent to every assay of the data, whether or not each cell has them all.
 
@@ -70,13 +72,15 @@ def fit(
         Columns that say what was done to each cell; the model then learns what actions do
         (:func:`scvcell.tl.perturb`).
     split
-        Cells that no step may see: their names, or an object with a ``test`` attribute that holds them.
+        Cells that no step may see: their names, a boolean mask, a query on obs, or an object whose ``test`` is one.
     table_key
         Table of a SpatialData.
     key_added
         ``.obsm`` key of the latent.
     seed
         Drives everything random.
+    max_epochs
+        Short for ``train=TrainConfig(max_epochs=...)``.
 
     Returns
     -------
@@ -103,11 +107,13 @@ def fit(
     >>> model = scvcell.tl.fit(mdata, batch_key="batch")
     >>> protein = scvcell.tl.translate(mdata, model, to="adt")
     """
-    train = TrainConfig() if train is None else train
-    expect("train", train, TrainConfig, "For example train=scvcell.TrainConfig(max_epochs=20).")
+    train, seed = TrainConfig.of(train, max_epochs), whole_number("seed", seed)
     covariates = (covariates,) if isinstance(covariates, str) else tuple(covariates)
     seen = view(data, table_key=table_key)
     source = seen.source
+    _keys.check_key_added(source, key_added, [_keys.uncertainty_key(key_added)], default=_keys.LATENT, obsm=True)
+    held_out = split if split is None or is_container(split) else getattr(split, "test", split)
+    hidden = () if held_out is None else seen.obs_names[choose(seen, "split", held_out)]
     if perturbation is not None:
         expect("perturbation", perturbation, PerturbationKeys, "For example PerturbationKeys('drug', control='DMSO').")
         _warn_confounded(read_design(perturbation, seen.column), seen.column(batch_key) if batch_key else None)
@@ -128,8 +134,7 @@ def fit(
         weights=weights,
         guidance=sum(graphs[1:], graphs[0]) if graphs else None,
     )
-    held_out = getattr(split, "test", split)
-    model.train(train, held_out=() if held_out is None else held_out, seed=seed)
+    model.train(train, held_out=hidden, seed=seed)
     calibrate_all(model)
     if perturbation is not None:
         model.learn_actions(perturbation, kernel=kernels[0] if kernels else None, seed=seed)

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from scvcell import _keys
+from scvcell._choose import unique_names
 from scvcell.perturb import as_action
 from scvcell.tl._calibrate import check_level
 from scvcell.tl._controls import Controls
@@ -54,7 +55,8 @@ def perturb(
     action
         :class:`scvcell.Action`, or ``"A+B"``, or a mapping from target to dose.
     cells
-        Untreated cells to start from: boolean mask, names, or a query on obs; all untreated ones by default.
+        Cells to start from: boolean mask, names (in their order), or a query on obs; all untreated ones by default.
+        Treated cells among them are left out.
     n_samples
         Draws per cell.
     seed
@@ -69,8 +71,8 @@ def perturb(
     Raises
     ------
     ValueError
-        If the model has learned no perturbation, a target is unknown and no side information tells of it, or one of
-        `cells` was treated.
+        If the model has learned no perturbation, a target is unknown and no side information tells of it, or all of
+        `cells` were treated.
 
     References
     ----------
@@ -203,7 +205,7 @@ def _container(
     obs = start.view.obs(start.index)
     obs[_keys.ACTION], obs[_keys.SOURCE_CELL], obs[_keys.SUPPORT] = str(action), names.to_numpy(), support
     obs = pd.concat([obs] * n_samples)
-    obs.index = [f"{name}-{_slug(action)}-{i}" for i in range(n_samples) for name in names]
+    obs.index = unique_names(f"{name}-{_slug(action)}-{i}" for i in range(n_samples) for name in names)
     tables = {}
     for m, draws in values.items():
         stack = sp.vstack(draws, format="csr") if sp.issparse(draws[0]) else np.concatenate(draws)

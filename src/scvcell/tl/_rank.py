@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import torch
 
+from scvcell._choose import choose
 from scvcell.objective import energy_distance
 from scvcell.perturb import as_action
 from scvcell.tl._calibrate import check_level
-from scvcell.tl._controls import Controls, select
+from scvcell.tl._controls import Controls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -75,7 +76,7 @@ def rank_actions(
     """
     check_level(level)
     start = Controls(data, model, cells)
-    wanted = select(start.view, goal, "goal")
+    wanted = choose(start.view, "goal", goal)
     if min(len(wanted), len(start.index)) < 2:
         raise ValueError(
             f"{len(start.index)} cells and {len(wanted)} cells of the goal are too few; give at least 2 each."

@@ -96,6 +96,7 @@ def response_score(
         actions = [a for a in response.actions if a in design.actions] or response.actions
     else:
         actions = (response.check(as_action(action)),)
+    _keys.check_key_added(view.source, key_added, _keys.response_keys(key_added).values(), default=_keys.RESPONSE)
     units = treated(design, actions)
     latent = model.posterior(view).mean.numpy()
     columns = {name: np.full(view.n_obs, np.nan) for name in _keys.response_keys(key_added)}

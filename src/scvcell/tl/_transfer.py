@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from scvcell import _keys
-from scvcell._containers import expect
+from scvcell._choose import choose, is_container, labels
+from scvcell._containers import expect, whole_number
 from scvcell.model import CSL
 from scvcell.risk import VOTES, votes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from scvcell._containers import Container, View
+
+    Array = NDArray[np.floating]
+
+K = 5
+"""Neighbours that vote by default; where there are fewer, all do."""
+MOST_NUMBERS = 100
+"""Different whole numbers that may be labels, at most; fewer in small data."""
 
 
 def transfer_labels(
@@ -25,8 +31,8 @@ def transfer_labels(
     model: CSL,
     *,
     key: str,
-    reference: Sequence[str] | NDArray[np.bool_] | None = None,
-    k: int = 5,
+    reference: Any = None,
+    k: int = K,
     min_probability: float = VOTES,
     key_added: str | None = None,
 ) -> None:
@@ -41,9 +47,10 @@ def transfer_labels(
     key
         Obs column of the labels.
     reference
-        Cells whose labels are used: names or a boolean mask; every cell with a label by default.
+        Where the labels are: other data (AnnData, MuData) whose obs has `key`, as in ``scanpy.tl.ingest``, or cells of
+        `data`: names, a boolean mask or a query on obs; every cell of `data` with a label by default.
     k
-        Neighbours that vote.
+        Neighbours that vote; fewer than there are reference cells.
     min_probability
         Share of votes below which a label is not trusted.
     key_added
@@ -54,48 +61,88 @@ def transfer_labels(
     Writes three obs columns: the label, ``_probability`` (share of votes), and ``_trusted``: enough votes, neighbours
     no farther than 99 % of the reference cells that are given their own label find theirs, and not unusually far for
     the cells that are not in the reference (:func:`scvcell.risk.trusted`). Reference cells are predicted too, without
-    their own vote.
+    their own vote. Batches of `data` or of a reference that the model does not know need
+    :meth:`scvcell.model.CSL.load_query_data` first.
+
+    Raises
+    ------
+    KeyError
+        If there is no column `key`.
+    ValueError
+        If it holds measurements instead of labels, fewer than 2 cells have one, `k` is too large, `min_probability` is
+        no share, or `key_added` would write over a column that is not a former result.
+
+    Examples
+    --------
+    >>> scvcell.tl.transfer_labels(query, model, key="celltype", reference=atlas)
     """
     expect("model", model, CSL, "The data come first, then the model.")
+    k = whole_number("k", k)
     if k < 1 or not 0 <= min_probability <= 1:
         raise ValueError(f"k must be at least 1 and min_probability in [0, 1], not {k!r} and {min_probability!r}.")
     seen = model.view(data)
-    labels = seen.column(key)
-    chosen = _reference(seen, labels, reference)
-    if chosen.sum() < 2:
-        raise ValueError(
-            f"At least 2 reference cells with a label in obs[{key!r}] are needed; there are {chosen.sum()}."
-        )
+    source = seen.source
+    key_added = f"{key}_transferred" if key_added is None else key_added
+    columns = _keys.label_keys(key_added)
+    _keys.check_key_added(source, key_added, columns.values())
+    where = model.view(reference) if is_container(reference) else seen
+    column = where.column(key)
+    _check_labels(column, key)
+    cells = np.flatnonzero(column.notna())
+    if where is seen and reference is not None:
+        cells = np.intersect1d(cells, choose(seen, "reference", reference))
+    if len(cells) < 2:
+        raise ValueError(f"At least 2 reference cells with a label in obs[{key!r}] are needed; there are {len(cells)}.")
+    if k >= len(cells) and k > K:
+        raise ValueError(f"k={k} neighbours cannot vote: there are {len(cells)} reference cells. Give fewer.")
+    known = labels(column.iloc[cells]).to_numpy().astype(str)
     latent = model.posterior(seen).mean.numpy()
-    known = labels[chosen].astype(str).to_numpy().astype(str)
-    own = votes(None, latent[chosen], known, k)
-    others = votes(latent[~chosen], latent[chosen], known, k)
-    reach = own.reach(known)
+    annotated = latent[cells] if where is seen else model.posterior(where.subset(cells)).mean.numpy()
+    label, share, near = _predict(latent, annotated, known, _same(seen, where, cells, latent, annotated), k)
+    source.obs[columns["label"]] = pd.Categorical(label, categories=np.unique(known))
+    source.obs[columns["probability"]] = share
+    source.obs[columns["trusted"]] = (share >= min_probability) & near
+
+
+def _predict(
+    latent: Array, annotated: Array, known: NDArray[np.str_], own: NDArray[np.int64], k: int
+) -> tuple[NDArray[np.str_], Array, NDArray[np.bool_]]:
+    """Label of every cell, its share of the votes, and whether its voters are near.
+
+    `own` is the place of each annotated cell among the cells, -1 where it is in other data.
+    """
+    mine = votes(None, annotated, known, k)
+    reach = mine.reach(known)
+    here = own >= 0
+    rest = np.setdiff1d(np.arange(len(latent)), own)
+    others = votes(latent[rest], annotated, known, k)
     label, share, near = (np.empty(len(latent), dtype) for dtype in (known.dtype, float, bool))
-    for cells, found, inside in ((chosen, own, own.distance <= reach), (~chosen, others, others.near(reach))):
-        label[cells], share[cells], near[cells] = found.label, found.share, inside
-    columns = _keys.label_keys(key_added or f"{key}_transferred")
-    obs = seen.source.obs
-    obs[columns["label"]] = pd.Categorical(label, categories=np.unique(known))
-    obs[columns["probability"]] = share
-    obs[columns["trusted"]] = (share >= min_probability) & near
+    label[own[here]], share[own[here]], near[own[here]] = (
+        mine.label[here],
+        mine.share[here],
+        mine.distance[here] <= reach,
+    )
+    label[rest], share[rest], near[rest] = others.label, others.share, others.near(reach)
+    return label, share, near
 
 
-def _reference(seen: View, labels: pd.Series, reference: Sequence[str] | NDArray[np.bool_] | None) -> NDArray[np.bool_]:
-    has = labels.notna().to_numpy()
-    if reference is None:
-        return has
-    if isinstance(reference, str):
-        raise TypeError(
-            f"reference must be names of cells or a mask over them, not the text {reference!r}; "
-            f'for example reference=data.obs["batch"] == {reference!r}.'
+def _same(seen: View, where: View, cells: NDArray[np.int64], latent: Array, annotated: Array) -> NDArray[np.int64]:
+    """Place in `seen` of each annotated cell, -1 where it is not there: same name and same state."""
+    if where is seen:
+        return cells
+    own = seen.obs_names.get_indexer(where.obs_names[cells])
+    alike = np.isclose(latent[own], annotated, rtol=0, atol=1e-3).all(1)
+    return np.where(alike, own, -1)
+
+
+def _check_labels(column: pd.Series, key: str) -> None:
+    """Refuse numbers that are measurements."""
+    if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+        return
+    values = column.dropna().to_numpy(float)
+    few = np.clip(len(values) // 5, 10, MOST_NUMBERS)
+    if (values != np.floor(values)).any() or len(np.unique(values)) > few:
+        raise ValueError(
+            f"obs[{key!r}] holds {len(np.unique(values))} different numbers, not labels. If they are labels, say so: "
+            f"data.obs[{key!r}] = data.obs[{key!r}].astype('category')."
         )
-    given = np.asarray(reference)
-    if given.dtype == bool:
-        if given.shape != has.shape:
-            raise ValueError(f"reference mask has {len(given)} values for {len(has)} cells.")
-        return given & has
-    unknown = set(given.tolist()) - set(seen.obs_names)
-    if unknown:
-        raise ValueError(f"{len(unknown)} reference cells are not in the data, e.g. {next(iter(unknown))!r}.")
-    return seen.obs_names.isin(given) & has

@@ -11,7 +11,7 @@ from anndata import AnnData
 
 from scvcell import _keys
 from scvcell._containers import expect
-from scvcell.model import CSL, context, decode
+from scvcell.model import CSL, context, decode, own_depth
 from scvcell.tl._calibrate import calibration, check_level, interval_scale
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def translate(
     level: float = 0.9,
     batch: str | None = None,
 ) -> AnnData:
-    r"""Predict one assay from the others, for every cell.
+    r"""Predict one assay from the others, for every cell; or denoise it, where it is one of its own sources.
 
     .. math:: \hat x_{to} = M_{to}\big(E\,q(z \mid x_{source})\big), \qquad
               P\big(x_{to} \in [lower, upper]\big) \ge level
@@ -48,7 +48,9 @@ def translate(
     to
         Modality to predict.
     source
-        Modalities that may be used; every other than `to` by default.
+        Modalities that may be used; every other than `to` by default, and `to` itself where there is no other. With
+        `to` among them the answer is denoised values: the mean of the measurement given a state that has seen this very
+        measurement, at its depth.
     level
         Coverage of the interval, per feature, over cells like the calibration cells.
     batch
@@ -63,7 +65,9 @@ def translate(
     ``obs["trusted"]`` (near calibration cells), ``var["trusted"]`` and ``var["relative_width"]`` (interval over
     marginal interval; 1 means that nothing was learned); ``uns["csl_translate"]``. Cells without any of `source`
     are NaN and not trusted. Without calibration cells the intervals are NaN and nothing is trusted. All of it is dense:
-    into chromatin, translate the cells of interest, not a whole atlas.
+    into chromatin, translate the cells of interest, not a whole atlas. Of denoised values the interval is for the
+    measurement that was the input, so it says how much the model smooths, not what a second measurement would be
+    (``uns["csl_translate"]["input_seen"]``).
 
     Raises
     ------
@@ -80,7 +84,8 @@ def translate(
         )
     has = np.logical_or.reduce([seen.present(m) for m in here])
     posterior = model.posterior(seen, modalities=here)
-    decoded = decode(model, posterior, context(model, seen, batch), to)
+    own = own_depth(model, seen, to) if to in here else None
+    decoded = decode(model, posterior, context(model, seen, batch), to, own)
     out = AnnData(
         decoded.point,
         obs=pd.DataFrame(index=seen.obs_names.copy()),
@@ -88,7 +93,7 @@ def translate(
     )
     out.layers[_keys.MEAN] = decoded.mean
     conformal = calibration(model, to, here)
-    info = {"to": to, "source": list(source), "level": level, "calibration_cells": 0}
+    info = {"to": to, "source": list(source), "level": level, "calibration_cells": 0, "input_seen": to in here}
     if conformal is None:
         why = (
             f"No cells with both {source} and {to!r} to calibrate on"
@@ -117,12 +122,10 @@ def translate(
 def _check(model: CSL, to: str, source: Sequence[str] | None, level: float) -> list[str]:
     model.check_modalities([to])
     source = [source] if isinstance(source, str) else source
-    names = [m for m in model.assays if m != to] if source is None else list(source)
+    names = ([m for m in model.assays if m != to] or [to]) if source is None else list(source)
     model.check_modalities(names, assays=True)
     if not names:
-        raise ValueError(f"The model has only {to!r}; there is nothing to translate from.")
-    if to in names:
-        raise ValueError(f"source= contains {to!r} itself; leave it out.")
+        raise ValueError(f"source= is empty; give some of {model.assays}.")
     check_level(level)
     return names
 

@@ -13,17 +13,19 @@ from anndata import AnnData
 from scipy.stats import norm
 
 from scvcell import _keys
+from scvcell._choose import choose, labels, unique_names
+from scvcell._choose import label as one_label
 from scvcell._containers import expect
 from scvcell._registry import near_miss
 from scvcell._walk import neighbours, walk
 from scvcell.model import CSL, Bulk, kinetics_of
 from scvcell.perturb import as_action
 from scvcell.tl._calibrate import check_level
-from scvcell.tl._controls import Controls, select
+from scvcell.tl._controls import Controls
 from scvcell.tl._perturb import SUPPORTED, gather
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from mudata import MuData
     from numpy.typing import NDArray
@@ -175,7 +177,7 @@ def forecast(
     drift = _drift(model)
     if action is None:
         seen = model.view(data)
-        index = np.arange(seen.n_obs) if cells is None else select(seen, cells)
+        index = np.arange(seen.n_obs) if cells is None else choose(seen, "cells", cells)
         part = seen.subset(index)
         start = model.posterior(part).mean.numpy()
     else:
@@ -195,7 +197,7 @@ def forecast(
     obs[_keys.SOURCE_CELL], obs[_keys.TIME] = obs.index.to_numpy(), float(time)
     obs[_keys.ACTION] = "none" if action is None else str(action)
     obs[_keys.SUPPORT], obs[_keys.TRUSTED] = support, trusted
-    obs.index = [f"{name}-{time:g}" for name in obs.index]
+    obs.index = unique_names(f"{name}-{time:g}" for name in obs.index)
     tables = {m: _expected(model, part, m, states, members, obs, level) for m in model.assays}
     return gather(tables, {_keys.LATENT: states.astype(np.float32)})
 
@@ -205,7 +207,7 @@ def fate(
     model: CSL,
     *,
     groupby: str,
-    terminal: str | Sequence[str] | None = None,
+    terminal: Any = None,
     level: float = 0.9,
 ) -> AnnData:
     r"""Probability of each cell to end in each terminal group.
@@ -251,9 +253,10 @@ def fate(
     drift = _drift(model)
     seen = model.view(data)
     column = seen.column(groupby)
-    label: Any = column.astype(str).where(column.notna(), "").to_numpy()
+    label: Any = labels(column).fillna("").to_numpy(object)
     groups = [str(g) for g in np.unique(label) if g]
-    named = [terminal] if isinstance(terminal, str) else terminal
+    named = None if terminal is None else [terminal] if np.ndim(terminal) == 0 else terminal
+    named = None if named is None else [one_label(g) for g in named]
     unknown = [g for g in named or () if g not in groups]
     if unknown:
         raise ValueError(

@@ -1,0 +1,171 @@
+"""How a user names some of the cells, the same in every verb: a query, a mask, or names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from anndata.utils import make_index_unique
+
+from scvcell._registry import near_miss
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from scvcell._containers import View
+
+WAYS = "a query on obs (\"cell_type == 'B cells'\"), a boolean mask, or names of cells"
+
+
+def is_container(value: Any) -> bool:
+    """Whether `value` is data (AnnData, MuData, SpatialData), which no array is to be made of."""
+    return hasattr(value, "obs_names") or hasattr(value, "tables")
+
+
+def choose(view: View, what: str, value: Any) -> NDArray[np.int64]:
+    """Positions of the cells that a user named, in the user's order, repeats kept.
+
+    Parameters
+    ----------
+    view
+        The data.
+    what
+        Name of the argument, for messages.
+    value
+        A query on obs (or the name of one cell); a boolean mask, of which a Series is aligned by its index where that
+        names cells and missing entries are False; or names of cells.
+
+    Returns
+    -------
+    Positions in `view`, ``(cells,)``; of masks and queries in the order of the data.
+
+    Raises
+    ------
+    TypeError
+        If `value` is a container, holds positions, or is nothing that names cells.
+    ValueError
+        If a query cannot be answered, a mask is of other cells, or a name is unknown.
+    """
+    if is_container(value):
+        raise TypeError(
+            f"{what}= takes {WAYS}, not {type(value).__name__}. For the cells of other data that are in these, too: "
+            f"{what}=other.obs_names."
+        )
+    if isinstance(value, str):
+        at = np.flatnonzero(view.obs_names == value)
+        return at if len(at) else np.flatnonzero(_query(view, what, value))
+    if isinstance(value, set | frozenset):
+        known = view.obs_names.isin(list(value))
+        if known.sum() == len(value):
+            return np.flatnonzero(known)
+    if isinstance(value, pd.Series):
+        mask = _aligned(view, what, value) if _is_mask(value) else None
+        given = value.to_numpy() if mask is None else mask
+    elif isinstance(value, pd.DataFrame | dict | slice) or not np.iterable(value):
+        raise TypeError(f"{what}= takes {WAYS}, not {type(value).__name__}.")
+    else:
+        given = np.asarray(value if hasattr(value, "dtype") else list(value))
+    if given.ndim != 1:
+        raise ValueError(f"{what}= must have one dimension, not the shape {given.shape}.")
+    if given.dtype == object and len(given) and _is_mask(pd.Series(given)):
+        given = pd.Series(given).astype("boolean").fillna(False).to_numpy(bool)
+    if given.dtype == bool:
+        if len(given) != view.n_obs:
+            raise ValueError(f"{what} is a mask of {len(given)} entries for {view.n_obs} cells.")
+        return np.flatnonzero(given)
+    return _named(view, what, given)
+
+
+def label(value: Any) -> str:
+    """A label as text: 1, 1.0 and "1" are one label."""
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        value = int(value)
+    return str(value)
+
+
+def labels(column: pd.Series) -> pd.Series:
+    """Labels of a column as text, as `label` writes them; missing ones stay missing."""
+    values = column.astype(object)
+    return values.map(label, na_action="ignore").where(column.notna(), None)
+
+
+def unique_names(names: Iterable[str]) -> pd.Index:
+    """Names of new cells, of which those that come again are numbered: ``a``, ``a-1``, ``a-2``."""
+    return make_index_unique(pd.Index(list(names), dtype=object))
+
+
+def _is_mask(values: pd.Series) -> bool:
+    if values.dtype == object:
+        return pd.api.types.infer_dtype(values, skipna=True) == "boolean"
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return pd.api.types.is_bool_dtype(values.cat.categories)
+    return bool(pd.api.types.is_bool_dtype(values))
+
+
+def _aligned(view: View, what: str, mask: pd.Series) -> NDArray[np.bool_]:
+    """A mask in the order of the cells: by its index, or by place where the index names no cells."""
+    values = mask.astype(object).astype("boolean").fillna(False).to_numpy(bool)
+    if mask.index.equals(view.obs_names):
+        return values
+    if isinstance(mask.index, pd.RangeIndex) and not view.obs_names.isin(mask.index).any():
+        return values
+    at = mask.index.get_indexer(view.obs_names) if mask.index.is_unique else np.full(view.n_obs, -1)
+    if len(mask) != view.n_obs or (at < 0).any():
+        raise ValueError(
+            f"{what} is a mask of other cells: {len(mask)} entries, whose index has {(at >= 0).sum()} of the "
+            f"{view.n_obs} cells. Give one of these cells, for example made from data.obs."
+        )
+    return values[at]
+
+
+def _named(view: View, what: str, given: NDArray[Any]) -> NDArray[np.int64]:
+    """Positions of cells by name."""
+    kind = pd.api.types.infer_dtype(given, skipna=False)
+    if len(given) and kind not in ("string", "categorical"):
+        if kind in ("integer", "floating", "mixed-integer-float"):
+            raise TypeError(
+                f"{what}= holds numbers, e.g. {given[0]!r}; cells are named, not counted. For positions give "
+                f"{what}=data.obs_names[positions], for a mask of 0 and 1 {what}=mask.astype(bool)."
+            )
+        raise TypeError(f"{what}= takes {WAYS}; it holds {type(given[0]).__name__}, e.g. {given[0]!r}.")
+    index = view.obs_names.get_indexer(pd.Index(given, dtype=object))
+    lost = given[index < 0]
+    if len(lost):
+        raise ValueError(
+            f"{what} has {len(lost)} names that the data lack, e.g. {str(lost[0])!r}; cells have names like "
+            f"{str(view.obs_names[0])!r}."
+        )
+    return index.astype(np.int64)
+
+
+def _query(view: View, what: str, query: str) -> NDArray[np.bool_]:
+    """Which cells a query holds for."""
+    obs = view.obs()
+    columns = [str(c) for c in obs]
+    listed = f"Columns: {', '.join(columns) or 'none'}."
+    try:
+        answer = obs.eval(query, engine="python")
+    except NameError as error:  # pandas' UndefinedVariableError
+        name = str(getattr(error, "name", None) or error).split("'")[1::2] or [str(error)]
+        if "@" in query and name[0] not in columns and f"@{name[0]}" in query:
+            raise ValueError(
+                f"{what}={query!r}: variables (@) are not seen from here; write the value itself."
+            ) from None
+        raise ValueError(
+            f"{what}={query!r}: no obs column {name[0]!r}.{near_miss(name[0], columns)} {listed}"
+        ) from None
+    except Exception as error:
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(
+            f"{what}={query!r} is neither the name of a cell nor a query on obs that can be answered ({why}). "
+            f"For example \"cell_type == 'B cells'\". {listed}"
+        ) from None
+    if not (isinstance(answer, pd.Series) and len(answer) == view.n_obs and _is_mask(answer)):
+        raise ValueError(
+            f"{what}={query!r} does not say which cells: a query is true or false of each, for example "
+            f"\"{query if query in columns else 'cell_type'} == 'B cells'\". {listed}"
+        )
+    return answer.astype(object).astype("boolean").fillna(False).to_numpy(bool)
