@@ -67,7 +67,7 @@ def choose(view: View, what: str, value: Any) -> NDArray[np.int64]:
     elif isinstance(value, pd.DataFrame | dict | slice) or not np.iterable(value):
         raise TypeError(f"{what}= takes {WAYS}, not {type(value).__name__}.")
     else:
-        given = np.asarray(value if hasattr(value, "dtype") else list(value))
+        given = np.asarray(value) if hasattr(value, "dtype") else np.asarray(list(value), dtype=object)
     if given.ndim != 1:
         raise ValueError(f"{what}= must have one dimension, not the shape {given.shape}.")
     if given.dtype == object and len(given) and _is_mask(pd.Series(given)):
@@ -130,7 +130,8 @@ def _named(view: View, what: str, given: NDArray[Any]) -> NDArray[np.int64]:
                 f"{what}= holds numbers, e.g. {given[0]!r}; cells are named, not counted. For positions give "
                 f"{what}=data.obs_names[positions], for a mask of 0 and 1 {what}=mask.astype(bool)."
             )
-        raise TypeError(f"{what}= takes {WAYS}; it holds {type(given[0]).__name__}, e.g. {given[0]!r}.")
+        odd = next((x for x in given if not isinstance(x, str)), given[0])
+        raise TypeError(f"{what}= takes {WAYS}; it holds {odd!r} ({type(odd).__name__}).")
     index = view.obs_names.get_indexer(pd.Index(given, dtype=object))
     lost = given[index < 0]
     if len(lost):
@@ -149,14 +150,14 @@ def _query(view: View, what: str, query: str) -> NDArray[np.bool_]:
     try:
         answer = obs.eval(query, engine="python")
     except NameError as error:  # pandas' UndefinedVariableError
-        name = str(getattr(error, "name", None) or error).split("'")[1::2] or [str(error)]
-        if "@" in query and name[0] not in columns and f"@{name[0]}" in query:
-            raise ValueError(
-                f"{what}={query!r}: variables (@) are not seen from here; write the value itself."
-            ) from None
-        raise ValueError(
-            f"{what}={query!r}: no obs column {name[0]!r}.{near_miss(name[0], columns)} {listed}"
-        ) from None
+        name = next(iter(str(error).split("'")[1::2]), str(error))
+        if f"@{name}" in query:
+            raise ValueError(f"{what}={query!r}: variables (@) are not seen from here; write values.") from None
+        hint = near_miss(name, columns)
+        holds = [c for c in columns if c in obs and query.strip() in obs[c].astype(str).unique()]
+        if holds:
+            hint = f" Did you mean {f'{holds[0]} == {query.strip()!r}'!r}?"
+        raise ValueError(f"{what}={query!r}: no obs column {name!r}.{hint} {listed}") from None
     except Exception as error:
         why = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(

@@ -120,7 +120,7 @@ def test_canary_sings_when_types_are_forced_together_and_not_when_they_are_apart
 @pytest.mark.parametrize(
     ("pairs", "message"),
     [
-        ((["ghost", "cell0100"], ["cell0100", "cell0101"]), "pairs name a cell that is not in the data: 'ghost'"),
+        ((["ghost", "cell0100"], ["cell0100", "cell0101"]), "pairs has 1 names that the data lack, e.g. 'ghost'"),
         ((["cell0100"], ["cell0100"]), "two sequences of one length of at least 2, not 1 and 1"),
         ((["cell0100", "cell0101"], ["cell0100", "cell0101", "cell0102"]), "not 2 and 3"),
         ((["cell0000", "cell0001"], ["cell0000", "cell0001"]), "cells without modality 'adt'; .* order 'rna', 'adt'"),

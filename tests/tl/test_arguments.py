@@ -54,5 +54,5 @@ def test_swapped_data_and_model(small, verb):
 
 
 def test_a_batch_is_no_reference(small):
-    with pytest.raises(TypeError, match=r"not the text 'b0'; for example reference=data.obs"):
+    with pytest.raises(ValueError, match=r"reference='b0': no obs column 'b0'. Did you mean \"batch == 'b0'\"\?"):
         scvcell.tl.transfer_labels(small.mdata, small.model, key="celltype", reference="b0")

@@ -89,6 +89,42 @@ def test_counterfactual_cells(fitted):
     assert abs(again["rna"].X - found["rna"].X).max() == 0
 
 
+def test_treated_cells_among_the_chosen_are_left_out_however_they_are_chosen(fitted, caplog):
+    mdata, model, _ = fitted
+    mask = mdata.obs["type"] == "y"
+    treated = int((mask & (mdata.obs["drug"] != "ctrl")).sum())
+    found = []
+    for cells in ("type == 'y'", mask, mask.to_numpy(), mask.tolist(), mdata.obs_names[mask], mask[::-1]):
+        caplog.clear()
+        with caplog.at_level("INFO", logger="scvcell"):
+            found.append(scvcell.tl.perturb(mdata, model, "A", cells=cells))
+        assert f"{treated} of the {mask.sum()} chosen cells were treated" in caplog.text
+    assert set(found[0].obs["source_cell"]) == set(mdata.obs_names[mask & (mdata.obs["drug"] == "ctrl")])
+    for other in found[1:]:
+        assert list(other.obs_names) == list(found[0].obs_names)
+        assert abs(other["rna"].X - found[0]["rna"].X).max() == 0
+
+
+def test_cells_in_any_order_and_twice_are_themselves(fitted):
+    mdata, model, _ = fitted
+    controls = mdata[mdata.obs["drug"] == "ctrl"].copy()
+    rng = np.random.default_rng(0)
+    names = controls.obs_names[rng.integers(controls.n_obs, size=controls.n_obs)]
+    found = scvcell.tl.perturb(controls, model, "A", cells=names)
+    whole = scvcell.tl.perturb(controls, model, "A")
+    assert list(found.obs["source_cell"]) == list(names)
+    assert found.obs_names.is_unique
+    states = pd.DataFrame(whole.obsm["X_csl"], index=whole.obs["source_cell"]).loc[names]
+    np.testing.assert_allclose(found.obsm["X_csl"], states, atol=1e-4)
+    for column in ("drug", "type"):
+        assert list(found.obs[column]) == list(controls.obs.loc[names, column])
+    effects = [
+        scvcell.tl.effects(controls, model, "A", cells=cells)["lfc"]
+        for cells in (None, rng.permutation(controls.obs_names))
+    ]
+    np.testing.assert_allclose(*effects, atol=1e-4)
+
+
 def log_counts(x):
     """Mean over cells of log1p of counts per 10,000."""
     x = x.toarray() if sp.issparse(x) else np.asarray(x)
@@ -306,13 +342,16 @@ def test_data_are_not_changed(fitted, fingerprint):
             lambda d, m: scvcell.tl.perturb(d, m, "Z"),
             "Nothing is known of the target 'Z': the model was trained on A, B",
         ),
-        (lambda d, m: scvcell.tl.perturb(d, m, "A", cells=d.obs["drug"] == "A"), "were treated already"),
+        (
+            lambda d, m: scvcell.tl.perturb(d, m, "A", cells=d.obs["drug"] == "A"),
+            "No untreated cell is chosen: all .* were treated",
+        ),
         (lambda d, m: scvcell.tl.perturb(d, m, "A", cells=["nobody"]), "names that the data lack"),
         (lambda d, m: scvcell.tl.perturb(d, m, "A", cells=np.ones(3, bool)), "mask of 3 entries"),
         (lambda d, m: scvcell.tl.perturb(d, m, "A", cells="type == 'q'"), "No untreated cell"),
         (lambda d, m: scvcell.tl.perturb(d, m, "A", n_samples=0), "n_samples"),
         (lambda d, m: scvcell.tl.effects(d, m, "A", level=2), "level"),
-        (lambda d, m: scvcell.tl.rank_actions(d, m, ["nobody"]), "goal has names that the data lack"),
+        (lambda d, m: scvcell.tl.rank_actions(d, m, ["nobody"]), "goal has 1 names that the data lack"),
         (lambda d, m: scvcell.tl.rank_actions(d, m, "drug == 'none'"), "are too few"),
         (lambda d, m: scvcell.tl.rank_actions(d, m, "drug == 'A'", level=0), "level"),
         (lambda d, m: scvcell.tl.synergy(d, m, "A"), "at least two targets"),

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from mudata import MuData
 
 import scvcell
 
@@ -102,10 +103,16 @@ def test_order_of_cells_does_not_matter(small):
         (
             {"key": "celltype", "reference": ["ghost"]},
             ValueError,
-            "1 reference cells are not in the data, e.g. 'ghost'",
+            "reference has 1 names that the data lack, e.g. 'ghost'",
         ),
-        ({"key": "celltype", "reference": np.array([True])}, ValueError, "reference mask has 1 values for 300 cells"),
+        (
+            {"key": "celltype", "reference": np.array([True])},
+            ValueError,
+            "reference is a mask of 1 entries for 300 cells",
+        ),
         ({"key": "celltype", "reference": ["cell0000"]}, ValueError, "At least 2 reference cells .* there are 1"),
+        ({"key": "celltype", "k": 100_000}, ValueError, "k=100000 .* there are 300 reference cells"),
+        ({"key": "celltype", "k": 2.5}, TypeError, "k must be a whole number"),
         ({"key": "celltype", "k": 0}, ValueError, "k must be at least 1 .* not 0 and"),
         ({"key": "celltype", "min_probability": 60}, ValueError, r"min_probability in \[0, 1\], not 5 and 60"),
     ],
@@ -124,3 +131,84 @@ def test_nothing_else_is_written(small, fingerprint):
     before = fingerprint(mdata, without=written)
     scvcell.tl.transfer_labels(mdata, small.model, key="celltype")
     assert fingerprint(mdata, without=written) == before
+
+
+@pytest.mark.parametrize("how", ["anndata", "mudata", "subset"])
+def test_labels_of_other_data(small, how):
+    reference = small.mdata[small.mdata.obs["batch"] == "b0"].copy()
+    query = small.mdata[small.mdata.obs["batch"] == "b1"].copy()
+    truth = query.obs.pop("celltype").astype(str)
+    for part in query.mod.values():
+        part.obs = part.obs.drop(columns="celltype", errors="ignore")
+    if how == "anndata":
+        reference = reference["rna"].copy()
+    scvcell.tl.transfer_labels(query, small.model, key="celltype", reference=reference)
+    right = (query.obs["celltype_transferred"].astype(str) == truth).mean()
+    assert right > 0.8
+    assert "celltype_transferred" not in reference.obs
+
+
+def test_reference_data_are_those_cells_of_the_same_data(small):
+    """A container that holds cells of the data counts as these cells: none has its own vote."""
+    mask = (small.mdata.obs["batch"] == "b0").to_numpy()
+    found = []
+    for reference in (mask, small.mdata[mask].copy(), "batch == 'b0'"):
+        mdata = small.mdata.copy()
+        scvcell.tl.transfer_labels(mdata, small.model, key="celltype", reference=reference)
+        found.append(mdata.obs[[f"celltype_transferred{s}" for s in ("", "_probability", "_trusted")]])
+    for other in found[1:]:
+        pd.testing.assert_frame_equal(other, found[0], atol=1e-6)
+
+
+def test_names_that_other_data_share_by_chance(small):
+    """Cells of other data with the names of these are other cells, and vote."""
+    query = small.mdata.copy()
+    reference = query[np.random.default_rng(0).permutation(query.n_obs)].copy()
+    truth = reference.obs["celltype"].astype(str).to_numpy()
+    parts = {}
+    for name, part in reference.mod.items():
+        rows = {cell: f"cell{i:04d}" for i, cell in enumerate(reference.obs_names)}
+        part = part.copy()
+        part.obs_names = [rows[cell] for cell in part.obs_names]
+        parts[name] = part
+    other = MuData(parts)
+    other.obs["celltype"] = pd.Series(truth, index=[f"cell{i:04d}" for i in range(len(truth))]).loc[other.obs_names]
+    scvcell.tl.transfer_labels(query, small.model, key="celltype", reference=other, k=1)
+    # the nearest reference cell is the cell itself, under another name
+    assert (query.obs["celltype_transferred"].astype(str) == query.obs["celltype"].astype(str)).mean() > 0.98
+
+
+def test_numbers_are_labels_only_where_they_are_few(small):
+    mdata = small.mdata.copy()
+    code = mdata.obs["celltype"].astype("category").cat.codes
+    for values in (code.astype(int), code.astype(float)):
+        mdata.obs["leiden"] = values
+        scvcell.tl.transfer_labels(mdata, small.model, key="leiden")
+        assert set(mdata.obs["leiden_transferred"].cat.categories) == {"0", "1", "2"}
+    for values in (np.arange(300), np.linspace(0, 1, 300), code + 0.5):
+        mdata.obs["number"] = np.asarray(values)
+        with pytest.raises(ValueError, match=r"obs\['number'\] holds .* different numbers, not labels"):
+            scvcell.tl.transfer_labels(mdata, small.model, key="number")
+
+
+def test_annotation_of_the_user_is_not_written_over(small, fingerprint):
+    mdata = small.mdata.copy()
+    before = fingerprint(mdata)
+    for verb, message in (
+        (lambda: scvcell.tl.transfer_labels(mdata, small.model, key="celltype", key_added="celltype"), "'celltype'"),
+        (lambda: scvcell.tl.embed(mdata, small.model, key_added="X_pca"), "X_pca"),
+        (lambda: scvcell.tl.transfer_labels(mdata, small.model, key="celltype", key_added="a/b"), "without '/'"),
+    ):
+        if message == "X_pca":
+            mdata.obsm["X_pca"] = np.zeros((mdata.n_obs, 2))
+            before = fingerprint(mdata)
+        with pytest.raises(ValueError, match=message):
+            verb()
+        assert fingerprint(mdata) == before
+    with pytest.raises(TypeError, match="key_added must be text"):
+        scvcell.tl.embed(mdata, small.model, key_added=5)
+    for _ in range(2):
+        scvcell.tl.transfer_labels(mdata, small.model, key="celltype", key_added="guess")
+        scvcell.tl.embed(mdata, small.model, key_added="X_new")
+    del mdata.obs["csl_uncertainty"]
+    scvcell.tl.embed(mdata, small.model)

@@ -3,8 +3,10 @@
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from anndata import AnnData
 from mudata import MuData
 
 import scvcell
@@ -165,8 +167,7 @@ def test_a_table_that_can_be_written(small, tmp_path):
     [
         ({"to": "atac"}, r"no modality 'atac'; it has \['rna', 'adt'\]"),
         ({"to": "adt", "source": ["atac"]}, "no modality 'atac'"),
-        ({"to": "adt", "source": ["adt"]}, "source= contains 'adt' itself"),
-        ({"to": "adt", "source": []}, "nothing to translate from"),
+        ({"to": "adt", "source": []}, r"source= is empty; give some of \['rna', 'adt'\]"),
         ({"to": "adt", "level": 90}, "level must lie between 0 and 1, e.g. 0.9, not 90"),
         ({"to": "adt", "level": 1.0}, "level must lie between 0 and 1"),
         ({"to": "adt", "batch": "b7"}, r"knows no batch 'b7'; it has \['b0', 'b1'\]"),
@@ -185,11 +186,84 @@ def test_data_without_the_source(small):
         scvcell.tl.translate(only, small.model, to="adt")
 
 
-def test_a_model_of_one_modality(mosaic, quick):
-    adata = mosaic(90)["rna"]
-    model = scvcell.tl.fit(adata, train=quick)
-    with pytest.raises(ValueError, match="has only 'rna'; there is nothing to translate from"):
-        scvcell.tl.translate(adata, model, to="rna")
+@pytest.fixture(scope="module")
+def alone(quick):
+    """RNA only; true rates are known; half of the cells are held out from training altogether."""
+    from dataclasses import replace
+    from types import SimpleNamespace
+
+    rng = np.random.default_rng(0)
+    n, genes = 600, 60
+    kind = rng.integers(3, size=n)
+    rate = np.where(np.arange(genes)[None] % 3 == kind[:, None], 4.0, 1.0) * rng.gamma(2, 0.5, genes)
+    rate = rate / rate.sum(1, keepdims=True) * rng.lognormal(4.5, 0.5, n)[:, None]
+    names = [f"cell{i}" for i in range(n)]
+    adata = AnnData(rng.poisson(rate).astype(np.float32), obs=pd.DataFrame({"kind": kind}, index=names))
+    hidden = np.arange(n) % 2 == 0
+    model = scvcell.tl.fit(adata, train=replace(quick, max_epochs=30, validation=0.3), split=hidden)
+    return SimpleNamespace(adata=adata, model=model, rate=rate, hidden=hidden)
+
+
+def test_an_assay_is_denoised_by_its_own_state(alone):
+    found = scvcell.tl.translate(alone.adata, alone.model, to="rna")
+    assert found.uns["csl_translate"]["input_seen"]
+    off, raw = (
+        np.sqrt(np.square(np.log1p(x) - np.log1p(alone.rate)).mean()) for x in (found.layers["mean"], alone.adata.X)
+    )
+    assert off < 0.5 * raw, "nearer to the true rates than what was measured"
+    new = alone.hidden
+    inside = (found.layers["lower"] <= alone.adata.X) & (found.layers["upper"] >= alone.adata.X)
+    assert abs(inside[new].mean() - 0.9) < 0.04, "cells that training did not see"
+    assert found.obs["trusted"][new].mean() > 0.9
+
+
+def test_denoised_values_are_at_the_depth_of_the_cell(alone, small):
+    found = scvcell.tl.translate(alone.adata, alone.model, to="rna", source=["rna"])
+    np.testing.assert_allclose(found.layers["mean"].sum(1), alone.adata.X.sum(1), rtol=1e-4)
+    both = scvcell.tl.translate(small.mdata, small.model, to="rna", source=["rna", "adt"])
+    assert np.isfinite(both.X).all(), "cells without RNA are at the depth that is expected of them"
+    assert not scvcell.tl.translate(small.mdata, small.model, to="rna").uns["csl_translate"]["input_seen"]
+
+
+def test_normalized_expression_as_in_scvi_tools(alone):
+    model, adata = alone.model, alone.adata
+    share = model.get_normalized_expression()
+    assert list(share.index) == list(adata.obs_names)
+    assert list(share.columns) == list(adata.var_names)
+    np.testing.assert_allclose(share.sum(1), 1, rtol=1e-4)
+    np.testing.assert_allclose(
+        model.get_normalized_expression(library_size=1e4, return_numpy=True).sum(1), 1e4, rtol=1e-4
+    )
+    latent = model.get_normalized_expression(library_size="latent")
+    np.testing.assert_allclose(latent.sum(1), adata.X.sum(1), rtol=1e-4)
+    some = model.get_normalized_expression(adata, [5, 2, 5], None, ["7", "3"])
+    np.testing.assert_allclose(some, share.iloc[[5, 2, 5]][["7", "3"]], rtol=1e-5)
+    named = model.get_normalized_expression(adata, indices="kind == 1")
+    pd.testing.assert_frame_equal(named, share[(adata.obs["kind"] == 1).to_numpy()], rtol=1e-5)
+    draws = model.get_normalized_expression(n_samples=20, return_mean=False)
+    assert draws.shape == (20, *share.shape)
+    mean = model.get_normalized_expression(n_samples=20)
+    np.testing.assert_allclose(draws.mean(0), mean, rtol=1e-4, atol=1e-7)
+    assert np.corrcoef(mean.to_numpy().ravel(), share.to_numpy().ravel())[0, 1] > 0.99
+
+
+def test_normalized_expression_of_several_assays(small):
+    share = small.model.get_normalized_expression(library_size=100)
+    assert share.shape == (small.mdata.n_obs, small.mdata["rna"].n_vars)
+    np.testing.assert_allclose(share.sum(1), 100, rtol=1e-4)
+    one = small.model.get_normalized_expression(transform_batch="b0")
+    both = small.model.get_normalized_expression(transform_batch=["b0", "b1"])
+    other = small.model.get_normalized_expression(transform_batch="b1")
+    np.testing.assert_allclose(both, (one + other) / 2, rtol=1e-4, atol=1e-7)
+    for options, message in (
+        ({"modality": "adt"}, r"'adt' has none of.*source=\['adt'\]"),
+        ({"gene_list": ["gene00"]}, "no feature 'gene00'"),
+        ({"library_size": "observed"}, "library_size must be"),
+        ({"indices": [10_000]}, "indices must be positions among 300 cells"),
+        ({"transform_batch": "b9"}, "knows no batch 'b9'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            small.model.get_normalized_expression(**options)
 
 
 def test_intervals_are_those_of_the_sources_that_the_data_have(mosaic, quick):

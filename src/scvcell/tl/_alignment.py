@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sized
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -126,7 +127,7 @@ def _pairs(model: CSL, seen: View, a: str, b: str, pairs: Any) -> tuple[NDArray[
         return None if len(at) < 2 else (at, at)
     if isinstance(pairs, pd.DataFrame):
         pairs = [pairs[c] for c in pairs]
-    if is_container(pairs) or not np.iterable(pairs) or len(pairs) != 2:
+    if is_container(pairs) or not isinstance(pairs, Sized) or len(pairs) != 2:
         raise TypeError(
             f"pairs must be two sequences of names of cells, or a frame of two columns, not {type(pairs).__name__}."
         )

@@ -157,7 +157,7 @@ def _choose(view: View, cells: Any, untreated: NDArray[np.bool_], response: Resp
     treated = ~untreated[index]
     said = f"whose obs[{response.keys.target!r}] is none of {list(response.keys.controls)}"
     if len(index) == 0:
-        raise ValueError("cells= chooses no cell, so no untreated one either; an action starts from untreated cells.")
+        raise ValueError("No untreated cell is chosen: there is no cell that cells= holds for.")
     if treated.all():
         raise ValueError(
             f"No untreated cell is chosen: all {len(index)} of cells= were treated, {said}. An action starts from "

@@ -117,12 +117,9 @@ def _predict(
     rest = np.setdiff1d(np.arange(len(latent)), own)
     others = votes(latent[rest], annotated, known, k)
     label, share, near = (np.empty(len(latent), dtype) for dtype in (known.dtype, float, bool))
-    label[own[here]], share[own[here]], near[own[here]] = (
-        mine.label[here],
-        mine.share[here],
-        mine.distance[here] <= reach,
-    )
     label[rest], share[rest], near[rest] = others.label, others.share, others.near(reach)
+    label[own[here]], share[own[here]] = mine.label[here], mine.share[here]
+    near[own[here]] = mine.distance[here] <= reach
     return label, share, near
 
 
