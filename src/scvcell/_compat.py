@@ -97,6 +97,9 @@ class ModelLifecycle(BaseModelClass, metaclass=_Lifecycle):
     update_setup_method_args = _Absent("New data go to the verbs, scvcell.tl.")
     deregister_manager = _Absent("New data go to the verbs, scvcell.tl.")
 
+    def __dir__(self) -> list[str]:
+        return _without_absent(type(self), super().__dir__())
+
     _adata: Any
     _adata_manager: Any
     _setups: ClassVar[dict[int, tuple[weakref.ref, Manager]]] = {}

@@ -1,6 +1,9 @@
 """A mistake in an argument gets an answer that says what to give instead, before any work starts."""
 
+import numpy as np
 import pytest
+from anndata import AnnData
+from mudata import MuData
 
 import scvcell
 
@@ -19,6 +22,16 @@ FIT = scvcell.tl.fit
         ({"batch_key": "Batch"}, KeyError, "No obs column 'Batch'. Did you mean 'batch'?"),
         ({"covariates": "donor"}, KeyError, "No obs column 'donor'"),
         ({"measure": {"adt": "protien"}}, ValueError, "Did you mean 'protein'?"),
+        (
+            {"measure": {"adt": ("protein", {"backgrounds": [1]})}},
+            ValueError,
+            r"measure\['adt'\]: 'protein' has no option 'backgrounds'. Did you mean 'background'\? Options: background, ",
+        ),
+        ({"seed": "a"}, TypeError, "seed must be a whole number, not 'a'"),
+        ({"max_epochs": "10"}, TypeError, "max_epochs must be a whole number, not '10'"),
+        ({"split": MuData({"rna": AnnData(np.ones((2, 2)))})}, TypeError, "split= takes a query .*, not MuData"),
+        ({"split": np.arange(3)}, TypeError, "split= holds numbers"),
+        ({"key_added": "a/b"}, ValueError, "without '/'"),
     ],
 )
 def test_fit(mosaic, arguments, error, message):
@@ -56,3 +69,41 @@ def test_swapped_data_and_model(small, verb):
 def test_a_batch_is_no_reference(small):
     with pytest.raises(ValueError, match=r"reference='b0': no obs column 'b0'. Did you mean \"batch == 'b0'\"\?"):
         scvcell.tl.transfer_labels(small.mdata, small.model, key="celltype", reference="b0")
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        lambda d, m: scvcell.tl.alignment_report(d, m, pairs=d),
+        lambda d, m: scvcell.tl.alignment_report(d, m, pairs=(d["rna"], d["adt"])),
+        lambda d, m: m.get_normalized_expression(d, indices=d),
+        lambda d, m: m.train(held_out=d),
+        lambda d, m: scvcell.pl.history(d),
+    ],
+)
+def test_data_where_cells_are_asked_for(small, verb):
+    """At once: an array of a container is never made."""
+    with pytest.raises(TypeError, match=r"not (MuData|AnnData)"):
+        verb(small.mdata, small.model)
+
+
+def test_differential_expression_as_in_scvi_tools(small):
+    adata = small.mdata["rna"].copy()
+    named = small.model.differential_expression(
+        adata, modality="rna", groupby="celltype", group1="alpha", group2="beta"
+    )
+    placed = small.model.differential_expression(adata, "celltype", "alpha", "beta", modality="rna")
+    assert list(placed.columns) == list(named.columns)
+    assert set(placed["comparison"]) == set(named["comparison"])
+    with pytest.raises(ValueError, match=r"has \['rna', 'adt'\]; say which: modality="):
+        small.model.differential_expression(adata, "celltype")
+
+
+def test_what_is_listed_of_a_model_works(small):
+    for listed in (dir(scvcell.CSL), dir(small.model)):
+        assert {"get_normalized_expression", "differential_expression", "train", "history"} <= set(listed)
+        assert not {"differential_abundance", "get_var_names", "view_registry", "setup_annbatch"} & set(listed)
+    for name in dir(small.model):
+        getattr(small.model, name)
+    with pytest.raises(AttributeError, match=r"CSL has no differential_abundance.*pertpy"):
+        small.model.differential_abundance()

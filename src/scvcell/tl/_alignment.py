@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sized
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -125,14 +124,13 @@ def _pairs(model: CSL, seen: View, a: str, b: str, pairs: Any) -> tuple[NDArray[
             held = both & ~trained
         at = np.flatnonzero(held)
         return None if len(at) < 2 else (at, at)
-    if isinstance(pairs, pd.DataFrame):
-        pairs = [pairs[c] for c in pairs]
-    if is_container(pairs) or not isinstance(pairs, Sized) or len(pairs) != 2:
+    sides: Any = [pairs.iloc[:, i] for i in range(pairs.shape[1])] if isinstance(pairs, pd.DataFrame) else pairs
+    if is_container(sides) or not hasattr(sides, "__len__") or len(sides) != 2:
         raise TypeError(
             f"pairs must be two sequences of names of cells, or a frame of two columns, not {type(pairs).__name__}."
         )
     out = []
-    for name, given in zip((a, b), pairs, strict=True):
+    for name, given in zip((a, b), sides, strict=True):
         at = choose(seen, "pairs", given)
         if not seen.present(name)[at].all():
             raise ValueError(f"pairs name cells without modality {name!r}; give them in the order {a!r}, {b!r}.")

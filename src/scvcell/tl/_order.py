@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from scvcell._containers import whole_number
 from scvcell._keys import LOWER, UPPER
 from scvcell.model import FEWEST, Unit, conditions, evenly, make_flow, train_flow
 from scvcell.perturb import Action, read_design
@@ -103,8 +104,7 @@ def order_effect(
     Bootstrap Methods and their Application, 1997, ch. 4 (parametric bootstrap tests).
     """
     check_level(level)
-    if not isinstance(n_null, int) or n_null < 1:
-        raise ValueError(f"n_null must be a whole number from 1 on, not {n_null!r}.")
+    n_null = whole_number("n_null", n_null, 1)
     if first == second:
         raise ValueError(f"Give two different targets; both are {first!r}.")
     start = Controls(data, model, cells)

@@ -11,6 +11,7 @@ from anndata import AnnData
 
 from scvcell import _keys
 from scvcell._choose import unique_names
+from scvcell._containers import whole_number
 from scvcell.perturb import as_action
 from scvcell.tl._calibrate import check_level
 from scvcell.tl._controls import Controls
@@ -82,8 +83,7 @@ def perturb(
     --------
     >>> stimulated = scvcell.tl.perturb(adata, model, "IFN-beta", cells="cell_type == 'B cells'")
     """
-    if not isinstance(n_samples, int) or n_samples < 1:
-        raise ValueError(f"n_samples must be a whole number from 1 on, not {n_samples!r}.")
+    n_samples = whole_number("n_samples", n_samples, 1)
     action = as_action(action)
     start = Controls(data, model, cells)
     response, rng = start.response, np.random.default_rng(seed)
