@@ -25,7 +25,7 @@ FIT = scvcell.tl.fit
         (
             {"measure": {"adt": ("protein", {"backgrounds": [1]})}},
             ValueError,
-            r"measure\['adt'\]: 'protein' has no option 'backgrounds'. Did you mean 'background'\? Options: background, ",
+            r"measure\['adt'\]: 'protein' has no option 'backgrounds'. Did you mean 'background'\? Options: ",
         ),
         ({"seed": "a"}, TypeError, "seed must be a whole number, not 'a'"),
         ({"max_epochs": "10"}, TypeError, "max_epochs must be a whole number, not '10'"),
