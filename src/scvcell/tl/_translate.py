@@ -95,12 +95,14 @@ def translate(
     conformal = calibration(model, to, here)
     info = {"to": to, "source": list(source), "level": level, "calibration_cells": 0, "input_seen": to in here}
     if conformal is None:
+        lost = to in here and model.adata is None
         why = (
             f"No cells with both {source} and {to!r} to calibrate on"
             if model._trained_module().operators[to].calibrated
             else f"Nothing to calibrate {to!r} on, a time that may be cut short"
         )
-        logger.warning("%s: intervals are NaN, nothing is trusted.", why)
+        hint = " Load the model with its data, CSL.load(path, data), to calibrate it." * lost
+        logger.warning("%s: intervals are NaN, nothing is trusted.%s", why, hint)
         out.layers[_keys.LOWER], out.layers[_keys.UPPER] = (np.full(out.shape, np.nan, np.float32) for _ in range(2))
         out.obs[_keys.TRUSTED], out.var[_keys.TRUSTED], out.var[_keys.RELATIVE_WIDTH] = False, False, np.nan
     else:
