@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from scvcell.pl._tables import Column
 
+    type Floats = NDArray[np.float64]
+
 logger = logging.getLogger("scvcell")
 
 NOTHING = "#DDDDDD"
@@ -105,7 +107,7 @@ class Place(NamedTuple):
 
     rows: NDArray[np.int64]
     """Positions of the cells in the data, in random order, so that none of the groups lies on top."""
-    xy: NDArray[np.float64]
+    xy: Floats
     """Their coordinates."""
     label: str
     """Name of the axes."""
@@ -226,7 +228,7 @@ def cells(
     _style.tidy(ax)
 
 
-def _continuous(ax: Axes, xy: NDArray[np.float64], values: NDArray[np.float64], scale: str, dot: dict[str, Any]) -> None:
+def _continuous(ax: Axes, xy: Floats, values: Floats, scale: str, dot: dict[str, Any]) -> None:
     """Draw numbers as colour, the highest on top."""
     if len(values) == 0:
         return
@@ -241,7 +243,7 @@ def _continuous(ax: Axes, xy: NDArray[np.float64], values: NDArray[np.float64], 
 
 def _names(
     ax: Axes,
-    xy: NDArray[np.float64],
+    xy: Floats,
     shown: pd.Series,
     colours: dict[object, str],
     legend: Literal["right", "on data"] | None,
@@ -258,4 +260,4 @@ def _names(
         middles = [np.median(xy[(shown == c).to_numpy()], axis=0) for c in used]
         texts = [ax.text(*m, _style.short(c), zorder=5, **options) for m, c in zip(middles, used, strict=True)]
         ax.set(xlabel=" ", ylabel=" ", xticks=[], yticks=[])
-        _style.spread(ax, texts)
+        _style.spread(ax, texts, middles)

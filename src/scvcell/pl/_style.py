@@ -31,7 +31,7 @@ WIDTH = 24
 
 
 def colours(n: int) -> list[str]:
-    """Take `n` colours that can be told apart: Okabe and Ito's up to 8, beyond that scanpy's, which repeat after 102."""
+    """Take `n` colours that can be told apart: Okabe and Ito's up to 8, scanpy's beyond, which repeat after 102."""
     if n <= len(PALETTE):
         return list(PALETTE[:n])
     from scanpy.plotting import palettes
@@ -136,18 +136,30 @@ def legend_columns(n: int) -> int:
     return 1 + (n > ROWS) + (n > 3 * ROWS)
 
 
-def spread(ax: Axes, texts: Sequence[Text], steps: int = 200) -> None:
-    """Move labels apart until none lies on another; one that had to go far keeps a line to its place."""
-    if len(texts) < 2:
+def spread(ax: Axes, texts: Sequence[Text], anchors: Sequence[Any], steps: int = 200) -> None:
+    """Move labels up and down until none lies on another; one that is far from its anchor gets a line to it.
+
+    Parameters
+    ----------
+    ax
+        Axes of the labels, whose limits are final.
+    texts
+        Labels at their places of choice.
+    anchors
+        What each stands for, in data coordinates.
+    """
+    if not texts:
         return
     ax.figure.canvas.figure.draw_without_rendering()
-    start = np.array([ax.transData.transform(text.get_position()) for text in texts])
+    to_pixels, to_data = ax.transData, ax.transData.inverted()
+    home = to_pixels.transform([text.get_position() for text in texts])
     boxes = [text.get_window_extent() for text in texts]
     size = np.array([(box.width + 2, box.height + 1) for box in boxes])
-    offset = np.array([((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2) for box in boxes]) - start
-    place = start + offset
+    offset = np.array([((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2) for box in boxes]) - home
     frame = ax.get_window_extent()
     low, high = np.array([frame.x0, frame.y0]) + size / 2, np.array([frame.x1, frame.y1]) - size / 2
+    place = np.maximum(np.minimum(home + offset, high), low)
+    first = np.triu(np.ones((len(texts), len(texts))), 1)
     for _ in range(steps):
         way = place[:, None] - place[None]
         overlap = (size[:, None] + size[None]) / 2 - np.abs(way)
@@ -156,16 +168,25 @@ def spread(ax: Axes, texts: Sequence[Text], steps: int = 200) -> None:
         if not hit.any():
             break
         # Labels are wide and low, so they go up and down; of two at one height the first goes up.
-        first = np.triu(np.ones(hit.shape), 1)
         up = np.where(way[..., 1] == 0, first - first.T, np.sign(way[..., 1]))
         place[:, 1] += (hit * up * overlap[..., 1] / 2).sum(1).clip(-6, 6)
         place = np.maximum(np.minimum(place, high), low)
-    for text, there, home, middle in zip(texts, place, start, offset, strict=True):
-        target = ax.transData.inverted().transform(there - middle)
-        text.set_position(target)
-        if np.abs(there - middle - home).max() > 12:
-            ends = ax.transData.inverted().transform(np.stack([there, home])).T
-            ax.plot(*ends, color=GREY, linewidth=0.5, zorder=2, scalex=False, scaley=False)
+    ends = to_pixels.transform(np.asarray(anchors, dtype=float))
+    for text, there, middle, end, half in zip(texts, place, offset, ends, size / 2, strict=True):
+        text.set_position(to_data.transform(there - middle))
+        edge = np.clip(end, there - half, there + half)
+        if np.abs(edge - end).max() > 5:
+            ax.plot(*to_data.transform([edge, end]).T, color=GREY, linewidth=0.5, zorder=2, scalex=False, scaley=False)
+
+
+def name_ticks(ax: Axes, names: Sequence[object]) -> None:
+    """Name the places 0, 1, ... of the x axis, aslant where the names would not stand side by side."""
+    labels = [short(name) for name in names]
+    ax.set_xticks(range(len(labels)), labels)
+    width = ax.get_window_extent().width / ax.figure.dpi
+    if 0.1 * (max(map(len, labels), default=0) + 1) * len(labels) > width:
+        for text in ax.get_xticklabels():
+            text.set(rotation=45, horizontalalignment="right", rotation_mode="anchor")
 
 
 def is_long(n: int, compact: bool = False) -> bool:
@@ -209,7 +230,12 @@ def ranked(
     ax.set(xlabel=f"Feature rank (of {len(order)})", ylabel=label)
     tidy(ax, grid="y")
     # A falling curve leaves the lower left free.
-    highest, lowest = ([short(names[i]) for i in part] for part in (order[:3], order[-3:]))
-    between = "\n    " if max(sum(map(len, part)) for part in (highest, lowest)) > 36 else ", "
-    text = "\n".join(f"{end}: {between.join(part)}" for end, part in (("highest", highest), ("lowest", lowest)))
+    ends = (("highest", order), ("lowest", order[::-1]))
+    text = "\n".join(f"{end}: {', '.join(_fitting([short(names[i]) for i in part[:3]]))}" for end, part in ends)
     ax.text(0.03, 0.03, text, transform=ax.transAxes, fontsize="x-small", va="bottom")
+
+
+def _fitting(names: Sequence[str], width: int = 34) -> list[str]:
+    """The first names that fit into one line, one at least."""
+    ends = np.cumsum([len(name) + 2 for name in names])
+    return list(names[: max(int((ends <= width).sum()), 1)])

@@ -12,9 +12,10 @@ from mudata import MuData
 from scvcell import _keys
 from scvcell._containers import view
 from scvcell._registry import near_miss
+from scvcell.pl._style import short
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from anndata import AnnData
@@ -207,3 +208,48 @@ def need_layers(pred: AnnData, *names: str) -> None:
             f"`pred` has no layer {missing[0]!r}: run `scvcell.tl.translate(data, model, to=...)` first, "
             "and give its result."
         )
+
+
+def need(frame: pd.DataFrame, columns: Sequence[str], verb: str) -> None:
+    """Check that a frame is the result of `verb`.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, or there are no rows.
+    """
+    if not set(columns) <= set(frame.columns) or frame.empty:
+        raise ValueError(f"`frame` needs columns {', '.join(columns)}: run `scvcell.tl.{verb}(...)` first.")
+
+
+def part(
+    frame: pd.DataFrame, group: str | None, modality: str | None, action: str | None = None
+) -> tuple[pd.DataFrame, str, str]:
+    """Rows of one action, group and modality of a frame of effects, and two lines of title that name them.
+
+    The first of each is taken where none is asked for; the second line says of how many. `action` is what the title
+    calls the action; rows are not chosen by it.
+
+    Raises
+    ------
+    ValueError
+        If the frame has no such group or modality; the message lists those that exist.
+    """
+    words = []
+    for column, asked in (("action", None), ("group", group), ("modality", modality)):
+        if column not in frame or (column == "action" and action is not None):
+            continue
+        known = list(dict.fromkeys(frame[column]))
+        value = known[0] if asked is None else asked
+        if value not in known:
+            raise ValueError(f"`frame` has no {column} {value!r}; it has {known}.")
+        frame = frame[frame[column] == value]
+        plural = {"action": "actions", "group": "groups", "modality": "modalities"}[column]
+        named = f"{short(value)} " if column == "modality" else ""
+        if len(known) > 1:
+            words.append(f"{named}(1 of {len(known)} {plural})" if named else f"1 of {len(known)} {plural}")
+    name = action if action is not None else frame["action"].iloc[0] if "action" in frame else None
+    here = frame["group"].iloc[0]
+    cells = "all cells" if here == "all" else short(here, 28)
+    title = cells if name is None else f"{short(name, 28)} in {cells}"
+    return frame, title, ", ".join(words)
