@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-CELLS = {("test",): "cells that the fit did not see", ("validation",): "held-out cells, which set the intervals"}
+CELLS: dict[tuple[str, ...], str] = {
+    ("test",): "cells that the fit did not see",
+    ("validation",): "held-out cells, which set the intervals",
+}
 """Parts of the split that are scored, the first with enough cells, and how the title names them."""
 
 

@@ -54,7 +54,7 @@ def dose_response(
     need(frame, ("feature", "lfc", "lower", "upper", "dose"), "dose_response")
     chosen = [features] if isinstance(features, str) else None if features is None else list(features)
     here, title, of = part(frame, group, _modality(frame, modality, chosen), _target(frame))
-    times = here["time"].dropna().unique() if "time" in here else []
+    times: list[float] = here["time"].dropna().unique().tolist() if "time" in here else []
     if len(times) > 1:
         here = here[here["time"] == times[-1]]
     strongest = here["lfc"].abs().groupby(here["feature"]).max().sort_values(ascending=False)

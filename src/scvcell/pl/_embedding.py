@@ -233,7 +233,8 @@ def _continuous(ax: Axes, xy: Floats, values: Floats, scale: str, dot: dict[str,
     if len(values) == 0:
         return
     order = np.argsort(values, kind="stable")
-    points = ax.scatter(*xy[order].T, c=values[order], cmap="viridis", **dot)
+    x, y = xy[order].T
+    points = ax.scatter(x, y, c=values[order], cmap="viridis", **dot)
     bar = ax.figure.colorbar(points, ax=ax, shrink=0.7, aspect=18, pad=0.02)
     bar.outline.set_visible(False)  # type: ignore[operator]
     if scale != "obs":
@@ -258,6 +259,6 @@ def _names(
         options: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": "small", "path_effects": outline}
         options["fontweight"] = "bold"
         middles = [np.median(xy[(shown == c).to_numpy()], axis=0) for c in used]
-        texts = [ax.text(*m, _style.short(c), zorder=5, **options) for m, c in zip(middles, used, strict=True)]
+        texts = [ax.text(x, y, _style.short(c), zorder=5, **options) for (x, y), c in zip(middles, used, strict=True)]
         ax.set(xlabel=" ", ylabel=" ", xticks=[], yticks=[])
         _style.spread(ax, texts, middles)

@@ -70,7 +70,7 @@ def modality_information(data: AnnData | MuData, *, groupby: str | None = None, 
 
 def _kinds(bits: dict[str, pd.Series]) -> tuple[dict[str, pd.Series], dict[str, Any]]:
     """Values and colours by what they tell of: a modality alone (pale) or beside others, if there are cells of both."""
-    count = sum(values.notna().to_numpy().astype(int) for values in bits.values())
+    count = np.sum([values.notna().to_numpy() for values in bits.values()], axis=0)
     colours = dict(zip(bits, _style.colours(len(bits)), strict=True))
     if not ((count == 1).any() and (count > 1).any()):
         return bits, colours

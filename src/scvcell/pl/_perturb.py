@@ -59,7 +59,7 @@ def effects(
     finite = np.isfinite(lower) & np.isfinite(upper)
     colour = np.where(sure, _style.BLUE, _style.GREY)
     ax.hlines(place[finite], lower[finite], upper[finite], colors=colour[finite].tolist(), linewidth=1.6)
-    ax.scatter(value, place, c=np.where(finite, colour, "white"), edgecolors=colour, s=24, zorder=3)
+    ax.scatter(value, place, c=np.where(finite, colour, "white"), edgecolors=colour.tolist(), s=24, zorder=3)
     ax.axvline(0, color=_style.GREY, linewidth=0.8)
     ax.set_yticks(place, [_style.short(name) for name in here["feature"]], fontsize="small")
     ax.set_ylim(len(here) - 0.4, -0.6)

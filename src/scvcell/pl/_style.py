@@ -136,7 +136,7 @@ def legend_columns(n: int) -> int:
     return 1 + (n > ROWS) + (n > 3 * ROWS)
 
 
-def spread(ax: Axes, texts: Sequence[Text], anchors: Sequence[Any], steps: int = 200) -> None:
+def spread(ax: Axes, texts: Sequence[Text], anchors: Any, steps: int = 200) -> None:
     """Move labels up and down until none lies on another; one that is far from its anchor gets a line to it.
 
     Parameters
@@ -154,7 +154,7 @@ def spread(ax: Axes, texts: Sequence[Text], anchors: Sequence[Any], steps: int =
     to_pixels, to_data = ax.transData, ax.transData.inverted()
     home = to_pixels.transform([text.get_position() for text in texts])
     boxes = [text.get_window_extent() for text in texts]
-    size = np.array([(box.width + 2, box.height + 1) for box in boxes])
+    size = np.array([(box.width + 2, box.height + 2) for box in boxes])
     offset = np.array([((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2) for box in boxes]) - home
     frame = ax.get_window_extent()
     low, high = np.array([frame.x0, frame.y0]) + size / 2, np.array([frame.x1, frame.y1]) - size / 2
@@ -173,7 +173,7 @@ def spread(ax: Axes, texts: Sequence[Text], anchors: Sequence[Any], steps: int =
         place = np.maximum(np.minimum(place, high), low)
     ends = to_pixels.transform(np.asarray(anchors, dtype=float))
     for text, there, middle, end, half in zip(texts, place, offset, ends, size / 2, strict=True):
-        text.set_position(to_data.transform(there - middle))
+        text.set_position(tuple(to_data.transform(there - middle)))
         edge = np.clip(end, there - half, there + half)
         if np.abs(edge - end).max() > 5:
             ax.plot(*to_data.transform([edge, end]).T, color=GREY, linewidth=0.5, zorder=2, scalex=False, scaley=False)

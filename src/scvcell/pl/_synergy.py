@@ -60,7 +60,8 @@ def synergy(
         kinds = [(~sure, _style.GREY, "no interval could be calibrated")]
     for there, colour, label in kinds:
         number = f": {there.sum():,} features" if finite else ""
-        ax.scatter(*values[there].T, color=colour, s=9, linewidths=0, label=label + number)
+        x, y = values[there].T
+        ax.scatter(x, y, color=colour, s=9, linewidths=0, label=label + number)
     ax.set(xlim=(low - edge, high + edge), ylim=(low - edge, high + edge), box_aspect=1)
     ax.set(xlabel="Sum of the parts (log2 fold change)", ylabel="Combination (log2 fold change)")
     _style.headline(ax, title, of, loc="left")
@@ -79,8 +80,7 @@ def _name_largest(ax: Axes, here: pd.DataFrame, n_names: int, reach: float) -> N
     texts = []
     for name, (x, y) in zip(largest["feature"], dots, strict=True):
         side = 1 if y > x else -1
-        align = "right" if side > 0 else "left"
         label = ax.text(x - side * reach, y + side * reach, _style.short(name), fontsize="x-small", va="center")
-        label.set_horizontalalignment(align)
+        label.set_horizontalalignment("right" if side > 0 else "left")
         texts.append(label)
     _style.spread(ax, texts, dots)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     type Floats = NDArray[np.float64]
 
-CELLS = {("test", "validation"): "held-out cells"}
+CELLS: dict[tuple[str, ...], str] = {("test", "validation"): "held-out cells"}
 """Parts of the split that are scored, and how the title names them."""
 DRAWN = 300
 """Cells in a scatter panel; more would hide each other's whiskers."""
@@ -59,7 +59,7 @@ def translation(
         If `pred` and `truth` share no cell or feature, or a feature is unknown.
     """
     pred, truth = _tables.shared(pred, truth)
-    chosen = [features] if isinstance(features, str) else list(features or ())
+    chosen = [features] if isinstance(features, str) else [] if features is None else list(features)
     if unknown := [name for name in chosen if name not in pred.var_names]:
         raise ValueError(f"Feature {unknown[0]!r} is not in both `pred` and `truth`, e.g. {pred.var_names[0]!r} is.")
     if chosen:
@@ -129,7 +129,7 @@ def _scatter(ax: Axes, pred: AnnData, truth: AnnData, name: str, r: float) -> No
     outside = Line2D([], [], marker="o", linestyle="", color=_style.VERMILION, markersize=4, label="outside interval")
     ax.legend(handles=[outside], frameon=False, fontsize="small", loc="upper left", handletextpad=0.1, borderaxespad=0)
     ax.set(xlabel="Measured (counts)", ylabel="Predicted (counts)", box_aspect=1)
-    _style.headline(ax, _style.short(name, 34), f"r = {r:.2f}, {covered:.0%} in interval")
+    _style.headline(ax, _style.short(name, 28), f"r = {r:.2f}, {covered:.0%} in interval")
     _style.tidy(ax)
 
 
