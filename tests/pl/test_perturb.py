@@ -59,6 +59,10 @@ def test_effects_say_what_is_drawn_and_of_how_many(frame, group, modality):
     values = here[(here["group"] == g) & (here["modality"] == m)].set_index("feature")["lfc"]
     drawn = dict(zip([t.get_text() for t in ax.get_yticklabels()], ax.collections[-1].get_offsets()[:, 0], strict=True))
     assert all(np.isclose(values[name], value) for name, value in drawn.items())
+    table["feature"] = "chr1:189228814-189229261:" + table["feature"]
+    ax = pl.effects(table, group="a group of cells that has a very long name")
+    ax.figure.canvas.draw()
+    assert ax._left_title.get_window_extent().x1 <= ax.figure.bbox.x1
     with pytest.raises(ValueError, match="no modality 'atac'"):
         pl.effects(table, modality="atac")
 

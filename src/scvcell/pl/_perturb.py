@@ -52,7 +52,9 @@ def effects(
     here, title, of = part(frame, group, modality)
     here = here.iloc[np.argsort(-here["lfc"].abs().to_numpy(), kind="stable")[:n_features]]
     here = here.sort_values("lfc", ascending=False)
-    (ax,) = _style.make_axes(ax, 1, size=(4.2, 0.3 + _style.ranked_height(min(len(here), _style.MANY))))
+    names = [_style.short(name) for name in here["feature"]]
+    size = (3.4 + 0.07 * max(map(len, names)), 0.45 + _style.ranked_height(min(len(here), _style.MANY)))
+    (ax,) = _style.make_axes(ax, 1, size=size)
     value, lower, upper = (here[c].to_numpy(float) for c in ("lfc", "lower", "upper"))
     place = np.arange(len(here))
     sure = (lower > 0) | (upper < 0)
@@ -61,11 +63,11 @@ def effects(
     ax.hlines(place[finite], lower[finite], upper[finite], colors=colour[finite].tolist(), linewidth=1.6)
     ax.scatter(value, place, c=np.where(finite, colour, "white"), edgecolors=colour.tolist(), s=24, zorder=3)
     ax.axvline(0, color=_style.GREY, linewidth=0.8)
-    ax.set_yticks(place, [_style.short(name) for name in here["feature"]], fontsize="small")
+    ax.set_yticks(place, names, fontsize="small")
     ax.set_ylim(len(here) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
     ax.set_xlabel("log2 fold change\n" + _intervals(here, sure, finite), fontsize="small")
-    _style.headline(ax, title, ", ".join(filter(None, [of, _trust(here)])), loc="left")
+    _style.headline(ax, title, of, _trust(here), loc="left")
     _style.tidy(ax, grid="x")
     return ax
 
