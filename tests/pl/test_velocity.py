@@ -42,6 +42,18 @@ def test_columns_of_a_modality_as_in_tl_and_any_basis(moving):
     assert "X_umap" not in moving.obsm
 
 
+def test_cells_without_a_velocity_are_drawn_but_lead_nowhere(moving):
+    left = moving.obsm["X_csl"][:, 0] < 0
+    moving.obsm["velocity_csl"][left] = np.nan
+    ax = pl.velocity(moving, kind="arrows")
+    assert len(ax.collections[0].get_offsets()) == 150
+    arrows = ax.collections[-1]
+    assert arrows.XY[~arrows.Umask, 0].min() > -0.5
+    moving.obsm["velocity_csl"][:] = np.nan
+    with pytest.raises(ValueError, match="No cell has a place, a latent and a velocity"):
+        pl.velocity(moving)
+
+
 def test_refused(moving):
     with pytest.raises(ValueError, match="kind must be 'stream' or 'arrows'"):
         pl.velocity(moving, kind="lines")

@@ -74,7 +74,7 @@ def dose_response(
         known |= bool(finite.any())
         ax.vlines(x[finite], low[finite], high[finite], color=colour, linewidth=0.9, alpha=0.7, zorder=2)
         trusted = rows["trusted"].to_numpy(bool) if "trusted" in rows else np.ones(len(rows), bool)
-        ax.plot(x, value, color=colour, linewidth=1.2, label=_style.short(name), zorder=3)
+        ax.plot(x, value, color=colour, linewidth=1.2, label=str(name), zorder=3)
         ax.scatter(x, value, c=np.where(trusted, colour, "white"), edgecolors=colour, s=13, linewidths=0.8, zorder=4)
     _finish(ax, here, title, of, times)
     level = f"{here['level'].iloc[0]:.0%} " if "level" in here else ""

@@ -132,7 +132,7 @@ def coordinates(data: AnnData | MuData, key: str, basis: str | None, seed: int) 
         if not basis.lower().endswith("umap") or ":" in basis:
             raise ValueError(f"No .obsm[{basis!r}]. Keys: {', '.join(map(repr, data.obsm)) or 'none'}.")
         found = _umap(data, key, basis, seed)
-    elif asked is None and basis == _keys.UMAP and basis not in data.uns.get(_keys.UMAP_UNS, {}):
+    elif asked is None and basis == _keys.UMAP and key in data.obsm and basis not in data.uns.get(_keys.UMAP_UNS, {}):
         logger.info("Drawn on the .obsm['X_umap'] that is there; for a UMAP of %s give basis='%s_umap'.", key, key)
     xy = np.asarray(found, dtype=float)
     if xy.ndim != 2 or xy.shape[1] < 2:
