@@ -73,6 +73,31 @@ def test_any_basis_with_every_cell_in_its_place(mdata, basis):
     assert ax.get_xlabel() == ("UMAP 1" if "umap" in basis else "other 1")
 
 
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ({}, "X_umap"),
+        ({"basis": "umap"}, "X_umap"),
+        ({"basis": "X_csl_umap"}, "X_csl_umap"),
+        ({"basis": "csl_umap"}, "X_csl_umap"),
+        ({"key": "z"}, "z_umap"),
+    ],
+)
+def test_where_a_umap_is_kept(mdata, monkeypatch, options, kept):
+    import scanpy as sc
+
+    calls = []
+    monkeypatch.setattr(sc.pp, "neighbors", lambda *_, **__: None)
+    monkeypatch.setattr(sc.tl, "umap", lambda work, **_: calls.append(1) or work.obsm.update(X_umap=np.eye(150, 2)))
+    before = set(mdata.obsm)
+    for _ in range(2):
+        assert pl.embedding(mdata, **options).get_xlabel() == "UMAP 1"
+    assert (set(mdata.obsm) - before, len(calls)) == ({kept}, 1)
+    mdata.obsm[options.get("key", "X_csl")] = mdata.obsm["z"] * 2
+    pl.embedding(mdata, **options)
+    assert len(calls) == 2
+
+
 def test_basis_that_is_not_there(mdata):
     with pytest.raises(ValueError, match=r"No .obsm\['X_pca'\]. Keys: .*'X_csl'"):
         pl.embedding(mdata, basis="X_pca")

@@ -127,6 +127,8 @@ def coordinates(data: AnnData | MuData, key: str, basis: str | None, seed: int) 
         basis = key if flat else f"{key}_umap"
         if not flat and key == _keys.LATENT and basis not in data.obsm:
             basis = _keys.UMAP
+    elif basis not in data.obsm and ":" not in basis and not basis.startswith("X_"):
+        basis = f"X_{basis}"
     found = _find(data, basis)
     if found is None or _outdated(data, basis, key):
         if not basis.lower().endswith("umap") or ":" in basis:
@@ -146,10 +148,9 @@ def coordinates(data: AnnData | MuData, key: str, basis: str | None, seed: int) 
 
 
 def _find(data: AnnData | MuData, basis: str) -> Any | None:
-    """Array of obsm by its key, with or without ``X_``, of the container or of ``"modality:key"``."""
-    for name in (basis, f"X_{basis}"):
-        if name in data.obsm:
-            return np.asarray(data.obsm[name])
+    """Array of obsm by its key, or by ``"modality:key"``, there also without ``X_``."""
+    if basis in data.obsm:
+        return np.asarray(data.obsm[basis])
     modality, _, rest = basis.partition(":")
     if isinstance(data, MuData) and modality in data.mod:
         for name in (rest, f"X_{rest}"):

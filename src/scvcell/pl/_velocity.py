@@ -13,8 +13,6 @@ from scvcell.pl import _style, _tables
 from scvcell.pl._embedding import cells, coordinates
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from anndata import AnnData
     from matplotlib.axes import Axes
     from mudata import MuData
@@ -38,7 +36,6 @@ def velocity(
     key: str = _keys.LATENT,
     color: str | None = None,
     size: float | None = None,
-    palette: Sequence[str] | Mapping[str, str] | None = None,
     legend: Literal["right", "on data"] | None = "right",
     ax: Axes | None = None,
     seed: int = 0,
@@ -57,7 +54,7 @@ def velocity(
         AnnData or MuData after :func:`scvcell.tl.velocity`.
     kind
         ``"stream"``: lines along the field; ``"arrows"``: one per point of a grid.
-    basis, key, color, size, palette, legend, seed
+    basis, key, color, size, legend, seed
         As :func:`scvcell.pl.embedding`.
     ax
         Axes to draw on.
@@ -93,7 +90,7 @@ def velocity(
     if not known.any():
         raise ValueError(f"No cell has a place, a latent and a velocity (.obsm[{_keys.VELOCITY_LATENT!r}] is NaN).")
     (panel,) = given or _style.make_axes(None, 1, size=(4.6, 3.4))
-    cells(panel, data, where, color, column, size=size, palette=palette, legend=legend)
+    cells(panel, data, where, color, column, size=size, legend=legend)
     place, latent, ahead = where.xy[known], latent[known], ahead[known]
     arrows = _project(place, latent, ahead)
     (x, y), (u, v) = _on_grid(place, arrows, GRID if kind == "stream" else ARROWS)
