@@ -51,3 +51,13 @@ def translated():
         return pred, truth
 
     return make
+
+
+@pytest.fixture
+def frame():
+    """Effects of an action on 60 genes in one group; every other interval is infinite."""
+    rng = np.random.default_rng(0)
+    value = rng.normal(size=60)
+    half = np.where(np.arange(60) % 2, 0.5, np.inf)
+    out = pd.DataFrame({"group": "B cells", "modality": "rna", "feature": [f"g{i}" for i in range(60)], "lfc": value})
+    return out.assign(lower=value - half, upper=value + half, support=0.6, level=0.9)

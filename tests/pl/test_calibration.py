@@ -21,7 +21,7 @@ def test_coverage_per_feature_beside_nominal(translated):
     assert set(line.get_xdata()) == {0.9}
     low, high = ax.patches[0].get_x(), ax.patches[0].get_x() + ax.patches[0].get_width()
     assert (low, high) == pytest.approx((binom.ppf(0.025, 100, 0.9) / 100, binom.ppf(0.975, 100, 0.9) / 100))
-    assert "80.5% of 100 cells" in ax.get_title()
+    assert ax.get_title() == "Mean coverage 80.5%\n100 cells"
     assert "nominal 90%" in ax.get_xlabel()
     assert ax.get_xlim()[0] < 0.5
 
@@ -40,11 +40,31 @@ def test_cells_without_interval_do_not_count(translated):
     pred, truth = translated()
     for name in ("lower", "upper"):
         pred.layers[name][:50] = np.nan
-    assert pl.calibration(pred, truth).get_title() == "Mean coverage 80.0% of 50 cells"
+    assert pl.calibration(pred, truth).get_title() == "Mean coverage 80.0%\n50 cells"
     for name in ("lower", "upper"):
         pred.layers[name][:] = np.nan
     with pytest.raises(ValueError, match="No cell has an interval"):
         pl.calibration(pred, truth)
+
+
+@pytest.mark.parametrize(
+    ("counts", "drawn", "words"),
+    [
+        ((60, 20, 20), 20, "20 cells that the fit did not see"),
+        ((75, 20, 5), 20, "20 held-out cells, which set the intervals"),
+        ((100, 0, 0), 100, "100 cells, 100 of them trained on"),
+        ((92, 5, 3), 100, "100 cells, 92 of them trained on"),
+    ],
+)
+def test_cells_that_training_saw_count_only_where_there_are_no_others(translated, counts, drawn, words):
+    pred, truth = translated(coverage=np.full(6, 0.9))
+    order = np.random.default_rng(0).permutation(100)
+    split = np.repeat(["train", "validation", "test"], counts)
+    pred.obs.loc[pred.obs_names[order], "split"] = split
+    part = slice(None) if drawn == 100 else split == ("test" if "did not see" in words else "validation")
+    inside = ((pred.layers["lower"] <= truth.X) & (pred.layers["upper"] >= truth.X))[order][part]
+    assert len(inside) == drawn
+    assert pl.calibration(pred, truth).get_title() == f"Mean coverage {inside.mean():.1%}\n{words}"
 
 
 def test_frame_of_levels():

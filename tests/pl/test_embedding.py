@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
+from scipy.spatial import cKDTree
 
 from scvcell import pl
 from scvcell.pl._tables import obs_column
@@ -21,15 +22,86 @@ def legend_texts(ax):
     return [text.get_text() for text in ax.get_legend().get_texts()]
 
 
-def test_umap_is_computed_and_not_stored(mdata):
-    before = {"obsm": set(mdata.obsm), "uns": set(mdata.uns), "obs": mdata.obs.copy(), "z": mdata.obsm["X_csl"].copy()}
+def test_umap_is_computed_once_and_kept_as_scanpy_keeps_it(mdata, fingerprint, monkeypatch):
+    import scanpy as sc
+
+    before = fingerprint(mdata, without=(".obsm/keys", ".uns/keys"))
     ax = pl.embedding(mdata, color="cell_type")
     assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_title()) == ("UMAP 1", "UMAP 2", "cell_type")
     assert offsets(ax).shape == (150, 2)
     assert legend_texts(ax) == ["type1", "type2", "type3"]
-    assert (set(mdata.obsm), set(mdata.uns)) == (before["obsm"], before["uns"])
-    assert mdata.obs.equals(before["obs"])
-    np.testing.assert_array_equal(mdata.obsm["X_csl"], before["z"])
+    after = fingerprint(mdata)
+    assert {k: after[k] for k in before} == before
+    assert {k.split("/")[1].split("/")[0] for k in set(after) - set(before) - {".obsm/keys", ".uns/keys"}} == {
+        "X_umap",
+        "csl_umap",
+        "cell_type_colors",
+    }
+    umap, calls = mdata.obsm["X_umap"].copy(), []
+    monkeypatch.setattr(sc.tl, "umap", lambda work, **_: calls.append(work) or work.obsm.update(X_umap=umap + 1))
+    pl.embedding(mdata, seed=3)
+    assert not calls
+    # A latent that has changed makes a UMAP of ours out of date, but never one that is the user's.
+    mdata.obsm["X_csl"] = mdata.obsm["X_csl"] * 2
+    pl.embedding(mdata)
+    np.testing.assert_array_equal(mdata.obsm["X_umap"], umap + 1)
+    mdata.obsm["X_umap"], mdata.obsm["X_csl"] = umap + 2, mdata.obsm["X_csl"] * 2
+    pl.embedding(mdata)
+    np.testing.assert_array_equal(mdata.obsm["X_umap"], umap + 2)
+    assert len(calls) == 1
+
+
+def test_a_view_stays_a_view(mdata, monkeypatch):
+    import scanpy as sc
+
+    monkeypatch.setattr(sc.tl, "umap", lambda work, **_: work.obsm.update(X_umap=work.obsm["X_csl"][:, :2]))
+    part = mdata[:60]
+    pl.embedding(part, color=["cell_type", "rna:batch"])
+    assert part.is_view
+    assert "X_umap" not in mdata.obsm
+    assert not {k for holder in (mdata, *mdata.mod.values()) for k in holder.uns if k.endswith("_colors")}
+
+
+@pytest.mark.parametrize("basis", ["X_umap", "umap", "X_other", "other", "rna:other", "rna:X_other"])
+def test_any_basis_with_every_cell_in_its_place(mdata, basis):
+    place = np.random.default_rng(0).normal(size=(150, 3))
+    mdata.obsm["X_umap"], mdata.obsm["X_other"] = place[:, :2], place + 5
+    mdata["rna"].obsm["X_other"] = np.random.default_rng(1).normal(size=(mdata["rna"].n_obs, 2))
+    expected = mdata["rna"].obsm["X_other"] if ":" in basis else place[:, :2] if "umap" in basis else place[:, :2] + 5
+    ax = pl.embedding(mdata, basis=basis)
+    np.testing.assert_allclose(np.sort(offsets(ax), axis=0), np.sort(expected, axis=0))
+    assert ax.get_xlabel() == ("UMAP 1" if "umap" in basis else "other 1")
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ({}, "X_umap"),
+        ({"basis": "umap"}, "X_umap"),
+        ({"basis": "X_csl_umap"}, "X_csl_umap"),
+        ({"basis": "csl_umap"}, "X_csl_umap"),
+        ({"key": "z"}, "z_umap"),
+    ],
+)
+def test_where_a_umap_is_kept(mdata, monkeypatch, options, kept):
+    import scanpy as sc
+
+    calls = []
+    monkeypatch.setattr(sc.pp, "neighbors", lambda *_, **__: None)
+    monkeypatch.setattr(sc.tl, "umap", lambda work, **_: calls.append(1) or work.obsm.update(X_umap=np.eye(150, 2)))
+    before = set(mdata.obsm)
+    for _ in range(2):
+        assert pl.embedding(mdata, **options).get_xlabel() == "UMAP 1"
+    assert (set(mdata.obsm) - before, len(calls)) == ({kept}, 1)
+    mdata.obsm[options.get("key", "X_csl")] = mdata.obsm["z"] * 2
+    pl.embedding(mdata, **options)
+    assert len(calls) == 2
+
+
+def test_basis_that_is_not_there(mdata):
+    with pytest.raises(ValueError, match=r"No .obsm\['X_pca'\]. Keys: .*'X_csl'"):
+        pl.embedding(mdata, basis="X_pca")
+    assert "X_umap" not in mdata.obsm
 
 
 def test_stored_umap_is_drawn_with_every_cell_in_its_place(mdata):
@@ -65,8 +137,9 @@ def test_columns_of_a_modality_leave_other_cells_grey(mdata):
     assert [ax.get_title() for ax in axes] == ["rna:cell_type", "adt:size"]
     axes[0].figure.canvas.draw()
     for ax, name in zip(axes, ("rna", "adt"), strict=True):
-        face = np.concatenate([[to_hex(c) for c in points.get_facecolor()] for points in ax.collections])
-        assert (face == "#dddddd").sum() == 150 - mdata[name].n_obs
+        grey, points = ax.collections[:2]
+        assert to_hex(grey.get_facecolor()[0]) == "#dddddd"
+        assert (len(grey.get_offsets()), len(points.get_offsets())) == (150 - mdata[name].n_obs, mdata[name].n_obs)
     assert legend_texts(axes[0]) == ["type1", "type2", "type3"]
 
 
@@ -85,7 +158,7 @@ def test_cells_without_latent_are_left_out(mdata, caplog):
     mdata.obsm["flat"][:10] = np.nan
     with caplog.at_level(logging.WARNING, logger="scvcell"):
         assert len(offsets(pl.embedding(mdata, key="flat"))) == 140
-    assert "10 cells have no latent" in caplog.text
+    assert "10 cells have no flat" in caplog.text
 
 
 def test_missing_keys_say_what_to_run(mdata):
@@ -93,9 +166,111 @@ def test_missing_keys_say_what_to_run(mdata):
     with pytest.raises(ValueError, match=r"run `scvcell\.tl\.fit\(data\)`"):
         pl.embedding(mdata)
     mdata.obsm["X_csl"] = mdata.obsm["z"]
-    with pytest.raises(ValueError, match=r"No obs column 'type'.*cell_type.*rna:size"):
+    with pytest.raises(ValueError, match=r"No obs column or feature 'type'.*cell_type.*rna:size"):
         pl.embedding(mdata, color="type")
     with pytest.raises(ValueError, match="No obs column 'modalities'"):
         obs_column(mdata["rna"], "modalities")
     with pytest.raises(ValueError, match="2 panels; `ax` holds 1"):
         pl.embedding(mdata, color=["batch", "cell_type"], ax=plt.subplots()[1])
+
+
+@pytest.fixture
+def flat(mdata):
+    mdata.obsm["X_umap"] = mdata.obsm["z"][:, :2]
+    return mdata
+
+
+def values_at(ax, mdata):
+    """Drawn value by name of the cell, found by its place."""
+    points = ax.collections[-1]
+    distance, cell = cKDTree(mdata.obsm["X_umap"]).query(np.asarray(points.get_offsets()))
+    assert distance.max() < 1e-5
+    return dict(zip(mdata.obs_names[cell], points.get_array(), strict=True))
+
+
+@pytest.mark.parametrize("name", ["rna:{}", "{}"])
+def test_features_of_any_modality_are_colours(flat, name):
+    gene = flat["rna"].var_names[3]
+    ax = pl.embedding(flat, color=name.format(gene))
+    drawn = values_at(ax, flat)
+    counts = dict(zip(flat["rna"].obs_names, np.asarray(flat["rna"][:, gene].to_df()).ravel(), strict=True))
+    assert set(drawn) == set(counts)
+    np.testing.assert_allclose([drawn[c] for c in counts], np.log1p(list(counts.values())), rtol=1e-6)
+    adata = flat["rna"].copy()
+    adata.X = np.log1p(adata.to_df().to_numpy()) / 3
+    adata.obsm["X_umap"] = np.random.default_rng(0).normal(size=(adata.n_obs, 2))
+    drawn = values_at(pl.embedding(adata, color=gene), adata)
+    np.testing.assert_allclose([drawn[c] for c in adata.obs_names], adata[:, gene].X.ravel())
+
+
+@pytest.mark.filterwarnings("ignore:var_names are not unique")
+def test_a_feature_of_two_modalities_must_be_told(flat):
+    adt = flat["adt"].copy()
+    adt.var_names = [flat["rna"].var_names[0], *adt.var_names[1:]]
+    both = type(flat)({"rna": flat["rna"].copy(), "adt": adt})
+    both.obsm["X_umap"] = np.zeros((both.n_obs, 2))
+    name = adt.var_names[0]
+    with pytest.raises(ValueError, match=rf"{name}' is a feature of \['rna', 'adt'\]: say which, e.g. 'rna:{name}'"):
+        pl.embedding(both, color=name)
+    assert len(pl.embedding(both, color=[f"rna:{name}", f"adt:{name}"])) == 2
+
+
+def test_columns_of_modalities_by_their_plain_name(flat):
+    del flat.obs["cell_type"]
+    assert legend_texts(pl.embedding(flat, color="cell_type")) == ["type1", "type2", "type3"]
+    assert not [c for c in pl.embedding(flat, color="cell_type").collections if len(c.get_offsets()) not in (0, 150)]
+
+
+def test_colours_are_scanpys_and_nobody_elses_are_replaced(flat):
+    mine = ["#ff0000", "#00ff00", "#0000ff"]
+    flat.uns["cell_type_colors"] = list(mine)
+    assert colours(pl.embedding(flat, color="cell_type")) == set(mine)
+    assert colours(pl.embedding(flat, color="cell_type", palette=["k", "w", "y"])) == {"#000000", "#ffffff", "#bfbf00"}
+    assert flat.uns["cell_type_colors"] == mine
+    # Colours of a modality serve the container's column of the same categories, and new ones are kept.
+    del flat.uns["cell_type_colors"]
+    flat["rna"].uns["cell_type_colors"] = np.array(mine)
+    assert colours(pl.embedding(flat, color="cell_type")) == set(mine)
+    flat.uns["batch_colors"] = ["#123456"]
+    before = flat.uns["batch_colors"]
+    drawn = colours(pl.embedding(flat, color="batch"))
+    assert flat.uns["batch_colors"] is before
+    assert len(drawn) == flat.obs["batch"].nunique()
+    with pytest.raises(ValueError, match="palette has no colour for 'type3'"):
+        pl.embedding(flat, color="cell_type", palette={"type1": "r", "type2": "g"})
+
+
+def test_many_categories_have_colours_of_their_own(flat):
+    flat.obs["group"] = [f"g{i % 30}" for i in range(150)]
+    ax = pl.embedding(flat, color="group")
+    assert len(colours(ax)) == 30
+    assert legend_texts(ax)[:3] == ["g0", "g1", "g2"]
+    assert legend_texts(ax)[-1] == "g29"
+
+
+@pytest.mark.parametrize("layout", [None, "constrained", "tight"])
+@pytest.mark.parametrize("size", [(6, 4), (3, 2.5)])
+def test_legends_are_whole_and_names_are_no_mathematics(flat, layout, size):
+    names = ["_hidden", "a$b$", "$x_1$ is here", "a very long name of a cell type that has no end at all"]
+    flat.obs["group"] = [names[i % 4] for i in range(150)]
+    figure, axes = plt.subplots(1, 2, figsize=(2 * size[0], size[1]), layout=layout)
+    pl.embedding(flat, color=["group", "cell_type"], ax=axes)
+    figure.canvas.draw()
+    for ax in axes:
+        box = ax.get_legend().get_window_extent()
+        assert box.x0 >= ax.get_window_extent().x1 - 1
+        assert box.x1 <= figure.bbox.x1 + 1
+    drawn = axes[0].get_legend().get_texts()
+    assert len(drawn) == 4
+    assert all(not text._preprocess_math(text.get_text())[1] for text in drawn)
+    assert max(len(text.get_text()) for text in drawn) <= 28
+
+
+def test_names_on_the_data_do_not_overlap(flat):
+    flat.obsm["X_umap"] = np.random.default_rng(0).normal(size=(150, 2))
+    flat.obs["group"] = [f"a name {i % 12}" for i in range(150)]
+    ax = pl.embedding(flat, color="group", legend="on data")
+    ax.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert len(boxes) == 12
+    assert not [(a, b) for i, a in enumerate(boxes) for b in boxes[:i] if a.shrunk(0.95, 0.9).overlaps(b)]

@@ -28,12 +28,19 @@ def lines(ax):
 
 def test_one_panel_per_term_the_total_first(history):
     axes = pl.history(SimpleNamespace(history=history))
-    assert [ax.get_title() for ax in axes] == ["loss", "rna", "kl"]
+    assert [ax.get_title() for ax in axes] == ["Total", "Reconstruction of rna", "Divergence from the prior (KL)"]
     assert lines(axes[0]) == {"Training": [6] * 5, "Held out": [7] * 4}
     assert lines(axes[1]) == {"Training": [5, 4, 3, 2, 1], "Held out": [6, 5, 4, 3, 2]}
     assert lines(axes[2]) == {"Training": [1, 2, 3, 4, 5]}
     assert axes[0].get_xlabel() == "Epoch"
-    assert "nats" in axes[0].get_ylabel()
+    assert [ax.get_ylabel() for ax in axes] == ["Sum of all terms", "Nats per cell", "Nats per cell"]
+
+
+def test_terms_that_never_were_are_left_out_unless_asked_for(history):
+    none = pd.DataFrame({"match_train": np.zeros(5)}, index=pd.RangeIndex(5, name="epoch"))
+    assert len(pl.history(history | {"match_train": none})) == 3
+    (ax,) = pl.history(history | {"match_train": none}, terms="match")
+    assert ax.get_ylabel() == "Weighted loss"
 
 
 def test_a_frame_or_a_dict_will_do(history):

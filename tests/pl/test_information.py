@@ -14,25 +14,43 @@ def informed(mdata):
     return mdata
 
 
-def test_violins_show_quartiles_of_the_cells_that_have_the_assay(informed):
+KINDS = ["rna alone", "rna beside adt", "adt alone", "adt beside rna"]
+
+
+def by_kind(informed, name):
+    """Values of a drawn kind."""
+    bits = informed.obs[[f"csl_bits_{m}" for m in ("rna", "adt")]]
+    rows = (bits.notna().sum(axis=1) == 1) == name.endswith("alone")
+    return bits.loc[rows, f"csl_bits_{name.split()[0]}"].dropna()
+
+
+def test_violins_show_quartiles_of_cells_with_one_and_with_both_assays(informed):
     ax = pl.modality_information(informed)
-    assert [t.get_text() for t in ax.get_xticklabels()] == ["rna", "adt"]
+    assert [t.get_text() for t in ax.get_xticklabels()] == KINDS
     assert ax.get_ylabel() == "Information (bits per cell)"
     drawn = [c.get_segments()[0] for c in ax.collections if hasattr(c, "get_segments") and len(c.get_segments()) == 1]
-    for place, name in enumerate(("rna", "adt")):
-        low, high = informed.obs[f"csl_bits_{name}"].quantile([0.25, 0.75])
+    for place, name in enumerate(KINDS):
+        low, high = by_kind(informed, name).quantile([0.25, 0.75])
         assert any(np.allclose(segment, [[place, low], [place, high]]) for segment in drawn)
+
+
+def test_where_every_cell_has_both_assays_there_is_one_box_per_assay(informed):
+    for name in ("rna", "adt"):
+        informed.obs[f"csl_bits_{name}"] = 1.0 + np.arange(informed.n_obs)
+    assert [t.get_text() for t in pl.modality_information(informed).get_xticklabels()] == ["rna", "adt"]
 
 
 def test_boxes_by_group(informed):
     ax = pl.modality_information(informed, groupby="cell_type")
     assert [t.get_text() for t in ax.get_xticklabels()] == ["type1", "type2", "type3"]
-    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["rna", "adt"]
-    assert len(ax.patches) == 6
-    medians = informed.obs.groupby("cell_type", observed=True)["csl_bits_adt"].median()
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == KINDS
+    assert "quartiles" in ax.get_legend().get_title().get_text()
+    assert len(ax.patches) == 12
     levels = [line.get_ydata()[0] for line in ax.get_lines() if len(set(line.get_ydata())) == 1]
-    for value in medians:
-        assert np.isclose(levels, value).any()
+    for name in KINDS:
+        values = by_kind(informed, name)
+        for value in values.groupby(informed.obs["cell_type"].reindex(values.index), observed=True).median():
+            assert np.isclose(levels, value).any()
 
 
 def test_groups_of_a_modality_and_assays(informed):

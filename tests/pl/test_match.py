@@ -28,7 +28,9 @@ def test_balance_before_and_after_and_cells_without_a_match(matched):
     ]
     assert sum(bar.get_height() for bar in right.patches) == 10
     assert "42 in all" in right.get_xlabel()
-    plt.close("all")
+    assert "at most 0.1: balanced" in [text.get_text() for text in left.get_legend().get_texts()]
+    assert "minus" in left.get_xlabel()
+    assert right.get_ylabel() == "Cells treated with A"
 
 
 def test_takes_axes_and_refuses_others(matched):

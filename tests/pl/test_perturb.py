@@ -6,15 +6,6 @@ import pytest
 from scvcell import pl
 
 
-@pytest.fixture
-def frame():
-    rng = np.random.default_rng(0)
-    value = rng.normal(size=60)
-    half = np.where(np.arange(60) % 2, 0.5, np.inf)
-    out = pd.DataFrame({"group": "B cells", "modality": "rna", "feature": [f"g{i}" for i in range(60)], "lfc": value})
-    return out.assign(lower=value - half, upper=value + half, support=0.6, level=0.9)
-
-
 def test_effects_names_the_strongest_and_greys_the_unsure(frame):
     ax = pl.effects(frame, n_features=10)
     names = [label.get_text() for label in ax.get_yticklabels()]
@@ -22,7 +13,6 @@ def test_effects_names_the_strongest_and_greys_the_unsure(frame):
     assert set(names) == set(frame.iloc[np.argsort(-frame["lfc"].abs())[:10]]["feature"])
     assert "support 0.60" in ax.get_title("left") + ax.get_title(loc="left")
     assert len(ax.collections) == 2
-    plt.close("all")
 
 
 def test_effects_takes_axes_and_refuses_others(frame):
@@ -32,46 +22,58 @@ def test_effects_takes_axes_and_refuses_others(frame):
         pl.effects(frame, group="T cells")
     with pytest.raises(ValueError, match=r"run `scvcell.tl.effects"):
         pl.effects(frame.drop(columns="lfc"))
-    plt.close("all")
 
 
-def test_dose_response(frame):
-    curve = pd.concat([frame.assign(dose=dose, unit="uM", lfc=frame["lfc"] * dose) for dose in (0, 0.1, 1.0)])
-    ax = pl.dose_response(curve)
-    assert len(ax.get_lines()) == 6
-    assert ax.get_xlabel() == "Dose (uM)"
-    assert ax.get_xscale() == "log"
-    assert len(pl.dose_response(curve, features=["g1", "g3"]).get_lines()) == 3
-    with pytest.raises(ValueError, match="no feature 'nothing'"):
-        pl.dose_response(curve, features=["nothing"])
-    plt.close("all")
+def several(frame):
+    """Effects of two actions in three groups and on two modalities, all distinct."""
+    parts = [
+        frame.assign(
+            action=action,
+            group=group,
+            modality=modality,
+            feature=modality + "_" + frame["feature"],
+            lfc=frame["lfc"] * (1 + i + 2 * j + 6 * k),
+            trusted=group == "T cells",
+        )
+        for k, action in enumerate(("stim", "other"))
+        for i, group in enumerate(("B cells", "T cells", "a group of cells that has a very long name"))
+        for j, modality in enumerate(("rna", "adt"))
+    ]
+    return pd.concat(parts, ignore_index=True)
 
 
-def test_synergy(frame):
-    table = frame.assign(additive=frame["lfc"] * 0.8, interaction=frame["lfc"] * 0.2)
-    ax = pl.synergy(table, n_names=3)
-    assert len(ax.texts) == 3
-    with pytest.raises(ValueError, match=r"scvcell.tl.synergy"):
-        pl.synergy(frame)
-    plt.close("all")
+@pytest.mark.parametrize("group", [None, "T cells"])
+@pytest.mark.parametrize("modality", [None, "adt"])
+def test_effects_say_what_is_drawn_and_of_how_many(frame, group, modality):
+    table = several(frame).sample(frac=1, random_state=0)
+    first = table.iloc[0]
+    ax = pl.effects(table, group=group, modality=modality)
+    title = ax.get_title(loc="left")
+    here = table[table["action"] == first["action"]]
+    g = group or here["group"].iloc[0]
+    m = modality or here.loc[here["group"] == g, "modality"].iloc[0]
+    assert title.startswith(f"{first['action']} in ")
+    assert "1 of 2 actions, 1 of 3 groups" in title
+    assert f"{m} (1 of 2 modalities)" in title
+    assert ("not trusted" in title) == (g != "T cells")
+    values = here[(here["group"] == g) & (here["modality"] == m)].set_index("feature")["lfc"]
+    drawn = dict(zip([t.get_text() for t in ax.get_yticklabels()], ax.collections[-1].get_offsets()[:, 0], strict=True))
+    assert all(np.isclose(values[name], value) for name, value in drawn.items())
+    table["feature"] = "chr1:189228814-189229261:" + table["feature"]
+    ax = pl.effects(table, group="a group of cells that has a very long name")
+    ax.figure.canvas.draw()
+    assert ax._left_title.get_window_extent().x1 <= ax.figure.bbox.x1
+    with pytest.raises(ValueError, match="no modality 'atac'"):
+        pl.effects(table, modality="atac")
 
 
-def test_surface(frame):
-    grid = pd.concat(
-        [
-            frame.assign(dose=dose, unit="uM", time=time, lfc=frame["lfc"] * dose * time)
-            for dose in (0.1, 1.0)
-            for time in (2, 8, 24)
-        ]
-    )
-    ax = pl.surface(grid, "g3")
-    assert ax.collections[0].get_array().size == 6
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["2", "8", "24"]
-    with pytest.raises(ValueError, match="no feature 'nothing'"):
-        pl.surface(grid, "nothing")
-    with pytest.raises(ValueError, match="at least two times"):
-        pl.surface(grid[grid["time"] == 2], "g3")
-    plt.close("all")
+def test_effects_say_what_bars_grey_and_empty_dots_are(frame):
+    assert "bar: 90% interval" in pl.effects(frame).get_xlabel()
+    assert "empty: none known" in pl.effects(frame).get_xlabel()
+    sure = frame.assign(lower=frame["lfc"] - 1e-9, upper=frame["lfc"] + 1e-9)
+    assert pl.effects(sure).get_xlabel() == "log2 fold change\nbar: 90% interval"
+    none = frame.assign(lower=-np.inf, upper=np.inf)
+    assert pl.effects(none).get_xlabel().endswith("no interval could be calibrated")
 
 
 def test_order_effect():
@@ -81,7 +83,6 @@ def test_order_effect():
     assert "p = 0.025" in ax.get_yticklabels()[1].get_text()
     with pytest.raises(ValueError, match=r"scvcell.tl.order_effect"):
         pl.order_effect(frame.drop(columns="null"))
-    plt.close("all")
 
 
 def test_support_ranks_actions_and_empties_untrusted_dots(frame):
@@ -101,4 +102,27 @@ def test_support_ranks_actions_and_empties_untrusted_dots(frame):
     assert "3 of 12 actions" in few.get_title(loc="left")
     with pytest.raises(ValueError, match=r"scvcell.tl.effects"):
         pl.support(frame)
-    plt.close("all")
+
+
+@pytest.mark.parametrize(("actions", "groups"), [(1, 1), (1, 8), (2, 8), (3, 20), (12, 2)])
+def test_support_has_room_for_rows_and_legend(frame, actions, groups):
+    parts = [
+        frame.iloc[:2].assign(action=f"T{i}", group=f"cells of type {g}", support=0.9 - i / 20, trusted=i % 2 == 0)
+        for i in range(actions)
+        for g in range(groups)
+    ]
+    ax = pl.support(pd.concat(parts))
+    ax.figure.canvas.draw()
+    rows = [t.get_window_extent() for t in ax.get_yticklabels()]
+    assert len(rows) == (groups if actions == 1 else actions)
+    assert not any(a.y1 > b.y0 + 1 and b.y1 > a.y0 + 1 for i, a in enumerate(rows) for b in rows[:i])
+    assert ax.get_window_extent().width > 0.3 * ax.figure.bbox.width
+    if actions == 1:
+        assert ax.get_title(loc="left") == "T0"
+    else:
+        legend = ax.get_legend()
+        names = [t.get_text() for t in legend.get_texts()]
+        assert set(names) == {*(f"cells of type {g}" for g in range(groups)), "not trusted"}
+        box = legend.get_window_extent()
+        assert ax.figure.bbox.y0 - 1 <= box.y0 < box.y1 <= ax.figure.bbox.y1 + 1
+        assert box.x1 <= ax.figure.bbox.x1 + 1

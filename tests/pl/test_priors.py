@@ -29,6 +29,7 @@ def test_links_are_counted_by_support(links):
     texts = [t.get_text() for t in ax.get_legend().get_texts()]
     assert texts == [f"supported, FDR 0.05 ({supported})", f"others ({60 - supported})"]
     assert sum(p.get_height() for p in ax.patches) == 60
+    assert "correlation" in ax.get_xlabel()
     _, own = plt.subplots()
     assert pl.feature_links(links, fdr=0.7, ax=own) is own
     with pytest.raises(ValueError, match="feature_links"):
@@ -38,10 +39,15 @@ def test_links_are_counted_by_support(links):
 def test_ablation_has_a_panel_per_metric(table):
     before = table.copy()
     panels = pl.prior_ablation(table)
-    assert [p.get_ylabel() for p in panels] == ["FOSCTTM\n(lower is better)", "Held-out rna\n(lower is better)"]
+    assert [p.get_ylabel() for p in panels] == [
+        "FOSCTTM\n(lower is better)",
+        "Held-out rna, nats per cell\n(lower is better)",
+    ]
     line, none = panels[0].lines
     np.testing.assert_allclose(line.get_xydata(), [[0, 0.105], [0.5, 0.255], [1, 0.405]])
     np.testing.assert_allclose(none.get_ydata(), [0.405, 0.405])
+    low, high = panels[0].get_ylim()
+    assert low < 0.405 - 0.05 * (high - low) < 0.405 + 0.05 * (high - low) < high
     pd.testing.assert_frame_equal(table, before)
     (only,) = pl.prior_ablation(table, metrics=["recall@1"])
     assert only.get_ylabel() == "Recall@1\n(higher is better)"

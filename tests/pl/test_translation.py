@@ -57,6 +57,36 @@ def test_constant_features_are_named_as_left_out(translated):
         pl.translation(pred, truth)
 
 
+def test_cells_that_training_saw_do_not_count(translated):
+    pred, truth = translated()
+    pred.obs["split"] = np.resize(["train", "validation", "test", "train"], 100)
+    held = (pred.obs["split"] != "train").to_numpy()
+    axes = pl.translation(pred, truth, features=["p00"])
+    np.testing.assert_allclose(np.sort(dots(axes[0])[:, 0]), np.sort(expected_r(pred[held], truth[held])))
+    assert axes[0].get_title().endswith("50 held-out cells")
+    assert sum(len(part.get_offsets()) for part in axes[1].collections[1::2]) == 50
+    pred.obs["split"] = "train"
+    ax = pl.translation(pred, truth)
+    np.testing.assert_allclose(np.sort(dots(ax)[:, 0]), np.sort(expected_r(pred, truth)))
+    assert ax.get_title().endswith("100 cells, 100 of them trained on")
+
+
+@pytest.mark.parametrize("n", [8, 60])
+@pytest.mark.parametrize("name", ["chr1:189228814-189229261:{}", "a$b$_{}", "{}" + "x" * 200])
+def test_long_and_odd_names_leave_room_for_the_axes(translated, n, name):
+    pred, truth = translated(n_features=n)
+    pred.var_names = truth.var_names = [name.format(i) for i in range(n)]
+    few = pl.translation(pred, truth, features=pred.var_names[:2])
+    for axes in (pl.translation(pred, truth), pl.calibration(pred, truth), few):
+        figure = np.ravel(axes)[0].figure
+        figure.canvas.draw()
+        for ax in np.ravel(axes):
+            assert ax.get_window_extent().width > 0.4 * figure.bbox.width / np.size(axes)
+            title = ax.title.get_window_extent()
+            assert figure.bbox.x0 - 1 <= title.x0 < title.x1 <= figure.bbox.x1 + 1
+            assert not any(t._preprocess_math(t.get_text())[1] for t in [*ax.texts, *ax.get_yticklabels(), ax.title])
+
+
 def test_many_features_are_ranked(translated):
     pred, truth = translated(n_features=60)
     ax = pl.translation(pred, truth)
@@ -69,7 +99,7 @@ def test_many_features_are_ranked(translated):
 def test_single_features_show_cells_and_intervals(translated):
     pred, truth = translated(coverage=[0.9, 0.5, 0.9, 0.9, 0.9, 0.9])
     axes = pl.translation(pred, truth, features=["p01", "p00"])
-    assert [ax.get_title().split(":")[0] for ax in axes[1:]] == ["p01", "p00"]
+    assert [ax.get_title().split("\n")[0] for ax in axes[1:]] == ["p01", "p00"]
     assert axes[1].get_title().endswith("50% in interval")
     whiskers, points, missed_whiskers, missed = axes[1].collections
     column = pred.obs_names.get_indexer([f"c{i}" for i in range(50)])

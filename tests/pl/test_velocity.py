@@ -32,10 +32,32 @@ def test_streams_on_given_axes(moving):
     assert len(ax.collections) > before + 1
 
 
+def test_columns_of_a_modality_as_in_tl_and_any_basis(moving):
+    del moving.obs["cell_type"]
+    moving.obsm["X_other"] = moving.obsm["X_csl"][:, ::-1] * 3
+    for name in ("cell_type", "rna:cell_type", moving["rna"].var_names[0]):
+        ax = pl.velocity(moving, color=name, basis="other", kind="arrows")
+        assert ax.get_title() == name
+        assert (ax.get_xlabel(), len(ax.collections[-1].XY) > 0) == ("other 1", True)
+    assert "X_umap" not in moving.obsm
+
+
+def test_cells_without_a_velocity_are_drawn_but_lead_nowhere(moving):
+    left = moving.obsm["X_csl"][:, 0] < 0
+    moving.obsm["velocity_csl"][left] = np.nan
+    ax = pl.velocity(moving, kind="arrows")
+    assert len(ax.collections[0].get_offsets()) == 150
+    arrows = ax.collections[-1]
+    assert arrows.XY[~arrows.Umask, 0].min() > -0.5
+    moving.obsm["velocity_csl"][:] = np.nan
+    with pytest.raises(ValueError, match="No cell has a place, a latent and a velocity"):
+        pl.velocity(moving)
+
+
 def test_refused(moving):
     with pytest.raises(ValueError, match="kind must be 'stream' or 'arrows'"):
         pl.velocity(moving, kind="lines")
-    with pytest.raises(ValueError, match="No obs column 'age'"):
+    with pytest.raises(ValueError, match="No obs column or feature 'age'"):
         pl.velocity(moving, color="age")
     with pytest.raises(ValueError, match=r"No .obsm\['X_other'\]"):
         pl.velocity(moving, key="X_other")

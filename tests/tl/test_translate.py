@@ -37,6 +37,20 @@ def test_point_prediction_and_table(small, to, source, fingerprint):
     assert out.uns["csl_translate"]["source"] == [source]
 
 
+def test_split_says_whether_the_fit_saw_what_is_predicted(small, pbmc):
+    out = scvcell.tl.translate(small.mdata, small.model, to="adt")
+    parts = {part: set(names) for part, names in small.model.split_.items()}
+    proteins = set(small.mdata["adt"].obs_names)
+    for name, part in out.obs["split"].items():
+        assert part == next((p for p, names in parts.items() if name in names and name in proteins), "test")
+    # Cells that were left out of the fit, and cells under names that it has never met, are neither.
+    out = scvcell.tl.translate(pbmc.mdata[pbmc.test], pbmc.model, to="adt")
+    assert (out.obs["split"] == "test").all()
+    other = small.mdata["rna"][:20].copy()
+    other.obs_names = "new " + other.obs_names
+    assert (scvcell.tl.translate(MuData({"rna": other}), small.model, to="adt").obs["split"] == "test").all()
+
+
 def test_nan_rules(small, caplog):
     out = scvcell.tl.translate(small.mdata, small.model, to="adt", source=["rna"])
     has = small.model.view().present("rna")

@@ -2,12 +2,14 @@
 
 from scvcell.pl._alignment import alignment
 from scvcell.pl._calibration import calibration
+from scvcell.pl._dose import dose_response, surface
 from scvcell.pl._embedding import embedding
 from scvcell.pl._history import history
 from scvcell.pl._information import modality_information
 from scvcell.pl._match import match
-from scvcell.pl._perturb import dose_response, effects, order_effect, support, surface, synergy
+from scvcell.pl._perturb import effects, order_effect, support
 from scvcell.pl._priors import feature_links, prior_ablation
+from scvcell.pl._synergy import synergy
 from scvcell.pl._translation import translation
 from scvcell.pl._velocity import velocity
 

@@ -61,7 +61,7 @@ def alignment(report: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         )
     markers = dict(zip(baselines, "DsP^vX" * len(baselines), strict=False))
     for name, colour in zip(baselines, _style.colours(len(baselines) + 1)[1:], strict=True):
-        label = name.upper() if len(name) <= 4 else name
+        label = _style.short(name.upper() if len(name) <= 4 else name)
         marker: dict[str, Any] = {"marker": markers[name], "color": colour, "edgecolor": "white", "linewidth": 0.6}
         ax.scatter(report[name], row, s=30, label=label, zorder=4, **marker)
     # Behind the smaller baselines, so that neither hides the other where they tie.
@@ -81,7 +81,7 @@ def metric_name(metric: str) -> str:
 
 def _finish(ax: Axes, report: pd.DataFrame, ends: pd.DataFrame) -> None:
     """Row names, arrows, limits and legend."""
-    ax.set_yticks(np.arange(len(report)), _row_names(report))
+    ax.set_yticks(np.arange(len(report)), [_style.short(name, 48) for name in _row_names(report)])
     ax.set_ylim(len(report) - 0.5, -0.7)
     ax.tick_params(axis="y", length=0)
     low, high = min(0.0, float(ends.min().min())), max(1.0, float(ends.max().max()))

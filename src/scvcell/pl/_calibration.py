@@ -17,8 +17,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+CELLS: dict[tuple[str, ...], str] = {
+    ("test",): "cells that the fit did not see",
+    ("validation",): "held-out cells, which set the intervals",
+}
+"""Parts of the split that are scored, the first with enough cells, and how the title names them."""
+
+
 def calibration(pred: AnnData | pd.DataFrame, truth: AnnData | None = None, *, ax: Axes | None = None) -> Axes:
     """Draw how often intervals hold the measurement, beside how often they should.
+
+    Cells that the fit did not see are counted; without ten of them the held-out cells on which the intervals were set,
+    and without these all cells. The title says which and how many.
 
     Parameters
     ----------
@@ -61,13 +71,14 @@ def _by_feature(pred: AnnData, truth: AnnData, level: float, ax: Axes | None) ->
         raise ValueError(
             "No cell has an interval; `scvcell.tl.translate` needs cells with both modalities to calibrate."
         )
+    rows, cells = _tables.scored(pred, rows, CELLS)
     coverage = ((x >= lower) & (x <= upper))[rows].mean(0)
     (ax,) = _style.make_axes(ax, 1, size=(4.0, _style.ranked_height(pred.n_vars)))
     low, high = binom.interval(0.95, rows.sum(), level) / rows.sum()
     good = (coverage >= low) & (coverage <= high)
     long = _style.is_long(pred.n_vars)
     band = "95% of calibrated features"
-    label = f"Observed coverage (nominal {level:.0%})" + ("" if long else f"\nshaded: {band}")
+    label = f"Observed coverage (nominal {level:.0%})" + ("" if long else f"\nshaded: {band}\ngrey: outside it")
     _style.ranked(ax, coverage, list(pred.var_names), good, label=label)
     span, line, axis = (ax.axhspan, ax.axhline, ax.yaxis) if long else (ax.axvspan, ax.axvline, ax.xaxis)
     span(low, high, color=_style.SKY, alpha=0.25, linewidth=0, zorder=1, label=band)
@@ -77,7 +88,7 @@ def _by_feature(pred: AnnData, truth: AnnData, level: float, ax: Axes | None) ->
     (ax.set_ylim if long else ax.set_xlim)(max(floor, 0.0 if coverage.min() > 0 else -0.02), 1.005)
     if long:
         ax.legend(frameon=False, fontsize="small", loc="upper right")
-    ax.set_title(f"Mean coverage {coverage.mean():.1%} of {rows.sum():,} cells", fontsize="medium")
+    _style.headline(ax, f"Mean coverage {coverage.mean():.1%}", cells)
     return ax
 
 

@@ -19,6 +19,16 @@ if TYPE_CHECKING:
 
 SPLITS = {"train": (_style.BLUE, "Training"), "validation": (_style.VERMILION, "Held out")}
 
+TERMS = {
+    "loss": ("Total", "Sum of all terms"),
+    "kl": ("Divergence from the prior (KL)", "Nats per cell"),
+    "contrast": ("Telling pairs apart (InfoNCE)", "Weighted loss"),
+    "agreement": ("Disagreement of assays (KL)", "Weighted loss"),
+    "match": ("Distance of assays (MMD)", "Weighted loss"),
+    "prior": ("Guidance graph", "Weighted loss"),
+}
+"""Title and unit of each term; any other is the reconstruction of a modality."""
+
 
 def history(
     model_or_frame: Any | Mapping[str, pd.DataFrame] | pd.DataFrame,
@@ -34,7 +44,9 @@ def history(
         Trained model, its ``history`` (name -> frame indexed by epoch), or one frame whose columns are named
         ``<term>_train`` and ``<term>_validation``.
     terms
-        Terms to draw, in this order; all by default, the total ``loss`` first.
+        Terms to draw, in this order: ``loss``, ``kl``, ``contrast``, ``agreement``, ``match``, ``prior`` or a modality
+        (its reconstruction). By default all that are not 0 throughout, the total ``loss`` first. As in the total, terms
+        are multiplied by their weights.
     ax
         Axes to draw on, one per term.
 
@@ -48,10 +60,11 @@ def history(
         If there is no history, or a term is not in it.
     """
     curves = _curves(model_or_frame)
-    known = sorted(dict.fromkeys(name.rsplit("_", 1)[0] for name in curves), key=lambda name: name != "loss")
+    known = sorted(dict.fromkeys(map(_term, curves)), key=lambda name: name != "loss")
     if not known:
         raise ValueError("There is no training history: run `scvcell.tl.fit(data)` or `model.train()` first.")
-    chosen = known if terms is None else [terms] if isinstance(terms, str) else list(terms)
+    used = [name for name in known if any((v != 0).any() for key, v in curves.items() if _term(key) == name)]
+    chosen = used or known if terms is None else [terms] if isinstance(terms, str) else list(terms)
     if unknown := [name for name in chosen if name not in known]:
         raise ValueError(f"No term {unknown[0]!r} in the history. Terms: {', '.join(known)}.")
     panels = _style.make_axes(ax, len(chosen), size=(2.7, 2.3))
@@ -61,14 +74,19 @@ def history(
                 curve = curves[f"{term}_{split}"]
                 alone = "o" if len(curve) == 1 else None
                 panel.plot(curve.index, curve, color=colour, label=label, linewidth=1.5, marker=alone)
-        panel.set_title(term, fontsize="medium")
+        title, unit = TERMS.get(term, (f"Reconstruction of {_style.short(term)}", "Nats per cell"))
+        panel.set_title(title, fontsize="small")
+        panel.set_ylabel(unit, fontsize="small")
         panel.set_xlabel("Epoch")
         panel.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         panel.yaxis.set_major_locator(MaxNLocator(5))
         _style.tidy(panel, grid="y")
-    panels[0].set_ylabel("Loss per cell (nats)")
     panels[0].legend(frameon=False, fontsize="small")
     return np.asarray(panels, dtype=object)
+
+
+def _term(name: str) -> str:
+    return name.rsplit("_", 1)[0]
 
 
 def _curves(source: Any) -> dict[str, pd.Series]:

@@ -48,7 +48,8 @@ def feature_links(links: pd.DataFrame, *, fdr: float = 0.05, ax: Axes | None = N
     parts: list[Any] = [score[supported], score[~supported]]
     labels = [f"supported, FDR {fdr:g} ({supported.sum():,})", f"others ({(~supported).sum():,})"]
     ax.hist(parts, bins=edges, stacked=True, color=[_style.BLUE, _style.LIGHT], label=labels)
-    ax.set(xlabel="Score of the edge (cosine)", ylabel="Edges", xticks=[-1, -0.5, 0, 0.5, 1])
+    ax.set(xlabel="Score of the edge (signed correlation)", ylabel="Edges")
+    ax.set_xticks([-1, -0.5, 0, 0.5, 1])
     ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
     _style.tidy(ax, grid="y")
     return ax
@@ -96,11 +97,15 @@ def prior_ablation(
         none = rows.loc[rows["variant"] == "none", "value"]
         if len(none):
             panel.axhline(none.mean(), color=_style.GREY, linestyle="--", linewidth=1.2)
+            # Room above and below, so that neither line nor words lie on the frame.
+            low, high = panel.get_ylim()
+            panel.set_ylim(low - 0.06 * (high - low), high + 0.12 * (high - low))
             panel.annotate(
                 "no graph", (1, none.mean()), xytext=(0, 3), textcoords="offset points", ha="right", fontsize="x-small"
             )
         lower = metric.startswith("held-out") or metric.split(" ")[0] in LOWER
-        name = NAMES.get(metric, metric[0].upper() + metric[1:].replace("_", " "))
+        name = _style.short(NAMES.get(metric, metric[0].upper() + metric[1:].replace("_", " ")), 40)
+        name = f"{name}, nats per cell" if metric.startswith("held-out") else name
         panel.set(xlabel="Share of wrong edges", ylabel=f"{name}\n({'lower' if lower else 'higher'} is better)")
         panel.set_xticks(list(mean.index))
         _style.tidy(panel, grid="y")

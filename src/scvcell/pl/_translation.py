@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     type Floats = NDArray[np.float64]
 
+CELLS: dict[tuple[str, ...], str] = {("test", "validation"): "held-out cells"}
+"""Parts of the split that are scored, and how the title names them."""
 DRAWN = 300
 """Cells in a scatter panel; more would hide each other's whiskers."""
 
@@ -31,6 +33,9 @@ def translation(
     ax: Axes | Sequence[Axes] | None = None,
 ) -> Axes | NDArray[np.object_]:
     """Draw the correlation of prediction and measurement per feature, and single features cell by cell.
+
+    Cells on whose measurement the model was trained do not count, where there are at least ten others; the title says
+    how many cells do.
 
     Parameters
     ----------
@@ -54,15 +59,18 @@ def translation(
         If `pred` and `truth` share no cell or feature, or a feature is unknown.
     """
     pred, truth = _tables.shared(pred, truth)
-    chosen = [features] if isinstance(features, str) else list(features or ())
+    chosen = [features] if isinstance(features, str) else [] if features is None else list(features)
     if unknown := [name for name in chosen if name not in pred.var_names]:
         raise ValueError(f"Feature {unknown[0]!r} is not in both `pred` and `truth`, e.g. {pred.var_names[0]!r} is.")
     if chosen:
         _tables.need_layers(pred, _keys.LOWER, _keys.UPPER)
+    both = np.isfinite(_tables.dense(pred.X)).all(1) & np.isfinite(_tables.dense(truth.X)).all(1)
+    rows, cells = _tables.scored(pred, both, CELLS)
+    pred, truth = pred[rows], truth[rows]
     r = log_pearson(_tables.dense(pred.X), _tables.dense(truth.X))
     size = (3.3, 3.1) if chosen else (4.0, _style.ranked_height(pred.n_vars))
     panels = _style.make_axes(ax, 1 + len(chosen), size=size, columns=3)
-    _summary(panels[0], pred, r, compact=bool(chosen))
+    _summary(panels[0], pred, r, cells, compact=bool(chosen))
     for panel, name in zip(panels[1:], chosen, strict=True):
         _scatter(panel, pred[:, name], truth[:, name], name, float(r[pred.var_names.get_loc(name)]))
     return np.asarray(panels, dtype=object) if chosen else panels[0]
@@ -77,7 +85,7 @@ def log_pearson(pred: Floats, truth: Floats) -> Floats:
     return np.divide((a * b).sum(0), scale, out=np.full(a.shape[1], np.nan), where=scale > 1e-12)
 
 
-def _summary(ax: Axes, pred: AnnData, r: Floats, *, compact: bool) -> None:
+def _summary(ax: Axes, pred: AnnData, r: Floats, cells: str, *, compact: bool) -> None:
     known = np.isfinite(r)
     if not known.any():
         raise ValueError("Every feature is constant in prediction or truth; there is no correlation to draw.")
@@ -90,7 +98,7 @@ def _summary(ax: Axes, pred: AnnData, r: Floats, *, compact: bool) -> None:
     low = min(0.0, float(r[known].min()) - 0.05)
     (ax.set_ylim if long else ax.set_xlim)(low, 1.0)
     constant = f", {(~known).sum()} constant left out" if not known.all() else ""
-    ax.set_title(f"Median r = {np.median(r[known]):.2f}{constant}", fontsize="medium")
+    _style.headline(ax, f"Median r = {np.median(r[known]):.2f}{constant}", cells)
     if not trusted[known].all():
         marks = [
             Line2D([], [], marker="o", linestyle="", color=colour, markersize=5, label=label)
@@ -121,7 +129,7 @@ def _scatter(ax: Axes, pred: AnnData, truth: AnnData, name: str, r: float) -> No
     outside = Line2D([], [], marker="o", linestyle="", color=_style.VERMILION, markersize=4, label="outside interval")
     ax.legend(handles=[outside], frameon=False, fontsize="small", loc="upper left", handletextpad=0.1, borderaxespad=0)
     ax.set(xlabel="Measured (counts)", ylabel="Predicted (counts)", box_aspect=1)
-    ax.set_title(f"{name}: r = {r:.2f}, {covered:.0%} in interval", fontsize="medium")
+    _style.headline(ax, _style.short(name, 28), f"r = {r:.2f}, {covered:.0%} in interval")
     _style.tidy(ax)
 
 

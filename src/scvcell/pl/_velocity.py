@@ -9,8 +9,8 @@ from sklearn.neighbors import NearestNeighbors
 
 from scvcell import _keys
 from scvcell._walk import neighbours, walk
-from scvcell.pl import _tables
-from scvcell.pl._embedding import coordinates, embedding
+from scvcell.pl import _style, _tables
+from scvcell.pl._embedding import cells, coordinates
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -32,6 +32,7 @@ def velocity(
     data: AnnData | MuData,
     *,
     kind: Literal["stream", "arrows"] = "stream",
+    basis: str | None = None,
     key: str = _keys.LATENT,
     color: str | None = None,
     size: float | None = None,
@@ -53,7 +54,7 @@ def velocity(
         AnnData or MuData after :func:`scvcell.tl.velocity`.
     kind
         ``"stream"``: lines along the field; ``"arrows"``: one per point of a grid.
-    key, color, size, legend, seed
+    basis, key, color, size, legend, seed
         As :func:`scvcell.pl.embedding`.
     ax
         Axes to draw on.
@@ -65,7 +66,11 @@ def velocity(
     Raises
     ------
     ValueError
-        If `kind` is neither of the two, or the latent or its velocity is missing.
+        If `kind` is neither of the two, the latent or its velocity is missing, or as :func:`scvcell.pl.embedding`.
+
+    Notes
+    -----
+    Keeps UMAP and colours as :func:`scvcell.pl.embedding`.
 
     References
     ----------
@@ -77,15 +82,16 @@ def velocity(
         raise ValueError(f"No .obsm[{_keys.VELOCITY_LATENT!r}]: run `scvcell.tl.velocity(data, model)` first.")
     if key not in data.obsm:
         raise ValueError(f"No .obsm[{key!r}]: run `scvcell.tl.embed(data, model)` first.")
-    column = None if color is None else _tables.obs_column(data, color)
-    light, basis = coordinates(data, key, seed)
-    rows = data.obs_names.get_indexer(light.obs_names)
-    latent, ahead = (np.asarray(data.obsm[k])[rows] for k in (key, _keys.VELOCITY_LATENT))
-    if column is not None:
-        light.obs[color] = column.reindex(light.obs_names)
-    light.obsm[key] = latent
-    panel: Any = embedding(light, key=key, color=color, size=size, legend=legend, ax=ax, seed=seed)
-    place = np.asarray(light.obsm[basis], dtype=float)
+    column = None if color is None else _tables.column(data, color)
+    given = _style.check_axes(ax, 1)
+    where = coordinates(data, key, basis, seed)
+    latent, ahead = (np.asarray(data.obsm[k])[where.rows] for k in (key, _keys.VELOCITY_LATENT))
+    known = np.isfinite(latent).all(1) & np.isfinite(ahead).all(1)
+    if not known.any():
+        raise ValueError(f"No cell has a place, a latent and a velocity (.obsm[{_keys.VELOCITY_LATENT!r}] is NaN).")
+    (panel,) = given or _style.make_axes(None, 1, size=(4.6, 3.4))
+    cells(panel, data, where, color, column, size=size, legend=legend)
+    place, latent, ahead = where.xy[known], latent[known], ahead[known]
     arrows = _project(place, latent, ahead)
     (x, y), (u, v) = _on_grid(place, arrows, GRID if kind == "stream" else ARROWS)
     speed = np.ma.filled(np.ma.hypot(u, v), 0)

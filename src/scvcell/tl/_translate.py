@@ -10,7 +10,7 @@ import pandas as pd
 from anndata import AnnData
 
 from scvcell import _keys
-from scvcell._containers import expect
+from scvcell._containers import expect, view
 from scvcell.model import CSL, context, decode, own_depth
 from scvcell.tl._calibrate import calibration, check_level, interval_scale
 
@@ -62,7 +62,8 @@ def translate(
     AnnData of all cells x features of `to`. ``X``: point prediction on the raw scale (``log1p(X)`` is the best log-
     scale prediction); layers ``lower``, ``upper`` (split conformal interval for the measurement, calibrated on
     cells with both assays that training did not see) and ``mean`` (mean of the operator's predictive distribution);
-    ``obs["trusted"]`` (near calibration cells), ``var["trusted"]`` and ``var["relative_width"]`` (interval over
+    ``obs["trusted"]`` (near calibration cells), ``obs["split"]`` (``"train"``, ``"validation"`` or ``"test"``: whether
+    the fit saw the cell's own measurement of `to`), ``var["trusted"]`` and ``var["relative_width"]`` (interval over
     marginal interval; 1 means that nothing was learned); ``uns["csl_translate"]``. Cells without any of `source`
     are NaN and not trusted. Without calibration cells the intervals are NaN and nothing is trusted. All of it is dense:
     into chromatin, translate the cells of interest, not a whole atlas. Of denoised values the interval is for the
@@ -117,6 +118,7 @@ def translate(
         out.obs[_keys.TRUSTED] = near & has
         info["calibration_cells"] = len(conformal.scores)
     _blank(out, has, source)
+    out.obs[_keys.SPLIT] = _split(model, seen.obs_names, to)
     out.uns[_keys.TRANSLATE] = info
     return out
 
@@ -130,6 +132,16 @@ def _check(model: CSL, to: str, source: Sequence[str] | None, level: float) -> l
         raise ValueError(f"source= is empty; give some of {model.assays}.")
     check_level(level)
     return names
+
+
+def _split(model: CSL, names: pd.Index, to: str) -> pd.Categorical:
+    """Whether training, validation or neither had a cell's measurement of `to`; by name alone where data are gone."""
+    fitted = None if model.adata is None else view(model.adata)
+    measured = fitted.obs_names[fitted.present(to)] if fitted is not None and to in fitted.modalities else names
+    out = np.full(len(names), "test", dtype=object)
+    for part in ("train", "validation"):
+        out[names.isin(model.split_.get(part, [])) & names.isin(measured)] = part
+    return pd.Categorical(out, categories=["train", "validation", "test"])
 
 
 def _blank(out: AnnData, has: np.ndarray, source: Sequence[str]) -> None:
