@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from scvcell._calm import calm
 from scvcell.datasets._registry import entry, locate
 
 if TYPE_CHECKING:
@@ -305,6 +306,7 @@ def tggates_hepatocytes() -> AnnData:
     return adata
 
 
+@calm()
 def _read_mudata(name: str, keys: list[str]) -> MuData:
     """Read the one file of a MuData set, and put `keys` of its modalities' obs into the container's obs too."""
     (file,) = entry(name).files

@@ -1,5 +1,6 @@
 """Plots: one per result. They take `ax`, return Axes, and never show or save."""
 
+from scvcell._calm import calm
 from scvcell.pl._alignment import alignment
 from scvcell.pl._calibration import calibration
 from scvcell.pl._embedding import embedding
@@ -29,3 +30,5 @@ __all__ = [
     "translation",
     "velocity",
 ]
+
+globals().update({name: calm()(globals()[name]) for name in __all__})

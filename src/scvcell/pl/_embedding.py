@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 from anndata import AnnData
 
 from scvcell import _keys
+from scvcell._calm import Bar
 from scvcell.pl import _style, _tables
 
 if TYPE_CHECKING:
@@ -103,7 +105,10 @@ def coordinates(data: AnnData | MuData, key: str, seed: int) -> tuple[AnnData, s
     work = AnnData(obs=pd.DataFrame(index=data.obs_names[finite]))
     work.obsm[key] = latent[finite]
     sc.pp.neighbors(work, use_rep=key, random_state=seed)
+    bar = Bar(1, "UMAP", shown=sys.stderr.isatty(), delay=0)
     sc.tl.umap(work, random_state=seed)
+    bar.step()
+    bar.close()
     work.obsm[basis] = work.obsm["X_umap"]
     return work[data.obs_names[order]].copy(), basis
 
