@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from scvcell._containers import Container
 
 
-SUFFIXES = (".h5ad", ".h5mu")
+SUFFIXES, SIGNATURE = (".h5ad", ".h5mu"), b"\x89HDF\r\n\x1a\n"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -118,6 +118,10 @@ def _check_fit(args: argparse.Namespace, target: Path) -> None:
         raise FileNotFoundError(f"No file {args.input}.")
     if args.input.suffix not in SUFFIXES:
         raise ValueError(f"{args.input.name} is neither .h5mu nor .h5ad.")
+    with args.input.open("rb") as file:
+        # at the start or, in an .h5mu file, after a block of the user's
+        if SIGNATURE not in file.read(4096):
+            raise ValueError(f"{args.input} cannot be read: it is not an HDF5 file.")
     _check_folder(args.output)
     if target.exists() and not args.overwrite:
         raise FileExistsError(f"{target} exists already. Give another folder, or --overwrite.")
@@ -130,10 +134,6 @@ def _check_fit(args: argparse.Namespace, target: Path) -> None:
 
 def _read(file: Path) -> Container:
     """Open a file; what it lacks is told by `fit`."""
-    import h5py
-
-    if not h5py.is_hdf5(file):
-        raise ValueError(f"{file} cannot be read: it is not an HDF5 file.")
     import anndata
     import mudata
 
