@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import pickle
 import sys
 import warnings
 
@@ -73,6 +74,7 @@ def test_every_public_function_is_calm_and_keeps_its_signature():
             if not inspect.isclass(function):
                 assert function.__wrapped__.__doc__ == function.__doc__
                 assert inspect.signature(function) == inspect.signature(function.__wrapped__)
+                assert pickle.loads(pickle.dumps(function)) is function
 
 
 @pytest.fixture

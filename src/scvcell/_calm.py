@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import sys
@@ -128,6 +129,14 @@ def calm() -> Iterator[None]:
         lightning.setLevel(level)
         if not chosen:
             torch.set_num_threads(before)
+
+
+def calm_down(module: dict[str, Any]) -> None:
+    """Make every public function of a module `calm`; they then are the module's own, so that they can be pickled."""
+    for name in module["__all__"]:
+        if inspect.isfunction(module[name]):
+            module[name] = calm()(module[name])
+            module[name].__module__ = module["__name__"]
 
 
 def _usual() -> set[int]:

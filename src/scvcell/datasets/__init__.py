@@ -1,6 +1,6 @@
 """Data sets: an embedded real mosaic, loaders of larger public ones, and a simulator whose truth is known."""
 
-from scvcell._calm import calm
+from scvcell._calm import calm_down
 from scvcell.datasets._actions import simulate_actions
 from scvcell.datasets._kinetics import simulate_kinetics
 from scvcell.datasets._loaders import (
@@ -33,4 +33,4 @@ __all__ = [
     "snareseq_mouse_cortex",
 ]
 
-globals().update({name: calm()(globals()[name]) for name in __all__ if name.islower()})
+calm_down(globals())

@@ -1,6 +1,6 @@
 """Plots: one per result. They take `ax`, return Axes, and never show or save."""
 
-from scvcell._calm import calm
+from scvcell._calm import calm_down
 from scvcell.pl._alignment import alignment
 from scvcell.pl._calibration import calibration
 from scvcell.pl._embedding import embedding
@@ -31,4 +31,4 @@ __all__ = [
     "velocity",
 ]
 
-globals().update({name: calm()(globals()[name]) for name in __all__})
+calm_down(globals())

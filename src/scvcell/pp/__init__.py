@@ -1,6 +1,6 @@
 """Preparation of data."""
 
-from scvcell._calm import calm
+from scvcell._calm import calm_down
 from scvcell.pp._background import background_prior
 from scvcell.pp._layers import modality_from_layers
 from scvcell.pp._links import link_features
@@ -17,4 +17,4 @@ __all__ = [
     "tokenize",
 ]
 
-globals().update({name: calm()(globals()[name]) for name in __all__})
+calm_down(globals())

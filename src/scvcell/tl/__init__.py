@@ -1,6 +1,6 @@
 """Verbs: resolve the container, call the model, write keys."""
 
-from scvcell._calm import calm
+from scvcell._calm import calm_down
 from scvcell.tl._ablation import prior_ablation
 from scvcell.tl._alignment import alignment_report
 from scvcell.tl._dose import dose_response
@@ -49,4 +49,4 @@ __all__ = [
 ]
 
 # Whoever calls a verb, it works on one thread and keeps to itself what other libraries say.
-globals().update({name: calm()(globals()[name]) for name in __all__})
+calm_down(globals())
