@@ -1,6 +1,8 @@
 """The command line: info, fit on .h5mu and .h5ad, messages instead of tracebacks."""
 
 import logging
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -46,7 +48,9 @@ def test_fit_writes_a_model_and_the_latent(file, mosaic, tmp_path, capsys):
     mdata = mosaic(90)
     model = scvcell.CSL.load(tmp_path / "out" / "model", mdata)
     assert list(latent.index) == list(mdata.obs_names)
+    uncertainty = latent.pop("csl_uncertainty")
     np.testing.assert_allclose(latent, model.get_latent_representation(), atol=1e-4)
+    np.testing.assert_allclose(uncertainty, np.sqrt(model.posterior(mdata).var.numpy()).mean(1), atol=1e-4)
     assert model.schema.batch_key == "batch"
     assert file.read_bytes() == before, "the input file is read only"
 
@@ -55,6 +59,28 @@ def test_fit_of_an_h5ad_with_another_operator(mosaic, tmp_path):
     mosaic(90)["adt"].write_h5ad(tmp_path / "in.h5ad")
     assert run("fit", tmp_path / "in.h5ad", tmp_path / "out", "--measure", "rna=protein", "--max-epochs", 1) == 0
     assert scvcell.CSL.load(tmp_path / "out" / "model").schema.modalities["rna"].operator == "protein"
+
+
+@pytest.mark.parametrize("layers", [["counts"], ["rna=counts", "adt=counts"]])
+def test_layers_of_the_counts(mosaic, tmp_path, layers):
+    mdata = mosaic(90)
+    for adata in mdata.mod.values():
+        adata.layers["counts"] = adata.X.copy()
+        adata.X = adata.X * 0.37
+    mdata.write(tmp_path / "in.h5mu")
+    given = [part for layer in layers for part in ("--layers", layer)]
+    assert run("fit", tmp_path / "in.h5mu", tmp_path / "out", "--max-epochs", 1, *given) == 0
+    model = scvcell.CSL.load(tmp_path / "out" / "model")
+    assert {name: spec.layer for name, spec in model.schema.modalities.items()} == {"rna": "counts", "adt": "counts"}
+
+
+def test_a_layer_of_some_modalities_is_theirs(mosaic, tmp_path):
+    mdata = mosaic(90)
+    mdata["rna"].layers["counts"] = mdata["rna"].X.copy()
+    mdata.write(tmp_path / "in.h5mu")
+    assert run("fit", tmp_path / "in.h5mu", tmp_path / "out", "--max-epochs", 1, "--layers", "counts") == 0
+    model = scvcell.CSL.load(tmp_path / "out" / "model")
+    assert [model.schema.modalities[name].layer for name in ("rna", "adt")] == ["counts", None]
 
 
 def test_overwrite(file, tmp_path, capsys):
@@ -71,6 +97,8 @@ def test_overwrite(file, tmp_path, capsys):
         (["{tmp}/text.txt", "{tmp}/out"], "text.txt is neither .h5mu nor .h5ad"),
         (["{tmp}/text.h5ad", "{tmp}/out"], "text.h5ad"),
         (["{tmp}/in.h5mu", "{tmp}/out", "--batch-key", "lane"], "No obs column 'lane'. Columns: age, batch, celltype"),
+        (["{tmp}/in.h5mu", "{tmp}/text.txt"], "text.txt is a file. Give a folder"),
+        (["{tmp}/in.h5mu", "{tmp}/out", "--layers", "count"], "No modality has a layer 'count'. Layers: none."),
         (["{tmp}/in.h5mu", "{tmp}/out", "--measure", "protein"], "--measure takes NAME=OPERATOR, not 'protein'"),
         (["{tmp}/in.h5mu", "{tmp}/out", "--measure", "adt=protien"], "Did you mean 'protein'?"),
         (["{tmp}/in.h5mu", "{tmp}/out", "--max-epochs", "0"], "max_epochs must be > 0"),
@@ -121,3 +149,45 @@ def test_diverged_training_is_one_line(file, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(Counts, "log_prob", lambda self, x, z, *_: z.sum(1) * float("nan"))
     assert run("fit", file, tmp_path / "out") == 2
     assert "scvcell: Training diverged: the loss of 'rna'" in capsys.readouterr().err
+
+
+LIGHT = """
+import resource, sys
+from scvcell._cli import main
+try:
+    status = main(sys.argv[1:])
+except SystemExit as stop:
+    status = stop.code
+use = resource.getrusage(resource.RUSAGE_SELF)
+print("spent", use.ru_utime + use.ru_stime, "torch" in sys.modules)
+sys.exit(status)
+"""
+
+
+@pytest.mark.parametrize(
+    ("args", "status", "said", "seconds"),
+    [
+        (["--version"], 0, f"scvcell {scvcell.__version__}", 1),
+        (["--help"], 0, "usage: scvcell", 1),
+        (["fit", "--help"], 0, ".h5ad", 1),
+        (["fit", "none.h5mu", "out"], 2, "No file none.h5mu", 1),
+        (["fit", "{tmp}/text.txt", "out"], 2, "neither .h5mu nor .h5ad", 1),
+        (["fit", "{tmp}/text.h5ad", "out"], 2, "not an HDF5 file", 1),
+        (["fit", "{tmp}/in.h5mu", "{tmp}/out", "--measure", "protein"], 2, "NAME=OPERATOR", 1),
+        (["fit", "{tmp}/in.h5mu", "{tmp}/out", "--max-epochs", "0"], 2, "max_epochs must be > 0", 1),
+        (["demo", "--out", "{tmp}/text.txt"], 2, "text.txt is a file", 1),
+        (["fit", "{tmp}/in.h5mu", "{tmp}/out", "--batch-key", "lane"], 2, "No obs column 'lane'", 5),
+        (["fit", "{tmp}/in.h5mu", "{tmp}/out", "--layers", "count"], 2, "No modality has a layer", 5),
+    ],
+)
+def test_what_needs_no_torch_is_quick(file, tmp_path, args, status, said, seconds):
+    for name in ("text.txt", "text.h5ad"):
+        (tmp_path / name).write_text("no data")
+    args = [arg.format(tmp=tmp_path) for arg in args]
+    done = subprocess.run([sys.executable, "-c", LIGHT, *args], capture_output=True, text=True, check=False)
+    assert done.returncode == status
+    assert said in done.stdout + done.stderr
+    assert len(done.stderr.splitlines()) == (status == 2)
+    _, spent, torch = done.stdout.splitlines()[-1].split()
+    assert torch == "False"
+    assert float(spent) < seconds

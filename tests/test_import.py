@@ -89,3 +89,10 @@ def test_the_package_is_typed():
     from importlib.resources import files
 
     assert files("scvcell").joinpath("py.typed").is_file()
+
+
+def test_tqdm_is_first_imported_where_its_warning_is_caught():
+    code = "import sys, scvcell; scvcell.TrainConfig; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)
+    names = done.stdout.split()
+    assert names.index("tqdm.auto") < names.index("scvcell._calm") < min(map(names.index, ("anndata", "scvi", "torch")))

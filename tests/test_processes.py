@@ -68,3 +68,46 @@ def test_a_model_of_another_process_gives_identical_results(other_process):
     np.testing.assert_array_equal(protein.X, arrays["point"])
     np.testing.assert_array_equal(protein.layers["upper"], arrays["upper"])
     assert np.isfinite(arrays["upper"][model.view(mdata).present("rna")]).all()
+
+
+STRICT = """
+import sys
+import scvcell
+from scvcell import pp, tl
+
+def train(**options):
+    return scvcell.TrainConfig(max_epochs=1, accelerator="cpu", **options)
+
+mdata = scvcell.datasets.simulate(240, n_genes=40, n_proteins=6, n_peaks=80, seed=0)
+model = tl.fit(mdata, batch_key="batch", priors=pp.link_features(mdata, modalities=("rna", "atac")), train=train())
+tl.translate(mdata, model, to="adt")
+tl.transfer_labels(mdata, model, key="cell_type", reference=mdata.obs_names[:100])
+tl.alignment_report(mdata, model, labels_key="cell_type")
+model.save(sys.argv[1] + "/strict")
+scvcell.CSL.load(sys.argv[1] + "/strict", mdata)
+tl.fit(scvcell.datasets.simulate(100, n_genes=30, n_proteins=4, seed=0), train=train(validation=0.0))
+
+treated = scvcell.datasets.simulate_actions(160, n_targets=2, pairs=False, n_types=1, n_genes=30, n_proteins=4, seed=0)
+keys = scvcell.PerturbationKeys("action", control="control")
+model = tl.fit(treated, perturbation=keys, train=train(progress=False))
+tl.perturb(treated, model, "T1")
+tl.effects(treated, model, "T1")
+
+cells = scvcell.datasets.simulate_kinetics(150, n_genes=60, seed=0)
+kinetics = pp.modality_from_layers(cells)
+tl.velocity(kinetics, tl.fit(kinetics, train=train(progress=False)))
+"""
+
+
+def test_warnings_as_errors(tmp_path):
+    """Neither imports nor verbs let a warning out, be it their own or of a library they call; progress is few lines."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", STRICT, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Training, epochs: 1 of 1" in done.stderr
+    assert "\r" not in done.stderr

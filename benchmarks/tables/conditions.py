@@ -31,6 +31,7 @@ from mudata import MuData
 from sklearn.linear_model import RidgeCV
 
 import scvcell
+from benchmarks import local
 from benchmarks.task import Output, Question, Task
 
 if TYPE_CHECKING:
@@ -65,10 +66,10 @@ def task(data: Path, case: str, epochs: int | None) -> tuple[Task, dict[str, Any
     """All samples; what is left out when, is for `evaluate`."""
     table = None
     if case in PAIRS:
-        adata = scvcell.datasets.korkut_drug_pairs()
+        adata = local.korkut_drug_pairs(data)
         adata.obs["context"] = "all"
     else:
-        adata = plate(data) if case in PLATE else scvcell.datasets.tggates_hepatocytes()
+        adata = plate(data) if case in PLATE else local.tggates_hepatocytes(data)
         top = adata.obs.groupby("compound", observed=True)["dose"].transform("max")
         adata.obs["dose"] = adata.obs["dose"] / top.where(top > 0, 1)
         if case not in PLATE:

@@ -35,6 +35,7 @@ from scipy.stats import ttest_ind
 from sklearn.metrics import r2_score
 
 import scvcell
+from benchmarks import local
 from benchmarks.metrics import dense
 from benchmarks.task import Output, Question, Task
 
@@ -97,8 +98,8 @@ PARTNERS, HALLMARKS = "priors/gene_pairs_string_humap_reactome.parquet", "priors
 
 def task(data: Path, case: str, epochs: int | None) -> tuple[Task, dict[str, Any]]:
     """All cells; what is left out when, is for `evaluate`."""
-    load = {"targets": scvcell.datasets.papalexi_eccite} | dict.fromkeys(DOUBLES, scvcell.datasets.norman_crispra)
-    adata = load.get(case, scvcell.datasets.kang_ifnb)()
+    load = {"targets": local.papalexi_eccite} | dict.fromkeys(DOUBLES, local.norman_crispra)
+    adata = load.get(case, local.kang_ifnb)(data)
     context = {"cell_types": "cell_type", "donors": ("donor", "cell_type")}.get(case, ())
     keys = scvcell.PerturbationKeys("perturbation", control=CONTROLS.get(case, "control"), context=context)
     names = {part for name in set(adata.obs["perturbation"]) for part in name.split("+")}

@@ -22,6 +22,7 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
 
 import scvcell
+from benchmarks import local
 from benchmarks.metrics import dense
 from benchmarks.tables.perturbation import FILES as PERTURBATION_FILES
 from benchmarks.tables.perturbation import normalise
@@ -59,7 +60,7 @@ def task(data: Path, case: str, epochs: int | None) -> tuple[Task, dict[str, Any
     """Keys of the actions; cells and genes depend on the seed."""
     context = "cell_type" if case == "simulated" else ()
     keys = scvcell.PerturbationKeys("action", control=CONTROL, context=context)
-    adata = simulated(0) if case == "simulated" else scvcell.datasets.papalexi_eccite()
+    adata = simulated(0) if case == "simulated" else local.papalexi_eccite(data)
     task = Task(mdata=MuData({"rna": adata}), source="rna", target="rna", perturbation=keys, epochs=epochs)
     return task, {"case": case}
 

@@ -32,6 +32,9 @@ __all__ = ["CSL", "Action", "PerturbationKeys", "TrainConfig", "Weights", "__ver
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES or name in _NAMES:
+        # before what imports tqdm for the first time and is told, in every notebook, that there are no widgets
+        importlib.import_module("scvcell._calm")
     if name in _MODULES:
         return importlib.import_module(f"scvcell.{name}")
     if name in _NAMES:

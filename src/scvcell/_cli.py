@@ -1,11 +1,21 @@
-"""Command line: ``scvcell demo``, ``scvcell fit IN.h5mu OUT_DIR``, ``scvcell info``."""
+"""Command line: ``scvcell demo``, ``scvcell fit IN OUT_DIR``, ``scvcell info``."""
 
 from __future__ import annotations
 
 import argparse
 import logging
 import sys
+from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from scvcell._containers import Container
+
+
+SUFFIXES, SIGNATURE = (".h5ad", ".h5mu"), b"\x89HDF\r\n\x1a\n"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -29,15 +39,25 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="scvcell", description="AI virtual cells: one cell-state latent from any assays."
     )
+    parser.add_argument("--version", action="version", version=f"scvcell {version('scvcell')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     demo = commands.add_parser("demo", help="fit the embedded PBMC mosaic, score it on hidden pairing, draw figures")
     demo.add_argument("--out", type=Path, default=Path("scvcell-demo"), help="folder of the results")
     demo.add_argument("--seed", type=int, default=0)
     demo.set_defaults(run=_demo)
-    fit = commands.add_parser("fit", help="fit a model to an .h5mu or .h5ad file")
-    fit.add_argument("input", type=Path, metavar="IN.h5mu")
-    fit.add_argument("output", type=Path, metavar="OUT_DIR", help="gets model/ and latent.csv")
+    fit = commands.add_parser("fit", help="fit a model to an .h5mu or .h5ad file of raw counts")
+    fit.add_argument("input", type=Path, metavar="IN", help="an .h5mu or .h5ad file")
+    fit.add_argument(
+        "output", type=Path, metavar="OUT_DIR", help="gets model/ and latent.csv (state and its uncertainty per cell)"
+    )
     fit.add_argument("--batch-key", help="obs column of the batch")
+    fit.add_argument(
+        "--layers",
+        action="append",
+        default=[],
+        metavar="[NAME=]LAYER",
+        help="layer of the raw counts, of one modality or of all that have it; X by default",
+    )
     fit.add_argument("--measure", action="append", default=[], metavar="NAME=OPERATOR", help="operator of a modality")
     fit.add_argument("--max-epochs", type=int)
     fit.add_argument("--seed", type=int, default=0)
@@ -49,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _demo(args: argparse.Namespace) -> int:
+    _check_folder(args.out)
     from scvcell._demo import run
 
     sys.stdout.write(run(args.out, seed=args.seed) + "\n")
@@ -56,33 +77,24 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def _fit(args: argparse.Namespace) -> int:
-    import anndata
-    import mudata
-    import pandas as pd
+    target = args.output / "model"
+    _check_fit(args, target)
+    from scvcell._containers import view
 
+    data = _read(args.input)
+    layers = _layers(args.layers, data)
+    if args.batch_key is not None:
+        view(data).column(args.batch_key)
+    # PyTorch is imported from here on, when what can be wrong with the files and options is known to be right
     import scvcell
     from scvcell.model import Diverged
 
-    if not args.input.is_file():
-        raise FileNotFoundError(f"No file {args.input}.")
-    target = args.output / "model"
-    if target.exists() and not args.overwrite:
-        raise FileExistsError(f"{target} exists already. Give another folder, or --overwrite.")
-    unreadable = [m for m in args.measure if "=" not in m]
-    if unreadable:
-        raise ValueError(f"--measure takes NAME=OPERATOR, not {unreadable[0]!r}.")
-    readers = {".h5ad": anndata.read_h5ad, ".h5mu": mudata.read_h5mu}
-    if args.input.suffix not in readers:
-        raise ValueError(f"{args.input.name} is neither .h5mu nor .h5ad.")
-    try:
-        data = readers[args.input.suffix](args.input, backed="r")
-    except OSError as error:
-        raise ValueError(f"{args.input} cannot be read: {error}.") from error
     try:
         model = scvcell.tl.fit(
             data,
             measure=dict(m.split("=", 1) for m in args.measure),
             batch_key=args.batch_key,
+            layers=layers or None,
             train=scvcell.TrainConfig(max_epochs=args.max_epochs),
             seed=args.seed,
         )
@@ -90,14 +102,78 @@ def _fit(args: argparse.Namespace) -> int:
         raise ValueError(str(error)) from error
     args.output.mkdir(parents=True, exist_ok=True)
     model.save(target, overwrite=args.overwrite)
-    pd.DataFrame(data.obsm["X_csl"], index=data.obs_names).to_csv(args.output / "latent.csv")
+    _latent(data).to_csv(args.output / "latent.csv")
     sys.stdout.write(f"{model}\nSaved in {args.output}: model/, latent.csv\n")
     return 130 if model.interrupted else 0
 
 
-def _info(args: argparse.Namespace) -> int:
-    from importlib.metadata import version
+def _check_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file. Give a folder for the results.")
 
+
+def _check_fit(args: argparse.Namespace, target: Path) -> None:
+    """Everything that can be told without reading the data."""
+    if not args.input.is_file():
+        raise FileNotFoundError(f"No file {args.input}.")
+    if args.input.suffix not in SUFFIXES:
+        raise ValueError(f"{args.input.name} is neither .h5mu nor .h5ad.")
+    with args.input.open("rb") as file:
+        # at the start or, in an .h5mu file, after a block of the user's
+        if SIGNATURE not in file.read(4096):
+            raise ValueError(f"{args.input} cannot be read: it is not an HDF5 file.")
+    _check_folder(args.output)
+    if target.exists() and not args.overwrite:
+        raise FileExistsError(f"{target} exists already. Give another folder, or --overwrite.")
+    for measure in args.measure:
+        if "=" not in measure:
+            raise ValueError(f"--measure takes NAME=OPERATOR, not {measure!r}.")
+    if args.max_epochs is not None and args.max_epochs < 1:
+        raise ValueError(f"max_epochs must be > 0, not {args.max_epochs}.")
+
+
+def _read(file: Path) -> Container:
+    """Open a file; what it lacks is told by `fit`."""
+    import anndata
+    import mudata
+
+    from scvcell._calm import calm
+
+    read = {".h5ad": anndata.read_h5ad, ".h5mu": mudata.read_h5mu}[file.suffix]
+    try:
+        with calm():
+            return read(file, backed="r")
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read: {error}.") from error
+
+
+def _layers(given: list[str], data: Container) -> dict[str, str]:
+    """Layer by modality; a layer without a modality is that of all modalities that have it."""
+    from scvcell._containers import view
+
+    modalities = view(data).modalities
+    layers: dict[str, str] = {}
+    for item in given:
+        name, _, layer = item.rpartition("=")
+        having = [name] if name else [m for m, table in modalities.items() if layer in table.layers]
+        if not having:
+            known = sorted({key for table in modalities.values() for key in table.layers if key is not None})
+            raise ValueError(f"No modality has a layer {layer!r}. Layers: {', '.join(known) or 'none'}.")
+        layers |= dict.fromkeys(having, layer)
+    return layers
+
+
+def _latent(data: Container) -> DataFrame:
+    """State of every cell, one column per dimension, and its uncertainty."""
+    import pandas as pd
+
+    from scvcell import _keys
+
+    state = pd.DataFrame(data.obsm[_keys.LATENT], index=data.obs_names)
+    return state.assign(**{_keys.UNCERTAINTY: data.obs[_keys.UNCERTAINTY].to_numpy()})
+
+
+def _info(args: argparse.Namespace) -> int:
     import scvcell
 
     for package in ("scvcell", "scvi-tools", "torch", "lightning", "anndata", "mudata", "scanpy"):

@@ -1,33 +1,29 @@
 """Data sets: an embedded real mosaic, loaders of larger public ones, and a simulator whose truth is known."""
 
+from scvcell._calm import calm_down
 from scvcell.datasets._actions import simulate_actions
 from scvcell.datasets._kinetics import simulate_kinetics
 from scvcell.datasets._loaders import (
-    ProteinBackground,
-    dsb_protein_background,
     kang_ifnb,
     korkut_drug_pairs,
     norman_crispra,
-    papalexi_eccite,
+    pancreas_velocity,
     pbmc_citeseq,
     pbmc_mosaic,
     snareseq_mouse_cortex,
-    tggates_hepatocytes,
 )
 from scvcell.datasets._registry import citation, registry
 from scvcell.datasets._simulate import simulate
 from scvcell.datasets._world import World, WorldParameters
 
 __all__ = [
-    "ProteinBackground",
     "World",
     "WorldParameters",
     "citation",
-    "dsb_protein_background",
     "kang_ifnb",
     "korkut_drug_pairs",
     "norman_crispra",
-    "papalexi_eccite",
+    "pancreas_velocity",
     "pbmc_citeseq",
     "pbmc_mosaic",
     "registry",
@@ -35,5 +31,6 @@ __all__ = [
     "simulate_actions",
     "simulate_kinetics",
     "snareseq_mouse_cortex",
-    "tggates_hepatocytes",
 ]
+
+calm_down(globals())

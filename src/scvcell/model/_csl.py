@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
+from scvcell._calm import calm
 from scvcell._choose import choose
 from scvcell._compat import Manager, ModelLifecycle
 from scvcell._containers import View, expect, view, whole_number
@@ -100,6 +101,7 @@ class CSL(ModelLifecycle):
         self.split_: dict[str, list[str]] = {}
         self.calibration_: dict[str, dict[str, NDArray[np.float32]]] = {}
         self.interrupted = False
+        self.progress = True
         self.alignment = ""
         self.matched = 0
         self.response: Response | None = None
@@ -159,6 +161,7 @@ class CSL(ModelLifecycle):
 
     # ------------------------------------------------------------------ training
 
+    @calm()
     def train(  # type: ignore[override]
         self, config: TrainConfig | None = None, *, held_out: Any = (), seed: int = 0, max_epochs: int | None = None
     ) -> None:
@@ -179,6 +182,7 @@ class CSL(ModelLifecycle):
             raise ValueError("This model was loaded without data; call train on a model made with data.")
         config = TrainConfig.of(config, max_epochs)
         seed = whole_number("seed", seed)
+        self.progress = config.progress
         data = view(self.adata)
         held_out = data.obs_names[choose(data, "held_out", held_out)]
         design, batch = self.schema.context(data)
@@ -359,6 +363,7 @@ class CSL(ModelLifecycle):
         """Number of these features, by modality: the nodes of a guidance graph, in order."""
         return {m: len(features) for m, features in self.linkable.items()}
 
+    @calm()
     def learn_actions(self, keys: PerturbationKeys, *, kernel: TargetKernel | None = None, seed: int = 0) -> None:
         """Learn what was done to the cells of the training data; see :class:`scvcell.model.Response`.
 
@@ -374,6 +379,7 @@ class CSL(ModelLifecycle):
         self._trained_module()
         self.response = _respond.fit(self, keys, kernel=kernel, seed=seed)
 
+    @calm()
     def learn_drift(
         self,
         data: Container | View | None = None,
@@ -532,6 +538,7 @@ class CSL(ModelLifecycle):
         return _store.save(self, dir_path, overwrite=overwrite)
 
     @classmethod
+    @calm()
     def load(  # type: ignore[override]
         cls, dir_path: str | Path, adata: Container | None = None, *, device: str = "cpu"
     ) -> CSL:
@@ -546,6 +553,7 @@ class CSL(ModelLifecycle):
         """
         return _store.load(cls, dir_path, adata, device=device)
 
+    @calm()
     def load_query_data(  # type: ignore[override]
         self, adata: Container, *, train: TrainConfig | None = None, seed: int = 0
     ) -> CSL:
@@ -555,6 +563,7 @@ class CSL(ModelLifecycle):
         """
         return _query.load_query_data(self, adata, train=train, seed=seed)
 
+    @calm()
     def differential_expression(
         self,
         adata: Container | None = None,

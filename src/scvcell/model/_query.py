@@ -38,7 +38,7 @@ def load_query_data(model: CSL, data: Container, *, train: TrainConfig | None = 
     data
         Query data with the model's features in every modality it has.
     train
-        Training settings; 20 epochs by default.
+        Training settings; 20 epochs by default, with progress shown where the fit showed it.
     seed
         Seed.
 
@@ -78,7 +78,9 @@ def load_query_data(model: CSL, data: Container, *, train: TrainConfig | None = 
         _adapt(query, seen, batch, known)
         hooks = _freeze(query.module, grew)
         source = query._source(seen, design, batch)
-        config = replace(train or TrainConfig(max_epochs=20), validation=0.0, weight_decay=0.0)
+        train = train or TrainConfig(max_epochs=20, progress=model.progress)
+        query.progress = train.progress
+        config = replace(train, validation=0.0, weight_decay=0.0)
         query.module.n_train = seen.n_obs
         with torch.random.fork_rng(devices=list(range(torch.cuda.device_count()))):
             torch.manual_seed(seed)

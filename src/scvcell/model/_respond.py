@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from scvcell._calm import progress
 from scvcell.measure import Measurement
 from scvcell.model._bulk import FEWEST, Bulk
 from scvcell.model._response import Response, describe, noise_of, unrelated
@@ -109,7 +110,7 @@ def fit(
             y = effects.value - effects.by_flow(flow, every)
             anchor = response.anchors[name] = Anchor.fit(effects.describe(flow, every), y, effects.noise)
             if calibrate:
-                response.calibration[name], anchor.stack = crossfit(effects, anchor, kernel, seed)
+                response.calibration[name], anchor.stack = crossfit(effects, anchor, kernel, seed, shown=model.progress)
     return response
 
 
@@ -249,7 +250,7 @@ def teaches(unit: Unit) -> bool:
 
 
 def crossfit(
-    effects: Effects, fitted: Anchor, kernel: TargetKernel | None, seed: int
+    effects: Effects, fitted: Anchor, kernel: TargetKernel | None, seed: int, *, shown: bool = True
 ) -> tuple[Array, dict[str, list[float]]]:
     """How far the effects of conditions that were left out lie from their prediction.
 
@@ -274,8 +275,9 @@ def crossfit(
         same = tuple(map(tuple, groups))
         if same not in known:
             number = rng.permutation(len(groups)) % min(FOLDS, len(groups))
+            what = f"Learning actions, left out: {shift or 'at random'}"
             folds = [np.concatenate([g for g, k in zip(groups, number, strict=True) if k == f]) for f in set(number)]
-            parts = (_left_out(effects, left, fitted, kernel, seed) for left in folds)
+            parts = (_left_out(effects, left, fitted, kernel, seed) for left in progress(folds, what, shown=shown))
             known[same] = [part for part in parts if part is not None]
         found = known[same]
         if not found:

@@ -6,8 +6,6 @@ import logging
 import math
 import signal
 import threading
-import warnings
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -19,12 +17,11 @@ import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from scvi.train import Trainer
 
+from scvcell._calm import Bar, calm
 from scvcell._containers import expect, whole_number
 from scvcell.model._data import Loader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from scvcell.model._data import Batch, Source
@@ -72,7 +69,8 @@ class TrainConfig:
     accelerator
         Lightning's: ``"auto"``, ``"cpu"``, ``"gpu"``.
     progress
-        Whether a progress bar is shown.
+        Whether progress is shown. ``scvi.settings.verbosity = "warning"`` and ``scanpy.settings.verbosity = 0`` hide
+        it for everything.
     """
 
     max_epochs: int | None = None
@@ -254,19 +252,24 @@ class TrainingPlan(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep Lightning's notes about hardware, tips and deprecations to itself; its warnings pass."""
-    lightning = logging.getLogger("lightning.pytorch")
-    level = lightning.level
-    lightning.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            yield
-    finally:
-        lightning.setLevel(level)
+class Epochs(pl.Callback):
+    """One step of a progress bar per epoch, with the last values of the objective."""
+
+    def __init__(self, bar: Bar) -> None:
+        self.bar = bar
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        """The epoch before is over, its values are known."""
+        self._tell(pl_module.records)
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        """The last epoch is over."""
+        self._tell(pl_module.records)
+
+    def _tell(self, records: list[dict[str, float]]) -> None:
+        if len(records) > self.bar.done:
+            names = {"loss": "loss_train", "held_out": "loss_validation"}
+            self.bar.step(**{short: records[-1][name] for short, name in names.items() if name in records[-1]})
 
 
 def run(
@@ -292,21 +295,23 @@ def run(
     loader = Loader(source, train, config.cells_per_step(len(train)), shuffle=True, seed=seed)
     held = Loader(source, validation, 1024) if len(validation) else None
     plan = TrainingPlan(model.module, config, epochs * len(loader))
-    with quiet():
+    bar = Bar(epochs, "Training, epochs", shown=config.progress, delay=0)
+    with calm():
         trainer = Trainer(
             max_epochs=epochs,
             accelerator=config.accelerator,
             devices=1,
             gradient_clip_val=100.0,
             check_val_every_n_epoch=1,
-            enable_progress_bar=config.progress,
+            enable_progress_bar=False,
+            callbacks=[Epochs(bar)],
             logger=False,
         )
     on_main = threading.current_thread() is threading.main_thread()
     on_interrupt = signal.getsignal(signal.SIGINT)
     last = {k: v.detach().clone() for k, v in model.module.state_dict().items()}
     try:
-        with quiet():
+        with calm():
             trainer.fit(plan, loader, held)
     except Diverged:
         model.module.load_state_dict(last)
@@ -318,6 +323,7 @@ def run(
             raise
         model.interrupted = True
     finally:
+        bar.close()
         if on_main:
             signal.signal(signal.SIGINT, on_interrupt)
     model.interrupted = model.interrupted or trainer.interrupted

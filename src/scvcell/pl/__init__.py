@@ -1,5 +1,6 @@
 """Plots: one per result. They take `ax`, return Axes, and never show or save."""
 
+from scvcell._calm import calm_down
 from scvcell.pl._alignment import alignment
 from scvcell.pl._calibration import calibration
 from scvcell.pl._dose import dose_response, surface
@@ -31,3 +32,5 @@ __all__ = [
     "translation",
     "velocity",
 ]
+
+calm_down(globals())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import sys
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from matplotlib.lines import Line2D
 from mudata import MuData
 
 from scvcell import _keys
+from scvcell._calm import Bar
 from scvcell.pl import _style, _tables
 from scvcell.pl._palette import categorical, category_colours
 
@@ -184,7 +186,10 @@ def _umap(data: AnnData | MuData, key: str, basis: str, seed: int) -> NDArray[np
     work = AnnData(obs=pd.DataFrame(index=data.obs_names[finite]))
     work.obsm[key] = latent[finite]
     sc.pp.neighbors(work, use_rep=key, random_state=seed)
+    bar = Bar(1, "UMAP", shown=sys.stderr.isatty(), delay=0)
     sc.tl.umap(work, random_state=seed)
+    bar.step()
+    bar.close()
     out = np.full((len(latent), 2), np.nan, np.float32)
     out[finite] = work.obsm["X_umap"]
     if not data.is_view:

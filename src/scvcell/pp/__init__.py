@@ -1,5 +1,6 @@
 """Preparation of data."""
 
+from scvcell._calm import calm_down
 from scvcell.pp._background import background_prior
 from scvcell.pp._layers import modality_from_layers
 from scvcell.pp._links import link_features
@@ -15,3 +16,5 @@ __all__ = [
     "modality_from_obsm",
     "tokenize",
 ]
+
+calm_down(globals())

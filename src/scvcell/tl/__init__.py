@@ -1,5 +1,6 @@
 """Verbs: resolve the container, call the model, write keys."""
 
+from scvcell._calm import calm_down
 from scvcell.tl._ablation import prior_ablation
 from scvcell.tl._alignment import alignment_report
 from scvcell.tl._dose import dose_response
@@ -46,3 +47,6 @@ __all__ = [
     "translate",
     "velocity",
 ]
+
+# Whoever calls a verb, it works on one thread and keeps to itself what other libraries say.
+calm_down(globals())

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from scvcell._calm import progress
 from scvcell._containers import expect, view
 from scvcell.model import CSL, TrainConfig
 from scvcell.prior import GuidanceGraph
@@ -68,23 +70,25 @@ def prior_ablation(
     shares = sorted(set(corrupted) - {0.0, 1.0})
     if any(not 0 < share < 1 for share in shares):
         raise ValueError(f"corrupted must lie between 0 and 1, not {shares}.")
-    config = TrainConfig(progress=False) if train is None else train
+    config = TrainConfig() if train is None else train
+    shown, config = config.progress, replace(config, progress=False)
     source = view(data).source
     rows: list[dict[str, Any]] = []
+    runs: list[tuple[int, str, float, GuidanceGraph | None]] = []
     for seed in seeds:
-        variants: list[tuple[str, float, GuidanceGraph | None]] = [
-            ("real", 0.0, prior),
-            *(("corrupted", share, prior.rewired(share, seed=seed)) for share in shares),
-            ("rewired", 1.0, prior.rewired(seed=seed)),
-            ("none", float("nan"), None),
+        runs += [
+            (seed, "real", 0.0, prior),
+            *((seed, "corrupted", share, prior.rewired(share, seed=seed)) for share in shares),
+            (seed, "rewired", 1.0, prior.rewired(seed=seed)),
+            (seed, "none", float("nan"), None),
         ]
-        for variant, share, graph in variants:
-            logger.info("Prior ablation: %s, seed %d.", variant, seed)
-            (CSL.setup_mudata if hasattr(source, "mod") else CSL.setup_anndata)(source, **setup)
-            model = CSL(source, n_latent=config.n_latent, n_components=config.n_components, guidance=graph)
-            model.train(config, seed=seed)
-            head = {"variant": variant, "corrupted": share, "seed": seed}
-            rows += [head | score for score in _scores(source, model, pairs, labels_key)]
+    for seed, variant, share, graph in progress(runs, "Prior ablation, fits", shown=shown):
+        logger.info("Prior ablation: %s, seed %d.", variant, seed)
+        (CSL.setup_mudata if hasattr(source, "mod") else CSL.setup_anndata)(source, **setup)
+        model = CSL(source, n_latent=config.n_latent, n_components=config.n_components, guidance=graph)
+        model.train(config, seed=seed)
+        head = {"variant": variant, "corrupted": share, "seed": seed}
+        rows += [head | score for score in _scores(source, model, pairs, labels_key)]
     return pd.DataFrame(rows)
 
 

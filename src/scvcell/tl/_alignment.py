@@ -182,7 +182,8 @@ def _score(a: Array, b: Array, labels: list[NDArray[np.object_]] | None) -> dict
             votes = KNeighborsClassifier(n_neighbors=K)
             both = ((a, b, la, lb), (b, a, lb, la))
             out["label_transfer"] = float(np.mean([votes.fit(r, lr).score(q, lq) for q, r, lq, lr in both]))
-            out["overcorrection_canary"] = float(np.mean([*_canary(a, b, la, lb), *_canary(b, a, lb, la)]))
+            rates = [*_canary(a, b, la, lb), *_canary(b, a, lb, la)]
+            out["overcorrection_canary"] = float(np.mean(rates)) if rates else float("nan")
     return out
 
 

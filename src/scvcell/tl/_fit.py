@@ -94,8 +94,8 @@ def fit(
 
     Notes
     -----
-    PyTorch takes every core. Where other programs keep some of them busy, its threads wait for each other:
-    ``torch.set_num_threads(1)`` is faster then, and hardly slower on two free cores.
+    Everything works on one thread: a mini-batch gains next to nothing by a second one, and where other programs keep
+    cores busy, threads wait for each other. ``OMP_NUM_THREADS`` or ``torch.set_num_threads`` choose another number.
 
     References
     ----------

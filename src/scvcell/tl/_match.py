@@ -11,6 +11,7 @@ from anndata import AnnData
 from scipy.stats import norm
 
 from scvcell import _keys
+from scvcell._calm import progress
 from scvcell.model import FEWEST, Bulk, Origin, Posterior, Unit, trace
 from scvcell.perturb import as_action, read_design
 from scvcell.tl._calibrate import check_level
@@ -19,7 +20,7 @@ from scvcell.tl._matches import Match, balance_of
 from scvcell.tl._perturb import gather
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mudata import MuData
     from numpy.typing import NDArray
@@ -123,7 +124,9 @@ def match_counterfactual(
     posterior = model.posterior(start.view)
     latent, cells = posterior.mean, np.sort(np.concatenate([u.treated for u in units]))
     groups = [np.searchsorted(cells, u.treated) for u in units]
-    fits = [trace(units, latent, seed, tilted=tilted) for tilted in (False, True)]
+    shown = model.progress
+    explanations = progress((False, True), "Matching, explanations", shown=shown)
+    fits = [trace(units, latent, seed, tilted=tilted) for tilted in explanations]
     origin = min(fits, key=lambda fit: fit.distance)
     basal = origin.before(latent[cells])
     rng = np.random.default_rng(seed)
@@ -131,7 +134,9 @@ def match_counterfactual(
     obs = pd.concat([match.describe(start.view.obs_names) for match in matches]).loc[start.view.obs_names[cells]]
     own = start.view.obs(cells).drop(columns=obs.columns, errors="ignore").assign(**{_keys.ACTION: str(action)})
     obs = pd.concat([own, obs], axis=1)
-    draws = list(_draws(units, cells, posterior, origin, n_boot, seed))
+    draws = list(
+        _draws(units, cells, posterior, origin, progress(range(n_boot), "Matching, bootstrap", shown=shown), seed)
+    )
     bulks = start.whole
     errors = _rehearse(start, units, bulks, latent, origin, seed)
     reach = norm.ppf(0.5 + level / 2)
@@ -202,11 +207,11 @@ def _columns(view: View, covariates: str | Sequence[str]) -> pd.DataFrame:
 
 
 def _draws(
-    units: list[Unit], cells: NDArray[np.int64], posterior: Posterior, origin: Origin, n_boot: int, seed: int
+    units: list[Unit], cells: NDArray[np.int64], posterior: Posterior, origin: Origin, samples: Iterable[int], seed: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, Array]]:
     """Per bootstrap sample: drawn states of the treated cells after and before; how often each cell is in it."""
     rng = np.random.default_rng(seed)
-    for b in range(n_boot):
+    for b in samples:
         sample = [Unit(u.action, u.context, *(rng.choice(x, len(x)) for x in (u.treated, u.controls))) for u in units]
         fit = trace(sample, posterior.mean, seed + 1 + b, tilted=bool(origin.tilt.any()), steps=REFIT)
         noise = torch.from_numpy(rng.standard_normal((len(cells), posterior.mean.shape[1])).astype(np.float32))
@@ -231,7 +236,7 @@ def _rehearse(
     squares: dict[str, list[tuple[Array, Array]]] = {m: [] for m in bulks}
     ends = np.cumsum([len(unit.treated) for unit in units])
     groups, tilted = np.split(np.arange(ends[-1]), ends[:-1]), bool(origin.tilt.any())
-    for b in range(REHEARSALS):
+    for b in progress(range(REHEARSALS), "Matching, rehearsals", shown=start.model.progress):
         source = np.concatenate([_drawn(unit, latent, origin, rng) for unit in units])
         before = latent[source]
         after = origin.after(before)

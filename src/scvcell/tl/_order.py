@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from scvcell._calm import progress
 from scvcell._containers import whole_number
 from scvcell._keys import LOWER, UPPER
 from scvcell.model import FEWEST, Unit, conditions, evenly, make_flow, train_flow
@@ -136,8 +137,12 @@ def order_effect(
             return np.array([kappa(flow) for kappa in each])
 
         found = kappas(measured)
-        null = np.array([kappas(arms) for arms in _additive(start, alone, latent, n_null, rng)])
-        again = np.array([kappas([_resampled(arm, rng) for arm in measured]) for _ in range(n_null)])
+        draws = _additive(start, alone, latent, n_null, rng)
+        null = np.array(
+            [kappas(arms) for arms in progress(draws, "Order, where it does not matter", shown=model.progress)]
+        )
+        samples = progress(range(n_null), "Order, bootstrap", shown=model.progress)
+        again = np.array([kappas([_resampled(arm, rng) for arm in measured]) for _ in samples])
     # The bootstrap adds the noise of the sample once more; the interval turns it around the estimate.
     low, high = np.quantile(again, [0.5 - level / 2, 0.5 + level / 2], axis=0)
     return pd.DataFrame(
@@ -311,7 +316,7 @@ def _additive(
     """Draws of experiments in which a target changes each feature by the same factor in all cells."""
     bulks = start.whole
     draws: list[list[Arm]] = [[] for _ in range(n)]
-    for unit in units:
+    for unit in progress(units, "Order, cells that add up", shown=start.model.progress):
         z = latent[unit.controls]
         here = {m: bulk for m, bulk in bulks.items() if bulk.count(unit.controls) and bulk.count(unit.treated)}
         moved = {m: bulk.measured(unit.treated)[0] - bulk.measured(unit.controls)[0] for m, bulk in here.items()}
