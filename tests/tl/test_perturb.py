@@ -260,13 +260,19 @@ def test_its_sources_are_cited(fitted, small):
     assert not any("Energy statistics" in line for line in scvcell.cite(small.model))
 
 
-def test_data_without_labels_are_controls(fitted):
+def test_data_without_labels_are_controls_where_the_user_says_so(fitted):
     mdata, model, _ = fitted
     new = mdata[mdata.obs["drug"] == "ctrl"].copy()
     for part in (new, *new.mod.values()):
         del part.obs["drug"]
-    assert len(scvcell.tl.effects(new, model, "A")) == 2 * (GENES + PROTEINS)
-    assert scvcell.tl.perturb(new[:5].copy(), model, "A").n_obs == 5
+    everything = np.ones(new.n_obs, bool)
+    assert len(scvcell.tl.effects(new, model, "A", cells=everything)) == 2 * (GENES + PROTEINS)
+    found = scvcell.tl.perturb(new[:5].copy(), model, "A", cells=list(new.obs_names[:5]))
+    assert set(found.obs["drug"]) == {"A"}
+    assert set(scvcell.tl.perturb(new, model, "ctrl", cells="type == 'x'").obs["drug"]) == {"ctrl"}
+    for verb in (scvcell.tl.perturb, scvcell.tl.effects, scvcell.tl.synergy):
+        with pytest.raises(ValueError, match=r"no column obs\['drug'\].*Add it \('ctrl'.*or say by cells="):
+            verb(new, model, "A+B")
 
 
 def test_an_assay_that_the_data_lack_is_drawn(fitted):
