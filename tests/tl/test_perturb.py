@@ -355,6 +355,12 @@ def test_data_without_labels_are_controls_where_the_user_says_so(fitted):
     for part in (new, *new.mod.values()):
         del part.obs["drug"]
     everything = np.ones(new.n_obs, bool)
+    labelled = new.copy()
+    labelled.obs["drug"] = "ctrl"
+    del labelled.obs["type"]
+    for part in labelled.mod.values():
+        del part.obs["type"]
+    assert scvcell.tl.perturb(labelled, model, "A").n_obs == new.n_obs
     assert len(scvcell.tl.effects(new, model, "A", cells=everything)) == 2 * (GENES + PROTEINS)
     found = scvcell.tl.perturb(new[:5].copy(), model, "A", cells=list(new.obs_names[:5]))
     assert set(found.obs["drug"]) == {"A"}
@@ -443,6 +449,20 @@ def test_confounded_batches_are_said(caplog):
     with caplog.at_level(logging.WARNING, "scvcell"):
         scvcell.tl.fit(mdata, perturbation=KEYS, batch_key="lane", train=quick)
     assert "effects look like batch effects" in caplog.text
+
+
+def test_labels_that_tell_of_no_treatment_are_said_once_at_the_fit(caplog):
+    mdata, _ = simulate(80)
+    for part in (mdata, *mdata.mod.values()):
+        part.obs["drug"] = part.obs["drug"].astype(object)
+        part.obs.loc[["c1", "c2", "c3"], "drug"] = ["unassigned", "", None]
+    quick = TrainConfig(max_epochs=1, accelerator="cpu", progress=False)
+    with caplog.at_level(logging.WARNING, "scvcell"):
+        model = scvcell.tl.fit(mdata, perturbation=KEYS, train=quick)
+    assert caplog.text.count("2 of 80 cells have no label in obs['drug']") == 1
+    assert caplog.text.count("targets whose name tells of no treatment: 'unassigned' (1 cell)") == 1
+    assert "data.obs.loc[data.obs['drug'].isin(['unassigned']), 'drug'] = None" in caplog.text
+    assert "unassigned" in model.response.flow.targets
 
 
 def test_doses(fitted):

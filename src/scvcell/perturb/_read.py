@@ -47,6 +47,7 @@ def read_design(
         Units in which doses of targets are wanted; of others it is that of their first treated cell.
     complete
         Whether there must be controls, in every context that has treated cells, treated cells, and all their doses.
+        Without it, the other columns are not needed where no cell is treated.
 
     Raises
     ------
@@ -63,6 +64,9 @@ def read_design(
     is_control = label.isin(keys.controls).to_numpy() & known
     if complete:
         _check_labels(keys, label[known], is_control[known])
+    if not complete and not (known & ~is_control).any():
+        code = np.where(is_control, -1, -2).astype(np.int64)
+        return Design((), code, ("",), np.zeros(len(code), np.int64), dict(units or {}))
     fields: dict[str, NDArray[Any]] = {"label": label.to_numpy()}
     if keys.dose is not None:
         fields["dose"] = column(keys.dose).to_numpy()

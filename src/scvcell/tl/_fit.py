@@ -161,7 +161,7 @@ def _warn_labels(design: Design, keys: PerturbationKeys) -> None:
             "obs[%r] has targets whose name tells of no treatment: %s. They are learned as targets. If what was done "
             "to these cells is not known, leave them out: data.obs.loc[data.obs[%r].isin(%r), %r] = None",
             keys.target,
-            ", ".join(f"{name!r} ({n} cells)" for name, n in doubtful.items()),
+            ", ".join(f"{name!r} ({n} cell{'s' * (n != 1)})" for name, n in doubtful.items()),
             keys.target,
             list(doubtful),
             keys.target,
