@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from scvcell.perturb._design import PerturbationKeys
 
 _UNTREATED = re.compile(
-    r"(?i)control|ctrl|non.?target|safe.?target|scramble|vehicle|dmso|mock|untreat|unstim|unperturb|"
+    r"(?i)control|ctrl|non.?target|safe.?target|scramble|vehicle|dmso|mock|untreat|unstim|unpert|"
     r"\b(nt|ntc|wt|pbs|neg|none|aavs1|intergenic)\b"
 )
 """Labels that untreated cells often have."""
