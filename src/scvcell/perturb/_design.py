@@ -29,10 +29,10 @@ class PerturbationKeys:
     Parameters
     ----------
     target
-        Column with the names of the targets, joined by `separator`.
+        Column with the names of the targets, joined by `separator`. Cells with a missing or blank label are neither
+        treated nor untreated; any other label is a target, also ``"unassigned"`` and its like, which the fit names.
     control
-        The label, or labels, of untreated cells in that column. Cells with a missing or blank label are neither
-        untreated nor treated.
+        The label, or labels, of untreated cells in that column.
     dose
         Column of doses: a number, a number with its unit (``"0.1 uM"``), or one per target joined by `separator`.
         Units of one target are converted to that of its first cell.
