@@ -137,6 +137,21 @@ def test_units_of_a_target_are_those_asked_for():
         read_design(keys, lambda name: obs[name], units={"A": "uM"})
 
 
+def test_the_unit_of_a_target_does_not_depend_on_the_order_of_cells():
+    obs = pd.DataFrame(
+        {"drug": ["ctrl", "A", "A", "A", "B", "B"], "dose": ["0", "1 uM", "9 nM", "1 uM", "2 uM", "2 nM"]}
+    )
+    keys = PerturbationKeys("drug", "ctrl", dose="dose")
+    for seed in range(5):
+        some = obs.sample(frac=1, random_state=seed)
+        design = read_design(keys, some.__getitem__)
+        assert design.units == {"A": "uM", "B": "nM"}
+        assert set(design.actions) == {
+            *(Action({"A": dose}) for dose in ("1 uM", "0.009 uM")),
+            *(Action({"B": dose}) for dose in ("2 nM", "2000 nM")),
+        }
+
+
 def test_blank_and_missing_labels_are_neither_treated_nor_controls():
     for blank in (None, np.nan, pd.NA, "", "  "):
         obs = pd.DataFrame({"drug": pd.Series(["ctrl", "A", blank], dtype=object)})

@@ -35,7 +35,7 @@ class PerturbationKeys:
         The label, or labels, of untreated cells in that column.
     dose
         Column of doses: a number, a number with its unit (``"0.1 uM"``), or one per target joined by `separator`.
-        Units of one target are converted to that of its first cell.
+        Units of one target are converted to that of most of its cells.
     time
         Column of the time at which cells were taken, numbers in one unit.
     separator

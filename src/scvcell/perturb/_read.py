@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,7 +45,7 @@ def read_design(
     column
         Gives a column of the data by name, one entry per cell.
     units
-        Units in which doses of targets are wanted; of others it is that of their first treated cell.
+        Units in which doses of targets are wanted; of others it is that of most of their cells.
     complete
         Whether there must be controls, in every context that has treated cells, treated cells, and all their doses.
         Without it, the other columns are not needed where no cell is treated.
@@ -80,7 +81,7 @@ def read_design(
     entries = [tuple(map(_plain, values)) for values in zip(*columns, strict=True)]
     number = np.array([numbers.setdefault(entry, len(numbers)) for entry in entries], dtype=np.int64)
     given = [_action(keys, dict(zip(fields, entry, strict=True)), complete) for entry in numbers]
-    units, given = _in_one_unit(given, keys, units or {})
+    units, given = _in_one_unit(given, np.bincount(number, minlength=len(given)), keys, units or {})
     actions: dict[Action, int] = {}
     each = [actions.setdefault(action, len(actions)) if action.pulses else -1 for action in given]
     code = np.full(len(label), -2, np.int64)
@@ -185,14 +186,18 @@ def _doses(value: Any, names: list[str], keys: PerturbationKeys) -> list[Any]:
 
 
 def _in_one_unit(
-    actions: list[Action], keys: PerturbationKeys, wanted: Mapping[str, str]
+    actions: list[Action], cells: NDArray[np.int64], keys: PerturbationKeys, wanted: Mapping[str, str]
 ) -> tuple[dict[str, str], list[Action]]:
-    """Unit of each target's dose, and the actions in these; a plain number in a schedule is in that unit."""
-    units = dict(wanted)
+    """Unit of each target's dose, and the actions in these; a plain number in a schedule is in that unit.
+
+    It is the one in `wanted`, or that of most `cells` of the target (of as many, the first by name).
+    """
+    units, count = dict(wanted), Counter[tuple[str, str]]()
     pulses = [(pulse, action.scheduled) for action in actions for pulse in action.pulses if pulse.dose is not None]
-    for pulse, _ in pulses:
-        if pulse.unit:
-            units.setdefault(pulse.target, pulse.unit)
+    for action, n in zip(actions, cells, strict=True):
+        count.update({(pulse.target, pulse.unit): int(n) for pulse in action.pulses if pulse.unit})
+    for target, unit in sorted(count, key=lambda pair: (-count[pair], pair)):
+        units.setdefault(target, unit)
     for pulse, scheduled in pulses:
         if units.setdefault(pulse.target, "") and not pulse.unit and not scheduled:
             raise ValueError(

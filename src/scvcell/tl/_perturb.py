@@ -234,4 +234,4 @@ def gather(tables: dict[str, AnnData], obsm: dict[str, NDArray[np.float32]]) -> 
 
 
 def _slug(action: Action) -> str:
-    return str(action).replace(", ", "_").replace(" ", "")
+    return str(action).replace(" + ", "+").replace(", ", "_").replace(" ", "_")
