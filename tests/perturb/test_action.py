@@ -13,6 +13,34 @@ def test_names_doses_and_times_are_kept():
     assert {Action("A"): 1}[Action("A")] == 1
 
 
+def test_targets_that_are_given_together_are_a_set():
+    assert Action("A+B") == Action(["B", "A"]) == Action(" B + A ") == Action("B") + Action("A")
+    assert len({Action({"A": 1, "B": 2}, 3), Action({"B": 2.0, "A": "1"}, 3.0)}) == 1
+    assert Action.schedule([("B", 1, 0, 6), ("A", 1, 6, 12)]) != Action.schedule([("A", 1, 0, 6), ("B", 1, 6, 12)])
+
+
+def test_units_are_shown_and_kept():
+    action = Action({"A": "10 uM", "B": 2}, time=6)
+    assert str(action) == "A 10 uM + B 2, until 6"
+    assert action.doses == {"A": 10, "B": 2}
+    assert Action.from_dict(action.as_dict()) == action
+    assert action.alone("B") == Action({"B": 2}, 6)
+    assert Action({"A": "10 uM"}) != Action({"A": "10 nM"})
+
+
+def test_actions_of_models_saved_before_there_were_units():
+    saved = {"pulses": [["B", 0.31622776601684, 0.0, None], ["A", None, 0.0, None]], "time": 24.0}
+    action = Action.from_dict(saved).in_units({"B": "uM"})
+    assert action == Action({"A": None, "B": f"{10**-0.5} uM"}, 24)
+
+
+def test_what_is_not_given_is_the_largest_in_training():
+    action = Action({"A": None, "B": "1 nM", "new": None}).filled({"A": 3.0, "B": 9.0}, {"A": "uM", "B": "nM"}, 24)
+    assert action == Action({"A": "3 uM", "B": "1 nM", "new": None}, 24)
+    assert Action().filled({}, {}, 24) == Action()
+    assert Action("A", time=6).filled({}, {}, 24) == Action("A", time=6)
+
+
 def test_no_dose_is_no_action():
     assert Action({"A": 0.0}) == Action() == Action("")
     assert str(Action()) == "control"

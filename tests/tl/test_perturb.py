@@ -4,6 +4,7 @@ import copy
 import logging
 from dataclasses import replace
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +15,7 @@ from mudata import MuData
 
 import scvcell
 from scvcell import Action, PerturbationKeys, TrainConfig
+from scvcell.perturb import read_design
 from scvcell.prior import TargetKernel
 from scvcell.tl import _order
 from scvcell.tl._controls import Controls
@@ -116,13 +118,100 @@ def test_cells_in_any_order_and_twice_are_themselves(fitted):
     assert found.obs_names.is_unique
     states = pd.DataFrame(whole.obsm["X_csl"], index=whole.obs["source_cell"]).loc[names]
     np.testing.assert_allclose(found.obsm["X_csl"], states, atol=1e-4)
-    for column in ("drug", "type"):
-        assert list(found.obs[column]) == list(controls.obs.loc[names, column])
+    assert set(found.obs["drug"]) == {"A"}
+    assert list(found.obs["type"]) == list(controls.obs.loc[names, "type"])
     effects = [
         scvcell.tl.effects(controls, model, "A", cells=cells)["lfc"]
         for cells in (None, rng.permutation(controls.obs_names))
     ]
     np.testing.assert_allclose(*effects, atol=1e-4)
+
+
+@pytest.fixture
+def told(fitted, monkeypatch):
+    """The data and model as if doses (nM and uM), times and schedules had been told; targets in a column "action"."""
+    mdata, model, _ = fitted
+    told = mdata.copy()
+    obs = told.obs.rename(columns={"drug": "action"})
+    obs.loc[obs.index[obs["action"] == "ctrl"][30:40], "action"] = "none"
+    obs["action"] = obs["action"].astype("category")
+    obs["dose"], obs["hours"], obs["plan"] = "0 nM", 6.0, None
+    for label, dose in {"A": "1 uM", "B": "10 nM", "A+B": "100 nM+10 nM"}.items():
+        obs.loc[obs["action"] == label, ["dose", "hours"]] = [dose, 24.0]
+    for part in (told, *told.mod.values()):
+        part.obs = obs.loc[part.obs_names].copy()
+    keys = PerturbationKeys("action", ("ctrl", "none"), "dose", "hours", schedule="plan", context="type")
+    monkeypatch.setattr(model.response, "keys", keys)
+    monkeypatch.setattr(model.response, "units", {"A": "nM", "B": "nM"})
+    monkeypatch.setattr(model.response.flow, "largest", {"A": 1000.0, "B": 10.0})
+    monkeypatch.setattr(model.response.flow, "span", 24.0)
+    return told, model
+
+
+def test_cells_after_an_action_are_labelled_as_the_data_are(told):
+    mdata, model = told
+    schedule = Action.schedule([("B", "0.01 uM", 0, 6), ("A", 1000, 6, 12)])
+    asked = ["A", "B+A", {"A": "0.5 uM", "B": 2}, {"A": "500"}, Action({"B": "5 nM"}, 12), schedule, "none", "A+ctrl"]
+    written = ["A 1000 nM, until 24", "A 1000 nM + B 10 nM, until 24", "A 500 nM + B 2 nM, until 24"]
+    written += ["A 500 nM, until 24", "B 5 nM, until 12", "B 10 nM from 0 to 6, A 1000 nM from 6 to 12, until 12"]
+    written += ["control", "A 1000 nM, until 24"]
+    keys, units = model.response.keys, model.response.units
+    for action, text in zip(asked, written, strict=True):
+        after = scvcell.tl.perturb(mdata, model, action, cells=mdata.obs_names[mdata.obs["action"] == "ctrl"][:20])
+        for part in (after, *after.mod.values()):
+            both = pd.concat([mdata.obs, part.obs])
+            design = read_design(keys, both.__getitem__, units=units)
+            found = {design.actions[code] if code >= 0 else Action() for code in design.code[mdata.n_obs :]}
+            assert list(map(str, found)) == [text]
+            assert list(part.obs["type"]) == list(mdata.obs.loc[part.obs["source_cell"], "type"])
+            assert set(design.code[: mdata.n_obs]) == {-1, 0, 1, 2}
+    assert set(scvcell.tl.effects(mdata, model, {"A": "1 uM"})["action"]) == {"A 1000 nM, until 24"}
+    again = scvcell.tl.perturb(mdata, model, "A", n_samples=2)
+    assert list(again.obs["action"].unique()) == ["A"]
+    assert set(again.obs["dose"]) == {"1 uM"}
+    assert again.obs_names.is_unique
+    for verb in (scvcell.tl.response_score, scvcell.tl.match_counterfactual):
+        with pytest.raises(ValueError, match="A 10 nM, until 24"):
+            verb(mdata, model, {"A": "0.01 uM"})
+    with pytest.raises(ValueError, match="'1 mg/ml', others in 'nM'"):
+        scvcell.tl.perturb(mdata, model, {"A": "1 mg/ml"})
+
+
+def test_results_hold_actions_in_files(told, tmp_path):
+    mdata, model = told
+    for action in ("A", {"A": 3, "B": "1 pM"}, Action.schedule([("A", 1, 0, 6), ("B", 1, 6, 12)])):
+        after = scvcell.tl.perturb(mdata, model, action, cells=mdata.obs_names[mdata.obs["action"] == "ctrl"][:5])
+        after["rna"].write_h5ad(tmp_path / "after.h5ad")
+        read = anndata.read_h5ad(tmp_path / "after.h5ad").obs
+        for name in ("action", "dose", "hours", "plan"):
+            assert read[name].astype(object).where(read[name].notna(), None).tolist() == [
+                value if pd.notna(value) else None for value in after["rna"].obs[name]
+            ]
+
+
+def test_cells_without_a_label_are_left_out_and_counted(fitted, caplog):
+    mdata, model, _ = fitted
+    untreated = mdata.obs_names[mdata.obs["drug"] == "ctrl"]
+    blank = mdata.copy()
+    for part in (blank, *blank.mod.values()):
+        part.obs["drug"] = part.obs["drug"].astype(object)
+        part.obs.loc[untreated[:7], "drug"] = np.nan
+    for cells in (None, list(untreated)):
+        with caplog.at_level(logging.WARNING, "scvcell"):
+            found = scvcell.tl.perturb(blank, model, "A", cells=cells)
+        assert caplog.text.count("7 of 700 cells have no label in obs['drug']") == 1
+        assert set(found.obs["source_cell"]) == set(untreated[7:])
+        caplog.clear()
+    with pytest.raises(ValueError, match="No cell is known to be untreated"):
+        scvcell.tl.perturb(blank, model, "A", cells=list(untreated[:7]))
+
+
+@pytest.mark.parametrize("wrong", [None, 3])
+@pytest.mark.parametrize("verb", ["perturb", "effects", "synergy", "match_counterfactual"])
+def test_what_is_no_action_is_refused(fitted, verb, wrong):
+    mdata, model, _ = fitted
+    with pytest.raises(TypeError, match=r"text such as 'A\+B', .* an scvcell.Action, not"):
+        getattr(scvcell.tl, verb)(mdata, model, wrong)
 
 
 def log_counts(x):
@@ -296,13 +385,25 @@ def test_its_sources_are_cited(fitted, small):
     assert not any("Energy statistics" in line for line in scvcell.cite(small.model))
 
 
-def test_data_without_labels_are_controls(fitted):
+def test_data_without_labels_are_controls_where_the_user_says_so(fitted):
     mdata, model, _ = fitted
     new = mdata[mdata.obs["drug"] == "ctrl"].copy()
     for part in (new, *new.mod.values()):
         del part.obs["drug"]
-    assert len(scvcell.tl.effects(new, model, "A")) == 2 * (GENES + PROTEINS)
-    assert scvcell.tl.perturb(new[:5].copy(), model, "A").n_obs == 5
+    everything = np.ones(new.n_obs, bool)
+    labelled = new.copy()
+    labelled.obs["drug"] = "ctrl"
+    del labelled.obs["type"]
+    for part in labelled.mod.values():
+        del part.obs["type"]
+    assert scvcell.tl.perturb(labelled, model, "A").n_obs == new.n_obs
+    assert len(scvcell.tl.effects(new, model, "A", cells=everything)) == 2 * (GENES + PROTEINS)
+    found = scvcell.tl.perturb(new[:5].copy(), model, "A", cells=list(new.obs_names[:5]))
+    assert set(found.obs["drug"]) == {"A"}
+    assert set(scvcell.tl.perturb(new, model, "ctrl", cells="type == 'x'").obs["drug"]) == {"ctrl"}
+    for verb in (scvcell.tl.perturb, scvcell.tl.effects, scvcell.tl.synergy):
+        with pytest.raises(ValueError, match=r"no column obs\['drug'\].*Add it \('ctrl'.*or say by cells="):
+            verb(new, model, "A+B")
 
 
 def test_an_assay_that_the_data_lack_is_drawn(fitted):
@@ -389,6 +490,20 @@ def test_confounded_batches_are_said(caplog):
     assert "effects look like batch effects" in caplog.text
 
 
+def test_labels_that_tell_of_no_treatment_are_said_once_at_the_fit(caplog):
+    mdata, _ = simulate(80)
+    for part in (mdata, *mdata.mod.values()):
+        part.obs["drug"] = part.obs["drug"].astype(object)
+        part.obs.loc[["c1", "c2", "c3"], "drug"] = ["unassigned", "", None]
+    quick = TrainConfig(max_epochs=1, accelerator="cpu", progress=False)
+    with caplog.at_level(logging.WARNING, "scvcell"):
+        model = scvcell.tl.fit(mdata, perturbation=KEYS, train=quick)
+    assert caplog.text.count("2 of 80 cells have no label in obs['drug']") == 1
+    assert caplog.text.count("targets whose name tells of no treatment: 'unassigned' (1 cell)") == 1
+    assert "data.obs.loc[data.obs['drug'].isin(['unassigned']), 'drug'] = None" in caplog.text
+    assert "unassigned" in model.response.flow.targets
+
+
 def test_doses(fitted):
     rng = np.random.default_rng(0)
     n = 600
@@ -408,3 +523,14 @@ def test_doses(fitted):
         / scvcell.tl.effects(adata, model, {"A": 10.0})["lfc"][:6].mean()
     )
     assert 0.3 < half < 0.85
+    same = scvcell.tl.effects(adata, model, {"A": "1000 nM"})
+    pd.testing.assert_frame_equal(same, scvcell.tl.effects(adata, model, {"A": 1.0}))
+    assert set(same["action"]) == {"A 1 uM"}
+    assert set(scvcell.tl.effects(adata, model, "A")["action"]) == {"A 10 uM"}
+    pd.testing.assert_frame_equal(
+        curve, scvcell.tl.dose_response(adata, model, "A", doses=["0", "100 nM", 1, "1e1 uM"], features=["0"])
+    )
+    after = scvcell.tl.perturb(adata, model, {"A": 4})
+    design = read_design(keys, anndata.concat([adata, after], index_unique="-").obs.__getitem__)
+    assert [design.actions[code] for code in set(design.code[n:])] == [Action({"A": "4 uM"})]
+    assert set(after.obs["action"]) == {"A 4 uM"}

@@ -55,7 +55,7 @@ def response_from(plain: dict[str, Any], arrays: dict[str, NDArray[Any]], n_late
     response = Response(
         PerturbationKeys(**keys),
         flow,
-        tuple(Action.from_dict(entry) for entry in plain["actions"]),
+        tuple(dict.fromkeys(Action.from_dict(entry).in_units(plain["units"]) for entry in plain["actions"])),
         plain["units"],
         None
         if kernel is None

@@ -1,11 +1,12 @@
 """Delta: how actions (drugs, knock-outs, ligands; doses, times, combinations, schedules) move the state."""
 
-from scvcell.perturb._action import Action, Pulse, as_action
+from scvcell.perturb._action import Action, Pulse
 from scvcell.perturb._anchor import Anchor, Units, prior_weights, stack_weights
 from scvcell.perturb._base import PERTURBATIONS, Perturbation
 from scvcell.perturb._baselines import BASELINES, Baseline
-from scvcell.perturb._design import Design, PerturbationKeys, read_design
+from scvcell.perturb._design import Design, PerturbationKeys, as_action
 from scvcell.perturb._flow import AffineFlow
+from scvcell.perturb._read import check_contexts, label_cells, read_design
 from scvcell.perturb._shift import SHIFTS, hidden, shifts
 
 __all__ = [
@@ -22,7 +23,9 @@ __all__ = [
     "Pulse",
     "Units",
     "as_action",
+    "check_contexts",
     "hidden",
+    "label_cells",
     "prior_weights",
     "read_design",
     "shifts",

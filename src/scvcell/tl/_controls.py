@@ -11,13 +11,14 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
+from scvcell import _keys
 from scvcell._choose import choose
 from scvcell._containers import expect
 from scvcell.model import CSL, FEWEST, Bulk, conditions
-from scvcell.perturb import read_design
+from scvcell.perturb import as_action, check_contexts, label_cells, read_design
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import torch
     from numpy.typing import NDArray
@@ -45,6 +46,8 @@ class Controls:
         The model's view of the data.
     response
         The perturbation operator.
+    design
+        What was done to which cell of the data; None where they do not say it, and the user says which are untreated.
     index
         Positions of the cells.
     latent
@@ -54,8 +57,9 @@ class Controls:
     def __init__(self, data: Container, model: CSL, cells: Any = None) -> None:
         self.model, self.response = model, learned(model)
         self.view = model.view(data)
-        untreated = _untreated(self.view, self.response)
-        self.index = _choose(self.view, cells, untreated, self.response)
+        self.design = _told(self.view, self.response, cells)
+        treated = np.zeros(self.view.n_obs, bool) if self.design is None else self.design.treated
+        self.index = _known(_choose(self.view, cells, ~treated, self.response), self.design, self.response)
         self.part = self.view.subset(self.index)
         self.latent: torch.Tensor = model.posterior(self.part).mean
 
@@ -72,6 +76,18 @@ class Controls:
         labels = np.array([" ".join(parts) for parts in zip(*values, strict=True)])
         for label in np.unique(labels):
             yield str(label), np.flatnonzero(labels == label)
+
+    def label(self, obs: pd.DataFrame, action: Action) -> pd.DataFrame:
+        """Annotation of untreated cells after an action, in the columns of the fit and as text in ``action``.
+
+        A column reads as that of cells of the data which had the same action, if there are any.
+        """
+        keys, seen = self.response.keys, None
+        if self.design is not None and action in self.design.actions:
+            cell = np.flatnonzero(self.design.code == self.design.actions.index(action))[0]
+            names = [name for name in keys.columns if name not in keys.contexts]
+            seen = {name: self.view.column(name).to_numpy()[cell] for name in names}
+        return show_action(label_cells(obs, keys, action, seen), str(action), self.response)
 
     def encode(self, cells: NDArray[np.int64], values: Mapping[str, Array]) -> torch.Tensor:
         """States of cells, of which some may occur twice, whose measurements are `values`, ``(cells, latent)``."""
@@ -103,6 +119,49 @@ def learned(model: CSL) -> Response:
             "scvcell.tl.fit(data, perturbation=PerturbationKeys('drug', control='DMSO'))."
         )
     return model.response
+
+
+def asked(response: Response, action: str | Iterable[str] | Mapping[str, float | str | None] | Action) -> Action:
+    """An action that a verb was given, in the terms of the fit.
+
+    Text reads as a label of the data, and control labels are no action. Doses come in the unit of the fit, in which
+    plain numbers are. A dose that is not given is the largest of its target in training, a time the longest.
+    """
+    action = as_action(action, response.keys, response.units)
+    return action.filled(response.flow.largest, response.units, response.flow.span)
+
+
+def show_action(obs: pd.DataFrame, text: str, response: Response | None) -> pd.DataFrame:
+    """Annotation with what was done as text in the column ``action``, unless the fit reads a column of this name."""
+    taken = response is not None and _keys.ACTION in response.keys.columns
+    return obs if taken else obs.assign(**{_keys.ACTION: text})
+
+
+def design_of(view: View, response: Response) -> Design:
+    """What was done to which cell, doses in the units of the fit; cells of which it is not known are counted."""
+    design = read_design(response.keys, view.column, units=response.units, complete=False)
+    lost = int((design.code == -2).sum())
+    if lost:
+        logger.warning(
+            "%d of %d cells have no label in obs[%r]; they are left out, as what was done to them is not known.",
+            lost,
+            view.n_obs,
+            response.keys.target,
+        )
+    return design
+
+
+def compared(design: Design | None, response: Response) -> Design:
+    """The design of data, refused if treated cells cannot be compared with controls."""
+    where = f"obs[{response.keys.target!r}]"
+    if design is None:
+        raise ValueError(f"The data have no column {where}; it says which cells are treated, and with what.")
+    if not design.control.any():
+        raise ValueError(f"No cell is a control in {where}, one of {list(response.keys.controls)}; give these as well.")
+    if not design.treated.any():
+        raise ValueError(f"Every cell is a control in {where}, or not known; give treated cells as well.")
+    check_contexts(design, response.keys)
+    return design
 
 
 def treated(design: Design, actions: Sequence[Action]) -> dict[tuple[str, str], Unit]:
@@ -138,15 +197,31 @@ def treated(design: Design, actions: Sequence[Action]) -> dict[tuple[str, str], 
     return {name: unit for name, unit in units.items() if name not in few}
 
 
-def _untreated(view: View, response: Response) -> NDArray[np.bool_]:
-    """Controls of the data; every cell of data that do not say what was done."""
+def _told(view: View, response: Response, cells: Any) -> Design | None:
+    """What was done to the cells; None of data that do not say it, of which the user chooses untreated cells."""
     keys = response.keys
-    if keys.target not in view.columns:
-        return np.ones(view.n_obs, bool)
-    label = view.column(keys.target).astype(str)
-    if label.isin(keys.controls).all():
-        return np.ones(view.n_obs, bool)
-    return read_design(keys, view.column).control
+    if keys.target in view.columns:
+        return design_of(view, response)
+    if cells is None:
+        raise ValueError(
+            f"The data have no column obs[{keys.target!r}], which said in training what was done to each cell. Add it "
+            f"({keys.controls[0]!r} for untreated cells), or say by cells= which cells are untreated: an action starts "
+            "from untreated cells."
+        )
+    return None
+
+
+def _known(index: NDArray[np.int64], design: Design | None, response: Response) -> NDArray[np.int64]:
+    """Those of the chosen cells that are known to be untreated."""
+    if design is None:
+        return index
+    index = index[design.control[index]]
+    if len(index) == 0:
+        raise ValueError(
+            f"No cell is known to be untreated; none of those chosen has one of {list(response.keys.controls)} in "
+            f"obs[{response.keys.target!r}]."
+        )
+    return index
 
 
 def _choose(view: View, cells: Any, untreated: NDArray[np.bool_], response: Response) -> NDArray[np.int64]:

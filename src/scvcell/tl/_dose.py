@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from scvcell.perturb import Action
-from scvcell.tl._controls import Controls
+from scvcell.tl._controls import Controls, asked
 from scvcell.tl._perturb import effect_frame
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def dose_response(
     model: CSL,
     target: str,
     *,
-    doses: Sequence[float] | None = None,
+    doses: Sequence[float | str] | None = None,
     times: Sequence[float | None] = (None,),
     features: Sequence[str] | None = None,
     cells: Any = None,
@@ -41,7 +41,8 @@ def dose_response(
     target
         What is given.
     doses
-        Doses; by default nine from a hundredth of the largest dose in training to it, equally spaced in their logs.
+        Doses, in the unit of the fit or as text with a unit (``"10 nM"``); by default nine from a hundredth of the
+        largest dose in training to it, equally spaced in their logs.
     times
         Times; the longest in training by default.
     features
@@ -51,8 +52,8 @@ def dose_response(
 
     Returns
     -------
-    As :func:`scvcell.tl.effects`, with ``dose``, ``unit`` and ``time`` in each row. The dose of half the effect and the
-    effect at saturation are :func:`scvcell.tl.potency`'s.
+    As :func:`scvcell.tl.effects`, with ``dose``, its ``unit`` and ``time`` in each row. The dose of half the effect and
+    the effect at saturation are :func:`scvcell.tl.potency`'s.
 
     Raises
     ------
@@ -67,13 +68,14 @@ def dose_response(
             "PerturbationKeys(..., dose=column)."
         )
     top = flow.largest[target]
-    grid = np.geomspace(top / 100, top, POINTS) if doses is None else np.asarray(doses, dtype=float)
+    grid = np.geomspace(top / 100, top, POINTS).tolist() if doses is None else list(doses)
     frames = []
     for time in times:
         for dose in grid:
-            action = start.response.check(Action({target: float(dose)}, time))
+            action = start.response.check(asked(start.response, Action({target: dose}, time)))
+            given = action.doses.get(target, 0.0)
             for name, group in start.groups(None):
                 frame = effect_frame(start, action, name, group, level)
                 frame = frame if features is None else frame[frame["feature"].isin(features)]
-                frames.append(frame.assign(dose=float(dose), unit=start.response.units.get(target, ""), time=time))
+                frames.append(frame.assign(dose=given, unit=start.response.units.get(target, ""), time=time))
     return pd.concat(frames, ignore_index=True)

@@ -116,7 +116,9 @@ def fit(
     hidden = () if held_out is None else seen.obs_names[choose(seen, "split", held_out)]
     if perturbation is not None:
         expect("perturbation", perturbation, PerturbationKeys, "For example PerturbationKeys('drug', control='DMSO').")
-        _warn_confounded(read_design(perturbation, seen.column), seen.column(batch_key) if batch_key else None)
+        design = read_design(perturbation, seen.column)
+        _warn_labels(design, perturbation)
+        _warn_confounded(design, seen.column(batch_key) if batch_key else None)
     setup = CSL.setup_mudata if hasattr(source, "mod") else CSL.setup_anndata
     setup(source, measure=measure, batch_key=batch_key, covariates=covariates, layers=layers)
     given = [priors] if isinstance(priors, GuidanceGraph | TargetKernel) else list(priors)
@@ -147,6 +149,28 @@ def fit(
         "history": {name: frame.iloc[:, 0].to_numpy() for name, frame in model.history.items()},
     }
     return model
+
+
+def _warn_labels(design: Design, keys: PerturbationKeys) -> None:
+    """Say how many cells have no label, and which targets may be none."""
+    lost, doubtful = int((design.code == -2).sum()), design.doubtful
+    if lost:
+        logger.warning(
+            "%d of %d cells have no label in obs[%r]; no action is learned from them, and they are no controls.",
+            lost,
+            len(design.code),
+            keys.target,
+        )
+    if doubtful:
+        logger.warning(
+            "obs[%r] has targets whose name tells of no treatment: %s. They are learned as targets. If what was done "
+            "to these cells is not known, leave them out: data.obs.loc[data.obs[%r].isin(%r), %r] = None",
+            keys.target,
+            ", ".join(f"{name!r} ({n} cell{'s' * (n != 1)})" for name, n in doubtful.items()),
+            keys.target,
+            list(doubtful),
+            keys.target,
+        )
 
 
 def _warn_confounded(design: Design, batch: pd.Series | None) -> None:

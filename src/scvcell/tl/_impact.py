@@ -9,9 +9,8 @@ import pandas as pd
 from scipy.stats import t
 
 from scvcell.model import Bulk, jackknife_variance
-from scvcell.perturb import as_action, read_design
 from scvcell.tl._calibrate import check_level
-from scvcell.tl._controls import learned, treated
+from scvcell.tl._controls import asked, compared, design_of, learned, treated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -32,7 +31,7 @@ def impact(
     data: Container,
     model: CSL,
     *,
-    actions: Iterable[str | Mapping[str, float | None] | Action] | None = None,
+    actions: Iterable[str | Mapping[str, float | str | None] | Action] | None = None,
     level: float = 0.9,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -117,7 +116,7 @@ def effect_correlation(
     model: CSL,
     *,
     modality: str | None = None,
-    actions: Iterable[str | Mapping[str, float | None] | Action] | None = None,
+    actions: Iterable[str | Mapping[str, float | str | None] | Action] | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
     r"""Correlation of the true effects of every two actions, and of one action in two contexts.
@@ -189,12 +188,13 @@ class _Effect(NamedTuple):
 
 
 def _measure(
-    data: Container, model: CSL, actions: Iterable[str | Mapping[str, float | None] | Action] | None, seed: int
+    data: Container, model: CSL, actions: Iterable[str | Mapping[str, float | str | None] | Action] | None, seed: int
 ) -> dict[str, dict[tuple[str, str], _Effect]]:
     """Effect of each action in each context, by assay."""
     response, view, rng = learned(model), model.view(data), np.random.default_rng(seed)
-    design = read_design(response.keys, view.column)
-    units = treated(design, design.actions if actions is None else [as_action(action) for action in actions])
+    wanted = None if actions is None else [asked(response, action) for action in actions]
+    design = compared(design_of(view, response), response)
+    units = treated(design, design.actions if wanted is None else wanted)
     out: dict[str, dict[tuple[str, str], _Effect]] = {}
     for modality in response.anchors:
         bulk = Bulk(model, view, modality)

@@ -13,9 +13,8 @@ from scipy.stats import norm
 from scvcell import _keys
 from scvcell._calm import progress
 from scvcell.model import FEWEST, Bulk, Origin, Posterior, Unit, trace
-from scvcell.perturb import as_action, read_design
 from scvcell.tl._calibrate import check_level
-from scvcell.tl._controls import Controls
+from scvcell.tl._controls import Controls, asked, compared, learned, show_action
 from scvcell.tl._matches import Match, balance_of
 from scvcell.tl._perturb import gather
 
@@ -40,7 +39,7 @@ REHEARSALS = 3
 def match_counterfactual(
     data: Container,
     model: CSL,
-    action: str | Mapping[str, float | None] | Action,
+    action: str | Mapping[str, float | str | None] | Action,
     *,
     covariates: str | Sequence[str] = (),
     n_boot: int = 10,
@@ -117,7 +116,7 @@ def match_counterfactual(
     check_level(level)
     if n_boot < 2:
         raise ValueError(f"n_boot must be at least 2, not {n_boot!r}.")
-    action = as_action(action)
+    action = asked(learned(model), action)
     start = Controls(data, model)
     names, units = _units(start, action)
     known = _columns(start.view, covariates)
@@ -132,7 +131,7 @@ def match_counterfactual(
     rng = np.random.default_rng(seed)
     matches = [Match.make(u, basal[g], latent, origin, rng) for u, g in zip(units, groups, strict=True)]
     obs = pd.concat([match.describe(start.view.obs_names) for match in matches]).loc[start.view.obs_names[cells]]
-    own = start.view.obs(cells).drop(columns=obs.columns, errors="ignore").assign(**{_keys.ACTION: str(action)})
+    own = show_action(start.view.obs(cells), str(action), start.response).drop(columns=obs.columns, errors="ignore")
     obs = pd.concat([own, obs], axis=1)
     draws = list(
         _draws(units, cells, posterior, origin, progress(range(n_boot), "Matching, bootstrap", shown=shown), seed)
@@ -177,8 +176,7 @@ def match_counterfactual(
 
 def _units(start: Controls, action: Action) -> tuple[list[str], list[Unit]]:
     """Contexts in which cells had the action, and these cells and their controls."""
-    keys, view = start.response.keys, start.view
-    design = read_design(keys, view.column)
+    design = compared(start.design, start.response)
     if action not in design.actions:
         known = ", ".join(repr(str(a)) for a in design.actions[:8]) + (", ..." if len(design.actions) > 8 else "")
         raise ValueError(f"No cell had the action {str(action)!r}; treated cells had {known}. Give one of these.")

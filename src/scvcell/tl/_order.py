@@ -14,9 +14,9 @@ from scvcell._calm import progress
 from scvcell._containers import whole_number
 from scvcell._keys import LOWER, UPPER
 from scvcell.model import FEWEST, Unit, conditions, evenly, make_flow, train_flow
-from scvcell.perturb import Action, read_design
+from scvcell.perturb import Action
 from scvcell.tl._calibrate import check_level
-from scvcell.tl._controls import Controls
+from scvcell.tl._controls import Controls, compared
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,11 +109,11 @@ def order_effect(
     if first == second:
         raise ValueError(f"Give two different targets; both are {first!r}.")
     start = Controls(data, model, cells)
-    design = read_design(start.response.keys, start.view.column)
+    design = compared(start.design, start.response)
     units = [u for u in conditions(design, np.ones(start.view.n_obs, bool)) if len(u.treated) >= FEWEST]
     operator = None if second in start.response.flow.targets else OPERATORS.get(second)
     alone = _alone(units, (first,) if operator else (first, second))
-    prepare = operator or partial(_against_action, Action(second))
+    prepare = operator or partial(_against_action, Action([second]))
     latent = model.posterior(start.view).mean
     groups = {name: (group, set(design.context[start.index[group]].tolist())) for name, group in start.groups(None)}
     ordered = _both_orders(units, first, second)
@@ -130,7 +130,7 @@ def order_effect(
     else:
         n_cells = {name: len(group) for name, (group, _) in groups.items()}
         measured = [Arm(u.action, u.context, latent[u.treated], latent[u.controls]) for u in alone]
-        each = [prepare(start, Action(first), group, seed) for group, _ in groups.values()]
+        each = [prepare(start, Action([first]), group, seed) for group, _ in groups.values()]
 
         def kappas(arms: list[Arm]) -> Array:
             flow = _refit(arms, seed)
@@ -180,7 +180,7 @@ def _both_orders(units: list[Unit], first: str, second: str) -> list[tuple[Unit,
         if len(unit.action.pulses) == 2 and unit.action.targets == (first, second):
             a, b = unit.action.pulses
             if a.start < b.start and a.stop is not None and b.stop is not None:
-                periods = [(b.target, b.dose, a.start, a.stop), (a.target, a.dose, b.start, b.stop)]
+                periods = [b._replace(start=a.start, stop=a.stop), a._replace(start=b.start, stop=b.stop)]
                 other = (Action.schedule(periods, time=unit.action.time), unit.context)
                 if other in known:
                     found.append((unit, known[other]))

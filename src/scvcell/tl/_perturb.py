@@ -12,9 +12,8 @@ from anndata import AnnData
 from scvcell import _keys
 from scvcell._choose import unique_names
 from scvcell._containers import whole_number
-from scvcell.perturb import as_action
 from scvcell.tl._calibrate import check_level
-from scvcell.tl._controls import Controls
+from scvcell.tl._controls import Controls, asked, learned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,7 +33,7 @@ SUPPORTED = 0.5
 def perturb(
     data: Container,
     model: CSL,
-    action: str | Mapping[str, float | None] | Action,
+    action: str | Mapping[str, float | str | None] | Action,
     *,
     cells: Any = None,
     n_samples: int = 1,
@@ -54,10 +53,13 @@ def perturb(
     model
         Model fitted with ``perturbation=``.
     action
-        :class:`scvcell.Action`, or ``"A+B"``, or a mapping from target to dose.
+        :class:`scvcell.Action`, or text as in the target column of the data (``"A+B"``; a control label does nothing),
+        or a mapping from target to dose. A dose is a number in the unit of the fit, or text with a unit
+        (``{"A": "10 nM"}``); without one it is the largest of the target in training, as the time is the longest.
     cells
         Cells to start from: boolean mask, names (in their order), or a query on obs; all untreated ones by default.
-        Treated cells among them are left out.
+        Treated cells among them, and those whose label is missing, are left out. Of data without the target column they
+        must be given.
     n_samples
         Draws per cell.
     seed
@@ -66,14 +68,17 @@ def perturb(
     Returns
     -------
     AnnData (of a model of one modality) or MuData. ``X``: drawn values, counts where counts were measured; layer
-    ``expected``; obs of the cells with ``action``, ``source_cell`` and ``support`` (0 nothing like it in training, 1
-    seen). ``obsm["X_csl"]``: states after the action.
+    ``expected``; obs of the cells, where the columns of target, dose, time and schedule that the fit read say what was
+    done, with ``action`` (the same as text; where obs has no column of this name), ``source_cell`` and ``support`` (0
+    nothing like it in training, 1 seen). ``obsm["X_csl"]``: states after the action.
 
     Raises
     ------
+    TypeError
+        If `action` is none of these.
     ValueError
-        If the model has learned no perturbation, a target is unknown and no side information tells of it, or all of
-        `cells` were treated.
+        If the model has learned no perturbation, a target is unknown and no side information tells of it, a unit cannot
+        be converted, all of `cells` were treated, or nothing says which cells are untreated.
 
     References
     ----------
@@ -84,7 +89,7 @@ def perturb(
     >>> stimulated = scvcell.tl.perturb(adata, model, "IFN-beta", cells="cell_type == 'B cells'")
     """
     n_samples = whole_number("n_samples", n_samples, 1)
-    action = as_action(action)
+    action = asked(learned(model), action)
     start = Controls(data, model, cells)
     response, rng = start.response, np.random.default_rng(seed)
     after = response.states(start.latent, action)
@@ -113,7 +118,7 @@ def perturb(
 def effects(
     data: Container,
     model: CSL,
-    action: str | Mapping[str, float | None] | Action,
+    action: str | Mapping[str, float | str | None] | Action,
     *,
     cells: Any = None,
     groupby: str | Sequence[str] | None = None,
@@ -154,7 +159,7 @@ def effects(
     check_level(level)
     if n_cells is not None and n_cells < 1:
         raise ValueError(f"n_cells must be at least 1, not {n_cells!r}.")
-    action = as_action(action)
+    action = asked(learned(model), action)
     start = Controls(data, model, cells)
     start.response.check(action)
     frames = [effect_frame(start, action, name, group, level, n_cells) for name, group in start.groups(groupby)]
@@ -203,7 +208,8 @@ def _container(
     """Counterfactual cells as AnnData or MuData."""
     names = start.view.obs_names[start.index]
     obs = start.view.obs(start.index)
-    obs[_keys.ACTION], obs[_keys.SOURCE_CELL], obs[_keys.SUPPORT] = str(action), names.to_numpy(), support
+    obs[_keys.SOURCE_CELL], obs[_keys.SUPPORT] = names.to_numpy(), support
+    obs = start.label(obs, action)
     obs = pd.concat([obs] * n_samples)
     obs.index = unique_names(f"{name}-{_slug(action)}-{i}" for i in range(n_samples) for name in names)
     tables = {}
@@ -230,4 +236,4 @@ def gather(tables: dict[str, AnnData], obsm: dict[str, NDArray[np.float32]]) -> 
 
 
 def _slug(action: Action) -> str:
-    return "+".join(action.targets) or "control"
+    return str(action).replace(" + ", "+").replace(", ", "_").replace(" ", "_")

@@ -9,9 +9,8 @@ import pandas as pd
 from scipy.stats import chi2, t
 
 from scvcell.model import FEWEST, Bulk, conditions, jackknife_variance
-from scvcell.perturb import read_design
 from scvcell.tl._calibrate import check_level
-from scvcell.tl._controls import learned
+from scvcell.tl._controls import compared, design_of, learned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -91,7 +90,7 @@ def potency(
     """
     check_level(level)
     response, view, rng = learned(model), model.view(data), np.random.default_rng(seed)
-    design = read_design(response.keys, view.column)
+    design = compared(design_of(view, response), response)
     curves = _curves(conditions(design, np.ones(len(design.code), bool)))
     asked = {targets} if isinstance(targets, str) else None if targets is None else set(targets)
     lost = sorted((asked or set()) - {curve.target for curve in curves})

@@ -10,9 +10,8 @@ import torch
 
 from scvcell._choose import choose
 from scvcell.objective import energy_distance
-from scvcell.perturb import as_action
 from scvcell.tl._calibrate import check_level
-from scvcell.tl._controls import Controls
+from scvcell.tl._controls import Controls, asked, learned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,7 +29,7 @@ def rank_actions(
     model: CSL,
     goal: Any,
     *,
-    actions: Iterable[str | Mapping[str, float | None] | Action] | None = None,
+    actions: Iterable[str | Mapping[str, float | str | None] | Action] | None = None,
     cells: Any = None,
     level: float = 0.9,
     n_boot: int = 100,
@@ -75,14 +74,15 @@ def rank_actions(
     >>> scvcell.tl.rank_actions(adata, model, goal="cell_type == 'healthy'", cells="cell_type == 'diseased'")
     """
     check_level(level)
+    response = learned(model)
+    candidates = response.actions if actions is None else [asked(response, action) for action in actions]
     start = Controls(data, model, cells)
     wanted = choose(start.view, "goal", goal)
     if min(len(wanted), len(start.index)) < 2:
         raise ValueError(
             f"{len(start.index)} cells and {len(wanted)} cells of the goal are too few; give at least 2 each."
         )
-    response, rng = start.response, np.random.default_rng(seed)
-    candidates = response.actions if actions is None else [as_action(action) for action in actions]
+    rng = np.random.default_rng(seed)
     there = model.posterior(start.view.subset(wanted)).mean
     place = start.latent.mean(0).numpy()
     moved = {action: response.states(start.latent, action) for action in candidates}

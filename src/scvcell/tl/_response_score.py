@@ -9,9 +9,8 @@ import pandas as pd
 
 from scvcell import _keys
 from scvcell.model._strength import strengths
-from scvcell.perturb import as_action, read_design
 from scvcell.tl._calibrate import check_level
-from scvcell.tl._controls import learned, treated
+from scvcell.tl._controls import asked, compared, design_of, learned, treated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +27,7 @@ WIDEST = 0.5
 def response_score(
     data: Container,
     model: CSL,
-    action: str | Mapping[str, float | None] | Action | None = None,
+    action: str | Mapping[str, float | str | None] | Action | None = None,
     *,
     level: float = 0.9,
     key_added: str = _keys.RESPONSE,
@@ -91,13 +90,11 @@ def response_score(
     """
     check_level(level)
     response, view = learned(model), model.view(data)
-    design = read_design(response.keys, view.column)
-    if action is None:
-        actions = [a for a in response.actions if a in design.actions] or response.actions
-    else:
-        actions = (response.check(as_action(action)),)
+    wanted = None if action is None else response.check(asked(response, action))
+    design = compared(design_of(view, response), response)
     _keys.check_key_added(view.source, key_added, _keys.response_keys(key_added).values(), default=_keys.RESPONSE)
-    units = treated(design, actions)
+    known = response.actions if wanted is None else (wanted,)
+    units = treated(design, [a for a in known if a in design.actions] or known)
     latent = model.posterior(view).mean.numpy()
     columns = {name: np.full(view.n_obs, np.nan) for name in _keys.response_keys(key_added)}
     rows = []

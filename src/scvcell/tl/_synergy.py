@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from scvcell.perturb import Action, as_action
-from scvcell.tl._controls import Controls
+from scvcell.tl._controls import Controls, asked, learned
 from scvcell.tl._perturb import effect_frame
 
 if TYPE_CHECKING:
@@ -15,12 +14,13 @@ if TYPE_CHECKING:
 
     from scvcell._containers import Container
     from scvcell.model import CSL
+    from scvcell.perturb import Action
 
 
 def synergy(
     data: Container,
     model: CSL,
-    action: str | Mapping[str, float | None] | Action,
+    action: str | Mapping[str, float | str | None] | Action,
     *,
     cells: Any = None,
     level: float = 0.9,
@@ -54,11 +54,11 @@ def synergy(
     ----------
     Bliss, The toxicity of poisons applied jointly, Ann Appl Biol 1939.
     """
-    action = as_action(action)
+    action = asked(learned(model), action)
     if len(action.targets) < 2:
         raise ValueError(f"Synergy needs at least two targets, as in 'A+B'; {str(action)!r} has {len(action.targets)}.")
     start = Controls(data, model, cells)
-    parts = [start.response.check(Action({t: action.doses[t]}, action.time)) for t in action.targets]
+    parts = [start.response.check(action.alone(t)) for t in action.targets]
     frames = []
     for name, group in start.groups(None):
         whole = effect_frame(start, action, name, group, level)

@@ -19,9 +19,8 @@ from scvcell._containers import expect
 from scvcell._registry import near_miss
 from scvcell._walk import neighbours, walk
 from scvcell.model import CSL, Bulk, kinetics_of
-from scvcell.perturb import as_action
 from scvcell.tl._calibrate import check_level
-from scvcell.tl._controls import Controls
+from scvcell.tl._controls import Controls, asked, learned, show_action
 from scvcell.tl._perturb import SUPPORTED, gather
 
 if TYPE_CHECKING:
@@ -127,7 +126,7 @@ def forecast(
     *,
     time: float,
     cells: Any = None,
-    action: str | Mapping[str, float | None] | Action | None = None,
+    action: str | Mapping[str, float | str | None] | Action | None = None,
     level: float = 0.9,
 ) -> AnnData | MuData:
     r"""Cells as they would be later.
@@ -181,8 +180,8 @@ def forecast(
         part = seen.subset(index)
         start = model.posterior(part).mean.numpy()
     else:
+        action = asked(learned(model), action)
         controls = Controls(data, model, cells)
-        action = as_action(action)
         seen, index, part = controls.view, controls.index, controls.part
         start = controls.response.states(controls.latent, action).numpy()
     states, members, support = drift.flow(start.astype(float), float(time))
@@ -195,7 +194,7 @@ def forecast(
         logger.warning("%d of %d cells leave what the data support; see obs['trusted'].", (~trusted).sum(), len(index))
     obs = seen.obs(index)
     obs[_keys.SOURCE_CELL], obs[_keys.TIME] = obs.index.to_numpy(), float(time)
-    obs[_keys.ACTION] = "none" if action is None else str(action)
+    obs = show_action(obs, "none", model.response) if action is None else controls.label(obs, action)
     obs[_keys.SUPPORT], obs[_keys.TRUSTED] = support, trusted
     obs.index = unique_names(f"{name}-{time:g}" for name in obs.index)
     tables = {m: _expected(model, part, m, states, members, obs, level) for m in model.assays}
