@@ -26,6 +26,9 @@ RANK = 32
 """Rank of the log accessibilities; a graph prior replaces it by the dimension of the state."""
 EXACT = 40_000
 """Peaks up to which training normalises over all of them."""
+VECTOR_SD, BIAS_SD = 0.05, 0.1
+"""Standard deviations of the priors of a peak's vector and of its bias in a context: a peak of few fragments keeps to
+its share of all cells."""
 DRAWN = 8_192
 """Peaks from which a training step normalises where there are more."""
 
@@ -95,6 +98,13 @@ class Atac(Shares):
     def trivial(cls, mean: NDArray[np.float32]) -> NDArray[np.float32]:
         """The first axis of a correspondence analysis, along which depth moves every cell."""
         return (mean / _weight(mean)).astype(np.float32)
+
+    def regulariser(self) -> Float[Tensor, ""]:
+        """Normal priors of the peaks' vectors (a graph has its own) and of their biases in each context."""
+        value = (self.decoder.context_bias / BIAS_SD).pow(2).sum() / 2
+        if isinstance(self.decoder, Decoder):
+            value = value + (self.decoder.out.weight / VECTOR_SD).pow(2).sum() / 2
+        return value
 
     def counted(self, mean: Float[Tensor, "cells features"]) -> Distribution:
         """As `Shares.counted`; whether a peak is open of binary data."""

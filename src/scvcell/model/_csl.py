@@ -19,6 +19,7 @@ from scvcell.model import _de, _normalized, _query, _respond, _schema, _steer, _
 from scvcell.model._data import Loader, Source
 from scvcell.model._encode import FrontEnd
 from scvcell.model._fuse import Posterior
+from scvcell.model._gain import gained, told, warn
 from scvcell.model._match import NONE, LowRank, Matches, graph_matches, mutual_matches
 from scvcell.model._module import CSLModule
 from scvcell.model._plan import alignment
@@ -104,6 +105,7 @@ class CSL(ModelLifecycle):
         self.progress = True
         self.alignment = ""
         self.matched = 0
+        self.gain: dict[str, float] = {}
         self.response: Response | None = None
         self.drift: Drift | None = None
 
@@ -207,7 +209,14 @@ class CSL(ModelLifecycle):
             self.train_indices_, self.validation_indices_ = train, validation
             unmatched = self.alignment in ("partly paired", "unpaired, guidance graph")
             rounds = config.rematch if fresh and self.weights.align and unmatched else 0
+            self.paired = float(np.mean(sum(data.present(m)[train] for m in self.assays) > 1))
             self._fit(source, train, validation, config, seed, rounds)
+            self.gain = gained(self._trained_module(), source, validation if len(validation) else train)
+            warn(self.gain)
+
+    def trusts(self, modality: str | None = None) -> bool:
+        """Whether the fit learned anything of cells' states, and of `modality`; if not, no answer is trusted."""
+        return told(self.gain, modality)
 
     def _fit(
         self,
@@ -228,7 +237,7 @@ class CSL(ModelLifecycle):
             """Train on the cells, the `found` ones merged, in as many steps as without them."""
             pairs = Matches(train[found.one], train[found.other], found.confidence)
             rest, data, settings = np.setdiff1d(train, pairs.other), source, config
-            self._trained_module().n_train = len(rest)
+            self._trained_module().n_train, self._trained_module().paired = len(rest), self.paired
             if len(pairs.one):
                 data = source.matched(pairs)
                 full, fewer = (

@@ -35,8 +35,20 @@ class Posterior(NamedTuple):
 
     def kl_to(self, other: Posterior) -> Float[Tensor, " cells"]:
         """KL( self || other ), in nats per cell."""
+        return self.kl_by_dimension(other).sum(-1)
+
+    def kl_by_dimension(self, other: Posterior) -> Float[Tensor, "cells latent"]:
+        """KL( self || other ) of each dimension, in nats."""
         ratio = self.var / other.var
-        return 0.5 * (ratio + (self.mean - other.mean) ** 2 / other.var - 1 - ratio.log()).sum(-1)
+        return 0.5 * (ratio + (self.mean - other.mean) ** 2 / other.var - 1 - ratio.log())
+
+    def with_prior(self) -> Posterior:
+        """Posterior from this expert alone: its product with the standard-normal prior."""
+        return Posterior(self.mean / (1 + self.var), self.var / (1 + self.var))
+
+    def detach(self) -> Posterior:
+        """The same, through which no gradient flows."""
+        return Posterior(self.mean.detach(), self.var.detach())
 
     def at(self, rows: Tensor) -> Posterior:
         """Posterior of some of the cells."""

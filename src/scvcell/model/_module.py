@@ -147,6 +147,7 @@ class CSLModule(BaseModuleClass):
         largest = max(op.n_features for op in operators.values())
         self.modality_weight = {m: (largest / op.n_features) ** 0.5 for m, op in operators.items()}
         self.n_train = 1
+        self.paired = 0.0
 
     @property
     def names(self) -> list[str]:

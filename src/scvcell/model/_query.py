@@ -71,7 +71,7 @@ def load_query_data(model: CSL, data: Container, *, train: TrainConfig | None = 
     columns = _columns(known, len(new), schema.n_context)
     grew = _copy(old, query.module, columns, model.n_latent, known)
     query.split_, query.history_, query.is_trained_ = model.split_, model.history_, True
-    query.alignment, query.matched = model.alignment, model.matched
+    query.alignment, query.matched, query.gain = model.alignment, model.matched, dict(model.gain)
     query.calibration_ = dict(model.calibration_)
     query.response, query.drift = model.response, model.drift
     if new:
@@ -82,6 +82,7 @@ def load_query_data(model: CSL, data: Container, *, train: TrainConfig | None = 
         query.progress = train.progress
         config = replace(train, validation=0.0, weight_decay=0.0)
         query.module.n_train = seen.n_obs
+        query.module.paired = float(np.mean(sum(seen.present(m) for m in query.assays if m in seen.rows) > 1))
         with torch.random.fork_rng(devices=list(range(torch.cuda.device_count()))):
             torch.manual_seed(seed)
             run(query, source, np.flatnonzero(batch >= known), np.array([], np.int64), config, seed)

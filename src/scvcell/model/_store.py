@@ -71,6 +71,7 @@ def save(model: CSL, path: str | Path, *, overwrite: bool = False) -> Path:
         "split": model.split_,
         "alignment": model.alignment,
         "matched": model.matched,
+        "gain": model.gain,
         "history": {name: frame.iloc[:, 0].tolist() for name, frame in model.history_.items()},
     }
     scratch = target.with_name(f".{target.name}-{uuid.uuid4().hex}")
@@ -167,6 +168,7 @@ def load(cls: type[CSL], path: str | Path, data: Container | None = None, *, dev
         ) from error
     model.split_ = meta["split"]
     model.alignment, model.matched = meta.get("alignment", ""), meta.get("matched", 0)
+    model.gain = meta.get("gain", {})
     model.history_ = {
         k: pd.DataFrame({k: v}, index=pd.RangeIndex(len(v), name="epoch")) for k, v in meta["history"].items()
     }

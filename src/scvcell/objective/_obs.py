@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
+FEW_PAIRS = 0.2
+"""Share of measured pairs among the cells from which on terms of pairs weigh no more in all, see `_of_pairs`."""
 MATCH_CELLS = 8
 """Cells per batch and modality below which distributions are not matched."""
 
@@ -34,9 +36,9 @@ class Weights:
     align
         Weight of all alignment terms together; 0 leaves a plain multimodal VAE.
     contrast
-        Weight of InfoNCE (eq. 1) inside the alignment, multiplied by the share of paired cells.
+        Weight of InfoNCE (eq. 1) inside the alignment, multiplied by the share of paired cells, up to one in five.
     agreement
-        Weight of the symmetric KL between the posteriors of paired modalities.
+        Weight of the KL from the surer to the less sure posterior of paired modalities, multiplied by the same.
     match
         Weight of the distribution matching (MMD) between modalities within each batch; where a batch has both assays
         they sample one population, so nothing is forced together that differs.
@@ -110,18 +112,35 @@ def contrast(module: Any, batch: Any, state: Any) -> Float[Tensor, ""]:
             share = len(rows) if weight is None else weight.sum()
             value = info_nce(a.mean, b.mean, module.log_tau, batch.context.batch[rows], weight)
             total = total + value * share / len(batch)
-    return total
+    return total * _of_pairs(module)
 
 
 def agreement(module: Any, batch: Any, state: Any) -> Float[Tensor, ""]:
-    """Symmetric KL between the posteriors of two modalities of the same cell, nats per cell; as `contrast`."""
+    r"""KL from the surer to the less sure posterior of two modalities of the same cell, nats per cell; as `contrast`.
+
+    .. math:: \sum_d \mathrm{KL}\big(\bar q_{s(d)}(z_d) \,\|\, q_{t(d)}(z_d)\big), \qquad v_{s(d)} \le v_{t(d)}
+
+    In each dimension the modality of the smaller variance teaches the other one; no gradient reaches the teacher (the
+    bar), so that nothing can be won by forgetting what only one of them knows.
+    """
     total = module.log_tau.new_zeros(())
     for _, _, a, b, rows in state.pairs:
-        value = 0.5 * (a.kl_to(b) + b.kl_to(a))
+        value = _from_surer(a.with_prior(), b.with_prior())
         if batch.confidence is not None:
             value = value * batch.confidence[rows]
         total = total + value.sum() / len(batch)
-    return total
+    return total * _of_pairs(module)
+
+
+def _from_surer(a: Any, b: Any) -> Float[Tensor, " cells"]:
+    """Sum over dimensions of the divergence from the surer of two posteriors, taken as given, to the other."""
+    a_teaches, b_teaches = a.detach().kl_by_dimension(b), b.detach().kl_by_dimension(a)
+    return torch.where(a.var.detach() <= b.var.detach(), a_teaches, b_teaches).sum(-1)
+
+
+def _of_pairs(module: Any) -> float:
+    """Factor of the terms of pairs: where most cells are pairs, few have to be found in another assay's place."""
+    return min(1.0, FEW_PAIRS / max(module.paired, FEW_PAIRS))
 
 
 def match(module: Any, batch: Any, state: Any) -> Float[Tensor, ""]:

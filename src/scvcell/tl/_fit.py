@@ -146,6 +146,7 @@ def fit(
         "version": version("scvcell"),
         "alignment": model.alignment,
         "matched_pairs": model.matched,
+        "gain": model.gain,
         "history": {name: frame.iloc[:, 0].to_numpy() for name, frame in model.history.items()},
     }
     return model

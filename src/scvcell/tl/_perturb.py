@@ -189,7 +189,7 @@ def effect_frame(
                     _keys.UPPER: value + half,
                     "level": level,
                     _keys.SUPPORT: support,
-                    _keys.TRUSTED: (support >= SUPPORTED) & np.isfinite(half),
+                    _keys.TRUSTED: (support >= SUPPORTED) & np.isfinite(half) & start.model.trusts(m),
                 }
             )
         )

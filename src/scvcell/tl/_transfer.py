@@ -101,7 +101,7 @@ def transfer_labels(
     label, share, near = _predict(latent, annotated, known, _same(seen, where, cells, latent, annotated), k)
     source.obs[columns["label"]] = pd.Categorical(label, categories=np.unique(known))
     source.obs[columns["probability"]] = share
-    source.obs[columns["trusted"]] = (share >= min_probability) & near
+    source.obs[columns["trusted"]] = (share >= min_probability) & near & model.trusts()
 
 
 def _predict(

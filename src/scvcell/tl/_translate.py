@@ -114,8 +114,8 @@ def translate(
         out.layers[_keys.UPPER] = back(point + half).astype(np.float32)
         width = conformal.relative_width(half[has], level)
         out.var[_keys.RELATIVE_WIDTH] = width
-        out.var[_keys.TRUSTED] = width <= TRUST_WIDTH
-        out.obs[_keys.TRUSTED] = near & has
+        out.var[_keys.TRUSTED] = (width <= TRUST_WIDTH) & model.trusts(to)
+        out.obs[_keys.TRUSTED] = near & has & model.trusts(to)
         info["calibration_cells"] = len(conformal.scores)
     _blank(out, has, source)
     out.obs[_keys.SPLIT] = _split(model, seen.obs_names, to)

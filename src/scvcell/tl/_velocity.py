@@ -195,7 +195,7 @@ def forecast(
     obs = seen.obs(index)
     obs[_keys.SOURCE_CELL], obs[_keys.TIME] = obs.index.to_numpy(), float(time)
     obs = show_action(obs, "none", model.response) if action is None else controls.label(obs, action)
-    obs[_keys.SUPPORT], obs[_keys.TRUSTED] = support, trusted
+    obs[_keys.SUPPORT], obs[_keys.TRUSTED] = support, trusted & model.trusts()
     obs.index = unique_names(f"{name}-{time:g}" for name in obs.index)
     tables = {m: _expected(model, part, m, states, members, obs, level) for m in model.assays}
     return gather(tables, {_keys.LATENT: states.astype(np.float32)})
