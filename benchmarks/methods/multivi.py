@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from benchmarks.task import Task
 
-TABLES = ("mosaic", "protein", "chromatin", "speed")
+TABLES = ("mosaic", "protein", "chromatin", "paired", "speed")
 N_HIDDEN, N_LATENT = 128, 20
 DRAWS = 100
 
@@ -55,10 +55,12 @@ def run(task: Task, seed: int) -> Output:
         rows = cells.get_indexer(task.names(modality))
         z = model.get_latent_representation(modality=name, indices=rows)
         out.embedding[modality] = pd.DataFrame(z, index=task.names(modality))
-    if chromatin:
+    if chromatin and task.paired.size != len(cells):
         return out
     joint = model.get_latent_representation(indices=cells.get_indexer(task.paired))
     out.joint = pd.DataFrame(joint, index=task.paired)
+    if not task.query.size:
+        return out
     rows = cells.get_indexer(task.query)
     decode = decoder(model, task)
 

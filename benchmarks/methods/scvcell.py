@@ -57,6 +57,10 @@ def run(task: Task, seed: int, graph: Callable[..., Any] | None = scvcell.pp.lin
             out.translation[target] = pd.DataFrame(mean / mean.sum(1, keepdims=True), index=found.obs_names).loc[names]
         return out
     if not task.query.size:
+        if len(task.paired) == mdata.n_obs:
+            out.joint = latent(mdata, "X_csl").loc[task.paired]
+            scvcell.tl.modality_information(mdata, model)
+            out.notes |= {f"bits_{m}": float(mdata.obs[f"csl_bits_{m}"].mean()) for m in (task.source, task.target)}
         return out
     out.joint = latent(mdata, "X_csl").loc[task.paired]
     predicted = scvcell.tl.translate(mdata, model, to=task.target, source=[task.source], level=task.level)

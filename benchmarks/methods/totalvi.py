@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from benchmarks.task import Task
 
-TABLES = ("mosaic", "protein", "speed")
+TABLES = ("mosaic", "protein", "paired", "speed")
 EVERY = 10
 PASSES = 5
 DRAWS = 100
@@ -64,6 +64,7 @@ def run(task: Task, seed: int) -> Output:
     if task.query.size:
         found = predictive(task, loader(model, rows), likelihood(model, task), DRAWS)
         fill(task, out, found, denoised(model, task, rows))
+    if task.path is None:
         out.joint = pd.DataFrame(model.get_latent_representation(indices=paired), index=task.paired)
     return out
 

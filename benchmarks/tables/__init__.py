@@ -12,6 +12,7 @@ NAMES = (
     "mosaic",
     "protein",
     "chromatin",
+    "paired",
     "weak",
     "trimodal",
     "morphology",
