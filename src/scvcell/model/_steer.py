@@ -168,7 +168,12 @@ def _by_turnover(model: CSL, data: View, name: str, rng: np.random.Generator) ->
         slopes.append(torch.stack([tangent[0] for _, tangent in each], 2).cpu().numpy())
         levels.append(each[0][0][0].cpu().numpy())
         made.append(each[0][0][1].cpu().numpy())
-    slope, rate, level, relative = np.concatenate(slopes), np.concatenate(made), np.concatenate(levels), not operator.time
+    slope, rate, level, relative = (
+        np.concatenate(slopes),
+        np.concatenate(made),
+        np.concatenate(levels),
+        not operator.time,
+    )
     n_members = max(len(genes) // TOGETHER, 1)
     tells = _telling(model, data, name, genes, z, level) if relative else np.ones(len(genes), bool)
     slope, rate, level = slope[:, tells], rate[:, tells], level[:, tells]
@@ -190,9 +195,7 @@ def _by_turnover(model: CSL, data: View, name: str, rng: np.random.Generator) ->
     return z.astype(float), out, _tells.told(field, slope, rate, level, relative, rng)
 
 
-def _telling(
-    model: CSL, data: View, name: str, genes: NDArray[np.int64], z: Array, level: Array
-) -> NDArray[np.bool_]:
+def _telling(model: CSL, data: View, name: str, genes: NDArray[np.int64], z: Array, level: Array) -> NDArray[np.bool_]:
     """Which of the genes tell by splicing; all where too few do, and then nothing is trusted for lack of agreement."""
     operator = model._trained_module().operators[name]
     n = operator.n_genes

@@ -1,4 +1,4 @@
-"""What splicing tells: of which genes, whether at all, and of which cells the direction is found again by other genes."""
+"""What splicing tells: which genes do, whether at all, and where other genes find the direction of a cell again."""
 
 from __future__ import annotations
 
