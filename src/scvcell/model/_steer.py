@@ -175,7 +175,9 @@ def _by_turnover(model: CSL, data: View, name: str, rng: np.random.Generator) ->
         not operator.time,
     )
     n_members = max(len(genes) // TOGETHER, 1)
-    tells = _telling(model, data, name, genes, z, level) if relative else np.ones(len(genes), bool)
+    tells, coupled = np.ones(len(genes), bool), True
+    if relative:
+        tells, coupled = _telling(model, data, name, genes, z, level)
     slope, rate, level = slope[:, tells], rate[:, tells], level[:, tells]
     every = np.ones(slope.shape[1], np.float32)
     _, steady = _balance(slope, rate, relative, every, np.median(rate, 0))
@@ -192,20 +194,27 @@ def _by_turnover(model: CSL, data: View, name: str, rng: np.random.Generator) ->
         ahead = Drift.fit(z, [(z, (ways @ steps[..., None])[..., 0])], 0, "", "").velocity(z)
         return ahead, (np.linalg.pinv(ways) @ ahead[..., None])[..., 0]
 
-    return z.astype(float), out, _tells.told(field, slope, rate, level, relative, rng)
+    told = _tells.told(field, slope, rate, level, relative, rng) if coupled else np.zeros(len(z))
+    return z.astype(float), out, told
 
 
 def _telling(model: CSL, data: View, name: str, genes: NDArray[np.int64], z: Array, level: Array) -> NDArray[np.bool_]:
     """Which of the genes tell by splicing; all where too few do, and then nothing is trusted for lack of agreement."""
     operator = model._trained_module().operators[name]
     n = operator.n_genes
-    blocks = [(part[:, n + genes], part[:, n:].sum(1)) for part in model._matrix(data, name).chunks(data.rows[name])]
-    nascent = np.concatenate([part.toarray() if sp.issparse(part) else np.asarray(part) for part, _ in blocks])
+    blocks = [
+        (part[:, np.r_[genes, n + genes]], part[:, n:].sum(1))
+        for part in model._matrix(data, name).chunks(data.rows[name])
+    ]
+    counts = np.concatenate([part.toarray() if sp.issparse(part) else np.asarray(part) for part, _ in blocks])
     depth = np.concatenate([np.asarray(total).reshape(-1, 1) for _, total in blocks])
+    mature, nascent = np.split(counts, 2, 1)
     theta = operator.log_theta.detach().exp().cpu().numpy()[n + genes]
     tells = _tells.informative(z, nascent, depth * np.exp(level), theta)
     logger.info("Of %d genes %d tell by splicing where cells are going.", len(genes), tells.sum())
-    return tells if tells.sum() >= FEWEST_GENES else np.ones(len(genes), bool)
+    if tells.sum() < FEWEST_GENES:
+        tells = np.ones(len(genes), bool)
+    return tells, _tells.together(mature, nascent) >= _tells.COUPLED
 
 
 def _balance(slopes: Array, made: Array, relative: bool, weight: Array, steady: Array) -> tuple[Array, Array]:

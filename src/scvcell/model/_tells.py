@@ -18,8 +18,8 @@ NEIGHBOURS, PSEUDO = 30, 5.0
 """Cells whose ratio predicts that of a cell, and nascent counts at the constant ratio that are added to theirs."""
 SURE = 2.0
 """Standard errors by which neighbours must predict better than a constant, for the gene to tell."""
-COUPLED = 0.3
-"""Least slope of log nascent on log mature counts, median gene: below it one does not follow the other."""
+COUPLED = 0.15
+"""Least correlation of mature and nascent shares over cells; below it one does not follow the other."""
 SPLITS = 3
 HALF_TRUST = 3.0
 """Standard errors of the correlation with genes left out at which the direction is half trusted."""
@@ -55,8 +55,34 @@ def informative(z: Array, nascent: Array, expected: Array, theta: Array) -> NDAr
     return gain.mean(0) > SURE * gain.std(0) / len(z) ** 0.5  # type: ignore[no-any-return]
 
 
-def following(level: Array, made: Array) -> float:
-    """Slope of log nascent on log mature shares, median gene: 1 by kinetics, less with a background, 0 if unrelated."""
+def together(mature: Array, nascent: Array) -> float:
+    r"""Correlation over cells of mature and nascent shares of a gene without counting noise, pooled over genes.
+
+    .. math:: \frac{\sum_g c_g}{\sqrt{\sum_g v_g \sum_g v'_g}}, \qquad
+              c_g = \frac{\mathrm{cov}(p_g, p'_g)}{\sqrt{\bar p_g \bar p'_g}}, \quad
+              v_g = \frac{\mathrm{var}(p_g) - \overline{p_g / \ell}}{\bar p_g}
+
+    About .4 of cells on their way, 0 where nascent counts are those of other cells. Of the counts themselves, since the
+    state, and thus the model, knows both.
+
+    Parameters
+    ----------
+    mature, nascent
+        Counts, ``(cells, genes)``.
+    """
+    apart, mean, own = [], [], []
+    for counts in (mature, nascent):
+        depth = np.maximum(counts.sum(1, keepdims=True), 1)
+        share = counts / depth
+        mean.append(np.maximum(share.mean(0), 1e-12))
+        apart.append(share - mean[-1])
+        own.append((((apart[-1] ** 2).mean(0) - (share / depth).mean(0)) / mean[-1]).sum())
+    shared = ((apart[0] * apart[1]).mean(0) / np.sqrt(mean[0] * mean[1])).sum()
+    return float(shared / np.sqrt(max(own[0], 1e-12) * max(own[1], 1e-12)))
+
+
+def in_proportion(level: Array, made: Array) -> float:
+    """Slope of log nascent on log mature shares as the model has them, median gene."""
     level, log = level - level.mean(0), np.log(np.maximum(made, 1e-12))
     return 1 + float(np.median((level * (log - log.mean(0))).sum(0) / np.maximum((level**2).sum(0), 1e-12)))
 
@@ -75,8 +101,7 @@ def told(
     other half's genes; :math:`r \sqrt{G} / 2 c`, with r the correlation over genes and c = 3 standard errors, is how
     well it does. Where nascent counts follow mature ones less than in proportion (a background that is not spliced
     does that, and turns ends of a process around), all is done again with the proportion that the data have: what
-    counts is the least of both, and of the cosine between the two directions. Where nascent counts hardly follow mature
-    ones, nothing is told.
+    counts is the least of both, and of the cosine between the two directions.
 
     Parameters
     ----------
@@ -93,9 +118,7 @@ def told(
         Draws halves.
     """
     n = made.shape[1]
-    follows = following(level, made) if relative else 1.0
-    if follows < COUPLED or n < 4:
-        return np.zeros(len(made))
+    follows = in_proportion(level, made) if relative else 1.0
     corrected = made * np.exp((1 - follows) * (level - level.mean(0)))
     views = [made] if follows >= 1 else [made, corrected]
     ahead = [field(np.arange(n), view)[0] for view in views]

@@ -39,6 +39,8 @@ logger = logging.getLogger("scvcell")
 BLOCK = 64
 SOURCE = 0.05
 """Share of the steps between two groups, beyond those of a walk without direction, that tells a direction."""
+FEW = 0.5
+"""Share of trusted cells below which fates come with a warning."""
 FEWEST, ALIKE = 10, 0.05
 """Trusted cells next to an end at least; standard deviation over cells below which fates are all the same."""
 
@@ -285,7 +287,12 @@ def fate(
             f"No group of obs[{groupby!r}] takes cells of others and keeps its own, as far as velocities are trusted "
             f"({trusted.mean():.0%} of cells; obs[{_keys.VELOCITY_TRUSTED!r}]). Name the ends: terminal=[...]."
         )
-    for end in set(ends) & left:
+    if not trusted.all():
+        lacking = (
+            f"{(~trusted).sum()} of {len(trusted)} cells have no trusted velocity; the walk has no direction there."
+        )
+        logger.log(logging.WARNING if trusted.mean() < FEW else logging.INFO, lacking)
+    for end in sorted(set(ends) & left):
         logger.warning(
             "Cells of %r leave it as far as their velocity is trusted: it is a start rather than an end.", end
         )
@@ -358,23 +365,27 @@ def _ends(
     plain = near.multiply(1 / np.maximum(near.sum(1), 1)[:, None])
     member = np.equal.outer(label, groups).astype(float)
     sure = member * trusted[:, None]
-    beyond = sure.T @ ((steps - plain) @ member)
-    flux = sure.T @ (steps @ member)
-    bordering = ((near @ member > 0) * trusted[:, None] * (1 - member)).sum(0)
-    for matrix in (beyond, flux):
+    beyond, flux = sure.T @ ((steps - plain) @ member), sure.T @ (steps @ member)
+    bordering = sure.T @ (near @ member > 0)
+    for matrix in (beyond, flux, bordering):
         np.fill_diagonal(matrix, 0)
-    leaves = {g for g, out, total in zip(groups, beyond, flux.sum(1), strict=True) if out.sum() > SOURCE * total > 0}
-    enough = (beyond.sum(0) > SOURCE * flux.sum(0)) & (bordering >= FEWEST)
-    goes_on = (beyond > SOURCE * flux.sum(1, keepdims=True)).any(1)
-    return [g for g, entered, on in zip(groups, enough, goes_on, strict=True) if entered and not on], leaves
+    heading = beyond > SOURCE * flux.sum(1, keepdims=True)
+    heading &= bordering >= FEWEST
+    entered = (beyond.sum(0) > SOURCE * flux.sum(0)) & (bordering.sum(0) >= FEWEST)
+    ends = [g for g, into, on in zip(groups, entered, heading.any(1), strict=True) if into and not on]
+    return ends, {g for g, on in zip(groups, heading.any(1), strict=True) if on}
 
 
 def _differ(fates: Array, label: NDArray[np.str_], ends: list[str]) -> bool:
     """Whether fates of cells on the way differ; says so where they do not."""
     on = fates[~np.isin(label, ends) & ~np.isnan(fates).any(1)]
-    if len(ends) < 2 or not len(on) or on.std(0).max() >= ALIKE:
+    if not len(on) or on.std(0).max() >= ALIKE:
         return True
-    logger.warning("Fates hardly differ between the cells on the way: they tell nothing of single cells.")
+    logger.warning(
+        "Fates hardly differ between the %d cells on the way (ends: %s): they tell nothing of single cells.",
+        len(on),
+        ", ".join(ends),
+    )
     return False
 
 
