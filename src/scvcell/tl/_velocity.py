@@ -242,8 +242,8 @@ def fate(
     Returns
     -------
     AnnData of cells x terminal groups. ``X``: probabilities; layers ``lower``, ``upper``; obs with the `groupby`
-    column and ``trusted``: whether the velocity of the cell is, and fates differ between cells at all; NaN for cells
-    from which no terminal group can be reached.
+    column and ``trusted``: whether the velocity of the cell is, and fates differ between cells on the way at all; NaN
+    for cells from which no terminal group can be reached.
 
     Raises
     ------
@@ -300,7 +300,11 @@ def fate(
     each = np.array([_absorbed(walk(latent, sure * ahead, graph), label, ends) for ahead in drift.members(latent)])
     half = norm.ppf(0.5 + level / 2) * each.std(0)
     obs = pd.DataFrame(
-        {groupby: column.to_numpy(), _keys.TRUSTED: trusted & _differ(best, label, ends)}, seen.obs_names
+        {
+            groupby: column.to_numpy(),
+            _keys.TRUSTED: trusted & (_differ(best[trusted], label[trusted], ends) | np.isin(label, ends)),
+        },
+        seen.obs_names,
     )
     out = AnnData(best, obs=obs, var=pd.DataFrame(index=ends))
     out.layers[_keys.LOWER], out.layers[_keys.UPPER] = np.clip(best - half, 0, 1), np.clip(best + half, 0, 1)
@@ -360,29 +364,30 @@ def _expected(
 def _ends(
     steps: sp.csr_array, label: NDArray[np.str_], groups: list[str], trusted: NDArray[np.bool_]
 ) -> tuple[list[str], set[str]]:
-    """Groups that trusted cells head for and do not leave, and groups that they leave."""
+    """Groups that trusted cells enter, net, and do not leave for another; and groups that they leave for one."""
     near = sp.csr_array((np.ones(steps.nnz), steps.indices, steps.indptr), steps.shape)
     plain = near.multiply(1 / np.maximum(near.sum(1), 1)[:, None])
     member = np.equal.outer(label, groups).astype(float)
     sure = member * trusted[:, None]
     beyond, flux = sure.T @ ((steps - plain) @ member), sure.T @ (steps @ member)
     bordering = sure.T @ (near @ member > 0)
-    for matrix in (beyond, flux, bordering):
+    net, within = beyond - beyond.T, flux.diagonal()
+    for matrix in (flux, bordering):
         np.fill_diagonal(matrix, 0)
-    heading = beyond > SOURCE * flux.sum(1, keepdims=True)
-    heading &= bordering >= FEWEST
-    entered = (beyond.sum(0) > SOURCE * flux.sum(0)) & (bordering.sum(0) >= FEWEST)
-    ends = [g for g, into, on in zip(groups, entered, heading.any(1), strict=True) if into and not on]
-    return ends, {g for g, on in zip(groups, heading.any(1), strict=True) if on}
+    between = (flux + flux.T).sum(1)
+    goes_on = ((net > SOURCE * (within + between)[:, None]) & (bordering + bordering.T >= FEWEST)).any(1)
+    entered = (net.sum(1) < -SOURCE * between) & (bordering.sum(0) >= FEWEST)
+    ends = [g for g, into, on in zip(groups, entered, goes_on, strict=True) if into and not on]
+    return ends, {g for g, on in zip(groups, goes_on, strict=True) if on}
 
 
 def _differ(fates: Array, label: NDArray[np.str_], ends: list[str]) -> bool:
-    """Whether fates of cells on the way differ; says so where they do not."""
+    """Whether fates of (trusted) cells on the way differ; says so where they do not."""
     on = fates[~np.isin(label, ends) & ~np.isnan(fates).any(1)]
     if not len(on) or on.std(0).max() >= ALIKE:
         return True
     logger.warning(
-        "Fates hardly differ between the %d cells on the way (ends: %s): they tell nothing of single cells.",
+        "Fates hardly differ between the %d trusted cells on the way (ends: %s): they tell nothing of single cells.",
         len(on),
         ", ".join(ends),
     )
