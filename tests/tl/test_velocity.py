@@ -168,9 +168,11 @@ def test_an_end_where_the_walk_starts_is_warned_of(branching, caplog):
     with caplog.at_level(logging.WARNING, "scvcell"):
         scvcell.tl.fate(mdata, model, groupby="stage", terminal=["A", "B"])
         assert "leave it" not in caplog.text
-        scvcell.tl.fate(mdata, model, groupby="stage", terminal=["start", "B"])
+        assert "do not head for" not in caplog.text
+        scvcell.tl.fate(mdata, model, groupby="stage", terminal=["start", "middle", "B"])
     del mdata.obs["stage"]
-    assert "Cells of 'start' leave it" in caplog.text
+    assert "Cells of 'middle' leave it" in caplog.text
+    assert "do not head for 'start'" in caplog.text
 
 
 def test_fates_that_are_all_the_same_are_said():

@@ -24,6 +24,8 @@ NOISE = 1.0
 BLOCK = 256
 TRUSTED = 0.5
 """Confidence from which the direction of a cell is trusted."""
+CHANCE = 0.05
+"""Share of trusted cells that may be chance: where there are fewer, none is."""
 LOOKS = 5
 """Times on the way at which it is asked how much the data say."""
 
@@ -94,7 +96,8 @@ class Drift:
         apart = cdist(landmarks, landmarks)
         width = WIDTH * float(np.median(apart[apart > 0])) if (apart > 0).any() else 1.0
         prior = np.exp(-((apart / width) ** 2) / 2) + 1e-6 * np.eye(len(landmarks))
-        empty = cls(landmarks, width, np.zeros((0, *landmarks.shape)), prior, unit, *keys)
+        time_key, clone_key = (*keys, "")[:2]
+        empty = cls(landmarks, width, np.zeros((0, *landmarks.shape)), prior, unit, time_key, clone_key)
 
         def precision(z: Array) -> Array:
             k = empty.features(z)
@@ -102,10 +105,11 @@ class Drift:
 
         coef = [np.linalg.solve(precision(z), empty.features(z).T @ velocity) for z, velocity in evidence]
         cover = np.linalg.inv(prior) - NOISE * np.linalg.inv(precision(places))
-        found = cls(landmarks, width, np.array(coef), cover, unit, *keys)
+        found = cls(landmarks, width, np.array(coef), cover, unit, time_key, clone_key)
         if told is None:
             return found
-        return replace(found, told=np.linalg.solve(precision(places), empty.features(places).T @ told))
+        found = replace(found, told=np.linalg.solve(precision(places), empty.features(places).T @ told))
+        return found if found.trusted(places).mean() >= CHANCE else replace(found, told=0 * found.told)
 
     def features(self, z: Array) -> Array:
         """Kernel features, ``(cells, landmarks)``."""

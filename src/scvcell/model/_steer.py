@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -198,14 +198,14 @@ def _by_turnover(model: CSL, data: View, name: str, rng: np.random.Generator) ->
     return z.astype(float), out, told
 
 
-def _telling(model: CSL, data: View, name: str, genes: NDArray[np.int64], z: Array, level: Array) -> NDArray[np.bool_]:
+def _telling(
+    model: CSL, data: View, name: str, genes: NDArray[np.int64], z: Array, level: Array
+) -> tuple[NDArray[np.bool_], bool]:
     """Which of the genes tell by splicing; all where too few do, and then nothing is trusted for lack of agreement."""
     operator = model._trained_module().operators[name]
     n = operator.n_genes
-    blocks = [
-        (part[:, np.r_[genes, n + genes]], part[:, n:].sum(1))
-        for part in model._matrix(data, name).chunks(data.rows[name])
-    ]
+    chunks: Any = model._matrix(data, name).chunks(data.rows[name])
+    blocks = [(part[:, np.r_[genes, n + genes]], part[:, n:].sum(1)) for part in chunks]
     counts = np.concatenate([part.toarray() if sp.issparse(part) else np.asarray(part) for part, _ in blocks])
     depth = np.concatenate([np.asarray(total).reshape(-1, 1) for _, total in blocks])
     mature, nascent = np.split(counts, 2, 1)
@@ -214,7 +214,7 @@ def _telling(model: CSL, data: View, name: str, genes: NDArray[np.int64], z: Arr
     logger.info("Of %d genes %d tell by splicing where cells are going.", len(genes), tells.sum())
     if tells.sum() < FEWEST_GENES:
         tells = np.ones(len(genes), bool)
-    return tells, _tells.together(mature, nascent) >= _tells.COUPLED
+    return tells, bool(_tells.together(mature, nascent) >= _tells.COUPLED)
 
 
 def _balance(slopes: Array, made: Array, relative: bool, weight: Array, steady: Array) -> tuple[Array, Array]:

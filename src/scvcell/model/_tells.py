@@ -20,8 +20,6 @@ SURE = 2.0
 """Standard errors by which neighbours must predict better than a constant, for the gene to tell."""
 COUPLED = 0.15
 """Least correlation of mature and nascent shares over cells; below it one does not follow the other."""
-CHANCE = 0.05
-"""Share of trusted cells that may be chance; below it none is trusted."""
 SPLITS = 3
 HALF_TRUST = 3.0
 """Standard errors of the correlation with genes left out at which the direction is half trusted."""
@@ -135,8 +133,7 @@ def told(
                 _, steps = field(asked, view)
                 predicted = (slope[:, left] @ steps[..., None])[..., 0]
                 total += _correlation(predicted, view[:, left] / np.median(view[:, left], 0)) / (2 * SPLITS)
-    found = np.clip(np.minimum(np.min(again, 0) * n**0.5 / (2 * HALF_TRUST), cosine), 0, 1)
-    return found if (found >= 0.5).mean() >= CHANCE else found * CHANCE  # type: ignore[no-any-return]
+    return np.clip(np.minimum(np.min(again, 0) * n**0.5 / (2 * HALF_TRUST), cosine), 0, 1)  # type: ignore[no-any-return]
 
 
 def _correlation(a: Array, b: Array) -> Array:

@@ -253,7 +253,8 @@ def fate(
 
     Warns
     -----
-    (log) of a terminal group that its trusted cells leave, and of fates that hardly differ between cells.
+    (log) of a terminal group that its trusted cells leave, or that none head for, and of fates that hardly differ
+    between cells.
 
     References
     ----------
@@ -296,6 +297,8 @@ def fate(
         logger.warning(
             "Cells of %r leave it as far as their velocity is trusted: it is a start rather than an end.", end
         )
+    for end in sorted(set(ends) - left - set(found)):
+        logger.warning("Cells whose velocity is trusted do not head for %r.", end)
     best = _absorbed(steps, label, ends)
     each = np.array([_absorbed(walk(latent, sure * ahead, graph), label, ends) for ahead in drift.members(latent)])
     half = norm.ppf(0.5 + level / 2) * each.std(0)
@@ -371,7 +374,7 @@ def _ends(
     sure = member * trusted[:, None]
     beyond, flux = sure.T @ ((steps - plain) @ member), sure.T @ (steps @ member)
     bordering = sure.T @ (near @ member > 0)
-    net, within = beyond - beyond.T, flux.diagonal()
+    net, within = beyond - beyond.T, flux.diagonal().copy()
     for matrix in (flux, bordering):
         np.fill_diagonal(matrix, 0)
     between = (flux + flux.T).sum(1)
