@@ -138,7 +138,8 @@ def _velocity(task: Task, seed: int) -> Output:
     names = [name.rpartition(":")[0] for name in mdata["kinetics"].var_names[:n]]
     out.gene_velocity[""] = pd.DataFrame(np.asarray(change), columns=names)
     later = scvcell.tl.forecast(mdata, model, time=2.0).obsm["X_csl"]
-    out.forecast = {"latent": z, "later": later, "members": model.drift.members(z)}
+    trusted = mdata.obs["velocity_trusted"].to_numpy(bool)
+    out.forecast = {"latent": z, "later": later, "members": model.drift.members(z), "trusted": trusted}
     return out
 
 

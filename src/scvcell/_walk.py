@@ -27,7 +27,7 @@ def walk(latent: Floats, velocity: Floats, graph: sp.coo_array) -> sp.csr_array:
 
     .. math:: p_{ij} \propto \exp(\cos(f(z_i),\, z_j - z_i) / \kappa)
 
-    over neighbours, with :math:`\kappa` the median of the absolute cosines.
+    over neighbours, with :math:`\kappa` the median of the absolute cosines; all alike where the velocity is zero.
 
     References
     ----------
@@ -38,6 +38,7 @@ def walk(latent: Floats, velocity: Floats, graph: sp.coo_array) -> sp.csr_array:
     step, ahead = latent[j] - latent[i], velocity[i]
     length = np.linalg.norm(step, axis=1) * np.linalg.norm(ahead, axis=1)
     cosine = (step * ahead).sum(1) / np.maximum(length, 1e-12)
-    weight = np.exp(cosine / max(float(np.median(np.abs(cosine))), 1e-6))
+    moving = np.abs(cosine[length > 0])
+    weight = np.exp(cosine / max(float(np.median(moving)) if len(moving) else 1.0, 1e-6))
     total = np.bincount(i, weight, len(latent))
     return sp.csr_array((weight / total[i], (i, j)), shape=graph.shape)

@@ -23,6 +23,21 @@ def test_arrows_go_where_cells_go(moving):
     assert ahead.mean() > 0.9
 
 
+def test_untrusted_cells_have_no_arrows(moving):
+    right = moving.obsm["X_csl"][:, 0] > 0
+    moving.obs["velocity_trusted"] = right
+    ax = pl.velocity(moving, kind="arrows")
+    (arrows,) = [c for c in ax.collections if hasattr(c, "U")]
+    x = arrows.XY[~np.asarray(arrows.Umask), 0]
+    assert len(x)
+    moving.obs["velocity_trusted"] = True
+    (more,) = [c for c in pl.velocity(moving, kind="arrows").collections if hasattr(c, "U")]
+    assert 0.2 < len(x) / (~np.asarray(more.Umask)).sum() < 0.8
+    moving.obs["velocity_trusted"] = False
+    (none,) = [c for c in pl.velocity(moving, kind="arrows").collections if hasattr(c, "U")]
+    assert np.asarray(none.Umask).all()
+
+
 def test_streams_on_given_axes(moving):
     import matplotlib.pyplot as plt
 

@@ -18,7 +18,7 @@ QUICK = TrainConfig(max_epochs=25, accelerator="cpu", progress=False)
 @pytest.fixture(scope="module")
 def branching():
     """Cells of a branching process with their velocity."""
-    adata = scvcell.datasets.simulate_kinetics(600, n_genes=120, seed=0)
+    adata = scvcell.datasets.simulate_kinetics(600, n_genes=200, seed=0)
     mdata = MuData({"kinetics": scvcell.pp.modality_from_layers(adata)})
     mdata.obs["ends"] = ends(adata)
     model = scvcell.tl.fit(mdata, train=QUICK)
@@ -42,6 +42,7 @@ def test_what_is_written(branching):
     _, mdata, model = branching
     assert mdata.obsm["velocity_csl"].shape == (600, model.n_latent)
     assert mdata.obs["velocity_confidence"].between(-1, 1).all()
+    assert mdata.obs["velocity_trusted"].equals(mdata.obs["velocity_confidence"] >= 0.5)
     assert mdata.uns["csl_velocity"]["unit"] == "lifetime of a typical mRNA"
     assert np.isfinite(mdata["kinetics"].layers["velocity"]).all()
 
@@ -121,6 +122,80 @@ def test_ends_are_found_and_have_intervals(branching):
     assert (found.layers["upper"] > found.layers["lower"]).any()
 
 
+def test_the_known_way_is_trusted(branching):
+    """Most cells are, and of these hardly any goes to cells that are earlier."""
+    adata, mdata, model = branching
+    trusted = mdata.obs["velocity_trusted"].to_numpy()
+    later = gone(adata, mdata, scvcell.tl.forecast(mdata, model, time=1.0))
+    assert trusted.mean() > 0.6
+    assert (later[trusted] < -0.5).mean() < 0.05
+
+
+@pytest.fixture(scope="module")
+def unrelated():
+    """The same process, with the unspliced counts of other cells."""
+    adata = scvcell.datasets.simulate_kinetics(400, n_genes=100, seed=0)
+    adata.layers["unspliced"] = adata.layers["unspliced"][np.random.default_rng(0).permutation(400)]
+    mdata = MuData({"kinetics": scvcell.pp.modality_from_layers(adata)})
+    mdata.obs["stage"] = adata.obs["stage"].to_numpy()
+    return mdata, scvcell.tl.fit(mdata, train=QUICK)
+
+
+def test_nothing_is_trusted_where_splicing_tells_nothing(unrelated, caplog):
+    mdata, model = unrelated
+    with caplog.at_level(logging.WARNING, "scvcell"):
+        scvcell.tl.velocity(mdata, model)
+    assert "In no cell is it told reliably" in caplog.text
+    assert not mdata.obs["velocity_trusted"].any()
+    assert mdata.obs["velocity_confidence"].max() < 0.2
+
+
+def test_no_ends_are_named_without_trust_and_fates_that_are_all_the_same_are_flagged(unrelated, caplog):
+    mdata, model = unrelated
+    scvcell.tl.velocity(mdata, model)
+    with pytest.raises(ValueError, match=r"as far as velocities are trusted \(0% of cells.*terminal="):
+        scvcell.tl.fate(mdata, model, groupby="stage")
+    with caplog.at_level(logging.WARNING, "scvcell"):
+        found = scvcell.tl.fate(mdata, model, groupby="stage", terminal=["A", "B"])
+    assert not found.obs["trusted"].any()
+    assert "have no trusted velocity" in caplog.text
+    np.testing.assert_allclose(found.X.sum(1), 1, atol=1e-6)
+
+
+def test_an_end_where_the_walk_starts_is_warned_of(branching, caplog):
+    adata, mdata, model = branching
+    mdata.obs["stage"] = adata.obs["stage"]
+    with caplog.at_level(logging.WARNING, "scvcell"):
+        scvcell.tl.fate(mdata, model, groupby="stage", terminal=["A", "B"])
+        assert "leave it" not in caplog.text
+        assert "do not head for" not in caplog.text
+        scvcell.tl.fate(mdata, model, groupby="stage", terminal=["start", "middle", "B"])
+    del mdata.obs["stage"]
+    assert "Cells of 'middle' leave it" in caplog.text
+    assert "do not head for 'start'" in caplog.text
+
+
+def test_fates_that_are_all_the_same_are_said():
+    from scvcell.tl._velocity import _differ
+
+    label = np.array(["", "", "", "A", "B"])
+    same, other = (np.array([[p, 1 - p] for p in (*first, 1, 0)]) for first in ((0.4, 0.41, 0.4), (0.1, 0.9, 0.5)))
+    assert not _differ(np.ones((5, 1)), label, ["A"])
+    assert not _differ(same, label, ["A", "B"])
+    assert _differ(other, label, ["A", "B"])
+
+
+def test_a_field_learned_before_trust_was_asked_has_none(branching):
+    from dataclasses import replace
+
+    _, mdata, model = branching
+    z = mdata.obsm["X_csl"].astype(float)
+    arrays = model.drift.as_arrays()
+    del arrays["told"]
+    assert not type(model.drift).from_arrays(arrays).trusted(z).any()
+    assert replace(model.drift, time_key="day", told=np.zeros(0)).trusted(z).any()
+
+
 def test_saved_and_loaded(branching, tmp_path):
     _, mdata, model = branching
     model.save(tmp_path / "model")
@@ -128,6 +203,7 @@ def test_saved_and_loaded(branching, tmp_path):
     z = mdata.obsm["X_csl"][:5].astype(float)
     np.testing.assert_array_equal(loaded.drift.velocity(z), model.drift.velocity(z))
     assert loaded.drift.unit == model.drift.unit
+    np.testing.assert_array_equal(loaded.drift.confidence(z), model.drift.confidence(z))
 
 
 def test_new_cells_use_the_field_and_keep_the_order_of_their_features(branching):

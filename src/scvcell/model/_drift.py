@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +22,10 @@ WIDTH = 0.5
 NOISE = 1.0
 """Weight of the prior of the field against one observed velocity."""
 BLOCK = 256
+TRUSTED = 0.5
+"""Confidence from which the direction of a cell is trusted."""
+CHANCE = 0.05
+"""Share of trusted cells that may be chance: where there are fewer, none is."""
 LOOKS = 5
 """Times on the way at which it is asked how much the data say."""
 
@@ -49,6 +53,8 @@ class Drift:
         Unit of time.
     time_key, clone_key
         Columns of time and clone of the cells, if that is what it was learned from; else empty.
+    told
+        Weights of how well the evidence tells the direction, ``(landmarks,)``; empty where that was not asked.
     """
 
     landmarks: Array
@@ -58,9 +64,18 @@ class Drift:
     unit: str
     time_key: str
     clone_key: str = ""
+    told: Array = field(default_factory=lambda: np.zeros(0))
 
     @classmethod
-    def fit(cls, places: Array, evidence: list[tuple[Array, Array]], seed: int, unit: str, *keys: str) -> Self:
+    def fit(
+        cls,
+        places: Array,
+        evidence: list[tuple[Array, Array]],
+        seed: int,
+        unit: str,
+        *keys: str,
+        told: Array | None = None,
+    ) -> Self:
         """Kernel ridge regression of velocities on states, in closed form.
 
         Parameters
@@ -73,13 +88,16 @@ class Drift:
             Landmarks are drawn.
         unit, *keys
             Unit, columns of time and clone, see above.
+        told
+            How well the evidence tells the direction at each of the places, 0 to 1, ``(cells,)``.
         """
         rng = np.random.default_rng(seed)
         landmarks = places[rng.permutation(len(places))[:LANDMARKS]]
         apart = cdist(landmarks, landmarks)
         width = WIDTH * float(np.median(apart[apart > 0])) if (apart > 0).any() else 1.0
         prior = np.exp(-((apart / width) ** 2) / 2) + 1e-6 * np.eye(len(landmarks))
-        empty = cls(landmarks, width, np.zeros((0, *landmarks.shape)), prior, unit, *keys)
+        time_key, clone_key = (*keys, "")[:2]
+        empty = cls(landmarks, width, np.zeros((0, *landmarks.shape)), prior, unit, time_key, clone_key)
 
         def precision(z: Array) -> Array:
             k = empty.features(z)
@@ -87,7 +105,11 @@ class Drift:
 
         coef = [np.linalg.solve(precision(z), empty.features(z).T @ velocity) for z, velocity in evidence]
         cover = np.linalg.inv(prior) - NOISE * np.linalg.inv(precision(places))
-        return cls(landmarks, width, np.array(coef), cover, unit, *keys)
+        found = cls(landmarks, width, np.array(coef), cover, unit, time_key, clone_key)
+        if told is None:
+            return found
+        found = replace(found, told=np.linalg.solve(precision(places), empty.features(places).T @ told))
+        return found if found.trusted(places).mean() >= CHANCE else replace(found, told=0 * found.told)
 
     def features(self, z: Array) -> Array:
         """Kernel features, ``(cells, landmarks)``."""
@@ -100,6 +122,24 @@ class Drift:
     def members(self, z: Array) -> Array:
         """Velocity by each member, ``(members, cells, latent)``."""
         return self.features(z) @ self.coef
+
+    def confidence(self, z: Array) -> Array:
+        """How far the direction of cells can be relied on, ``(cells,)``; trusted from one half.
+
+        The mean cosine between the velocity and that of the members, and of kinetics no more than how well they tell
+        it. A field that was learned from kinetics before that was asked has none.
+        """
+        ahead, members = self.velocity(z), self.members(z)
+        lengths = np.linalg.norm(members, axis=2) * np.linalg.norm(ahead, axis=1)
+        agreement = ((members * ahead).sum(2) / np.maximum(lengths, 1e-12)).mean(0)
+        if self.time_key:
+            return agreement  # type: ignore[no-any-return]
+        told = np.clip(self.features(z) @ self.told, 0, 1) if len(self.told) else np.zeros(len(z))
+        return np.minimum(agreement, told)  # type: ignore[no-any-return]
+
+    def trusted(self, z: Array) -> NDArray[np.bool_]:
+        """Whether the direction of cells is to be followed, ``(cells,)``: the one place where that is decided."""
+        return self.confidence(z) >= TRUSTED  # type: ignore[no-any-return]
 
     def support(self, z: Array) -> Array:
         """Share of the field's prior variance that the data explain, ``(cells,)``: 1 amid the data, 0 far from them."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 import torch
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
 from scvcell.measure import Context, Kinetics
+from scvcell.model import _tells
 from scvcell.model._drift import Drift
 from scvcell.model._predict import context
 
@@ -74,10 +76,10 @@ def fit(model: CSL, data: View, time_key: str | None, clone_key: str | None, see
         )
     cells = np.flatnonzero(data.present(name) & (seen | ~seen.any()))
     cells = np.sort(rng.permutation(cells)[:CELLS])
-    z, velocities = _by_turnover(model, data.subset(cells), name, rng)
+    z, velocities, told = _by_turnover(model, data.subset(cells), name, rng)
     operator = model._trained_module().operators[name]
     unit = "lifetime of a typical mRNA" if operator.time is None else "unit of the labelling time"
-    return Drift.fit(z, [(z, velocity) for velocity in velocities], seed, unit, "")
+    return Drift.fit(z, [(z, velocity) for velocity in velocities], seed, unit, "", told=told)
 
 
 def _times(data: View, key: str) -> Array:
@@ -136,22 +138,23 @@ def _between(z: Array, time: Array, clone: NDArray[np.int64], rng: np.random.Gen
     return np.concatenate(places), np.concatenate(velocities)
 
 
-def _by_turnover(model: CSL, data: View, name: str, rng: np.random.Generator) -> tuple[Array, list[Array]]:
-    r"""Velocities that agree with what is made and what decays of each gene, one set per member.
+def _by_turnover(model: CSL, data: View, name: str, rng: np.random.Generator) -> tuple[Array, list[Array], Array]:
+    r"""Velocities that agree with what is made and what decays of each gene, one set per member; and how well told.
 
     .. math:: \nabla_z \log \rho_g(z) \cdot f(z) = k_g(z) - \gamma_g
 
     with :math:`k` what is made per molecule and unit of time. Without a labelling time only ratios are known: every
     gene is given a lifetime of 1, so that the right side is :math:`k_g / \gamma_g - 1`. Where a cell may move is known
     from its neighbours: f lies among the leading directions of their cloud, by a ridge whose shrinkage one factor for
-    all cells undoes. Steady states :math:`\gamma` and the field are found in turn. Members are samples of genes.
+    all cells undoes. Steady states :math:`\gamma` and the field are found in turn. Members are samples of the genes
+    whose ratio varies with the state.
     """
     module = model._trained_module()
     operator = module.operators[name]
     genes = _genes(model, data, name)
     ctx, z = context(model, data), model.posterior(data).mean.numpy()
     ways = _ways(z)
-    slopes, made = [], []
+    slopes, made, levels = [], [], []
     for at in np.split(np.arange(len(z)), np.arange(BLOCK, len(z), BLOCK)):
         here = operator.known(Context(ctx.design[at].to(module.device), ctx.batch[at].to(module.device)))
         state, along = (torch.tensor(part[at], device=module.device) for part in (z, ways))
@@ -163,17 +166,55 @@ def _by_turnover(model: CSL, data: View, name: str, rng: np.random.Generator) ->
         with torch.no_grad():
             each = [torch.func.jvp(turnover, (state,), (way.contiguous(),)) for way in along.unbind(2)]
         slopes.append(torch.stack([tangent[0] for _, tangent in each], 2).cpu().numpy())
+        levels.append(each[0][0][0].cpu().numpy())
         made.append(each[0][0][1].cpu().numpy())
-    slope, rate, relative = np.concatenate(slopes), np.concatenate(made), operator.time is None
-    every = np.ones(len(genes), np.float32)
+    slope, rate, level, relative = (
+        np.concatenate(slopes),
+        np.concatenate(made),
+        np.concatenate(levels),
+        not operator.time,
+    )
+    n_members = max(len(genes) // TOGETHER, 1)
+    tells, coupled = np.ones(len(genes), bool), True
+    if relative:
+        tells, coupled = _telling(model, data, name, genes, z, level)
+    slope, rate, level = slope[:, tells], rate[:, tells], level[:, tells]
+    every = np.ones(slope.shape[1], np.float32)
     _, steady = _balance(slope, rate, relative, every, np.median(rate, 0))
     out: list[Array] = []
     for _ in range(MEMBERS):
-        weight = rng.multinomial(max(len(genes) // TOGETHER, 1), every / len(genes)).astype(np.float32)
+        weight = rng.multinomial(n_members, every / len(every)).astype(np.float32)
         asked = weight > 0
         steps, _ = _balance(slope[:, asked], rate[:, asked], relative, weight[asked], steady[asked])
         out.append((ways @ steps[..., None])[..., 0])
-    return z.astype(float), out
+
+    def field(asked: NDArray[np.int64], made: Array) -> tuple[Array, Array]:
+        made = made[:, asked]
+        steps, _ = _balance(slope[:, asked], made, relative, every[asked], np.median(made, 0))
+        ahead = Drift.fit(z, [(z, (ways @ steps[..., None])[..., 0])], 0, "", "").velocity(z)
+        return ahead, (np.linalg.pinv(ways) @ ahead[..., None])[..., 0]
+
+    told = _tells.told(field, slope, rate, level, relative, rng) if coupled else np.zeros(len(z))
+    return z.astype(float), out, told
+
+
+def _telling(
+    model: CSL, data: View, name: str, genes: NDArray[np.int64], z: Array, level: Array
+) -> tuple[NDArray[np.bool_], bool]:
+    """Which of the genes tell by splicing; all where too few do, and then nothing is trusted for lack of agreement."""
+    operator = model._trained_module().operators[name]
+    n = operator.n_genes
+    chunks: Any = model._matrix(data, name).chunks(data.rows[name])
+    blocks = [(part[:, np.r_[genes, n + genes]], part[:, n:].sum(1)) for part in chunks]
+    counts = np.concatenate([part.toarray() if sp.issparse(part) else np.asarray(part) for part, _ in blocks])
+    depth = np.concatenate([np.asarray(total).reshape(-1, 1) for _, total in blocks])
+    mature, nascent = np.split(counts, 2, 1)
+    theta = operator.log_theta.detach().exp().cpu().numpy()[n + genes]
+    tells = _tells.informative(z, nascent, depth * np.exp(level), theta)
+    logger.info("Of %d genes %d tell by splicing where cells are going.", len(genes), tells.sum())
+    if tells.sum() < FEWEST_GENES:
+        tells = np.ones(len(genes), bool)
+    return tells, bool(_tells.together(mature, nascent) >= _tells.COUPLED)
 
 
 def _balance(slopes: Array, made: Array, relative: bool, weight: Array, steady: Array) -> tuple[Array, Array]:

@@ -61,7 +61,7 @@ def velocity(
 
     Returns
     -------
-    Axes with cells, and streams or arrows where there are cells.
+    Axes with cells, and streams or arrows where there are cells, most of them of trusted velocity.
 
     Raises
     ------
@@ -92,8 +92,11 @@ def velocity(
     (panel,) = given or _style.make_axes(None, 1, size=(4.6, 3.4))
     cells(panel, data, where, color, column, size=size, legend=legend)
     place, latent, ahead = where.xy[known], latent[known], ahead[known]
-    arrows = _project(place, latent, ahead)
-    (x, y), (u, v) = _on_grid(place, arrows, GRID if kind == "stream" else ARROWS)
+    told = np.ones(len(place), bool)
+    if _keys.VELOCITY_TRUSTED in data.obs:
+        told = data.obs[_keys.VELOCITY_TRUSTED].to_numpy(bool)[where.rows][known]
+    arrows = _project(place, latent, np.where(told[:, None], ahead, 0))
+    (x, y), (u, v) = _on_grid(place, arrows, told, GRID if kind == "stream" else ARROWS)
     speed = np.ma.filled(np.ma.hypot(u, v), 0)
     options: dict[str, Any] = {"color": "#202020", "zorder": 3}
     if kind == "stream":
@@ -115,8 +118,10 @@ def _project(place: Floats, latent: Floats, ahead: Floats) -> Floats:
     return np.stack([np.bincount(i, excess * part, len(place)) for part in way.T], 1)
 
 
-def _on_grid(place: Floats, arrows: Floats, n: int) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
-    """Axes of a grid, and the mean arrow of the cells around each point, masked where there are hardly any."""
+def _on_grid(
+    place: Floats, arrows: Floats, told: NDArray[np.bool_], n: int
+) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
+    """Axes of a grid, and the mean arrow of the cells around each point, masked where there are hardly any or told."""
     low, high = place.min(0), place.max(0)
     x, y = np.linspace(low - MARGIN * (high - low), high + MARGIN * (high - low), n).T
     points = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
@@ -125,6 +130,6 @@ def _on_grid(place: Floats, arrows: Floats, n: int) -> tuple[tuple[Floats, Float
     weight = np.exp(-((distance / width) ** 2) / 2)
     mass = weight.sum(1)
     mean = (weight[..., None] * arrows[near]).sum(1) / np.maximum(mass, 1e-12)[:, None]
-    empty = mass < 0.15 * np.quantile(mass, 0.99)
+    empty = (mass < 0.15 * np.quantile(mass, 0.99)) | ((weight * told[near]).sum(1) < mass / 2)
     u, v = (np.ma.array(part, mask=empty).reshape(n, n) for part in mean.T)
     return (x, y), (u, v)

@@ -39,7 +39,11 @@ logger = logging.getLogger("scvcell")
 
 BLOCK = 64
 SOURCE = 0.05
-"""Share of the steps out of a group that may lead on to another one, net, for the group to be an end."""
+"""Share of the steps between two groups, beyond those of a walk without direction, that tells a direction."""
+FEW = 0.5
+"""Share of trusted cells below which fates come with a warning."""
+FEWEST, ALIKE = 10, 0.05
+"""Trusted cells next to an end at least; standard deviation over cells below which fates are all the same."""
 
 
 def velocity(
@@ -75,7 +79,13 @@ def velocity(
     - ``.obsm["velocity_csl"]``: change of the state per unit of time, ``(cells, latent)``; NaN for a cell without any
       assay of the model. The unit is that of the
       labelling time or of `time_key`; without either, the lifetime of a typical mRNA.
-    - ``.obs["velocity_confidence"]``: mean cosine between this velocity and those from samples of the genes (or cells).
+    - ``.obs["velocity_confidence"]``: how far its direction can be relied on, 1 at best: the mean cosine between it and
+      those from samples of the genes (or cells). By splicing also, if less, how well the direction by half of the genes
+      predicts the other half (3 standard errors are .5), with nascent counts taken in proportion to mature ones and
+      with the proportion that the data have, and the cosine between these two directions. 0 everywhere if nascent
+      counts do not follow mature ones at all.
+    - ``.obs["velocity_trusted"]``: confidence of at least .5. :func:`scvcell.tl.fate` and :func:`scvcell.pl.velocity`
+      take cells below it as without direction.
     - ``.layers["velocity"]`` of the kinetics modality: change of its expected counts per unit of time, at the depth of
       the cell; NaN where a cell or a feature is unknown to the model. Its first half is that of mature counts.
     - ``.uns["csl_velocity"]``: unit, `time_key` and `clone_key`.
@@ -106,17 +116,17 @@ def velocity(
     drift = _drift(model)
     latent = model.posterior(seen).mean.numpy()
     ahead = drift.velocity(latent)
-    members = drift.members(latent)
-    cosine = (members * ahead).sum(2) / np.maximum(
-        np.linalg.norm(members, axis=2) * np.linalg.norm(ahead, axis=1), 1e-12
-    )
+    confidence, trusted = drift.confidence(latent), drift.trusted(latent)
     name, source = kinetics_of(model), seen.source
     if name in seen.modalities:
         table = source.mod[name] if hasattr(source, "mod") else source
         table.layers[_keys.VELOCITY] = _change_of_counts(model, seen, name, latent, ahead, table)
     known = np.logical_or.reduce([seen.present(m) for m in seen.only(model.assays).modalities])
     source.obsm[_keys.VELOCITY_LATENT] = np.where(known[:, None], ahead, np.nan).astype(np.float32)
-    source.obs[_keys.VELOCITY_CONFIDENCE] = np.where(known, cosine.mean(0), np.nan)
+    source.obs[_keys.VELOCITY_CONFIDENCE] = np.where(known, confidence, np.nan)
+    source.obs[_keys.VELOCITY_TRUSTED] = known & trusted
+    if not trusted[known].any():
+        logger.warning("In no cell is it told reliably where it is going: obs['%s'].", _keys.VELOCITY_TRUSTED)
     source.uns[_keys.VELOCITY_UNS] = {name: getattr(drift, name) for name in ("unit", "time_key", "clone_key")}
 
 
@@ -214,7 +224,7 @@ def fate(
     .. math:: B = (I - Q)^{-1} R, \qquad p_{ij} \propto \exp(\cos(f(z_i), z_j - z_i) / \kappa)
 
     with Q and R the steps of a random walk among neighbouring states that lead to cells that go on, and to terminal
-    ones.
+    ones. From cells whose velocity is not trusted all steps are as likely.
 
     Parameters
     ----------
@@ -225,19 +235,27 @@ def fate(
     groupby
         Obs column of the groups.
     terminal
-        Groups in which cells end. By default those which the walk enters, net, from each of the groups next to them.
+        Groups in which cells end. By default those which trusted cells of other groups head for and that trusted cells
+        of their own do not leave.
     level
         Level of the intervals, over samples of the genes (or cells) that the field was learned from.
 
     Returns
     -------
     AnnData of cells x terminal groups. ``X``: probabilities; layers ``lower``, ``upper``; obs with the `groupby`
-    column; NaN for cells from which no terminal group can be reached.
+    column and ``trusted``: whether the velocity of the cell is, and fates differ between cells on the way at all; NaN
+    for cells from which no terminal group can be reached.
 
     Raises
     ------
     ValueError
-        If there is no field yet, `level` is not between 0 and 1, a terminal group is unknown, or none is found.
+        If there is no field yet, `level` is not between 0 and 1, a terminal group is unknown, or none is found because
+        no trusted cells head for one.
+
+    Warns
+    -----
+    (log) of a terminal group that its trusted cells leave, or that none head for, and of fates that hardly differ
+    between cells.
 
     References
     ----------
@@ -262,14 +280,38 @@ def fate(
             f"obs[{groupby!r}] has no group {unknown[0]!r}.{near_miss(unknown[0], groups)} Groups: {', '.join(groups)}."
         )
     latent = model.posterior(seen).mean.numpy().astype(float)
-    graph = neighbours(latent)
-    ends = list(named or _ends(walk(latent, drift.velocity(latent), graph), label, groups))
+    graph, trusted = neighbours(latent), drift.trusted(latent)
+    sure = trusted[:, None].astype(float)
+    steps = walk(latent, sure * drift.velocity(latent), graph)
+    found, left = _ends(steps, label, groups, trusted)
+    ends = list(named or found)
     if not ends:
-        raise ValueError(f"No group of obs[{groupby!r}] takes more cells than it gives. Name the ends: terminal=[...].")
-    best = _absorbed(walk(latent, drift.velocity(latent), graph), label, ends)
-    each = np.array([_absorbed(walk(latent, ahead, graph), label, ends) for ahead in drift.members(latent)])
+        raise ValueError(
+            f"No group of obs[{groupby!r}] takes cells of others and keeps its own, as far as velocities are trusted "
+            f"({trusted.mean():.0%} of cells; obs[{_keys.VELOCITY_TRUSTED!r}]). Name the ends: terminal=[...]."
+        )
+    if not trusted.all():
+        lacking = (
+            f"{(~trusted).sum()} of {len(trusted)} cells have no trusted velocity; the walk has no direction there."
+        )
+        logger.log(logging.WARNING if trusted.mean() < FEW else logging.INFO, lacking)
+    for end in sorted(set(ends) & left):
+        logger.warning(
+            "Cells of %r leave it as far as their velocity is trusted: it is a start rather than an end.", end
+        )
+    for end in sorted(set(ends) - left - set(found)):
+        logger.warning("Cells whose velocity is trusted do not head for %r.", end)
+    best = _absorbed(steps, label, ends)
+    each = np.array([_absorbed(walk(latent, sure * ahead, graph), label, ends) for ahead in drift.members(latent)])
     half = norm.ppf(0.5 + level / 2) * each.std(0)
-    out = AnnData(best, obs=pd.DataFrame({groupby: column.to_numpy()}, seen.obs_names), var=pd.DataFrame(index=ends))
+    obs = pd.DataFrame(
+        {
+            groupby: column.to_numpy(),
+            _keys.TRUSTED: trusted & (_differ(best[trusted], label[trusted], ends) | np.isin(label, ends)),
+        },
+        seen.obs_names,
+    )
+    out = AnnData(best, obs=obs, var=pd.DataFrame(index=ends))
     out.layers[_keys.LOWER], out.layers[_keys.UPPER] = np.clip(best - half, 0, 1), np.clip(best + half, 0, 1)
     lost = int(np.isnan(best).any(1).sum())
     if lost:
@@ -324,12 +366,37 @@ def _expected(
     return out
 
 
-def _ends(steps: sp.csr_array, label: NDArray[np.str_], groups: list[str]) -> list[str]:
-    """Groups from which the walk goes on, net, to no other group."""
-    member = sp.csr_array(np.equal.outer(label, groups).astype(float))
-    flux = (member.T @ steps @ member).toarray()
-    net = flux - flux.T
-    return [g for g, out, total in zip(groups, net, flux.sum(1), strict=True) if out.max() <= SOURCE * total]
+def _ends(
+    steps: sp.csr_array, label: NDArray[np.str_], groups: list[str], trusted: NDArray[np.bool_]
+) -> tuple[list[str], set[str]]:
+    """Groups that trusted cells enter, net, and do not leave for another; and groups that they leave for one."""
+    near = sp.csr_array((np.ones(steps.nnz), steps.indices, steps.indptr), steps.shape)
+    plain = near.multiply(1 / np.maximum(near.sum(1), 1)[:, None])
+    member = np.equal.outer(label, groups).astype(float)
+    sure = member * trusted[:, None]
+    beyond, flux = sure.T @ ((steps - plain) @ member), sure.T @ (steps @ member)
+    bordering = sure.T @ (near @ member > 0)
+    net, within = beyond - beyond.T, flux.diagonal().copy()
+    for matrix in (flux, bordering):
+        np.fill_diagonal(matrix, 0)
+    between = (flux + flux.T).sum(1)
+    goes_on = ((net > SOURCE * (within + between)[:, None]) & (bordering + bordering.T >= FEWEST)).any(1)
+    entered = (net.sum(1) < -SOURCE * between) & (bordering.sum(0) >= FEWEST)
+    ends = [g for g, into, on in zip(groups, entered, goes_on, strict=True) if into and not on]
+    return ends, {g for g, on in zip(groups, goes_on, strict=True) if on}
+
+
+def _differ(fates: Array, label: NDArray[np.str_], ends: list[str]) -> bool:
+    """Whether fates of (trusted) cells on the way differ; says so where they do not."""
+    on = fates[~np.isin(label, ends) & ~np.isnan(fates).any(1)]
+    if not len(on) or on.std(0).max() >= ALIKE:
+        return True
+    logger.warning(
+        "Fates hardly differ between the %d trusted cells on the way (ends: %s): they tell nothing of single cells.",
+        len(on),
+        ", ".join(ends),
+    )
+    return False
 
 
 def _absorbed(steps: sp.csr_array, label: NDArray[np.str_], ends: list[str]) -> Array:
