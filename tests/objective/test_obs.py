@@ -1,11 +1,13 @@
 """The terms of eq. 2 against loops over cells and views, and the weights that make special cases."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 import pytest
 import torch
 
+from scvcell.model._fuse import Posterior
 from scvcell.objective import TERMS, Weights, info_nce, mmd
 from scvcell.objective._obs import MATCH_CELLS
 
@@ -85,12 +87,45 @@ def test_paired_cells_are_found(problem):
     torch.testing.assert_close(b.var, torch.cat([q.var for q in theirs]))
 
 
-def test_agreement_is_the_symmetric_kl_of_pairs(problem):
+def surer(a, b):
+    """Loop over cells and dimensions: KL from the posterior (with the prior) of the smaller variance to the other."""
+    total = 0.0
+    for m1, v1, m2, v2 in zip(*(t.flatten().tolist() for t in (a.mean, a.var, b.mean, b.var)), strict=True):
+        m1, v1, m2, v2 = m1 / (1 + v1), v1 / (1 + v1), m2 / (1 + v2), v2 / (1 + v2)
+        if v1 > v2:
+            m1, v1, m2, v2 = m2, v2, m1, v1
+        total += 0.5 * (v1 / v2 + (m1 - m2) ** 2 / v2 - 1 - np.log(v1 / v2))
+    return total
+
+
+def test_agreement_is_the_kl_from_the_surer_assay(problem):
     module, batch, state = problem
-    expected = sum(
-        0.5 * float(a.kl_to(b) + b.kl_to(a)) for _, qa, qb in pairs(batch, state) for a, b in zip(qa, qb, strict=True)
-    )
-    assert float(TERMS["agreement"](module, batch, state)) == pytest.approx(expected / len(batch), rel=1e-4)
+    expected = sum(surer(a, b) for _, qa, qb in pairs(batch, state) for a, b in zip(qa, qb, strict=True))
+    found = float(TERMS["agreement"](module, batch, state))
+    assert found == pytest.approx(expected / len(batch) * factor(module), rel=1e-4)
+
+
+def factor(module):
+    """What terms of pairs are multiplied with: their share counts up to one in five."""
+    assert module.paired == pytest.approx(1 / 3, abs=0.02)
+    return 0.2 / module.paired
+
+
+@pytest.mark.parametrize("shift", [0.0, 2.0])
+def test_agreement_teaches_nobody_to_forget(problem, shift):
+    module, batch, state = problem
+    torch.manual_seed(1)
+    rows = state.pairs[0][-1]
+    known, guess = torch.randn(len(rows), 4), torch.randn(len(rows), 4)
+    sure = Posterior(known.requires_grad_(), torch.full((len(rows), 4), 0.1).requires_grad_())
+    vague = Posterior((guess + shift).requires_grad_(), torch.full((len(rows), 4), 0.9).requires_grad_())
+    for a, b in ((sure, vague), (vague, sure)):
+        value = TERMS["agreement"](module, batch, replace(state, pairs=[("a", "b", a, b, rows)]))
+        grads = torch.autograd.grad(value, [*sure, *vague], allow_unused=True)
+        assert all(g is None or (g == 0).all() for g in grads[:2])
+        assert all((g != 0).any() for g in grads[2:])
+        # the one that knows less is drawn towards what the other knows
+        assert float((grads[2] * (guess + shift - known).detach()).sum()) > 0
 
 
 def test_contrast_scales_with_the_share_of_paired_cells(problem):
@@ -99,7 +134,7 @@ def test_contrast_scales_with_the_share_of_paired_cells(problem):
     with torch.no_grad():
         loss = info_nce(a.mean, b.mean, module.log_tau, batch.context.batch[rows])
         assert float(TERMS["contrast"](module, batch, state)) == pytest.approx(
-            float(loss) * len(rows) / len(batch), rel=1e-5
+            float(loss) * len(rows) / len(batch) * factor(module), rel=1e-5
         )
 
 
