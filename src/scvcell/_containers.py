@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 SINGLE = "rna"
 """Modality name that a bare AnnData gets."""
+SPLIT = "`mdata = scvcell.pp.split_modalities(adata)` makes one modality of each"
+"""What errors say of features of several kinds in one table."""
 
 
 @dataclass(frozen=True)
@@ -90,19 +92,39 @@ class View:
         """
         if key in self.source.obs:
             column = self.source.obs[key]
-            return column if len(column) == self.n_obs else column.loc[self.obs_names]
+            return column if column.index.equals(self.obs_names) else column.loc[self.obs_names]
+        modalities = self._holding(key)
         found = pd.Series(np.nan, index=self.obs_names, dtype=object, name=key)
-        seen = False
-        for name, adata in self.modalities.items():
-            if key in adata.obs:
-                seen = True
-                here = self.present(name) & found.isna().to_numpy()
-                found[here] = adata.obs[key].astype(object).to_numpy()[self.rows[name][here]]
-        if not seen:
-            columns = sorted({str(c) for c in self.columns})
-            hint = near_miss(key, columns)
-            raise KeyError(f"No obs column {key!r}.{hint} Columns: {', '.join(columns) or 'none'}.")
+        for name, column in modalities.items():
+            here = self.present(name) & found.isna().to_numpy()
+            found[here] = self.modalities[name].obs[column].astype(object).to_numpy()[self.rows[name][here]]
         return found.infer_objects()
+
+    def _holding(self, key: str) -> dict[str, str]:
+        """Modalities whose obs have the column `key`, and its name there; ``"rna:batch"`` is that of one modality."""
+        held = {name: key for name, adata in self.modalities.items() if key in adata.obs}
+        for name, adata in self.modalities.items():
+            column = key.removeprefix(f"{name}:") if isinstance(key, str) else key
+            if not held and column != key and column in adata.obs:
+                held = {name: column}
+        if not held:
+            columns = sorted({str(c) for c in self.columns})
+            hint = near_miss(str(key), columns)
+            one = next((f"{m}:{a.obs.columns[0]}" for m, a in self.modalities.items() if len(a.obs.columns)), "")
+            also = f" That of one modality alone is written like {one!r}." if one and len(self.modalities) > 1 else ""
+            raise KeyError(f"No obs column {key!r}.{hint} Columns: {', '.join(columns) or 'none'}.{also}")
+        return held
+
+    def disagreeing(self, key: str) -> NDArray[np.bool_]:
+        """Cells of which the container and its modalities hold different values of the column `key`, ``(cells,)``."""
+        taken, out = self.column(key), np.zeros(self.n_obs, bool)
+        for name, adata in self.modalities.items():
+            if key in adata.obs and self.source is not adata:
+                here = np.flatnonzero(self.present(name))
+                own, top = adata.obs[key].iloc[self.rows[name][here]], taken.iloc[here]
+                known = own.notna().to_numpy() & top.notna().to_numpy()
+                out[here] |= known & (own.astype(str).to_numpy() != top.astype(str).to_numpy())
+        return out
 
     def panel(self, modality: str, batches: list[str]) -> NDArray[np.bool_] | None:
         """Which features each batch measured, from the boolean frame ``.varm['observed']`` (one column per batch).
@@ -116,6 +138,11 @@ class View:
             return None
         if not isinstance(frame, pd.DataFrame):
             raise TypeError(f"{modality!r}: varm['observed'] must be a DataFrame with one boolean column per batch.")
+        frame = frame.set_axis(frame.columns.astype(str), axis=1)
+        if not frame.columns.isin(batches).any():
+            raise ValueError(
+                f"{modality!r}: the columns of varm['observed'] are {list(frame.columns)}; the batches are {batches}."
+            )
         mask = frame.reindex(columns=batches).astype("boolean").fillna(True).to_numpy(dtype=bool).T
         return None if mask.all() else mask
 
@@ -199,6 +226,12 @@ def _view_mudata(mdata: MuData, *, skip_empty: bool) -> View:
     return View(mdata, names, modalities, rows)
 
 
+def feature_types(adata: AnnData) -> list[str]:
+    """Kinds of features that ``var["feature_types"]`` of 10x names, in their order; none without the column."""
+    kinds = adata.var["feature_types"].dropna() if "feature_types" in adata.var else ()
+    return list(dict.fromkeys(str(kind) for kind in kinds))
+
+
 def _check_names(adata: AnnData, name: str) -> None:
     if adata.n_obs == 0 or adata.n_vars == 0:
         raise ValueError(f"Modality {name!r} is empty (shape {adata.shape}). Drop it: `del mdata.mod[{name!r}]`.")
@@ -207,8 +240,10 @@ def _check_names(adata: AnnData, name: str) -> None:
         ("Feature", adata.var_names, "var_names_make_unique"),
     ):
         if not index.is_unique:
-            twice = index[index.duplicated()][0]
+            twice, kinds = index[index.duplicated()][0], feature_types(adata)
+            run = f"Run `mdata[{name!r}].{fix}()` first."
+            if what == "Feature" and len(kinds) > 1:
+                run = f"It holds features of several kinds, {kinds}: {SPLIT}."
             raise ValueError(
-                f"{what} names of modality {name!r} must be unique; {twice!r} occurs more than once. "
-                f"Run `mdata[{name!r}].{fix}()` first."
+                f"{what} names of modality {name!r} must be unique; {twice!r} occurs more than once. {run}"
             )

@@ -23,7 +23,10 @@ CLR_FROM = 50
 """Panels above this size are encoded by centred log-ratios, smaller ones by log1p."""
 
 
-@MEASUREMENTS.register("protein", aliases=("adt", "prot", "proteins", "cite", "antibody", "antibody_capture", "ab"))
+@MEASUREMENTS.register(
+    "protein",
+    aliases=("adt", "prot", "proteins", "protein_expression", "cite", "cite_seq", "antibody", "antibody_capture", "ab"),
+)
 class Protein(Measurement):
     r"""Antibody-derived tags: a state-dependent log-normal, and a background mixture for raw counts.
 

@@ -14,6 +14,8 @@ from scvcell._compat import Manager, ModelLifecycle
 from scvcell._containers import View, expect, view
 from scvcell.measure import MEASUREMENTS, Summary
 from scvcell.model import _de, _query, _respond, _schema, _steer, _store
+from scvcell.model._check import by_modality
+from scvcell.model._conform import conform
 from scvcell.model._data import Loader, Source
 from scvcell.model._encode import FrontEnd
 from scvcell.model._fuse import Posterior
@@ -99,6 +101,7 @@ class CSL(ModelLifecycle):
         self.split_: dict[str, list[str]] = {}
         self.calibration_: dict[str, dict[str, NDArray[np.float32]]] = {}
         self.interrupted = False
+        self.progress, self.accelerator = TrainConfig.progress, TrainConfig.accelerator
         self.alignment = ""
         self.matched = 0
         self.response: Response | None = None
@@ -111,10 +114,10 @@ class CSL(ModelLifecycle):
         cls,
         mdata: MuData,
         *,
-        measure: Mapping[str, Any] | None = None,
+        measure: Mapping[str, Any] | str | None = None,
         batch_key: str | None = None,
         covariates: Sequence[str] = (),
-        layers: Mapping[str, str] | None = None,
+        layers: Mapping[str, str] | str | None = None,
     ) -> None:
         """Check a MuData and remember how it is to be read; nothing in it changes.
 
@@ -129,7 +132,7 @@ class CSL(ModelLifecycle):
         covariates
             Further context columns, categorical or continuous.
         layers
-            Modality -> layer of its raw counts; ``X`` by default.
+            Modality -> layer of its raw counts, or one layer for all that have it; ``X`` by default.
         """
         cls._setup("setup_mudata", mdata, measure=measure, batch_key=batch_key, covariates=covariates, layers=layers)
 
@@ -138,10 +141,10 @@ class CSL(ModelLifecycle):
         cls,
         adata: AnnData,
         *,
-        measure: Mapping[str, Any] | None = None,
+        measure: Mapping[str, Any] | str | None = None,
         batch_key: str | None = None,
         covariates: Sequence[str] = (),
-        layers: Mapping[str, str] | None = None,
+        layers: Mapping[str, str] | str | None = None,
     ) -> None:
         """Check an AnnData (one modality, called ``"rna"``); as `setup_mudata`."""
         cls._setup("setup_anndata", adata, measure=measure, batch_key=batch_key, covariates=covariates, layers=layers)
@@ -150,7 +153,8 @@ class CSL(ModelLifecycle):
     def _setup(cls, method: str, data: Container, **args: Any) -> None:
         seen = view(data)
         schema = _schema.build(seen, **args)
-        plain = {k: dict(v) if k in ("measure", "layers") and v else v for k, v in args.items()}
+        measure, layers = by_modality(seen, args.get("measure"), args.get("layers"))
+        plain = args | {"measure": measure or None, "layers": layers or None}
         manager = Manager(
             seen.source, model_name=cls.__name__, method=method, setup_args=plain, schema=schema.as_dict()
         )
@@ -175,6 +179,7 @@ class CSL(ModelLifecycle):
         if self.adata is None:
             raise ValueError("This model was loaded without data; call train on a model made with data.")
         config = config or TrainConfig()
+        self.progress, self.accelerator = config.progress, config.accelerator
         data = view(self.adata)
         design, batch = self.schema.context(data)
         train, validation = self._split(data, batch, config, set(held_out), seed)
@@ -410,19 +415,22 @@ class CSL(ModelLifecycle):
 
     # ------------------------------------------------------------------ use
 
-    def view(self, data: Container | None = None) -> View:
+    def view(self, data: Container | None = None, *, check: bool = True) -> View:
         """`data` (default: the fitted data) with its features brought into the model's order.
+
+        Features that the data lack count as not measured. With `check`, some rows are looked at: data that were
+        normalised after the fit are refused.
 
         Raises
         ------
         ValueError
-            If a modality lacks features of the model, or no modality is known.
+            If a modality has hardly any features of the model, no modality is known, or values cannot be used.
         """
         if data is None:
             if self.adata is None:
                 raise ValueError("This model was loaded without data; give the data.")
             data = self.adata
-        return _schema.conform(view(data, skip_empty=True), self.schema)
+        return conform(view(data, skip_empty=True), self.schema, check=check)
 
     def source(self, data: View) -> Source:
         """Mini-batch source of a view."""
