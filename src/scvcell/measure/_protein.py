@@ -97,6 +97,15 @@ class Protein(Measurement):
         return dense - dense.mean(1, keepdims=True) if dense.shape[1] > CLR_FROM else dense
 
     @classmethod
+    def encoder_part(cls, x: Any, mean: NDArray[np.float32], observed: NDArray[np.bool_]) -> Any:
+        """As `Measurement.encoder_part`; the centre of a cell is that of its panel, moved by as much as the means'."""
+        dense = log1p(x.toarray() if sp.issparse(x) else x)
+        if dense.shape[1] <= CLR_FROM or not observed.any():
+            return dense
+        typical = np.log1p(mean)
+        return dense - dense[:, observed].mean(1, keepdims=True) - (typical.mean() - typical[observed].mean())
+
+    @classmethod
     def size(cls, x: Any) -> Any:
         """Geometric mean of the counts for panels above `CLR_FROM` (the denominator of CLR), else the total."""
         if x.shape[1] <= CLR_FROM:

@@ -196,7 +196,8 @@ class CSL(ModelLifecycle):
                 self.module = self._build(summaries)
                 for name, front in self.module.front_ends.items():
                     rows = data.rows[name][train]
-                    front.fit(self._matrix(data, name), rows[rows >= 0], batch[train][rows >= 0], rng)
+                    panel = data.panel(name, self.schema.batches)
+                    front.fit(self._matrix(data, name), rows[rows >= 0], batch[train][rows >= 0], rng, panel)
             source = self._source(data, design, batch)
             names = data.obs_names.to_numpy().astype(str)
             self.split_ = {"train": names[train].tolist(), "validation": names[validation].tolist()}
@@ -337,11 +338,13 @@ class CSL(ModelLifecycle):
         """Where mini-batches of `data` are cut from."""
         matrices = {m: self._matrix(data, m) for m in self.schema.modalities if m in data.modalities}
         module = self._trained_module()
-        scores = {
-            m: module.front_ends[m].scores(x, np.arange(x.shape[0])) for m, x in matrices.items() if m in self.assays
-        }
         rows = {m: data.rows[m] for m in matrices}
         panels = {m: p for m in matrices if (p := data.panel(m, self.schema.batches)) is not None}
+        scores = {}
+        for m in [m for m in matrices if m in self.assays]:
+            code = np.zeros(matrices[m].shape[0], np.int64)
+            code[rows[m][rows[m] >= 0]] = batch[rows[m] >= 0]
+            scores[m] = module.front_ends[m].scores(matrices[m], np.arange(len(code)), code, panels.get(m))
         operators = {m: self.operator(m) for m in matrices}
         return Source(matrices, rows, scores, operators, design, batch, panels)
 

@@ -138,9 +138,9 @@ def _adapt(query: CSL, seen: View, batch: NDArray[np.int64], known: int) -> None
         if not here.any():
             continue
         matrix = query._matrix(seen, name)
-        if name in module.front_ends:
-            module.front_ends[name].adapt(matrix, rows[here], batch[here], known)
         panel = seen.panel(name, query.schema.batches)
+        if name in module.front_ends:
+            module.front_ends[name].adapt(matrix, rows[here], batch[here], known, panel)
         module.operators[name].panel[known:] = True if panel is None else torch.as_tensor(panel[known:])
         size = module.operators[name].size
         totals = np.concatenate([np.asarray(size(c)).ravel() for c in matrix.chunks(rows[here])])
