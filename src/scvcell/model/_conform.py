@@ -17,8 +17,6 @@ from scvcell.measure import MEASUREMENTS
 from scvcell.model._check import check_sample
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from scvcell._containers import View
@@ -106,7 +104,7 @@ def _overlap(adata: AnnData, spec: ModalitySchema) -> float:
     return common / (adata.n_vars + len(spec.features) - common)
 
 
-def _aligned(adata: AnnData, name: str, spec: ModalitySchema, batches: Sequence[str]) -> AnnData:
+def _aligned(adata: AnnData, name: str, spec: ModalitySchema, batches: list[str]) -> AnnData:
     """Features in the model's order; those that the data lack are zero, and marked as not measured."""
     have = adata.var_names.astype(str)
     if list(have) == spec.features:
@@ -135,7 +133,7 @@ def _aligned(adata: AnnData, name: str, spec: ModalitySchema, batches: Sequence[
     out = AnnData(_spread(held, at), obs=adata.obs, var=pd.DataFrame(index=pd.Index(spec.features)))
     if spec.layer is not None:
         out.layers[spec.layer] = out.X
-    frame = pd.DataFrame(np.repeat(there[:, None], len(batches), 1), index=out.var_names, columns=list(batches))
+    frame = pd.DataFrame(np.repeat(there[:, None], len(batches), 1), index=out.var_names, columns=batches)
     given = adata.varm.get(_keys.OBSERVED_MASK)
     if isinstance(given, pd.DataFrame):
         given = given.set_axis(given.columns.astype(str), axis=1).set_axis(have)

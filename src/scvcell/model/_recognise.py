@@ -38,13 +38,15 @@ def annotation(name: str) -> str:
 
 def proteins_in_obsm(adata: AnnData) -> list[str]:
     """Keys of ``.obsm`` that hold counts of proteins, by their names and values."""
-    return [key for key in adata.obsm if MEASUREMENTS.infer(key) == "protein" and whole(adata.obsm[key])]
+    return [
+        key for key in adata.obsm if MEASUREMENTS.infer(key.removeprefix("X_")) == "protein" and whole(adata.obsm[key])
+    ]
 
 
 def whole(values: Any) -> bool:
     """Whether values are counts: non-negative whole numbers, and not zeros alone."""
     dense = values.to_numpy() if isinstance(values, pd.DataFrame) else values
-    held = dense.data if sp.issparse(dense) else np.asarray(dense)
+    held = np.asarray(dense.data if sp.issparse(dense) else dense)
     return held.size > 0 and not fault(held, counts=True) and bool((held > 0).any())
 
 
@@ -95,7 +97,7 @@ def _guess(name: str, adata: AnnData, layer: str | None) -> tuple[str, str]:
     held = adata.X if layer is None else adata.layers.get(layer)
     if held is None:
         return "", ""
-    block = Matrix(held).sample()
+    block: Any = Matrix(held).sample()
     wrong = fault(block, counts=True)
     by_name = _by_name(name)
     if by_name and not (wrong and MEASUREMENTS[by_name].count_data):
