@@ -17,7 +17,7 @@ from scvcell.model import _de, _query, _respond, _schema, _steer, _store
 from scvcell.model._check import by_modality
 from scvcell.model._conform import conform
 from scvcell.model._data import Loader, Source
-from scvcell.model._encode import FrontEnd
+from scvcell.model._front_end import FrontEnd
 from scvcell.model._fuse import Posterior
 from scvcell.model._match import NONE, LowRank, Matches, graph_matches, mutual_matches
 from scvcell.model._module import CSLModule

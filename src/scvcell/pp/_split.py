@@ -62,11 +62,11 @@ def split_modalities(adata: Cells) -> MuData:
         )
     modalities: dict[str, AnnData] = {}
     for kind in assays:
-        name = USUAL.get(str(MEASUREMENTS.infer(kind)), kind) if kind else SINGLE
+        name = str(USUAL.get(str(MEASUREMENTS.infer(kind)), kind)) if kind else SINGLE
         part = adata[:, column == kind] if kind else adata
         if modalities:
             part = AnnData(part.X, adata.obs, part.var, layers={k: part.layers[k] for k in part.layers if k})
-        modalities[kind if name in modalities else name] = part.copy()
+        modalities[str(kind) if name in modalities else name] = part.copy()
     first = next(iter(modalities.values()))
     for key in proteins:
         modalities[key if "adt" in modalities else "adt"] = modality_from_obsm(adata, key)
