@@ -243,8 +243,10 @@ class Measurement(nn.Module, ABC):
         return x
 
     @classmethod
-    def encoder_part(cls, x: Any, mean: NDArray[np.float32], observed: NDArray[np.bool_]) -> Any:
-        """What the encoder is expected to see of the features that were measured, had all been.
+    def encoder_part(
+        cls, x: Any, mean: NDArray[np.float32], observed: NDArray[np.bool_], every: NDArray[np.bool_]
+    ) -> Any:
+        """What the encoder is expected to see of the features that were measured, had more been.
 
         Parameters
         ----------
@@ -252,6 +254,8 @@ class Measurement(nn.Module, ABC):
             As in `encoder_input`; features that were not measured are zero in `x`.
         observed
             Which features were measured, ``(features,)``.
+        every
+            Which would have been; the `observed` ones are among them.
 
         Returns
         -------
@@ -410,9 +414,9 @@ def expected_log1p(
     return total
 
 
-def expected_part(mean: NDArray[np.float32], observed: NDArray[np.bool_]) -> float:
-    """Share of the depth that `observed` features have in the mean; 1 where nothing is known."""
-    total = float(mean.sum())
+def expected_part(mean: NDArray[np.float32], observed: NDArray[np.bool_], every: NDArray[np.bool_]) -> float:
+    """Share that `observed` features have in the depth of `every` one of some, by their means; 1 of nothing."""
+    total = float(mean[every].sum())
     return max(float(mean[observed].sum()) / total, 1e-3) if total > 0 else 1.0
 
 

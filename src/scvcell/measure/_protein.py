@@ -97,12 +97,14 @@ class Protein(Measurement):
         return dense - dense.mean(1, keepdims=True) if dense.shape[1] > CLR_FROM else dense
 
     @classmethod
-    def encoder_part(cls, x: Any, mean: NDArray[np.float32], observed: NDArray[np.bool_]) -> Any:
+    def encoder_part(
+        cls, x: Any, mean: NDArray[np.float32], observed: NDArray[np.bool_], every: NDArray[np.bool_]
+    ) -> Any:
         """As `Measurement.encoder_part`; the centre of a cell is that of its panel, moved by as much as the means'."""
         dense = log1p(x.toarray() if sp.issparse(x) else x)
         if dense.shape[1] <= CLR_FROM or not observed.any():
             return dense
-        typical = np.log1p(mean)
+        typical = np.log1p(mean) * every
         return dense - dense[:, observed].mean(1, keepdims=True) - (typical.mean() - typical[observed].mean())
 
     @classmethod

@@ -30,9 +30,11 @@ class Shares(Measurement):
     decoder: Decoder
 
     @classmethod
-    def encoder_part(cls, x: Any, mean: NDArray[np.float32], observed: NDArray[np.bool_]) -> Any:
+    def encoder_part(
+        cls, x: Any, mean: NDArray[np.float32], observed: NDArray[np.bool_], every: NDArray[np.bool_]
+    ) -> Any:
         """As `Measurement.encoder_part`: square roots of shares of a depth of which the features expect a part."""
-        return cls.encoder_input(x, mean) * np.float32(np.sqrt(expected_part(mean, observed)))
+        return cls.encoder_input(x, mean) * np.float32(np.sqrt(expected_part(mean, observed, every)))
 
     @abstractmethod
     def counted(self, mean: Float[Tensor, "cells features"]) -> Distribution:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from scvcell.model._csl import CSL
 
     Array = NDArray[np.floating]
-
-logger = logging.getLogger("scvcell")
 
 PER = 1e4
 """Counts that a cell is brought to before the logarithm."""
@@ -49,7 +46,7 @@ class Bulk:
     Parameters
     ----------
     model, data, name
-        Model, its view of data, and the modality, which the data may lack; without some features it counts as lacking.
+        Model, its view of data, and the modality, which the data may lack.
     """
 
     def __init__(self, model: CSL, data: View, name: str) -> None:
@@ -57,10 +54,11 @@ class Bulk:
         self.matrix, self.rows = Matrix(np.zeros((0, self.operator.n_features))), np.full(data.n_obs, -1)
         panel = data.panel(name, model.schema.batches) if name in data.modalities else None
         if panel is not None and not panel.any(0).all():
-            logger.warning(
-                "%r lacks features of the model: its measured values are left aside, not taken as zero.", name
+            raise ValueError(
+                f"Effects of actions are compared with measured values; {(~panel.any(0)).sum()} features of the model "
+                f"were not measured in {name!r} of these data. Give data with all, or fit on features that both have."
             )
-        elif name in data.modalities:
+        if name in data.modalities:
             self.matrix, self.rows = model._matrix(data, name), data.rows[name]
         self.ctx = context(model, data)
         self.shares = self.operator.count_data and isinstance(self.operator, Shares)

@@ -41,14 +41,15 @@ class FrontEnd(nn.Module):
     Fitted on training cells by a streaming randomised SVD of the batch-centred encoder input (Halko et al., SIAM Review
     2011), stored with the model, applied unchanged to query cells. Data on disk stay on disk.
 
-    Features that a batch did not measure count as missing: their part of the scores is what the measured ones let
-    expect,
+    Features that a batch never measured are zero, which standardising within the batch makes up for. Features that
+    data lack although their batch had them in training, or any of a new batch, count as missing: their part of the
+    scores is what the measured ones let expect,
 
     .. math:: s = \mu L + (x_o - \mu_o) L_o \big(I + (L_o^\top L_o + \sigma^2 C^{-1})^{-1} L_u^\top L_u\big)
 
     with encoder input :math:`x`, its mean in the batch :math:`\mu`, loadings :math:`L`, covariance :math:`C` of the
-    scores and residual variance :math:`\sigma^2` of training cells; o measured, u not (probabilistic PCA: Tipping and
-    Bishop, J R Stat Soc B 1999).
+    scores and residual variance :math:`\sigma^2` of training cells; o measured, u missing (probabilistic PCA: Tipping
+    and Bishop, J R Stat Soc B 1999).
 
     Parameters
     ----------
@@ -69,6 +70,7 @@ class FrontEnd(nn.Module):
     centre: Tensor
     covariance: Tensor
     noise: Tensor
+    measured: Tensor
 
     def __init__(self, operator: type[Measurement], n_features: int, n_batches: int, n_components: int) -> None:
         super().__init__()
@@ -86,6 +88,7 @@ class FrontEnd(nn.Module):
         self.register_buffer("centre", torch.zeros(n_batches, n_features))
         self.register_buffer("covariance", torch.eye(self.n_scores))
         self.register_buffer("noise", torch.ones(()))
+        self.register_buffer("measured", torch.ones(n_batches, n_features, dtype=torch.bool))
 
     @property
     def width(self) -> int:
@@ -123,18 +126,18 @@ class FrontEnd(nn.Module):
             total += np.asarray(chunk.sum(0)).ravel()
             if not self.operator.count_data:
                 squares += np.asarray(sp.csr_matrix(chunk).power(2).sum(0)).ravel()
-        cells = np.bincount(batch, minlength=len(self.score_mean))
-        measured = np.maximum(len(rows) if panel is None else cells @ panel, 1)
-        mean = total / measured
+        mean = total / max(len(rows), 1)
         self.mean.copy_(torch.as_tensor(mean))
         if not self.operator.count_data:
-            sd = np.sqrt(np.maximum(squares / measured - mean**2, 0))
+            sd = np.sqrt(np.maximum(squares / max(len(rows), 1) - mean**2, 0))
             self.unit.copy_(torch.as_tensor(np.where(sd > 1e-6 * np.abs(mean), sd, np.inf)))
         if self.project:
-            loadings = self._svd(x, rows, batch, rng, panel)
+            loadings = self._svd(x, rows, batch, rng)
             self.loadings.copy_(torch.as_tensor(loadings))
-        self._spread(x, rows, batch, cells, panel)
-        scores = self.scores(x, rows, batch, panel)
+        self._spread(x, rows, batch)
+        if panel is not None:
+            self.measured.copy_(torch.as_tensor(panel))
+        scores = self.scores(x, rows)
         self._standardise(scores, batch)
         if self.project:
             sd = scores[:, :-1].std(0)
@@ -145,54 +148,51 @@ class FrontEnd(nn.Module):
         x: Matrix,
         rows: NDArray[np.int64],
         batch: NDArray[np.int64],
-        panel: NDArray[np.bool_] | None,
+        lost: NDArray[np.bool_] | None = None,
     ) -> tuple[NDArray[np.float32], float]:
         """Mean encoder input of each batch, zero where it did not measure; and the sum of all squares."""
         sums, squares = np.zeros((len(self.score_mean), self.n_features), np.float32), 0.0
         onehot = _onehot(batch, len(sums))
-        for value, _, at in self._inputs(x, rows, batch, panel):
+        for value, _, at in self._inputs(x, rows, batch, lost):
             part = onehot[at].T @ value
             sums += part.toarray() if sp.issparse(part) else part
             squares += float(np.square(value.data if sp.issparse(value) else value, dtype=float).sum())
         cells = np.maximum(np.bincount(batch, minlength=len(sums)), 1).astype(np.float32)
         return sums / cells[:, None], squares
 
-    def _spread(
-        self,
-        x: Matrix,
-        rows: NDArray[np.int64],
-        batch: NDArray[np.int64],
-        cells: NDArray[np.int64],
-        panel: NDArray[np.bool_] | None,
-    ) -> None:
+    def _spread(self, x: Matrix, rows: NDArray[np.int64], batch: NDArray[np.int64]) -> None:
         """Means of the encoder input, covariance of the scores within batches and residual variance: see the class."""
-        own, squares = self._batch_means(x, rows, batch, panel)
-        known = (cells[:, None] > 0) & (np.ones_like(own, bool) if panel is None else panel)
-        weight = cells[:, None] * known
-        overall = (weight * own).sum(0) / np.maximum(weight.sum(0), 1)
-        self.centre.copy_(torch.as_tensor(np.where(known, own, overall)))
+        own, squares = self._batch_means(x, rows, batch)
+        cells = np.bincount(batch, minlength=len(own))[:, None]
+        overall = (cells * own).sum(0) / max(len(rows), 1)
+        self.centre.copy_(torch.as_tensor(np.where(cells > 0, own, overall)))
         loadings = self._loadings()
         gram = np.zeros((self.n_scores, self.n_scores))
-        for value, _, at in self._inputs(x, rows, batch, panel):
+        for value, _, at in self._inputs(x, rows):
             scores = value @ loadings if self.project else value
             scores = (scores.toarray() if sp.issparse(scores) else scores) - (own @ loadings)[batch[at]]
             gram += scores.T @ scores
         n = max(len(rows) - 1, 1)
         self.covariance.copy_(torch.as_tensor(gram / n))
-        rest = (squares - (weight * own**2).sum() - np.trace(gram)) / n / max(self.n_features - self.n_scores, 1)
+        rest = (squares - (cells * own**2).sum() - np.trace(gram)) / n / max(self.n_features - self.n_scores, 1)
         least = 1e-2 * np.trace(gram) / n / max(self.n_scores, 1)
         self.noise.fill_(max(float(rest) if self.project else least, 1e-8))
 
     def _loadings(self) -> NDArray[np.float32]:
         return self.loadings.cpu().numpy() if self.project else np.eye(self.n_features, dtype=np.float32)
 
-    def _correction(self, observed: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """By what centred scores of the measured features are multiplied to be those of all, ``(scores, scores)``."""
+    def _lost(self, panel: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+        """Features that each batch lacks although it had them in training, ``(n_batches, n_features)``; None: none."""
+        lost = None if panel is None else self.measured.cpu().numpy() & ~panel
+        return lost if lost is not None and lost.any() else None
+
+    def _correction(self, b: int, lost: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """By what centred scores without the `lost` features are multiplied to be those with, ``(scores, scores)``."""
         loadings = self._loadings().astype(float)
-        seen, lost = loadings[observed], loadings[~observed]
+        seen, gone = loadings[self.measured[b].cpu().numpy() & ~lost], loadings[lost]
         covariance, eye = self.covariance.cpu().numpy().astype(float), np.eye(self.n_scores)
         shrunk = covariance @ np.linalg.inv(seen.T @ seen @ covariance + float(self.noise) * eye)
-        return (eye + shrunk @ (lost.T @ lost)).astype(np.float32)
+        return (eye + shrunk @ (gone.T @ gone)).astype(np.float32)
 
     def _standardise(self, scores: NDArray[np.float32], batch: NDArray[np.int64]) -> None:
         overall_sd = np.maximum(scores.std(0), 1e-4)
@@ -216,7 +216,7 @@ class FrontEnd(nn.Module):
         panel: NDArray[np.bool_] | None = None,
     ) -> None:
         """Learn the scales of batches from `first_new` on, keeping loadings and known batches (query data)."""
-        own, _ = self._batch_means(x, rows, batch, panel)
+        own, _ = self._batch_means(x, rows, batch, self._lost(panel))
         for b in range(first_new, len(own)):
             if (batch == b).sum() >= FEW_CELLS:
                 known = np.ones(self.n_features, bool) if panel is None else panel[b]
@@ -231,25 +231,24 @@ class FrontEnd(nn.Module):
         x: Matrix,
         rows: NDArray[np.int64],
         batch: NDArray[np.int64] | None = None,
-        panel: NDArray[np.bool_] | None = None,
+        lost: NDArray[np.bool_] | None = None,
     ) -> Iterator[tuple[Any, Any, Any]]:
-        """Encoder input, raw values and positions, chunk by chunk, with a `panel` batch by batch.
+        """Encoder input, raw values and positions, chunk by chunk; where features are `lost`, batch by batch.
 
-        What is not a count is put on the scale of its feature; zero where a feature was not measured.
+        What is not a count is put on the scale of its feature; zero where a feature is lost.
         """
         start, mean = 0, self.mean.cpu().numpy()
         for chunk in x.chunks(rows):
             stop = start + chunk.shape[0]
-            if panel is None or batch is None:
+            if lost is None or batch is None:
                 yield self._scaled(self.operator.encoder_input(chunk, mean)), chunk, slice(start, stop)
             else:
                 for b in np.unique(batch[start:stop]):
                     at = np.flatnonzero(batch[start:stop] == b)
-                    part, kept = chunk[at], panel[b]
-                    value = self._scaled(self.operator.encoder_part(part, mean, kept))
-                    value = (
-                        sp.csr_matrix(value @ sp.diags(kept.astype(np.float32))) if sp.issparse(value) else value * kept
-                    )
+                    part, every = chunk[at], self.measured[b].cpu().numpy()
+                    value = self._scaled(self.operator.encoder_part(part, mean, every & ~lost[b], every))
+                    keep = (~lost[b]).astype(np.float32)
+                    value = sp.csr_matrix(value @ sp.diags(keep)) if sp.issparse(value) else value * keep
                     yield value, part, start + at
             start = stop
 
@@ -260,15 +259,10 @@ class FrontEnd(nn.Module):
         return ((value.toarray() if sp.issparse(value) else value) - self.mean.cpu().numpy()) / self.unit.cpu().numpy()
 
     def _svd(
-        self,
-        x: Matrix,
-        rows: NDArray[np.int64],
-        batch: NDArray[np.int64],
-        rng: np.random.Generator,
-        panel: NDArray[np.bool_] | None,
+        self, x: Matrix, rows: NDArray[np.int64], batch: NDArray[np.int64], rng: np.random.Generator
     ) -> NDArray[np.float32]:
         """Leading right singular vectors of the batch-centred input, shape ``(features, components)``."""
-        mean, _ = self._batch_means(x, rows, batch, panel)
+        mean, _ = self._batch_means(x, rows, batch)
         onehot = _onehot(batch, len(mean))
         width = min(self.n_scores + 10, self.n_features)
         trivial = self.operator.trivial(self.mean.cpu().numpy())
@@ -277,11 +271,11 @@ class FrontEnd(nn.Module):
         for _ in range(ITERATIONS):
             basis, _ = np.linalg.qr(basis)
             forward = np.empty((len(rows), basis.shape[1]), np.float32)
-            for value, _, at in self._inputs(x, rows, batch, panel):
+            for value, _, at in self._inputs(x, rows):
                 forward[at] = value @ basis - onehot[at] @ (mean @ basis)
             forward, _ = np.linalg.qr(forward)
             back = np.zeros((self.n_features, forward.shape[1]), np.float32)
-            for value, _, at in self._inputs(x, rows, batch, panel):
+            for value, _, at in self._inputs(x, rows):
                 back += value.T @ forward[at] - mean.T @ (onehot[at].T @ forward[at])
             basis = _without(back, trivial)
             before, captured = captured, float(np.linalg.norm(basis))
@@ -308,22 +302,24 @@ class FrontEnd(nn.Module):
         x, rows
             Matrix and its rows.
         batch, panel
-            Batch code of each row, and the features that each batch measured; None where all did.
+            Batch code of each row, and the features that each batch of the data measured; None where all did.
         """
         out = np.empty((len(rows), self.width), np.float32)
         loadings, mean = self._loadings(), self.mean.cpu().numpy()
         corrections: dict[bytes, NDArray[np.float32]] = {}
-        for value, chunk, at in self._inputs(x, rows, batch, panel):
+        lost = self._lost(panel)
+        for value, chunk, at in self._inputs(x, rows, batch, lost):
             scores = value @ loadings if self.project else value
             scores = scores.toarray() if sp.issparse(scores) else scores
             part = 1.0
-            if panel is not None and batch is not None and not panel[batch[at[0]]].all():
-                kept, centre = panel[batch[at[0]]], self.centre[batch[at[0]]].cpu().numpy()
-                key = kept.tobytes()
+            if lost is not None and batch is not None and lost[b := int(batch[at[0]])].any():
+                every, centre = self.measured[b].cpu().numpy(), self.centre[b].cpu().numpy()
+                key = lost[b].tobytes() + every.tobytes()
                 if key not in corrections:
-                    corrections[key] = self._correction(kept)
-                scores = centre @ loadings + (scores - (centre * kept) @ loadings) @ corrections[key]
-                part = expected_part(mean, kept)
+                    corrections[key] = self._correction(b, lost[b])
+                seen = (centre * ~lost[b]) @ loadings
+                scores = centre @ loadings + (scores - seen) @ corrections[key]
+                part = expected_part(mean, every & ~lost[b], every)
             out[at, :-1] = scores
             out[at, -1] = np.log1p(np.asarray(chunk.sum(1)).ravel() / part) if self.operator.count_data else 0
         return out
