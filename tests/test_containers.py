@@ -144,6 +144,35 @@ class TestColumn:
         column = view(mdata).column("batch")
         np.testing.assert_array_equal(column.isna(), ~view(mdata).present("rna"))
 
+    def test_as_mudata_shows_it(self, mosaic):
+        mdata = mosaic()
+        mdata["adt"].obs["only"] = 3
+        seen = view(mdata)
+        column = seen.column("adt:only")
+        np.testing.assert_array_equal(column.notna(), seen.present("adt"))
+        assert (column.dropna() == 3).all()
+        own = seen.column("rna:batch").dropna()
+        assert own.astype(str).tolist() == mdata["rna"].obs["batch"].astype(str).loc[own.index].tolist()
+        with pytest.raises(KeyError, match=r"No obs column 'rna:nope'.*one modality alone is written like 'rna:"):
+            seen.column("rna:nope")
+        mdata.obs["adt:only"] = 5
+        assert (view(mdata).column("adt:only") == 5).all(), "a column of the container of that name comes first"
+
+    def test_of_as_many_cells_in_another_order(self, mosaic):
+        mdata = mosaic()
+        cells = np.random.default_rng(0).permutation(mdata.n_obs)
+        column = view(mdata).subset(cells).column("batch")
+        assert column.index.equals(mdata.obs_names[cells])
+        assert column.astype(str).tolist() == mdata.obs["batch"].astype(str).iloc[cells].tolist()
+
+    def test_where_modalities_say_something_else(self, mosaic):
+        mdata = mosaic()
+        assert not view(mdata).disagreeing("batch").any()
+        mdata["adt"].obs["batch"] = mdata["adt"].obs["batch"].astype(str)
+        name = mdata["adt"].obs_names[3]
+        mdata["adt"].obs.loc[name, "batch"] = "other"
+        assert mdata.obs_names[view(mdata).disagreeing("batch")].tolist() == [name]
+
     def test_of_a_subset(self, mosaic):
         mdata = mosaic()
         cells = np.array([9, 2, 100])

@@ -28,6 +28,8 @@ logger = logging.getLogger("scvcell")
 
 SINGLE = "rna"
 """Modality name that a bare AnnData gets."""
+SPLIT = "`mdata = scvcell.pp.split_modalities(adata)` makes one modality of each"
+"""What errors say of features of several kinds in one table."""
 
 
 @dataclass(frozen=True)
@@ -101,10 +103,6 @@ class View:
             If no obs has the column; the message lists those that exist.
         """
         parts = self._parts(key)
-        if not parts:
-            columns = sorted({str(c) for c in self.columns})
-            hint = near_miss(str(key), columns)
-            raise KeyError(f"No obs column {key!r}.{hint} Columns: {', '.join(columns) or 'none'}.")
         if key not in self._told:
             self._told.add(key)
             self._warn_different(parts)
@@ -116,8 +114,12 @@ class View:
             column = self.source.obs[key]
             column = column if self.positions is None else column.iloc[self.positions]
             return [column.set_axis(np.arange(self.n_obs))]
-        at = {m: np.flatnonzero(self.present(m)) for m, adata in self.modalities.items() if key in adata.obs}
-        return [self.modalities[m].obs[key].iloc[self.rows[m][cells]].set_axis(cells) for m, cells in at.items()]
+        parts = []
+        for name, column in self._holding(key).items():
+            cells = np.flatnonzero(self.present(name))
+            part = self.modalities[name].obs[column].iloc[self.rows[name][cells]]
+            parts.append(part.set_axis(cells).rename(key))
+        return parts
 
     def _merge(self, parts: list[pd.Series]) -> pd.Series:
         """One value per cell, of the first part that has one."""
@@ -146,6 +148,32 @@ class View:
                 return
             first = pd.concat([first, other.drop(both)])
 
+    def _holding(self, key: str) -> dict[str, str]:
+        """Modalities whose obs have the column `key`, and its name there; ``"rna:batch"`` is that of one modality."""
+        held = {name: key for name, adata in self.modalities.items() if key in adata.obs}
+        for name, adata in self.modalities.items():
+            column = key.removeprefix(f"{name}:") if isinstance(key, str) else key
+            if not held and column != key and column in adata.obs:
+                held = {name: column}
+        if not held:
+            columns = sorted({str(c) for c in self.columns})
+            hint = near_miss(str(key), columns)
+            one = next((f"{m}:{a.obs.columns[0]}" for m, a in self.modalities.items() if len(a.obs.columns)), "")
+            also = f" That of one modality alone is written like {one!r}." if one and len(self.modalities) > 1 else ""
+            raise KeyError(f"No obs column {key!r}.{hint} Columns: {', '.join(columns) or 'none'}.{also}")
+        return held
+
+    def disagreeing(self, key: str) -> NDArray[np.bool_]:
+        """Cells of which the container and its modalities hold different values of the column `key`, ``(cells,)``."""
+        taken, out = self.column(key), np.zeros(self.n_obs, bool)
+        for name, adata in self.modalities.items():
+            if key in adata.obs and self.source is not adata:
+                here = np.flatnonzero(self.present(name))
+                own, top = adata.obs[key].iloc[self.rows[name][here]], taken.iloc[here]
+                known = own.notna().to_numpy() & top.notna().to_numpy()
+                out[here] |= known & (own.astype(str).to_numpy() != top.astype(str).to_numpy())
+        return out
+
     def panel(self, modality: str, batches: list[str]) -> NDArray[np.bool_] | None:
         """Which features each batch measured, from the boolean frame ``.varm['observed']`` (one column per batch).
 
@@ -158,6 +186,11 @@ class View:
             return None
         if not isinstance(frame, pd.DataFrame):
             raise TypeError(f"{modality!r}: varm['observed'] must be a DataFrame with one boolean column per batch.")
+        frame = frame.set_axis(frame.columns.astype(str), axis=1)
+        if not frame.columns.isin(batches).any():
+            raise ValueError(
+                f"{modality!r}: the columns of varm['observed'] are {list(frame.columns)}; the batches are {batches}."
+            )
         mask = frame.reindex(columns=batches).astype("boolean").fillna(True).to_numpy(dtype=bool).T
         return None if mask.all() else mask
 
@@ -260,6 +293,12 @@ def _view_mudata(mdata: MuData, *, skip_empty: bool) -> View:
     return View(mdata, names, modalities, rows)
 
 
+def feature_types(adata: AnnData) -> list[str]:
+    """Kinds of features that ``var["feature_types"]`` of 10x names, in their order; none without the column."""
+    kinds = adata.var["feature_types"].dropna() if "feature_types" in adata.var else ()
+    return list(dict.fromkeys(str(kind) for kind in kinds))
+
+
 def _check_names(adata: AnnData, name: str) -> None:
     if adata.n_obs == 0 or adata.n_vars == 0:
         raise ValueError(f"Modality {name!r} is empty (shape {adata.shape}). Drop it: `del mdata.mod[{name!r}]`.")
@@ -268,8 +307,10 @@ def _check_names(adata: AnnData, name: str) -> None:
         ("Feature", adata.var_names, "var_names_make_unique"),
     ):
         if not index.is_unique:
-            twice = index[index.duplicated()][0]
+            twice, kinds = index[index.duplicated()][0], feature_types(adata)
+            run = f"Run `mdata[{name!r}].{fix}()` first."
+            if what == "Feature" and len(kinds) > 1:
+                run = f"It holds features of several kinds, {kinds}: {SPLIT}."
             raise ValueError(
-                f"{what} names of modality {name!r} must be unique; {twice!r} occurs more than once. "
-                f"Run `mdata[{name!r}].{fix}()` first."
+                f"{what} names of modality {name!r} must be unique; {twice!r} occurs more than once. {run}"
             )

@@ -16,6 +16,10 @@ CHUNK = 4096
 """Rows read at a time when a matrix is walked through."""
 
 
+SAMPLE = 256
+"""Rows that `Matrix.sample` takes."""
+
+
 class Matrix:
     """Uniform access to the rows of any matrix that an AnnData can hold.
 
@@ -74,3 +78,26 @@ class Matrix:
         """Walk through rows `index`, `size` rows at a time."""
         for start in range(0, len(index), size):
             yield self.rows(index[start : start + size])
+
+    def sample(self) -> NDArray[np.float32] | sp.csr_matrix:
+        """Some evenly spaced rows; few of a matrix on disk."""
+        n = min(self.shape[0], SAMPLE // 8 if self.on_disk else SAMPLE)
+        return self.rows(np.unique(np.linspace(0, max(self.shape[0] - 1, 0), n).astype(np.int64)))
+
+
+def fault(block: Any, *, counts: bool) -> str:
+    """What is wrong with values: ``"not finite"``, or of `counts` ``"negative"`` or ``"not whole"``; else ``""``.
+
+    Parameters
+    ----------
+    block
+        Rows of a matrix, dense or sparse.
+    counts
+        Whether only non-negative whole numbers are right.
+    """
+    values: Any = block.data if sp.issparse(block) else block
+    if not np.isfinite(values).all():
+        return "not finite"
+    if counts and values.size and values.min() < 0:
+        return "negative"
+    return "not whole" if counts and (values != np.floor(values)).any() else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from difflib import get_close_matches
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
@@ -18,6 +19,11 @@ def near_miss(name: str, known: Iterable[str]) -> str:
     folded = {each.lower(): each for each in known}
     near = get_close_matches(name.lower(), list(folded), n=1)
     return f" Did you mean {folded[near[0]]!r}?" if near else ""
+
+
+def folded(name: str) -> str:
+    """A name as it is compared: without case, blanks, underscores and hyphens."""
+    return re.sub(r"[\s_\-]+", "", name).lower()
 
 
 class Registry[T]:
@@ -89,10 +95,11 @@ class Registry[T]:
         raise KeyError(f"No {self.kind} is called {name!r}.{hint} Registered: {', '.join(self)}.")
 
     def infer(self, name: str) -> str | None:
-        """Name of the item that `name` stands for (itself, an alias, case ignored), or None."""
+        """Name of the item that `name` stands for (itself, an alias; case, blank, ``_`` and ``-`` ignored), or None."""
         self._scan()
-        key = name.lower()
-        return key if key in self._items else self._aliases.get(key)
+        known = {folded(key): target for key, target in self._aliases.items()}
+        known |= {folded(key): key for key in self._items}
+        return known.get(folded(name))
 
     def aliases(self, name: str) -> list[str]:
         """Aliases under which `name` is recognised."""

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 from scipy.linalg import subspace_angles
 
 from scvcell._matrix import Matrix
-from scvcell.measure import Counts, Protein
-from scvcell.model._encode import Encoder, FrontEnd
+from scvcell.measure import Atac, Counts, Profile, Protein
+from scvcell.model._encode import Encoder
+from scvcell.model._front_end import FrontEnd
 
 
 def data(n=400, genes=120, rank=6, n_batches=3, seed=0):
@@ -177,13 +179,55 @@ def test_adapt_learns_new_batches_and_leaves_known_ones():
 
 
 def test_fit_is_repeatable_and_uses_a_subsample_of_large_data(monkeypatch):
-    monkeypatch.setattr("scvcell.model._encode.FIT_CELLS", 150)
+    monkeypatch.setattr("scvcell.model._front_end.FIT_CELLS", 150)
     x, batch = data()
     one, other = fitted(x, batch, seed=1), fitted(x, batch, seed=1)
     assert torch.equal(one.loadings, other.loadings)
     assert not torch.equal(one.loadings, fitted(x, batch, seed=2).loadings)
     _, _, vt = np.linalg.svd(centred(x, batch), full_matrices=False)
     assert np.rad2deg(subspace_angles(one.loadings.numpy(), vt[:6].T)).max() < 25
+
+
+@pytest.mark.parametrize("operator", [Counts, Atac, Profile, Protein])
+@pytest.mark.parametrize("width", [120, 30])
+@pytest.mark.parametrize("fmt", [np.asarray, sp.csr_matrix])
+def test_features_that_were_not_measured_are_expected_from_those_that_were(operator, width, fmt):
+    """Scores of cells of which half the features are missing are near those of all; with zeros they are not."""
+    x, batch = data(genes=width, n_batches=1)
+    front = fitted(fmt(x), batch, operator=operator)
+    every, rows = np.ones((1, width), bool), np.arange(400)
+    truth = front.scores(Matrix(fmt(x)), rows)
+    np.testing.assert_allclose(front.scores(Matrix(fmt(x)), rows, batch, every), truth, atol=1e-4)
+    observed = np.random.default_rng(1).random((1, width)) < 0.5
+    zeros = fmt(x * observed)
+    error = [
+        np.abs((front.scores(Matrix(zeros), *args) - truth) / truth.std(0).clip(1e-3)).mean(0)
+        for args in ((rows,), (rows, batch, observed))
+    ]
+    assert error[1][:-1].mean() < 0.65 * error[0][:-1].mean()
+    assert error[1][-1] <= 0.6 * error[0][-1], "depth"
+    assert error[1].mean() < 0.75
+    nothing = front.scores(Matrix(fmt(0 * x)), rows[:1], batch, ~every)[:, :-1]
+    loadings = front.loadings.numpy() if front.project else np.eye(width)
+    np.testing.assert_allclose(nothing, front.centre.numpy() @ loadings, atol=1e-3)
+
+
+@pytest.mark.parametrize("operator", [Counts, Protein, Profile])
+def test_a_panel_of_training_is_encoded_as_it_was_and_less_than_it_as_missing(operator):
+    x, batch = data(n_batches=1)
+    batch = np.arange(400) % 2
+    panel = np.ones((2, 120), bool)
+    panel[1, 90:] = False
+    seen, rows = x * panel[batch], np.arange(400)
+    front = FrontEnd(operator, 120, 2, 6)
+    front.fit(Matrix(seen), rows, batch, np.random.default_rng(0), panel)
+    truth = front.scores(Matrix(seen), rows)
+    np.testing.assert_array_equal(front.scores(Matrix(seen), rows, batch, panel), truth)
+    fewer = panel.copy()
+    fewer[:, :40] = False
+    zeros = Matrix(x * fewer[batch])
+    error = [np.abs(front.scores(zeros, *args) - truth).mean() for args in ((rows,), (rows, batch, fewer))]
+    assert error[1] < 0.7 * error[0]
 
 
 def test_encoder_is_linear_plus_network_and_starts_with_the_stated_variance():

@@ -15,7 +15,8 @@ from mudata import MuData
 import scvcell
 from scvcell._containers import view
 from scvcell.measure import Counts, Measurement
-from scvcell.model._schema import Schema, build, conform
+from scvcell.model._conform import conform
+from scvcell.model._schema import Schema, build
 
 
 def changed(mdata, modality, change):
@@ -94,10 +95,10 @@ class Unregistered(Counts):
 BAD = {
     "no modalities": (lambda m: MuData({}), {}, ValueError, r"no modalities. Build one with mudata.MuData"),
     "unknown modality name": (
-        lambda m: rename(m, "adt", "hashing"),
+        lambda m: rename(m, "adt", "mystery"),
         {},
         ValueError,
-        r"'hashing' is not recognised.*measure=\{'hashing': 'counts'\}.*'kinetics', 'profile', 'protein'",
+        r"'mystery' is not recognised.*measure=\{'mystery': 'protein'\}.*'kinetics': .*; 'profile': .*; 'protein': ",
     ),
     "measure= for an absent modality": (
         lambda m: m,
@@ -332,13 +333,61 @@ class TestConform:
         assert "1 features that the model does not know are ignored" in caplog.text
         assert "gene003" not in seen.modalities["rna"].var_names
 
-    def test_missing_features_are_refused(self, mosaic):
+    @pytest.mark.parametrize("form", ["dense", "csr_matrix", "csc_matrix", "h5ad csr", "zarr dense"])
+    def test_missing_features_are_marked_as_not_measured(self, mosaic, stored, caplog, form):
         mdata, schema = self.model_view(mosaic)
-        query = MuData({"rna": mdata["rna"][:, 2:].copy()})
-        with pytest.raises(
-            ValueError, match=re.escape("'rna' lacks 2 of the 60 features of the model, e.g. ['gene000', 'gene001']")
-        ):
+        keep = np.random.default_rng(0).permutation(60)[:40]
+        query = stored(MuData({"rna": mdata["rna"][:, keep].copy()}), form)
+        seen = conform(view(query), schema)
+        assert "lacks 20 of the 60 features of the model" in caplog.text
+        assert seen.modalities["rna"].var_names.tolist() == schema.modalities["rna"].features
+        panel = seen.panel("rna", schema.batches)
+        there = np.isin(np.arange(60), keep)
+        np.testing.assert_array_equal(panel, there[None])
+        whole = mdata["rna"].X.toarray()
+        np.testing.assert_array_equal(seen.matrix("rna").dense(np.arange(len(whole))), whole * there)
+
+    def test_a_panel_of_the_data_is_kept(self, mosaic):
+        mdata = mosaic()
+        schema = build(view(mdata), batch_key="batch")
+        rna = mdata["rna"][:, 2:].copy()
+        rna.varm["observed"] = pd.DataFrame({"b1": np.arange(58) > 0}, index=rna.var_names)
+        query = MuData({"rna": rna})
+        query.obs["batch"] = np.where(np.arange(query.n_obs) % 2, "b1", "new")
+        panel = conform(view(query), schema).panel("rna", ["b0", "b1", "new"])
+        assert (~panel).sum(1).tolist() == [2, 3, 2]
+
+    def test_hardly_any_feature_of_the_model_is_refused(self, mosaic):
+        mdata, schema = self.model_view(mosaic)
+        query = MuData({"rna": mdata["rna"][:, 55:].copy()})
+        with pytest.raises(ValueError, match=re.escape("'rna' lacks 55 of the 60 features of the model, e.g. ['gene0")):
             conform(view(query), schema)
+
+    @pytest.mark.parametrize("name", ["GEX", "Gene Expression", "gene-expression", "mRNA"])
+    def test_a_name_that_means_the_same(self, mosaic, name):
+        mdata, schema = self.model_view(mosaic)
+        seen = conform(view(MuData({"Antibody Capture": mdata["adt"], name: mdata["rna"]})), schema)
+        assert list(seen.modalities) == ["rna", "adt"]
+        assert seen.modalities["rna"].var_names.equals(mdata["rna"].var_names)
+
+    def test_two_modalities_that_could_be_meant_are_not_guessed(self, mosaic):
+        mdata, schema = self.model_view(mosaic)
+        both = MuData({"gex": mdata["rna"], "mrna": mdata["rna"].copy(), "adt": mdata["adt"]})
+        assert list(conform(view(both), schema).modalities) == ["adt"]
+
+    @pytest.mark.parametrize("name", ["rna", "adt"])
+    def test_an_anndata_is_the_modality_whose_features_it_has(self, mosaic, name):
+        mdata, schema = self.model_view(mosaic)
+        assert list(conform(view(mdata[name]), schema).modalities) == [name]
+
+    @pytest.mark.parametrize("form", ["dense", "csr_matrix", "h5ad csr"])
+    def test_data_that_were_normalised_after_the_fit_are_refused(self, mosaic, stored, form):
+        mdata, schema = self.model_view(mosaic)
+        mdata["rna"].layers["counts"] = mdata["rna"].X.copy()
+        mdata["rna"].X = mdata["rna"].X.log1p()
+        with pytest.raises(ValueError, match=r"'rna' contains non-integer values.*reads {'rna': 'X'}"):
+            conform(view(stored(mdata, form)), schema)
+        assert conform(view(mdata), build(view(mdata), layers="counts")).n_obs == mdata.n_obs
 
     def test_nothing_in_common(self, mosaic):
         mdata, schema = self.model_view(mosaic)
@@ -359,7 +408,7 @@ class TestConform:
 
 def test_every_operator_that_needs_no_counts_takes_any_finite_value(mosaic):
     """`count_data` False lifts the count checks, not those of NaN."""
-    from scvcell.model._schema import check_values
+    from scvcell.model._check import check_values
 
     assert Measurement.count_data
     mdata = put(put(mosaic(), "rna", -0.5), "adt", np.nan)

@@ -186,8 +186,8 @@ class TestRefusals:
             CSL.load(saved)
 
     def test_data_that_do_not_fit(self, small, saved):
-        with pytest.raises(ValueError, match="lacks 1 of the 60 features"):
-            CSL.load(saved, small.mdata["rna"][:, 1:].copy())
+        with pytest.raises(ValueError, match="lacks 55 of the 60 features"):
+            CSL.load(saved, small.mdata["rna"][:, 55:].copy())
 
     def test_untrained_model(self, mosaic, tmp_path):
         mdata = mosaic(90)

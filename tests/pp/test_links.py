@@ -96,6 +96,50 @@ def test_names_ignore_case_and_tags_and_take_a_table_of_synonyms():
     }
 
 
+def by_name(rna, adt, **columns):
+    """Edges by name between genes and proteins of these names; var columns of the genes."""
+    names = {"rna": rna, "adt": adt}
+    mdata = md.MuData(
+        {m: ad.AnnData(np.ones((2, len(n)), np.float32), var=pd.DataFrame(index=n)) for m, n in names.items()}
+    )
+    for column, values in columns.items():
+        mdata["rna"].var[column] = values
+    edges = scvcell.pp.link_features(mdata, how="name", modalities=("rna", "adt")).edges
+    return sorted(zip(edges.feature_a, edges.feature_b, strict=True))
+
+
+CD3, CD4 = "ENSG00000198851", "ENSG00000010610"
+
+
+@pytest.mark.parametrize("column", ["gene_symbols", "gene_name", "symbol", "feature_name", "gene_short_name"])
+@pytest.mark.parametrize("version", ["", ".12"])
+def test_symbols_of_ensembl_ids_are_found(column, version):
+    ids = [CD3 + version, CD4 + version]
+    assert by_name(ids, ["CD4", "cd3e"], **{column: ["CD3E", "CD4"]}) == sorted(zip(ids, ["cd3e", "CD4"], strict=True))
+
+
+def test_ids_and_names_written_together():
+    assert by_name([f"{CD3}.7|CD3E", "x"], ["CD3E", "y"]) == [(f"{CD3}.7|CD3E", "CD3E")]
+    assert by_name([CD3 + ".7", "x"], [CD3, "y"]) == [(CD3 + ".7", CD3)]
+    assert by_name(["CD3E", "CD4"], [CD4, CD3], gene_ids=[CD3, CD4]) == [("CD3E", CD3), ("CD4", CD4)]
+
+
+def test_names_that_could_be_several_are_not_joined():
+    assert by_name(["Cd4", "CD4x"], ["CD4", "b"]) == [("Cd4", "CD4")]
+    assert by_name(["Cd4", "cD4", "a"], ["CD4", "A"]) == [("a", "A")]
+    assert by_name(["CD4", "Cd4"], ["CD4", "b"]) == [("CD4", "CD4")]
+    many = [f"chr1_{i}" for i in range(9)]
+    assert by_name([*many, "a"], ["chr1_x", "a"]) == [("a", "a")]
+    assert by_name(["CD4"], ["CD4_1", "CD4_2"]) == [("CD4", "CD4_1"), ("CD4", "CD4_2")]
+
+
+def test_errors_by_name_lead_somewhere():
+    with pytest.raises(ValueError, match=r"Ensembl ids, and var has no column of symbols.*Give table="):
+        by_name([CD3, CD4], ["CD3E", "CD4"])
+    with pytest.raises(ValueError, match=r"\['rna'\] only. Give a MuData of both.*split_modalities"):
+        scvcell.pp.link_features(named()["rna"], how="name")
+
+
 def test_bad_requests_are_refused():
     mdata = data()
     with pytest.raises(ValueError, match=r"'distnace'. Did you mean 'distance'"):

@@ -10,6 +10,7 @@ from scvcell.measure._base import (
     Scale,
     Summary,
     expected_log1p,
+    expected_part,
 )
 from scvcell.measure._counts import Counts
 from scvcell.measure._endpoint import Endpoint
@@ -35,5 +36,6 @@ __all__ = [
     "Shares",
     "Summary",
     "expected_log1p",
+    "expected_part",
     "show",
 ]

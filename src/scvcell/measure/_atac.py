@@ -35,7 +35,7 @@ DRAWN = 8_192
 
 @MEASUREMENTS.register(
     "atac",
-    aliases=("peaks", "chromatin", "accessibility", "scatac", "chromatin_accessibility", "chromatin accessibility"),
+    aliases=("peaks", "chromatin", "accessibility", "atac_seq", "scatac", "scatac_seq", "chromatin_accessibility"),
 )
 class Atac(Shares):
     r"""Fragments or insertions in peaks.

@@ -243,6 +243,27 @@ class Measurement(nn.Module, ABC):
         return x
 
     @classmethod
+    def encoder_part(
+        cls, x: Any, mean: NDArray[np.float32], observed: NDArray[np.bool_], every: NDArray[np.bool_]
+    ) -> Any:
+        """What the encoder is expected to see of the features that were measured, had more been.
+
+        Parameters
+        ----------
+        x, mean
+            As in `encoder_input`; features that were not measured are zero in `x`.
+        observed
+            Which features were measured, ``(features,)``.
+        every
+            Which would have been; the `observed` ones are among them.
+
+        Returns
+        -------
+        As `encoder_input`; what stands at features that were not measured is ignored.
+        """
+        return cls.encoder_input(x, mean)
+
+    @classmethod
     def trivial(cls, mean: NDArray[np.float32]) -> NDArray[np.float32] | None:
         """Direction of the encoder input that only depth moves, ``(features,)``; the encoder does not see it."""
         return None
@@ -391,6 +412,12 @@ def expected_log1p(
             log_g = log_g + count * torch.log1p(-(kept * lost).clamp(max=1 - 1e-7))
         total.add_(-torch.expm1(log_g), alpha=math.exp(-t))
     return total
+
+
+def expected_part(mean: NDArray[np.float32], observed: NDArray[np.bool_], every: NDArray[np.bool_]) -> float:
+    """Share that `observed` features have in the depth of `every` one of some, by their means; 1 of nothing."""
+    total = float(mean[every].sum())
+    return max(float(mean[observed].sum()) / total, 1e-3) if total > 0 else 1.0
 
 
 def log1p(x: Any) -> Any:

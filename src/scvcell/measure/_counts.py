@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     Likelihood = Literal["nb", "zinb", "poisson"]
 
 
-@MEASUREMENTS.register("counts", aliases=("rna", "gex", "gene_expression", "gene expression", "mrna", "expression"))
+@MEASUREMENTS.register(
+    "counts", aliases=("rna", "gex", "gene_expression", "genes", "mrna", "scrna", "snrna", "expression")
+)
 class Counts(Shares):
     r"""Sequencing counts whose depth says nothing of the state.
 

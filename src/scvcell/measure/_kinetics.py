@@ -103,9 +103,18 @@ class Kinetics(Measurement):
     @classmethod
     def encoder_input(cls, x: Any, mean: NDArray[np.float32]) -> Any:
         """Of either half what `Counts` sees."""
+        every = np.ones(x.shape[1], bool)
+        return cls.encoder_part(x, mean, every, every)
+
+    @classmethod
+    def encoder_part(
+        cls, x: Any, mean: NDArray[np.float32], observed: NDArray[np.bool_], every: NDArray[np.bool_]
+    ) -> Any:
+        """Of either half what `Counts` sees."""
         n = x.shape[1] // 2
         x = x.tocsr() if sp.issparse(x) else x
-        parts = [Counts.encoder_input(x[:, half], mean[half]) for half in (slice(0, n), slice(n, 2 * n))]
+        halves = (slice(0, n), slice(n, 2 * n))
+        parts = [Counts.encoder_part(x[:, half], mean[half], observed[half], every[half]) for half in halves]
         return sp.hstack(parts, format="csr") if sp.issparse(x) else np.concatenate(parts, 1)
 
     def rates(self, z: Float[Tensor, "cells latent"], ctx: Context) -> tuple[Tensor, Tensor]:

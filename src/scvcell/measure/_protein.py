@@ -23,7 +23,10 @@ CLR_FROM = 50
 """Panels above this size are encoded by centred log-ratios, smaller ones by log1p."""
 
 
-@MEASUREMENTS.register("protein", aliases=("adt", "prot", "proteins", "cite", "antibody", "antibody_capture", "ab"))
+@MEASUREMENTS.register(
+    "protein",
+    aliases=("adt", "prot", "proteins", "protein_expression", "cite", "cite_seq", "antibody", "antibody_capture", "ab"),
+)
 class Protein(Measurement):
     r"""Antibody-derived tags: a state-dependent log-normal, and a background mixture for raw counts.
 
@@ -92,6 +95,17 @@ class Protein(Measurement):
         """log1p counts; centred within the cell for panels of more than `CLR_FROM` proteins."""
         dense = log1p(x.toarray() if sp.issparse(x) else x)
         return dense - dense.mean(1, keepdims=True) if dense.shape[1] > CLR_FROM else dense
+
+    @classmethod
+    def encoder_part(
+        cls, x: Any, mean: NDArray[np.float32], observed: NDArray[np.bool_], every: NDArray[np.bool_]
+    ) -> Any:
+        """As `Measurement.encoder_part`; the centre of a cell is that of its panel, moved by as much as the means'."""
+        dense = log1p(x.toarray() if sp.issparse(x) else x)
+        if dense.shape[1] <= CLR_FROM or not observed.any():
+            return dense
+        typical = np.log1p(mean) * every
+        return dense - dense[:, observed].mean(1, keepdims=True) - (typical.mean() - typical[observed].mean())
 
     @classmethod
     def size(cls, x: Any) -> Any:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from scvcell.measure._base import Context, Decoder, Measurement
+from scvcell.measure._base import Context, Decoder, Measurement, expected_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jaxtyping import Float, Int
+    from numpy.typing import NDArray
     from torch.distributions import Distribution
 
 BLOCK = 1 << 22
@@ -26,6 +28,13 @@ class Shares(Measurement):
     """Counts of a depth that says nothing of the state: expected are the depth times shares that sum to 1."""
 
     decoder: Decoder
+
+    @classmethod
+    def encoder_part(
+        cls, x: Any, mean: NDArray[np.float32], observed: NDArray[np.bool_], every: NDArray[np.bool_]
+    ) -> Any:
+        """As `Measurement.encoder_part`: square roots of shares of a depth of which the features expect a part."""
+        return cls.encoder_input(x, mean) * np.float32(np.sqrt(expected_part(mean, observed, every)))
 
     @abstractmethod
     def counted(self, mean: Float[Tensor, "cells features"]) -> Distribution:

@@ -2,6 +2,7 @@
 
 from scvcell.model import _baselines as baselines
 from scvcell.model._bulk import FEWEST, Bulk, evenly, jackknife_variance
+from scvcell.model._check import refuse_normalised
 from scvcell.model._csl import CSL
 from scvcell.model._de import differential_expression
 from scvcell.model._drift import Drift
@@ -10,6 +11,7 @@ from scvcell.model._normalized import normalized_expression
 from scvcell.model._origin import Origin, trace
 from scvcell.model._predict import Decoded, bridge, context, decode, own_depth
 from scvcell.model._query import load_query_data
+from scvcell.model._recognise import annotation, proteins_in_obsm
 from scvcell.model._respond import Unit, conditions, make_flow, train_flow
 from scvcell.model._response import Effect, Response
 from scvcell.model._steer import kinetics_of
@@ -30,6 +32,7 @@ __all__ = [
     "Response",
     "TrainConfig",
     "Unit",
+    "annotation",
     "baselines",
     "bridge",
     "conditions",
@@ -46,6 +49,8 @@ __all__ = [
     "normalized_expression",
     "own_depth",
     "potential",
+    "proteins_in_obsm",
+    "refuse_normalised",
     "save",
     "trace",
     "train_flow",

@@ -52,6 +52,12 @@ class Bulk:
     def __init__(self, model: CSL, data: View, name: str) -> None:
         self.operator = model._trained_module().operators[name]
         self.matrix, self.rows = Matrix(np.zeros((0, self.operator.n_features))), np.full(data.n_obs, -1)
+        panel = data.panel(name, model.schema.batches) if name in data.modalities else None
+        if panel is not None and not panel.any(0).all():
+            raise ValueError(
+                f"Effects of actions are compared with measured values; {(~panel.any(0)).sum()} features of the model "
+                f"were not measured in {name!r} of these data. Give data with all, or fit on features that both have."
+            )
         if name in data.modalities:
             self.matrix, self.rows = model._matrix(data, name), data.rows[name]
         self.ctx = context(model, data)

@@ -16,8 +16,10 @@ from scvcell._compat import Manager, ModelLifecycle
 from scvcell._containers import View, expect, view, whole_number
 from scvcell.measure import MEASUREMENTS, Summary
 from scvcell.model import _de, _normalized, _query, _respond, _schema, _steer, _store
+from scvcell.model._check import by_modality
+from scvcell.model._conform import conform
 from scvcell.model._data import Loader, Source
-from scvcell.model._encode import FrontEnd
+from scvcell.model._front_end import FrontEnd
 from scvcell.model._fuse import Posterior
 from scvcell.model._gain import gained, told, warn
 from scvcell.model._match import NONE, LowRank, Matches, graph_matches, mutual_matches
@@ -102,7 +104,7 @@ class CSL(ModelLifecycle):
         self.split_: dict[str, list[str]] = {}
         self.calibration_: dict[str, dict[str, NDArray[np.float32]]] = {}
         self.interrupted = False
-        self.progress = True
+        self.progress, self.accelerator = TrainConfig.progress, TrainConfig.accelerator
         self.alignment = ""
         self.matched = 0
         self.gain: dict[str, float] = {}
@@ -116,10 +118,10 @@ class CSL(ModelLifecycle):
         cls,
         mdata: MuData,
         *,
-        measure: Mapping[str, Any] | None = None,
+        measure: Mapping[str, Any] | str | None = None,
         batch_key: str | None = None,
         covariates: Sequence[str] = (),
-        layers: Mapping[str, str] | None = None,
+        layers: Mapping[str, str] | str | None = None,
     ) -> None:
         """Check a MuData and remember how it is to be read; nothing in it changes.
 
@@ -134,7 +136,7 @@ class CSL(ModelLifecycle):
         covariates
             Further context columns, categorical or continuous.
         layers
-            Modality -> layer of its raw counts; ``X`` by default.
+            Modality -> layer of its raw counts, or one layer for all that have it; ``X`` by default.
         """
         cls._setup("setup_mudata", mdata, measure=measure, batch_key=batch_key, covariates=covariates, layers=layers)
 
@@ -143,10 +145,10 @@ class CSL(ModelLifecycle):
         cls,
         adata: AnnData,
         *,
-        measure: Mapping[str, Any] | None = None,
+        measure: Mapping[str, Any] | str | None = None,
         batch_key: str | None = None,
         covariates: Sequence[str] = (),
-        layers: Mapping[str, str] | None = None,
+        layers: Mapping[str, str] | str | None = None,
     ) -> None:
         """Check an AnnData (one modality, called ``"rna"``); as `setup_mudata`."""
         cls._setup("setup_anndata", adata, measure=measure, batch_key=batch_key, covariates=covariates, layers=layers)
@@ -155,7 +157,8 @@ class CSL(ModelLifecycle):
     def _setup(cls, method: str, data: Container, **args: Any) -> None:
         seen = view(data)
         schema = _schema.build(seen, **args)
-        plain = {k: dict(v) if k in ("measure", "layers") and v else v for k, v in args.items()}
+        measure, layers = by_modality(seen, args.get("measure"), args.get("layers"))
+        plain = args | {"measure": measure or None, "layers": layers or None}
         manager = Manager(
             seen.source, model_name=cls.__name__, method=method, setup_args=plain, schema=schema.as_dict()
         )
@@ -184,7 +187,7 @@ class CSL(ModelLifecycle):
             raise ValueError("This model was loaded without data; call train on a model made with data.")
         config = TrainConfig.of(config, max_epochs)
         seed = whole_number("seed", seed)
-        self.progress = config.progress
+        self.progress, self.accelerator = config.progress, config.accelerator
         data = view(self.adata)
         held_out = data.obs_names[choose(data, "held_out", held_out)]
         design, batch = self.schema.context(data)
@@ -202,7 +205,8 @@ class CSL(ModelLifecycle):
                 self.module = self._build(summaries)
                 for name, front in self.module.front_ends.items():
                     rows = data.rows[name][train]
-                    front.fit(self._matrix(data, name), rows[rows >= 0], batch[train][rows >= 0], rng)
+                    panel = data.panel(name, self.schema.batches)
+                    front.fit(self._matrix(data, name), rows[rows >= 0], batch[train][rows >= 0], rng, panel)
             source = self._source(data, design, batch)
             names = data.obs_names.to_numpy().astype(str)
             self.split_ = {"train": names[train].tolist(), "validation": names[validation].tolist()}
@@ -345,11 +349,13 @@ class CSL(ModelLifecycle):
         """Where mini-batches of `data` are cut from."""
         matrices = {m: self._matrix(data, m) for m in self.schema.modalities if m in data.modalities}
         module = self._trained_module()
-        scores = {
-            m: module.front_ends[m].scores(x, np.arange(x.shape[0])) for m, x in matrices.items() if m in self.assays
-        }
         rows = {m: data.rows[m] for m in matrices}
         panels = {m: p for m in matrices if (p := data.panel(m, self.schema.batches)) is not None}
+        scores = {}
+        for m in [m for m in matrices if m in self.assays]:
+            code = np.zeros(matrices[m].shape[0], np.int64)
+            code[rows[m][rows[m] >= 0]] = batch[rows[m] >= 0]
+            scores[m] = module.front_ends[m].scores(matrices[m], np.arange(len(code)), code, panels.get(m))
         operators = {m: self.operator(m) for m in matrices}
         return Source(matrices, rows, scores, operators, design, batch, panels)
 
@@ -425,19 +431,22 @@ class CSL(ModelLifecycle):
 
     # ------------------------------------------------------------------ use
 
-    def view(self, data: Container | None = None) -> View:
+    def view(self, data: Container | None = None, *, check: bool = True) -> View:
         """`data` (default: the fitted data) with its features brought into the model's order.
+
+        Features that the data lack count as not measured. With `check`, some rows are looked at: data that were
+        normalised after the fit are refused.
 
         Raises
         ------
         ValueError
-            If a modality lacks features of the model, or no modality is known.
+            If a modality has hardly any features of the model, no modality is known, or values cannot be used.
         """
         if data is None:
             if self.adata is None:
                 raise ValueError("This model was loaded without data; give the data.")
             data = self.adata
-        return _schema.conform(view(data, skip_empty=True), self.schema)
+        return conform(view(data, skip_empty=True), self.schema, check=check)
 
     def source(self, data: View) -> Source:
         """Mini-batch source of a view."""

@@ -10,7 +10,7 @@ import torch
 from scvi.module.base import BaseModuleClass, auto_move_data
 from torch import Tensor, nn
 
-from scvcell.model._encode import Encoder, FrontEnd
+from scvcell.model._encode import Encoder
 from scvcell.model._fuse import Posterior, fuse
 from scvcell.objective import TERMS, Weights
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from scvcell.measure import Measurement
     from scvcell.model._data import Batch
+    from scvcell.model._front_end import FrontEnd
     from scvcell.prior import GuidancePrior
 
 

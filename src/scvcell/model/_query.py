@@ -9,8 +9,7 @@ import numpy as np
 import torch
 
 from scvcell._compat import Manager
-from scvcell._containers import view
-from scvcell.model import _schema
+from scvcell.model._check import check_all_values
 from scvcell.model._store import _empty_summaries
 from scvcell.model._train import TrainConfig, run
 
@@ -36,7 +35,7 @@ def load_query_data(model: CSL, data: Container, *, train: TrainConfig | None = 
     model
         Trained model.
     data
-        Query data with the model's features in every modality it has.
+        Query data; features of the model that they lack count as not measured.
     train
         Training settings; 20 epochs by default, with progress shown where the fit showed it.
     seed
@@ -47,10 +46,8 @@ def load_query_data(model: CSL, data: Container, *, train: TrainConfig | None = 
     Lotfollahi et al., Mapping single-cell data to reference atlases by transfer learning, Nat Biotechnol 2022.
     """
     old = model._trained_module()
-    seen = _schema.conform(view(data, skip_empty=True), model.schema)
-    for name in seen.modalities:
-        spec = model.schema.modalities[name]
-        _schema.check_values(seen, name, spec.layer, counts=old.operators[name].count_data)
+    seen = model.view(data)
+    check_all_values(seen, model.schema.modalities)
     new = model.schema.unseen_batches(seen)
     schema = model.schema.with_batches(new)
     design, batch = schema.context(seen)
@@ -65,6 +62,7 @@ def load_query_data(model: CSL, data: Container, *, train: TrainConfig | None = 
         registry=manager.registry, n_latent=model.n_latent, n_components=model.n_components, weights=model.weights
     )
     query._adata, query._adata_manager = seen.source, manager
+    query.progress, query.accelerator = model.progress, model.accelerator
     query.n_networks, query.edges = model.n_networks, model.edges
     query.module = query._build(_empty_summaries(query))
     known = len(model.schema.batches)
@@ -78,8 +76,9 @@ def load_query_data(model: CSL, data: Container, *, train: TrainConfig | None = 
         _adapt(query, seen, batch, known)
         hooks = _freeze(query.module, grew)
         source = query._source(seen, design, batch)
-        train = train or TrainConfig(max_epochs=20, progress=model.progress)
-        query.progress = train.progress
+        usual = TrainConfig(max_epochs=20, progress=model.progress, accelerator=model.accelerator)
+        train = train or usual
+        query.progress, query.accelerator = train.progress, train.accelerator
         config = replace(train, validation=0.0, weight_decay=0.0)
         query.module.n_train = seen.n_obs
         query.module.paired = float(np.mean(sum(seen.present(m) for m in query.assays if m in seen.rows) > 1))
@@ -142,9 +141,9 @@ def _adapt(query: CSL, seen: View, batch: NDArray[np.int64], known: int) -> None
         if not here.any():
             continue
         matrix = query._matrix(seen, name)
-        if name in module.front_ends:
-            module.front_ends[name].adapt(matrix, rows[here], batch[here], known)
         panel = seen.panel(name, query.schema.batches)
+        if name in module.front_ends:
+            module.front_ends[name].adapt(matrix, rows[here], batch[here], known, panel)
         module.operators[name].panel[known:] = True if panel is None else torch.as_tensor(panel[known:])
         size = module.operators[name].size
         totals = np.concatenate([np.asarray(size(c)).ravel() for c in matrix.chunks(rows[here])])

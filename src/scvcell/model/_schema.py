@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import asdict, dataclass, field, replace
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 
 from scvcell import _keys
 from scvcell._registry import near_miss
 from scvcell.measure import MEASUREMENTS
+from scvcell.model._check import by_modality, check_all_values, check_layer, note
+from scvcell.model._recognise import check_kinds, unrecognised
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from anndata import AnnData
     from numpy.typing import NDArray
 
     from scvcell._containers import View
-
-logger = logging.getLogger("scvcell")
 
 
 @dataclass(frozen=True)
@@ -108,10 +107,10 @@ _NEW_BATCH = " Run `model.load_query_data(data)` to extend the model to new batc
 def build(
     view: View,
     *,
-    measure: Mapping[str, Any] | None = None,
+    measure: Mapping[str, Any] | str | tuple | None = None,
     batch_key: str | None = None,
     covariates: Sequence[str] = (),
-    layers: Mapping[str, str] | None = None,
+    layers: Mapping[str, str] | str | None = None,
 ) -> Schema:
     """Read a schema off data, checking everything that can be wrong before any work starts.
 
@@ -120,32 +119,22 @@ def build(
     view
         The data.
     measure
-        Modality name -> operator name, or ``(operator name, options)``; names that are not given are recognised.
+        Modality name -> operator name, or ``(operator name, options)``; names that are not given are recognised. Of
+        one modality the operator alone will do.
     batch_key
         Column of the batch, or None.
     covariates
         Further context columns; numeric ones are continuous, the others categorical.
     layers
-        Modality name -> layer that holds its raw counts; ``X`` by default.
+        Modality name -> layer that holds its raw counts, or one layer for all that have it; ``X`` by default.
     """
-    measure, layers = dict(measure or {}), dict(layers or {})
-    for what, given in (("measure", measure), ("layers", layers)):
-        unknown = sorted(set(given) - set(view.modalities))
-        if unknown:
-            raise ValueError(
-                f"{what}= names modalities that the data lack: {unknown}. They have {list(view.modalities)}."
-            )
+    measure, layers = by_modality(view, measure, layers)
     modalities = {}
     for name, adata in view.modalities.items():
-        operator, options = _operator(name, measure.get(name, adata.uns.get(_keys.MEASURE)))
+        check_kinds(adata, name)
         layer = layers.get(name)
-        if layer is not None and layer not in adata.layers:
-            raise ValueError(
-                f"Modality {name!r} has no layer {layer!r}; it has {[k for k in adata.layers if k] or 'none'}."
-            )
-        if layer is None and adata.X is None:
-            raise ValueError(f"Modality {name!r} has no X. Give layers={{{name!r}: 'counts'}}.")
-        check_values(view, name, layer, counts=MEASUREMENTS[operator].count_data)
+        operator, options = _operator(name, measure.get(name, adata.uns.get(_keys.MEASURE)), adata, layer)
+        check_layer(adata, name, layer)
         features = adata.var_names.astype(str).tolist()
         _check_options(name, operator, options)
         try:
@@ -153,7 +142,9 @@ def build(
         except ValueError as error:
             raise ValueError(f"Modality {name!r}: {error}") from None
         modalities[name] = ModalitySchema(operator, features, options, layer)
+    check_all_values(view, modalities)
     _check_encoded(view, modalities)
+    note(view, modalities, [key for key in (batch_key, *covariates) if key is not None])
     batches = ["all"]
     if batch_key is not None:
         batches = sorted(set(_text(view, batch_key).tolist()))
@@ -181,7 +172,7 @@ def _check_encoded(view: View, modalities: Mapping[str, ModalitySchema]) -> None
         )
 
 
-def _operator(name: str, given: Any) -> tuple[str, dict[str, Any]]:
+def _operator(name: str, given: Any, adata: AnnData, layer: str | None) -> tuple[str, dict[str, Any]]:
     """Operator name and options of a modality."""
     options: dict[str, Any] = {}
     if isinstance(given, tuple | list):
@@ -191,10 +182,7 @@ def _operator(name: str, given: Any) -> tuple[str, dict[str, Any]]:
     if given is None:
         given = MEASUREMENTS.infer(name)
         if given is None:
-            raise ValueError(
-                f"Modality {name!r} is not recognised. Say what measures it: "
-                f"measure={{{name!r}: 'counts'}}, with one of {list(MEASUREMENTS)} (see scvcell.measure.show())."
-            )
+            raise ValueError(unrecognised(name, adata, layer))
         return given, options
     if isinstance(given, type):
         matching = [key for key in MEASUREMENTS if MEASUREMENTS[key] is given]
@@ -224,37 +212,6 @@ def _check_options(name: str, operator: str, options: Mapping[str, Any]) -> None
             )
 
 
-def check_values(view: View, name: str, layer: str | None, *, counts: bool) -> None:
-    """Walk once through a modality and refuse values that no likelihood can take.
-
-    Raises
-    ------
-    ValueError
-        If a value is NaN, infinite, or (for `counts`) negative or not an integer.
-    """
-    where = f"Modality {name!r}" + (f", layer {layer!r}," if layer else "")
-    matrix = view.matrix(name, layer)
-    total = np.zeros(matrix.shape[1])
-    for chunk in matrix.chunks(np.arange(matrix.shape[0])):
-        values: Any = chunk.data if sp.issparse(chunk) else chunk
-        if not np.isfinite(values).all():
-            raise ValueError(f"{where} contains NaN or infinite values. Remove them, or drop the cells or features.")
-        if counts and values.size:
-            if values.min() < 0:
-                raise ValueError(
-                    f"{where} contains negative values; raw counts are needed (normalised data have none)."
-                )
-            if (values != np.floor(values)).any():
-                raise ValueError(
-                    f"{where} contains non-integer values, so it looks normalised; raw counts are needed. "
-                    f"If they are in a layer, give layers={{{name!r}: 'counts'}}."
-                )
-        total += np.asarray(chunk.sum(0)).ravel()
-    empty = int((total == 0).sum())
-    if counts and empty:
-        logger.info("%s: %d of %d features are zero in all cells; they are kept.", where, empty, len(total))
-
-
 def _text(view: View, key: str) -> NDArray[np.str_]:
     column = view.column(key)
     missing = column.isna().to_numpy()
@@ -280,37 +237,3 @@ def _numeric(view: View, key: str) -> NDArray[np.float64]:
             f"obs[{key!r}] must be numeric without missing values; {(~np.isfinite(values)).sum()} are not."
         )
     return values
-
-
-def conform(view: View, schema: Schema) -> View:
-    """The modalities of `view` that the model knows, features in the model's order; the user's object is not touched.
-
-    Raises
-    ------
-    ValueError
-        If no modality is known, or a known one lacks features of the model.
-    """
-    modalities = {}
-    for name, spec in schema.modalities.items():
-        adata = view.modalities.get(name)
-        if adata is None:
-            continue
-        have = adata.var_names.astype(str)
-        if list(have) == spec.features:
-            modalities[name] = adata
-            continue
-        missing = sorted(set(spec.features) - set(have))
-        if missing:
-            raise ValueError(
-                f"Modality {name!r} lacks {len(missing)} of the {len(spec.features)} features of the model, "
-                f"e.g. {missing[:3]}. Add them with zeros if they were measured and absent."
-            )
-        extra = len(have) - len(spec.features)
-        if extra:
-            logger.info("Modality %r: %d features that the model does not know are ignored.", name, extra)
-        modalities[name] = adata[:, spec.features]
-    if not modalities:
-        raise ValueError(
-            f"The data have {list(view.modalities)}, the model {list(schema.modalities)}: nothing in common."
-        )
-    return replace(view, modalities=modalities, rows={m: view.rows[m] for m in modalities})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import pandas as pd
 
 from scvcell._containers import view
 from scvcell._registry import near_miss
+from scvcell.pp._names import same_name, unlinked
 from scvcell.prior import GuidanceGraph
 
 if TYPE_CHECKING:
@@ -40,9 +40,10 @@ def link_features(
     data
         MuData with both modalities.
     how
-        ``"distance"``: genes and peaks by genomic distance, from ``.var``; ``"name"``: features of one name (case, and
-        what follows an underscore or the word TotalSeq, are ignored), e.g. genes and their proteins; ``"table"``:
-        the edges in `table`.
+        ``"distance"``: genes and peaks by genomic distance, from ``.var``; ``"name"``: features of one name, e.g. genes
+        and their proteins; ``"table"``: the edges in `table`. Of names, versions of Ensembl ids and tags of antibodies
+        are ignored (TotalSeq, what follows an underscore), and case, where that is no other feature's name; where
+        names are Ensembl ids, symbols in ``.var`` (``gene_symbols``, ``gene_name``, ``feature_name``, ...) count too.
     modalities
         The two modalities; by default the only two there are, for ``"distance"`` the only two with positions. For
         ``"distance"``, genes first, then peaks.
@@ -89,17 +90,26 @@ def link_features(
     if unknown:
         raise ValueError(f"The data have no modality {unknown[0]!r}; they have {list(seen)}.")
     if len(names) != 2:
+        if len(seen) < 2:
+            raise ValueError(
+                f"Edges join two modalities; the data have {list(seen)} only. Give a MuData of both, "
+                "mudata.MuData({'rna': ..., 'adt': ...}); of one table with both kinds of features "
+                "scvcell.pp.split_modalities(adata) makes one."
+            )
         raise ValueError(f"Edges join two modalities; say which of {list(seen)} by modalities=(first, second).")
     first, second = names
     if how == "name":
-        a, b = _same_name(seen[first].var_names, seen[second].var_names, table)
+        a, b = same_name(seen[first].var, seen[second].var, table)
         weight = np.ones(len(a))
     else:
         if "tss" not in seen[first].var and "tss" in seen[second].var:
             first, second = second, first
         a, b, weight = _near(seen[first], seen[second], first, second, window, decay)
     if len(a) == 0:
-        raise ValueError(f"No feature of {first!r} is linked to one of {second!r} by {how}.")
+        raise ValueError(
+            f"No feature of {first!r} is linked to one of {second!r} by {how}."
+            + (unlinked({first: seen[first].var, second: seen[second].var}) if how == "name" else "")
+        )
     logger.info("%d edges between %r and %r by %s.", len(a), first, second, how)
     return GuidanceGraph(
         pd.DataFrame(
@@ -112,30 +122,6 @@ def link_features(
             }
         )
     )
-
-
-def _plain(names: pd.Index) -> pd.Index:
-    """Names as they are compared."""
-    return pd.Index([re.split(r"_|[-_ ]?TotalSeq", str(name), maxsplit=1)[0].upper() for name in names])
-
-
-def _same_name(first: pd.Index, second: pd.Index, table: pd.DataFrame | None) -> tuple[NDArray[Any], NDArray[Any]]:
-    left = pd.DataFrame({"name": _plain(first), "a": np.arange(len(first))})
-    right = pd.DataFrame({"name": _plain(second), "b": np.arange(len(second))})
-    found = left.merge(right, on="name")[["a", "b"]]
-    if table is not None:
-        absent = [c for c in ("feature_a", "feature_b") if c not in table]
-        if absent:
-            raise ValueError(f"table needs the columns 'feature_a' and 'feature_b'; {absent} are missing.")
-        ends = {"a": first, "b": second}
-        given = pd.DataFrame({e: names.get_indexer(pd.Index(table[f"feature_{e}"])) for e, names in ends.items()})
-        known = (given >= 0).all(axis=1)
-        if not known.all():
-            logger.warning(
-                "%d of %d rows of table= name unknown features; they are ignored.", (~known).sum(), len(known)
-            )
-        found = pd.concat([found, given[known]]).drop_duplicates()
-    return found["a"].to_numpy(), found["b"].to_numpy()
 
 
 def _near(

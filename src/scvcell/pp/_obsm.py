@@ -10,6 +10,7 @@ import pandas as pd
 from anndata import AnnData
 
 from scvcell import _keys
+from scvcell._matrix import fault
 from scvcell._registry import near_miss
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ logger = logging.getLogger("scvcell")
 
 
 def modality_from_obsm(adata: Cells, key: str) -> AnnData:
-    """An array in ``.obsm`` (scGPT, Geneformer, UNI, a text embedding) as a modality for the ``profile`` operator.
+    """An array in ``.obsm`` as a modality: an embedding (scGPT, Geneformer, UNI), or counts of proteins.
 
     Parameters
     ----------
@@ -30,8 +31,11 @@ def modality_from_obsm(adata: Cells, key: str) -> AnnData:
 
     Returns
     -------
-    AnnData of the cells that have the embedding x its dimensions (``<key>_0``, ...), with the obs of `adata`. Cells
-    whose row is missing as a whole (all NaN) are left out: to the model they simply lack this modality.
+    AnnData of the cells that have the array x its columns (their names, for proteins those in ``uns["protein_names"]``,
+    else ``<key>_0``, ...), with the obs of `adata`. It is marked for the operator that the key stands for
+    (``"protein_expression"``: ``protein``), else for ``profile``; whole numbers under another key are not marked: the
+    name of the modality tells. Cells whose row is missing as a whole (all NaN) are left out: to the model they simply
+    lack this modality.
 
     Raises
     ------
@@ -63,7 +67,21 @@ def modality_from_obsm(adata: Cells, key: str) -> AnnData:
         raise ValueError(f"obsm[{key!r}] is missing for every cell.")
     if absent.any():
         logger.info("obsm[%r] is missing for %d of %d cells; they lack this modality.", key, absent.sum(), len(absent))
+    operator = _operator(key, values[~absent])
+    if names is None and operator == "protein" and len(adata.uns.get("protein_names", ())) == values.shape[1]:
+        names = list(map(str, adata.uns["protein_names"]))
     names = names or [f"{key.removeprefix('X_')}_{i}" for i in range(values.shape[1])]
     out = AnnData(values[~absent], adata.obs[~absent].copy(), pd.DataFrame(index=pd.Index(names)))
-    out.uns[_keys.MEASURE] = {"operator": "profile"}
+    if operator:
+        out.uns[_keys.MEASURE] = {"operator": operator}
     return out
+
+
+def _operator(key: str, values: np.ndarray) -> str | None:
+    """Operator of an array by its key and values; None for counts whose key says nothing."""
+    from scvcell.measure import MEASUREMENTS
+
+    named = MEASUREMENTS.infer(key.removeprefix("X_"))
+    if fault(values, counts=True):
+        return named if named and not MEASUREMENTS[named].count_data else "profile"
+    return named

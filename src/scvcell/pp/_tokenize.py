@@ -43,7 +43,7 @@ def tokenize(
     Raises
     ------
     ValueError
-        If `how` is unknown or there are fewer than 2 bins.
+        If `how` is unknown, there are fewer than 2 bins, or the data are no raw counts.
 
     References
     ----------
@@ -54,7 +54,11 @@ def tokenize(
         raise ValueError(f"how must be 'rank' or 'bin', not {how!r}.{near_miss(how, ['rank', 'bin'])}")
     if n_bins < 2:
         raise ValueError(f"n_bins must be at least 2, not {n_bins!r}.")
-    rows = Matrix(adata.X if layer is None else adata.layers[layer]).rows(np.arange(adata.n_obs))
+    from scvcell.model import refuse_normalised
+
+    matrix = Matrix(adata.X if layer is None else adata.layers[layer])
+    refuse_normalised(matrix, "X" if layer is None else f"Layer {layer!r}")
+    rows = matrix.rows(np.arange(adata.n_obs))
     x = sp.csr_matrix(rows, copy=True)
     x.eliminate_zeros()
     return _bins(x, n_bins) if how == "bin" else _ranks(x, length)

@@ -162,7 +162,8 @@ def _features(model: CSL, seen: View, modality: str, cells: NDArray[np.int64]) -
     module = model._trained_module()
     front = module.front_ends[modality]
     _, batch = model.schema.context(seen.subset(cells))
-    scores = front.scores(model._matrix(seen, modality), seen.rows[modality][cells])
+    panel = seen.panel(modality, model.schema.batches)
+    scores = front.scores(model._matrix(seen, modality), seen.rows[modality][cells], batch, panel)
     return front(torch.from_numpy(scores).to(module.device), torch.from_numpy(batch).to(module.device)).cpu().numpy()
 
 

@@ -30,10 +30,10 @@ logger = logging.getLogger("scvcell")
 def fit(
     data: Container,
     *,
-    measure: Mapping[str, Any] | None = None,
+    measure: Mapping[str, Any] | str | None = None,
     batch_key: str | None = None,
     covariates: str | Sequence[str] = (),
-    layers: Mapping[str, str] | None = None,
+    layers: Mapping[str, str] | str | None = None,
     weights: Weights | None = None,
     train: TrainConfig | None = None,
     priors: GuidanceGraph | TargetKernel | Iterable[GuidanceGraph | TargetKernel] = (),
@@ -54,13 +54,13 @@ def fit(
         AnnData, MuData (modalities may cover different cells) or SpatialData, with raw counts.
     measure
         Modality -> measurement operator, by name or as ``(name, options)``. Usual names are recognised, see
-        :func:`scvcell.measure.show`.
+        :func:`scvcell.measure.show`. Of one modality (AnnData) the operator alone will do.
     batch_key
         Obs column of the batch (lane, donor, site).
     covariates
         Further obs columns of the context; numeric ones are continuous, others categorical.
     layers
-        Modality -> layer of its raw counts; ``X`` by default.
+        Modality -> layer of its raw counts, or one layer for all that have it (``"counts"``); ``X`` by default.
     weights
         Weights of the loss terms; ``Weights(align=0)`` is a plain multimodal VAE.
     train

@@ -9,6 +9,7 @@ import pandas as pd
 from anndata import AnnData
 
 from scvcell._containers import view
+from scvcell.model import refuse_normalised
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +48,7 @@ def cell_sentences(
     Raises
     ------
     ValueError
-        If the modality is not there, or a gene's name contains white space.
+        If the modality is not there, its values are no raw counts, or a gene's name contains white space.
 
     References
     ----------
@@ -68,6 +69,7 @@ def cell_sentences(
     _without_spaces(genes)
     cells = np.flatnonzero(seen.present(name))
     matrix, rows = seen.matrix(name, layer), seen.rows[name][cells]
+    refuse_normalised(matrix, f"Modality {name!r}" + (f", layer {layer!r}," if layer else ""))
     sentences: list[str] = []
     ranks, values = [], []
     for chunk in matrix.chunks(rows):

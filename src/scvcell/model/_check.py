@@ -1,0 +1,207 @@
+"""Checks of values, layers and arguments, the same for the fit and for every verb that reads data."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scvcell._matrix import Matrix, fault
+from scvcell._registry import near_miss
+from scvcell.measure import MEASUREMENTS
+from scvcell.model._recognise import proteins_in_obsm, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+
+    from scvcell._containers import View
+    from scvcell.model._schema import ModalitySchema
+
+logger = logging.getLogger("scvcell")
+
+FEW_CELLS, FEW_FEATURES = 30, 2
+"""Cells, and features of a modality, up to which hardly anything can be learned."""
+WRONG = {
+    "not finite": "contains NaN or infinite values. Remove them, or drop the cells or features",
+    "negative": "contains negative values; raw counts are needed (scaled data, as of sc.pp.scale, have negative ones)",
+    "not whole": "contains non-integer values, so it looks normalised; raw counts are needed",
+}
+
+
+def by_modality(view: View, measure: Any, layers: Any) -> tuple[dict[str, Any], dict[str, str]]:
+    """`measure` and `layers` of a fit by modality; an operator alone is that of the only one, a layer alone of all.
+
+    Raises
+    ------
+    ValueError
+        If a modality is not there, an operator alone is given for several, or no modality has the layer.
+    """
+    names = list(view.modalities)
+    if measure is not None and not isinstance(measure, Mapping):
+        if len(names) > 1:
+            raise ValueError(
+                f"measure={measure!r} is for data of one modality; say of which: measure={{{names[0]!r}: ...}}."
+            )
+        measure = {names[0]: measure}
+    if isinstance(layers, str):
+        having = {name: layers for name, adata in view.modalities.items() if layers in adata.layers}
+        if not having:
+            raise ValueError(f"No modality has a layer {layers!r}. Layers: {_layers(view)}.")
+        layers = having
+    given = {"measure": dict(measure or {}), "layers": dict(layers or {})}
+    for what, value in given.items():
+        unknown = sorted(set(value) - set(names))
+        if unknown:
+            alone = f" Of one modality {what}= may be given without its name." if len(names) == 1 else ""
+            raise ValueError(f"{what}= names modalities that the data lack: {unknown}. They have {names}.{alone}")
+    return given["measure"], given["layers"]
+
+
+def _layers(view: View) -> str:
+    return "; ".join(f"{m!r} has {_named(adata) or 'none'}" for m, adata in view.modalities.items())
+
+
+def _named(adata: AnnData) -> list[str]:
+    return [key for key in adata.layers if key]
+
+
+def check_layer(adata: AnnData, name: str, layer: str | None) -> None:
+    """Refuse a modality without the layer, or without X, that is to be read."""
+    if layer is not None and layer not in adata.layers:
+        hint = near_miss(layer, _named(adata))
+        raise ValueError(f"Modality {name!r} has no layer {layer!r}; it has {_named(adata) or 'none'}.{hint}")
+    if layer is None and adata.X is None:
+        raise ValueError(f"Modality {name!r} has no X. Give layers={{{name!r}: 'counts'}}.")
+
+
+def check_values(view: View, name: str, layer: str | None, *, counts: bool) -> None:
+    """Walk once through a modality and refuse values that no likelihood can take.
+
+    Raises
+    ------
+    ValueError
+        If a value is NaN, infinite, or (for `counts`) negative or not an integer.
+    """
+    wrong = _walk(view, name, layer, counts=counts)
+    if wrong:
+        raise ValueError(_complaint(view, {name: (layer, wrong)}))
+
+
+def check_all_values(view: View, modalities: Mapping[str, ModalitySchema]) -> None:
+    """`check_values` of all modalities, with one error for all."""
+    wrong = {}
+    for name in view.modalities:
+        spec = modalities[name]
+        found = _walk(view, name, spec.layer, counts=MEASUREMENTS[spec.operator].count_data)
+        if found:
+            wrong[name] = spec.layer, found
+    if wrong:
+        raise ValueError(_complaint(view, wrong))
+
+
+def check_sample(view: View, modalities: Mapping[str, ModalitySchema]) -> None:
+    """As `check_all_values`, on some rows of each modality: finds data that were normalised after a fit.
+
+    Raises
+    ------
+    ValueError
+        Also if a layer is missing.
+    """
+    wrong = {}
+    for name, adata in view.modalities.items():
+        spec = modalities[name]
+        check_layer(adata, name, spec.layer)
+        found = fault(view.matrix(name, spec.layer).sample(), counts=MEASUREMENTS[spec.operator].count_data)
+        if found:
+            wrong[name] = spec.layer, found
+    if wrong:
+        read = {name: f"layer {layer!r}" if layer else "X" for name, (layer, _) in wrong.items()}
+        raise ValueError(f"{_complaint(view, wrong)} The model was fitted on raw values and reads {read}.")
+
+
+def refuse_normalised(matrix: Matrix, where: str) -> None:
+    """Refuse data that are no raw counts, by some of the rows.
+
+    Raises
+    ------
+    ValueError
+        Saying what is wrong.
+    """
+    found = fault(matrix.sample(), counts=True)
+    if found:
+        raise ValueError(f"{where} {WRONG[found]}. If they are in a layer, give layer='counts'.")
+
+
+def _walk(view: View, name: str, layer: str | None, *, counts: bool) -> str:
+    matrix = view.matrix(name, layer)
+    total = np.zeros(matrix.shape[1])
+    for chunk in matrix.chunks(np.arange(matrix.shape[0])):
+        found = fault(chunk, counts=counts)
+        if found:
+            return found
+        total += np.asarray(chunk.sum(0)).ravel()
+    empty = int((total == 0).sum())
+    if counts and empty:
+        where = _where(name, layer)
+        logger.info("%s: %d of %d features are zero in all cells; they are kept.", where, empty, len(total))
+    return ""
+
+
+def _where(name: str, layer: str | None) -> str:
+    return f"Modality {name!r}" + (f", layer {layer!r}," if layer else "")
+
+
+def _complaint(view: View, wrong: dict[str, tuple[str | None, str]]) -> str:
+    """What is wrong with each modality, and the layers that hold counts."""
+    lines = [f"{_where(name, layer)} {WRONG[found]}." for name, (layer, found) in wrong.items()]
+    counted = [name for name, (_, found) in wrong.items() if found != "not finite"]
+    held = {}
+    for name in counted:
+        adata = view.modalities[name]
+        whole_ones = [key for key in _named(adata) if whole(Matrix(adata.layers[key]).sample())]
+        held[name] = "counts" if "counts" in whole_ones or not whole_ones else whole_ones[0]
+        if whole_ones:
+            lines.append(f"{name!r} has whole numbers in layers {whole_ones}.")
+        elif adata.raw is not None and whole(Matrix(adata.raw.X).sample()):
+            raw = "adata.raw[:, adata.var_names].X"
+            lines.append(f"{name!r} has whole numbers in .raw: adata.layers['counts'] = {raw}.")
+    if counted:
+        lines.append(f"If they are in a layer, give layers={held}.")
+    return " ".join(lines)
+
+
+def note(view: View, modalities: Mapping[str, ModalitySchema], keys: Sequence[str]) -> None:
+    """Say what the data have that is not fitted, where they contradict themselves, and where they are too small."""
+    kinds = {spec.operator for spec in modalities.values()}
+    for name, adata in view.modalities.items():
+        for key in proteins_in_obsm(adata) if "protein" not in kinds else ():
+            logger.warning(
+                "%r has counts of proteins in obsm[%r], which are not fitted. To fit them too: "
+                "mdata = scvcell.pp.split_modalities(adata).",
+                name,
+                key,
+            )
+        if "kinetics" not in kinds and {"spliced", "unspliced"} <= set(adata.layers):
+            logger.warning(
+                "%r has the layers 'spliced' and 'unspliced', which are not fitted. For velocity fit "
+                "mudata.MuData({'kinetics': scvcell.pp.modality_from_layers(adata)}).",
+                name,
+            )
+        if adata.n_vars < FEW_FEATURES and MEASUREMENTS[modalities[name].operator].encoded:
+            logger.warning("%r has %d feature: it can tell hardly anything of the state.", name, adata.n_vars)
+    if view.n_obs < FEW_CELLS:
+        logger.warning("The data have %d cells: too few to learn anything that can be relied on.", view.n_obs)
+    for key in keys:
+        differ = view.disagreeing(key)
+        if differ.any():
+            logger.warning(
+                "obs[%r] of %d cells, e.g. %r, is not what their modalities hold; that of the %s is taken.",
+                key,
+                differ.sum(),
+                view.obs_names[differ][0],
+                "container" if key in view.source.obs else "first modality",
+            )
