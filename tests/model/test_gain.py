@@ -57,10 +57,10 @@ def test_of_a_state_that_knows_nothing_nothing_is_trusted(fitted, monkeypatch):
     for gain, kept in ((model.gain, True), ({**model.gain, STATE: 0.1}, False)):
         monkeypatch.setattr(model, "gain", gain)
         data = mdata.copy()
-        found = scvcell.tl.translate(data, model, to="adt")
         scvcell.tl.transfer_labels(data, model, **asked)
-        assert bool(found.obs["trusted"].any()) is kept
         assert bool(data.obs["celltype_transferred_trusted"].any()) is kept
+        found = scvcell.tl.translate(data, model, to="rna", source=["rna"])
+        assert bool((found.obs["trusted"] & found.var["trusted"].any()).any()) is kept
 
 
 def test_gain_is_saved_and_goes_to_queries(fitted, tmp_path):

@@ -98,11 +98,16 @@ def surer(a, b):
     return total
 
 
-def test_agreement_is_the_kl_from_the_surer_assay(problem):
+@pytest.mark.parametrize(("paired", "one_way"), [(0.0, 0), (0.2, 0), (0.25, 0.25), (0.4, 1), (1.0, 1)])
+def test_agreement_goes_one_way_where_many_cells_are_pairs(problem, monkeypatch, paired, one_way):
     module, batch, state = problem
-    expected = sum(surer(a, b) for _, qa, qb in pairs(batch, state) for a, b in zip(qa, qb, strict=True))
-    found = float(TERMS["agreement"](module, batch, state))
-    assert found == pytest.approx(expected / len(batch) * factor(module), rel=1e-4)
+    monkeypatch.setattr(module, "paired", paired)
+    both = sum(
+        0.5 * float(a.kl_to(b) + b.kl_to(a)) for _, qa, qb in pairs(batch, state) for a, b in zip(qa, qb, strict=True)
+    )
+    sure = sum(surer(a, b) for _, qa, qb in pairs(batch, state) for a, b in zip(qa, qb, strict=True))
+    expected = (one_way * sure + (1 - one_way) * both) * min(1, 0.2 / max(paired, 0.2)) / len(batch)
+    assert float(TERMS["agreement"](module, batch, state)) == pytest.approx(expected, rel=1e-4)
 
 
 def factor(module):
@@ -112,8 +117,9 @@ def factor(module):
 
 
 @pytest.mark.parametrize("shift", [0.0, 2.0])
-def test_agreement_teaches_nobody_to_forget(problem, shift):
+def test_agreement_of_many_pairs_teaches_nobody_to_forget(problem, shift, monkeypatch):
     module, batch, state = problem
+    monkeypatch.setattr(module, "paired", 1.0)
     torch.manual_seed(1)
     rows = state.pairs[0][-1]
     known, guess = torch.randn(len(rows), 4), torch.randn(len(rows), 4)

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-FEW_PAIRS = 0.2
-"""Share of measured pairs among the cells from which on terms of pairs weigh no more in all, see `_of_pairs`."""
+FEW_PAIRS, MANY_PAIRS = 0.2, 0.4
+"""Shares of measured pairs among the cells: from the first on terms of pairs weigh no more in all, see `_of_pairs`;
+between them `agreement` goes from both ways to one way."""
 MATCH_CELLS = 8
 """Cells per batch and modality below which distributions are not matched."""
 
@@ -38,7 +39,7 @@ class Weights:
     contrast
         Weight of InfoNCE (eq. 1) inside the alignment, multiplied by the share of paired cells, up to one in five.
     agreement
-        Weight of the KL from the surer to the less sure posterior of paired modalities, multiplied by the same.
+        Weight of the divergence between the posteriors of paired modalities, multiplied by the same.
     match
         Weight of the distribution matching (MMD) between modalities within each batch; where a batch has both assays
         they sample one population, so nothing is forced together that differs.
@@ -116,16 +117,24 @@ def contrast(module: Any, batch: Any, state: Any) -> Float[Tensor, ""]:
 
 
 def agreement(module: Any, batch: Any, state: Any) -> Float[Tensor, ""]:
-    r"""KL from the surer to the less sure posterior of two modalities of the same cell, nats per cell; as `contrast`.
+    r"""Divergence of the posteriors of two modalities of the same cell, nats per cell; as `contrast`.
+
+    Where at most one cell in five is a pair, the symmetric KL. The other cells must be found from either assay, and
+    what only one of them tells is in the way. Where two in five or more are pairs, the KL from the surer to the other:
 
     .. math:: \sum_d \mathrm{KL}\big(\bar q_{s(d)}(z_d) \,\|\, q_{t(d)}(z_d)\big), \qquad v_{s(d)} \le v_{t(d)}
 
     In each dimension the modality of the smaller variance teaches the other one; no gradient reaches the teacher (the
-    bar), so that nothing can be won by forgetting what only one of them knows.
+    bar), so that nothing can be won by forgetting what only one of them knows. In between, both in proportion.
     """
     total = module.log_tau.new_zeros(())
+    one_way = min(max((module.paired - FEW_PAIRS) / (MANY_PAIRS - FEW_PAIRS), 0.0), 1.0)
     for _, _, a, b, rows in state.pairs:
-        value = _from_surer(a.with_prior(), b.with_prior())
+        value = a.mean.new_zeros(len(rows))
+        if one_way < 1:
+            value = value + (1 - one_way) * 0.5 * (a.kl_to(b) + b.kl_to(a))
+        if one_way > 0:
+            value = value + one_way * _from_surer(a.with_prior(), b.with_prior())
         if batch.confidence is not None:
             value = value * batch.confidence[rows]
         total = total + value.sum() / len(batch)
