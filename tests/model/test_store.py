@@ -286,3 +286,19 @@ def test_permissions_are_those_of_any_new_folder(saved, tmp_path):
 def test_a_moved_folder_loads(small, saved, tmp_path):
     moved = shutil.move(saved, tmp_path / "elsewhere")
     np.testing.assert_array_equal(CSL.load(moved, small.mdata).get_latent_representation(), small.mdata.obsm["X_csl"])
+
+
+def test_a_model_of_an_earlier_version_loads_and_says_what_it_cannot_do(mosaic, quick, tmp_path):
+    mdata = mosaic(120)
+    model = scvcell.tl.fit(mdata, batch_key="batch", train=quick)
+    model.save(tmp_path / "m")
+    file = next((tmp_path / "m").glob("*.pt"))
+    state = torch.load(file, weights_only=True)
+    later = {"centre", "covariance", "noise", "measured"}
+    old = {k: v for k, v in state.items() if not (k.startswith("front_ends.") and k.rpartition(".")[2] in later)}
+    torch.save(old, file)
+    again = scvcell.CSL.load(tmp_path / "m", mdata)
+    torch.testing.assert_close(again.posterior(again.view()).mean, model.posterior(model.view()).mean)
+    fewer = mdata["rna"][:, 3:].copy()
+    with pytest.raises(ValueError, match="saved by an earlier version"):
+        scvcell.tl.embed(fewer, again)

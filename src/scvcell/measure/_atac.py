@@ -26,7 +26,7 @@ RANK = 32
 """Rank of the log accessibilities; a graph prior replaces it by the dimension of the state."""
 EXACT = 40_000
 """Peaks up to which training normalises over all of them."""
-VECTOR_SD, BIAS_SD = 0.05, 0.1
+VECTOR_SD, BIAS_SD = 0.1, 0.1
 """Standard deviations of the priors of a peak's vector and of its bias in a context: a peak of few fragments keeps to
 its share of all cells."""
 DRAWN = 8_192

@@ -90,6 +90,13 @@ class FrontEnd(nn.Module):
         self.register_buffer("noise", torch.ones(()))
         self.register_buffer("measured", torch.ones(n_batches, n_features, dtype=torch.bool))
 
+    def complete(self, state: dict[str, Tensor], prefix: str) -> None:
+        """Add what front-ends of earlier versions did not keep; missing features cannot be made up for then."""
+        if f"{prefix}noise" not in state:
+            own = self.state_dict(prefix=prefix)
+            state.update({key: value for key, value in own.items() if key not in state})
+            state[f"{prefix}noise"] = torch.tensor(float("nan"))
+
     @property
     def width(self) -> int:
         """Number of features that the encoder receives."""
@@ -184,7 +191,14 @@ class FrontEnd(nn.Module):
     def _lost(self, panel: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
         """Features that each batch lacks although it had them in training, ``(n_batches, n_features)``; None: none."""
         lost = None if panel is None else self.measured.cpu().numpy() & ~panel
-        return lost if lost is not None and lost.any() else None
+        if lost is None or not lost.any():
+            return None
+        if bool(self.noise.isnan()):
+            raise ValueError(
+                "This model was saved by an earlier version, which did not keep what is needed where features are "
+                "missing. Give data with every feature of the model, or fit it again."
+            )
+        return lost
 
     def _correction(self, b: int, lost: NDArray[np.bool_]) -> NDArray[np.float32]:
         """By what centred scores without the `lost` features are multiplied to be those with, ``(scores, scores)``."""

@@ -18,6 +18,7 @@ import torch
 from scvcell._compat import scvi_version
 from scvcell.measure import Summary
 from scvcell.model._drift import Drift
+from scvcell.model._front_end import FrontEnd
 from scvcell.model._response_store import response_arrays, response_from
 from scvcell.objective import Weights
 from scvcell.prior import Edges
@@ -159,6 +160,9 @@ def load(cls: type[CSL], path: str | Path, data: Container | None = None, *, dev
     model.n_networks = meta["n_networks"]
     model.edges = _read(folder / GRAPH, _read_edges)
     model.module = model._build(_empty_summaries(model))
+    for name, module in model.module.named_modules():
+        if isinstance(module, FrontEnd):
+            module.complete(state, f"{name}.")
     try:
         model.module.load_state_dict(state)
     except RuntimeError as error:
