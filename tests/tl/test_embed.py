@@ -54,10 +54,10 @@ def test_one_modality_leaves_the_others_nan(small):
 def test_uncertainty_shrinks_with_every_modality(small):
     mdata = small.mdata.copy()
     for name in ("rna", "adt"):
-        scvcell.tl.embed(mdata, small.model, modalities=[name], key_added=name)
+        scvcell.tl.embed(mdata, small.model, modalities=[name], key_added=f"X_{name}")
     for name in ("rna", "adt"):
-        has = mdata.obs[f"{name}_uncertainty"].notna()
-        assert (mdata.obs["csl_uncertainty"] <= mdata.obs[f"{name}_uncertainty"])[has].all()
+        has = mdata.obs[f"X_{name}_uncertainty"].notna()
+        assert (mdata.obs["csl_uncertainty"] <= mdata.obs[f"X_{name}_uncertainty"])[has].all()
         assert (mdata.obs["csl_uncertainty"] < 1).all()
 
 

@@ -109,7 +109,7 @@ def test_too_few_cells_and_no_controls_are_refused(confounded):
     part = adata[np.r_[few, np.flatnonzero(adata.obs["action"] == "control")]].copy()
     with pytest.raises(ValueError, match=r"5 cells with 'T1' and \d+ controls are too few"):
         scvcell.tl.match_counterfactual(part, model, "T1")
-    with pytest.raises(ValueError, match=r"No cell has the control label|No untreated cell"):
+    with pytest.raises(ValueError, match="No cell is known to be untreated"):
         scvcell.tl.match_counterfactual(adata[adata.obs["action"] == "T1"].copy(), model, "T1")
 
 

@@ -17,7 +17,7 @@ from scvcell.tl._calibrate import calibration, check_level, interval_scale
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scvcell._containers import Container
+    from scvcell._containers import Container, View
 
 logger = logging.getLogger("scvcell")
 
@@ -118,7 +118,7 @@ def translate(
         out.obs[_keys.TRUSTED] = near & has & model.trusts(to)
         info["calibration_cells"] = len(conformal.scores)
     _blank(out, has, source)
-    out.obs[_keys.SPLIT] = _split(model, seen.obs_names, to)
+    out.obs[_keys.SPLIT] = _split(model, seen, to)
     out.uns[_keys.TRANSLATE] = info
     return out
 
@@ -134,10 +134,10 @@ def _check(model: CSL, to: str, source: Sequence[str] | None, level: float) -> l
     return names
 
 
-def _split(model: CSL, names: pd.Index, to: str) -> pd.Categorical:
-    """Whether training, validation or neither had a cell's measurement of `to`; by name alone where data are gone."""
-    fitted = None if model.adata is None else view(model.adata)
-    measured = fitted.obs_names[fitted.present(to)] if fitted is not None and to in fitted.modalities else names
+def _split(model: CSL, seen: View, to: str) -> pd.Categorical:
+    """Whether training, validation or neither had cells' measurement of `to`; `seen` tells where the data are gone."""
+    names, fitted = seen.obs_names, seen if model.adata is None else view(model.adata)
+    measured = fitted.obs_names[fitted.present(to)] if to in fitted.modalities else names[:0]
     out = np.full(len(names), "test", dtype=object)
     for part in ("train", "validation"):
         out[names.isin(model.split_.get(part, [])) & names.isin(measured)] = part
