@@ -12,7 +12,7 @@ import torch
 from scvcell._calm import progress
 from scvcell.measure import Measurement
 from scvcell.model._bulk import FEWEST, Bulk
-from scvcell.model._response import Response, describe, noise_of, unrelated
+from scvcell.model._response import FEWEST_ROWS, Response, describe, noise_of, unrelated
 from scvcell.objective import energy_distance
 from scvcell.perturb import SHIFTS, Action, AffineFlow, Anchor, hidden, prior_weights, read_design, stack_weights
 
@@ -106,11 +106,19 @@ def fit(
                 continue
             effects = Effects(bulk, here, latent)
             response.spread[name] = effects.spread
+            response.cells[name] = np.array([bulk.count(u.treated) for u in here], float)
             every = np.arange(len(here))
             y = effects.value - effects.by_flow(flow, every)
             anchor = response.anchors[name] = Anchor.fit(effects.describe(flow, every), y, effects.noise)
             if calibrate:
                 response.calibration[name], anchor.stack = crossfit(effects, anchor, kernel, seed, shown=model.progress)
+                if len(response.calibration[name]) < FEWEST_ROWS:
+                    logger.warning(
+                        "%r: no condition could be left out and predicted from the others, as each has a target of its "
+                        "own. Intervals of actions that were measured hold the noise of sampling only, others have "
+                        "none. The same targets in several contexts, doses or combinations would tell more.",
+                        name,
+                    )
     return response
 
 

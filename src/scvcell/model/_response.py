@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from scvcell.model._bulk import FEWEST
+from scvcell.model._reach import Reach
 from scvcell.perturb import SHIFTS, Action, Units, shifts
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ BINS = (0.5, 0.95)
 """Quantiles of the effect size, over its noise, between the bins within which intervals are calibrated."""
 LIKENESS = {"target": 0.25, "target in context": 0.5, "target, dose and time": 0.25}
 """How much of the support of an action hangs on what."""
+CERTAIN = 0.05
+"""Noise of a condition that was measured, over that of what was never seen, before its number of cells counts."""
 FEWEST_ROWS = 50
 """Left-out effects below which no interval can be promised."""
 
@@ -77,6 +80,8 @@ class Response:
         By modality, rows of ``(size of the predicted effect, squared error, predicted variance, number of the
         condition, number of the shift)`` of conditions that were left out; 0 for no shift, else from 1 on as in
         `scvcell.perturb.SHIFTS`.
+    cells
+        By modality, the treated cells of each condition, ``(conditions,)``; none in models of earlier versions.
     """
 
     keys: PerturbationKeys
@@ -87,6 +92,12 @@ class Response:
     anchors: dict[str, Anchor] = field(default_factory=dict)
     spread: dict[str, Array] = field(default_factory=dict)
     calibration: dict[str, Array] = field(default_factory=dict)
+    cells: dict[str, Array] = field(default_factory=dict)
+
+    @property
+    def reach(self) -> Reach:
+        """Doses and times of training."""
+        return Reach(self.actions, self.flow.largest, self.flow.span)
 
     def check(self, action: Action) -> Action:
         """Refuse an action of which nothing can be said; relate unseen targets to known ones.
@@ -94,8 +105,10 @@ class Response:
         Raises
         ------
         ValueError
-            If a target is neither known nor among the side information.
+            If a target is neither known nor among the side information, or the action has a time, a schedule or a
+            dose where training had none.
         """
+        self.reach.check(action)
         new = [target for target in action.targets if not self.flow.knows(target)]
         lost = unrelated(self.flow, action, self.kernel)
         if lost is not None:
@@ -110,12 +123,19 @@ class Response:
 
     @torch.no_grad()
     def states(self, z: torch.Tensor, action: Action) -> torch.Tensor:
-        """States after `action`, ``(cells, latent)``."""
-        return self.flow.eval()(z, self.check(action))
+        """States after `action`, ``(cells, latent)``; effects stop growing one step beyond the largest dose."""
+        return self.flow.eval()(z, self.reach.held(self.check(action)))
+
+    def taught(self, action: Action) -> bool:
+        """Whether the flow learned what every target of the action does to states; of few cells it does not."""
+        known = [target for target in action.targets if target in self.flow.targets]
+        rows = [self.flow.targets.index(target) for target in known]
+        moves = self.flow.shift[rows].any(1) | self.flow.out[rows].flatten(1).any(1)
+        return bool(moves.all())
 
     def residual(self, modality: str, action: Action, place: Array) -> tuple[Array, Array]:
         """What the flow leaves of the effect on a modality in a context, and its variance; ``(features,)`` each."""
-        mean, var = self.anchors[modality].predict(describe(self.flow, [action], place[None]))
+        mean, var = self.anchors[modality].predict(describe(self.flow, [self.reach.held(action)], place[None]))
         return (mean[0], var[0]) if action.pulses else (0 * mean[0], 0 * var[0])
 
     def effect(
@@ -137,7 +157,8 @@ class Response:
         what like conditions leave open, and a share of the effect; :math:`\gamma` and the quantiles :math:`q_b`, one
         per bin of effect size, are those of conditions that were left out (of a new dose, time or target those that
         were new in the same way), at a level raised for how few conditions these are, and no interval is narrower than
-        the Gaussian one.
+        the Gaussian one. Where no condition could be left out, an action that was measured has the Gaussian interval
+        without :math:`\gamma`, of sampling alone; any other has none.
 
         References
         ----------
@@ -150,12 +171,13 @@ class Response:
         rows = self._like(modality, action, z.mean(0).numpy())
         if not action.pulses:
             return Effect(value, np.zeros(len(value)))
-        if len(rows) < FEWEST_ROWS:
-            return Effect(value, np.full(len(value), np.inf))
         noise = noise_of(bulk.measured(cells)[1], self.spread[modality], bulk.count(cells))
         noise = np.where(np.isnan(noise), np.median(self.anchors[modality].noise, 0) / 2, noise)
-        gamma = _gamma(rows)
         sampled = var + noise * (1 + len(cells) / (n_cells or len(cells)))
+        normal = float(torch.distributions.Normal(0.0, 1.0).icdf(torch.tensor(0.5 + level / 2)))
+        if len(rows) < FEWEST_ROWS:
+            return Effect(value, normal * np.sqrt(sampled) if self._measured(modality, action) else sampled + np.inf)
+        gamma = _gamma(rows)
         sd = np.sqrt(sampled + (gamma * value) ** 2)
         score = np.sqrt(rows[:, 1] / (rows[:, 2] + (gamma * rows[:, 0]) ** 2))
         seen, mine = rows[:, 0] / np.sqrt(rows[:, 2]), np.abs(value) / np.sqrt(sampled)
@@ -167,8 +189,13 @@ class Response:
         for b in range(len(BINS) + 1):
             here = score[np.digitize(seen, edges) == b]
             quantile[np.digitize(mine, edges) == b] = np.quantile(here if len(here) >= FEWEST_ROWS else score, rank)
-        normal = float(torch.distributions.Normal(0.0, 1.0).icdf(torch.tensor(0.5 + level / 2)))
         return Effect(value, np.maximum(quantile, normal) * sd)
+
+    def _measured(self, modality: str, action: Action) -> bool:
+        """Whether training has the very action, in any context."""
+        one, seen = describe(self.flow, [action], np.zeros((1, self.flow.n_latent))), self.anchors[modality].units
+        pairs = ((seen.exposure, one.exposure), (seen.level, one.level), (seen.time[:, None], one.time[:, None]))
+        return bool(np.logical_and.reduce([np.isclose(a, b, atol=1e-6).all(1) for a, b in pairs]).any())
 
     def _like(self, modality: str, action: Action, place: Array) -> Array:
         """Rows of `calibration` of conditions that were new in the way in which this one is."""
@@ -180,23 +207,28 @@ class Response:
     def support(self, action: Action, place: Array) -> float:
         r"""How close an action in a context is to what was seen, from 0 (nothing like it) to 1 (seen).
 
-        .. math:: k_*^\top (K + \epsilon I)^{-1} k_* / k_{**}
+        .. math:: k_*^\top (K + \mathrm{diag}(\epsilon + n_0 / n))^{-1} k_* / k_{**}
 
-        with a kernel that adds over targets and fades with the distance of contexts, doses and times; times how much of
-        a target that was never perturbed those that were explain.
+        with a kernel that adds over targets and fades with the distance of contexts, doses and times, and for cells the
+        number n of treated ones of each condition; times how much of a target that was never perturbed those that were
+        explain, and less with every dilution step beyond the largest dose (:class:`Reach`).
         """
         if not action.pulses:
             return 1.0
-        anchor = next(iter(self.anchors.values()), None)
-        if anchor is None:
+        name = next(iter(self.anchors), None)
+        if name is None:
             return 0.0
+        anchor = self.anchors[name]
         plain = replace(anchor, weights=LIKENESS)
         unit = describe(self.flow, [action], place[None])
         among, cross, own = (plain.kernel(*pair) for pair in ((anchor.units,) * 2, (anchor.units, unit), (unit, unit)))
-        explained = cross[:, 0] @ np.linalg.solve(among + 0.05 * np.eye(len(among)), cross[:, 0])
+        noise = np.full(len(among), CERTAIN)
+        if name in self.cells and self.flow.moves:
+            noise = noise + FEWEST / np.maximum(self.cells[name], 1)
+        explained = cross[:, 0] @ np.linalg.solve(among + np.diag(noise), cross[:, 0])
         unseen = [target for target in action.targets if target not in self.flow.targets]
         like = min((self.kernel.likeness(t, self.flow.targets) for t in unseen if self.kernel is not None), default=1.0)
-        return float(np.clip(like * explained / max(own[0, 0], 1e-12), 0, 1))
+        return float(np.clip(like * self.reach.share(action) * explained / max(own[0, 0], 1e-12), 0, 1))
 
 
 def unrelated(flow: AffineFlow, action: Action, kernel: TargetKernel | None) -> str | None:

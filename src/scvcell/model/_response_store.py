@@ -39,6 +39,8 @@ def response_arrays(response: Response) -> tuple[dict[str, Any], dict[str, Any]]
         arrays |= {f"{m}/{name}": getattr(anchor, name) for name in NUMBERS}
         arrays |= {f"{m}/{name}": getattr(anchor.units, name) for name in UNITS}
         arrays[f"{m}/spread"] = response.spread[m]
+        if m in response.cells:
+            arrays[f"{m}/cells"] = response.cells[m]
         if m in response.calibration:
             arrays[f"{m}/calibration"] = response.calibration[m]
     if kernel is not None:
@@ -65,6 +67,8 @@ def response_from(plain: dict[str, Any], arrays: dict[str, NDArray[Any]], n_late
         numbers: dict[str, Any] = {name: arrays[f"{m}/{name}"] for name in NUMBERS}
         response.anchors[m] = Anchor(Units(*(arrays[f"{m}/{name}"] for name in UNITS)), **numbers, **fields)
         response.spread[m] = arrays[f"{m}/spread"]
+        if f"{m}/cells" in arrays:
+            response.cells[m] = arrays[f"{m}/cells"]
         if f"{m}/calibration" in arrays:
             response.calibration[m] = arrays[f"{m}/calibration"]
     return response

@@ -131,10 +131,10 @@ class Action:
         end = max(pulse.stop or 0.0 for pulse in made)
         if time is not None and _dose.number("time", time) < end:
             raise ValueError(f"time={time} lies before the end of the schedule at {end}.")
-        return cls._of(ordered, end if time is None else time)
+        return cls.of(ordered, end if time is None else time)
 
     @classmethod
-    def _of(cls, pulses: Iterable[Pulse], time: float | None) -> Action:
+    def of(cls, pulses: Iterable[Pulse], time: float | None) -> Action:
         """The action of some pulses."""
         action = cls.__new__(cls)
         action._set(pulses, time)
@@ -164,11 +164,11 @@ class Action:
 
     def alone(self, target: str) -> Action:
         """What is done with one of the targets."""
-        return self._of((pulse for pulse in self.pulses if pulse.target == target), self.time)
+        return self.of((pulse for pulse in self.pulses if pulse.target == target), self.time)
 
     def without(self, targets: Collection[str]) -> Action:
         """The same action without some of the targets."""
-        return self._of((pulse for pulse in self.pulses if pulse.target not in targets), self.time)
+        return self.of((pulse for pulse in self.pulses if pulse.target not in targets), self.time)
 
     def in_units(self, units: Mapping[str, str]) -> Action:
         """The same action with the dose of each target in its unit of `units`; a plain number is taken to be in it.
@@ -178,7 +178,7 @@ class Action:
         ValueError
             If a dose has a unit that cannot be converted.
         """
-        return self._of((_converted(pulse, units) for pulse in self.pulses), self.time)
+        return self.of((_converted(pulse, units) for pulse in self.pulses), self.time)
 
     def filled(self, largest: Mapping[str, float], units: Mapping[str, str], span: float | None) -> Action:
         """The same action with the doses, in `units`, and the time that stand for those which are not given."""
@@ -188,7 +188,7 @@ class Action:
             else p
             for p in self.pulses
         ]
-        return self._of(pulses, span if self.time is None and pulses else self.time)
+        return self.of(pulses, span if self.time is None and pulses else self.time)
 
     def as_dict(self) -> dict[str, object]:
         """Plain values, for `from_dict`."""
@@ -197,7 +197,7 @@ class Action:
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Action:
         """Inverse of `as_dict`."""
-        return cls._of((Pulse(*entry) for entry in plain["pulses"]), plain["time"])
+        return cls.of((Pulse(*entry) for entry in plain["pulses"]), plain["time"])
 
     def __add__(self, other: Action) -> Action:
         """Both at once."""
@@ -206,7 +206,7 @@ class Action:
         twice = set(self.targets) & set(other.targets)
         if twice:
             raise ValueError(f"Both actions give {sorted(twice)[0]!r}; write its dose once.")
-        return self._of(self.pulses + other.pulses, self.time if other.time is None else other.time)
+        return self.of(self.pulses + other.pulses, self.time if other.time is None else other.time)
 
     def __str__(self) -> str:
         """As a user would say it."""

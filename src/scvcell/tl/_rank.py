@@ -92,6 +92,8 @@ def rank_actions(
         before = energy_distance(start.latent[here], there[goals]).clamp_min(1e-9)
         for i, states in enumerate(moved.values()):
             draws[i, b] = 1 - float(energy_distance(states[here], there[goals]) / before)
+    if response.flow.moves:
+        draws[[not response.taught(action) for action in moved]] = np.nan
     lower, upper = np.quantile(draws, [0.5 - level / 2, 0.5 + level / 2], axis=1)
     table = pd.DataFrame(
         {
