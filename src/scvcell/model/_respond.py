@@ -12,7 +12,7 @@ import torch
 from scvcell._calm import progress
 from scvcell.measure import Measurement
 from scvcell.model._bulk import FEWEST, Bulk
-from scvcell.model._response import Response, describe, noise_of, unrelated
+from scvcell.model._response import FEWEST_ROWS, Response, describe, noise_of, unrelated
 from scvcell.objective import energy_distance
 from scvcell.perturb import SHIFTS, Action, AffineFlow, Anchor, hidden, prior_weights, read_design, stack_weights
 
@@ -111,7 +111,21 @@ def fit(
             anchor = response.anchors[name] = Anchor.fit(effects.describe(flow, every), y, effects.noise)
             if calibrate:
                 response.calibration[name], anchor.stack = crossfit(effects, anchor, kernel, seed, shown=model.progress)
+                if len(response.calibration[name]) < FEWEST_ROWS:
+                    _tell_uncalibrated(name, [str(u.action) for u in here])
     return response
+
+
+def _tell_uncalibrated(modality: str, actions: list[str]) -> None:
+    names = list(dict.fromkeys(actions))
+    logger.warning(
+        "No condition could be left out to calibrate effects on %r: each target is in one condition only. Intervals "
+        "of the %d measured actions (%s) hold sampling error only; those not measured have none. More contexts "
+        "(perturbation key context=), doses or combinations of the same targets would calibrate both.",
+        modality,
+        len(names),
+        ", ".join(names[:5]) + (", ..." if len(names) > 5 else ""),
+    )
 
 
 def conditions(design: Design, allowed: NDArray[np.bool_]) -> list[Unit]:
