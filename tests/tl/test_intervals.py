@@ -62,7 +62,7 @@ def test_only_the_same_action_in_the_nearest_context_is_measured():
     assert asked([0.5, 0.5], 0.0) is None
 
 
-def test_a_screen_in_one_context_says_once_what_its_intervals_hold(caplog):
+def test_a_screen_in_one_context_says_once_what_its_intervals_hold(caplog, tmp_path):
     mdata = simulate_actions(500, n_targets=3, pairs=False, n_genes=60, seed=0)
     rna = mdata["rna"].copy()
     rna.obs["action"] = mdata.obs["action"].to_numpy()
@@ -83,3 +83,8 @@ def test_a_screen_in_one_context_says_once_what_its_intervals_hold(caplog):
     assert not unmeasured["trusted"].any()
     shuffled = scvcell.tl.effects(rna[np.random.default_rng(0).permutation(rna.n_obs)].copy(), model, "T1")
     np.testing.assert_allclose(shuffled[["lfc", "lower", "upper"]], frame[["lfc", "lower", "upper"]], atol=0.02)
+    model.save(tmp_path / "model")
+    loaded = scvcell.tl.effects(rna, scvcell.CSL.load(tmp_path / "model", rna), "T1")
+    np.testing.assert_allclose(loaded[["lower", "upper"]], frame[["lower", "upper"]], rtol=1e-4, atol=1e-5)
+    assert "90% interval" in scvcell.pl.effects(frame).get_xlabel()
+    assert "no interval" in scvcell.pl.effects(unmeasured).get_xlabel()

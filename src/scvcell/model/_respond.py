@@ -117,7 +117,7 @@ def fit(
 
 
 def _tell_uncalibrated(modality: str, actions: list[str]) -> None:
-    names = list(dict.fromkeys(actions))
+    names = sorted(set(actions))
     logger.warning(
         "No condition could be left out to calibrate effects on %r: each target is in one condition only. Intervals "
         "of the %d measured actions (%s) hold sampling error only; those not measured have none. More contexts "
