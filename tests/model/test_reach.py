@@ -58,10 +58,12 @@ def test_doses_measured_twice_are_no_step_and_schedules_end():
     assert max(pulse.stop or 0 for pulse in held.pulses) <= 96
 
 
-def test_targets_never_given_together_have_less_support():
+def test_which_targets_were_given_together():
     reach = Reach([Action("A"), Action("B"), Action("C"), Action("A+B")], {}, None)
-    assert reach.share(Action("B+A")) == reach.share(Action("C")) == 1
-    assert reach.share(Action("A+C")) == reach.share(Action("A+B+C")) < 1
+    assert reach.together(Action("B+A"))
+    assert reach.together(Action("C"))
+    assert not reach.together(Action("A+C"))
+    assert not reach.together(Action("A+B+C"))
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +118,7 @@ def test_measured_conditions_of_a_screen_have_intervals(screen, caplog):
     config = scvcell.TrainConfig(max_epochs=8, progress=False)
     with caplog.at_level("WARNING", logger="scvcell"):
         model = scvcell.tl.fit(adata, perturbation=keys, train=config)
-    assert caplog.text.count("hold the noise of sampling only") == 1
+    assert caplog.text.count("hold sampling error only") == 1
     targets = [str(action) for action in model.response.actions]
     frames = {target: scvcell.tl.effects(adata, model, target) for target in targets}
     for target, frame in frames.items():

@@ -39,7 +39,7 @@ class Reach:
         self.largest, self.span = dict(largest), span
         self.timed = span is not None or any(action.scheduled for action in actions)
         self.targets = {target for action in actions for target in action.targets}
-        self.together = {frozenset(action.targets) for action in actions}
+        self.seen = {frozenset(action.targets) for action in actions}
         given: dict[str, set[float]] = {}
         for pulse in (pulse for action in actions for pulse in action.pulses):
             if pulse.dose is not None:
@@ -71,6 +71,10 @@ class Reach:
                     "said of how much. Leave it out, or fit with PerturbationKeys(dose=...)."
                 )
 
+    def together(self, action: Action) -> bool:
+        """Whether training has these targets together, or there is one only."""
+        return len(action.targets) < 2 or frozenset(action.targets) in self.seen
+
     def beyond(self, action: Action) -> float:
         """Steps by which an action lies beyond training, of the dose or time that lies farthest; 0 within it."""
         steps = [0.0]
@@ -84,8 +88,7 @@ class Reach:
 
     def share(self, action: Action) -> float:
         """Share of the support that is left, from 1 within training to 0. Doses below the smallest lose nothing."""
-        seen = len(action.targets) < 2 or frozenset(action.targets) in self.together
-        return AT_ONE_STEP ** (self.beyond(action) ** 2) * (1.0 if seen else NEW_COMBINATION)
+        return AT_ONE_STEP ** (self.beyond(action) ** 2)
 
     def held(self, action: Action) -> Action:
         """The action with doses and time at most one step beyond training: there effects stop growing."""

@@ -17,6 +17,8 @@ from scvcell.objective import energy_distance
 from scvcell.perturb import SHIFTS, Action, AffineFlow, Anchor, hidden, prior_weights, read_design, stack_weights
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from scvcell.model._csl import CSL
@@ -98,6 +100,7 @@ def fit(
     flow = make_flow(units, model.n_latent, seed)
     train_flow(flow, units, latent, seed)
     response = Response(keys, flow, tuple(dict.fromkeys(u.action for u in units)), dict(design.units), kernel=kernel)
+    uncalibrated: list[str] = []
     for name in model.assays:
         if type(model._trained_module().operators[name]).shifted is not Measurement.shifted:
             bulk = Bulk(model, data, name)
@@ -113,13 +116,22 @@ def fit(
             if calibrate:
                 response.calibration[name], anchor.stack = crossfit(effects, anchor, kernel, seed, shown=model.progress)
                 if len(response.calibration[name]) < FEWEST_ROWS:
-                    logger.warning(
-                        "%r: no condition could be left out and predicted from the others, as each has a target of its "
-                        "own. Intervals of actions that were measured hold the noise of sampling only, others have "
-                        "none. The same targets in several contexts, doses or combinations would tell more.",
-                        name,
-                    )
+                    uncalibrated.append(name)
+    if uncalibrated:
+        _tell_uncalibrated(uncalibrated, response.actions)
     return response
+
+
+def _tell_uncalibrated(modalities: list[str], actions: Sequence[Action]) -> None:
+    names = sorted(map(str, actions))
+    logger.warning(
+        "Too few conditions could be left out to calibrate effects on %s: hardly a target is in several. Intervals "
+        "of the %d measured actions (%s) hold sampling error only; those not measured have none. More contexts "
+        "(perturbation key context=), doses or combinations of the same targets would calibrate both.",
+        ", ".join(map(repr, modalities)),
+        len(names),
+        ", ".join(names[:5]) + (", ..." if len(names) > 5 else ""),
+    )
 
 
 def conditions(design: Design, allowed: NDArray[np.bool_]) -> list[Unit]:

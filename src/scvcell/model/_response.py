@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from scipy.stats import t
 
 from scvcell.model._bulk import FEWEST
-from scvcell.model._reach import Reach
+from scvcell.model._reach import NEW_COMBINATION, Reach
 from scvcell.perturb import SHIFTS, Action, Units, shifts
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ class Effect:
     value
         Effect of each feature, ``(features,)``.
     halfwidth
-        Half the interval for the effect that a pseudobulk of as many cells would show; infinite where not calibrated.
+        Half the interval for the effect that a pseudobulk of as many cells would show; infinite where neither
+        calibrated nor measured.
     """
 
     value: Array
@@ -157,8 +159,8 @@ class Response:
         what like conditions leave open, and a share of the effect; :math:`\gamma` and the quantiles :math:`q_b`, one
         per bin of effect size, are those of conditions that were left out (of a new dose, time or target those that
         were new in the same way), at a level raised for how few conditions these are, and no interval is narrower than
-        the Gaussian one. Where no condition could be left out, an action that was measured has the Gaussian interval
-        without :math:`\gamma`, of sampling alone; any other has none.
+        the Gaussian one. Where too few conditions could be left out, the interval of one that was measured is that of
+        `sampling_halfwidth`; of others it is infinite.
 
         References
         ----------
@@ -173,11 +175,12 @@ class Response:
             return Effect(value, np.zeros(len(value)))
         noise = noise_of(bulk.measured(cells)[1], self.spread[modality], bulk.count(cells))
         noise = np.where(np.isnan(noise), np.median(self.anchors[modality].noise, 0) / 2, noise)
+        if len(rows) < FEWEST_ROWS:
+            new = noise * (1 + len(cells) / (n_cells or len(cells)))
+            return Effect(value, self._sampling(modality, action, z.mean(0).numpy(), new, level))
+        gamma = _gamma(rows)
         sampled = var + noise * (1 + len(cells) / (n_cells or len(cells)))
         normal = float(torch.distributions.Normal(0.0, 1.0).icdf(torch.tensor(0.5 + level / 2)))
-        if len(rows) < FEWEST_ROWS:
-            return Effect(value, normal * np.sqrt(sampled) if self._measured(modality, action) else sampled + np.inf)
-        gamma = _gamma(rows)
         sd = np.sqrt(sampled + (gamma * value) ** 2)
         score = np.sqrt(rows[:, 1] / (rows[:, 2] + (gamma * rows[:, 0]) ** 2))
         seen, mine = rows[:, 0] / np.sqrt(rows[:, 2]), np.abs(value) / np.sqrt(sampled)
@@ -191,18 +194,30 @@ class Response:
             quantile[np.digitize(mine, edges) == b] = np.quantile(here if len(here) >= FEWEST_ROWS else score, rank)
         return Effect(value, np.maximum(quantile, normal) * sd)
 
-    def _measured(self, modality: str, action: Action) -> bool:
-        """Whether training has the very action, in any context."""
-        one, seen = describe(self.flow, [action], np.zeros((1, self.flow.n_latent))), self.anchors[modality].units
-        pairs = ((seen.exposure, one.exposure), (seen.level, one.level), (seen.time[:, None], one.time[:, None]))
-        return bool(np.logical_and.reduce([np.isclose(a, b, atol=1e-6).all(1) for a, b in pairs]).any())
-
     def _like(self, modality: str, action: Action, place: Array) -> Array:
         """Rows of `calibration` of conditions that were new in the way in which this one is."""
         rows, seen = self.calibration.get(modality, np.zeros((0, 5))), self.anchors[modality].units
         (shift,) = shifts(describe(self.flow, [action], place[None]), seen)
         like = rows[:, 4] == (1 + SHIFTS.index(shift) if shift else 0)
         return rows[like] if like.any() else rows[rows[:, 4] == 0]
+
+    def _sampling(self, modality: str, action: Action, place: Array, new: Array, level: float) -> Array:
+        """Half the sampling interval of a measured condition, infinite of others, ``(features,)``."""
+        anchor = self.anchors[modality]
+        row = (
+            None
+            if action not in self.actions
+            else measured_row(anchor.units, describe(self.flow, [action], place[None]))
+        )
+        if row is None:
+            return np.full(len(new), np.inf)
+        mean, var = self.residual(modality, action, anchor.units.place[row])
+        trained = np.maximum(anchor.noise[row], var)
+        # Cells of the smaller group in training, near enough; a variance of each group's own is known no better.
+        cells = (
+            np.nanmedian(self.spread[modality] / anchor.noise[row]) if np.isfinite(self.spread[modality]).any() else 2
+        )
+        return sampling_halfwidth(anchor.y[row] - mean, trained, new, level, max(float(cells) - 1, 1.0))
 
     def support(self, action: Action, place: Array) -> float:
         r"""How close an action in a context is to what was seen, from 0 (nothing like it) to 1 (seen).
@@ -211,7 +226,8 @@ class Response:
 
         with a kernel that adds over targets and fades with the distance of contexts, doses and times, and for cells the
         number n of treated ones of each condition; times how much of a target that was never perturbed those that were
-        explain, and less with every dilution step beyond the largest dose (:class:`Reach`).
+        explain, and less with every dilution step beyond the largest dose (:class:`Reach`). Targets that were never
+        given together have less than the least of them alone.
         """
         if not action.pulses:
             return 1.0
@@ -228,7 +244,42 @@ class Response:
         explained = cross[:, 0] @ np.linalg.solve(among + np.diag(noise), cross[:, 0])
         unseen = [target for target in action.targets if target not in self.flow.targets]
         like = min((self.kernel.likeness(t, self.flow.targets) for t in unseen if self.kernel is not None), default=1.0)
-        return float(np.clip(like * self.reach.share(action) * explained / max(own[0, 0], 1e-12), 0, 1))
+        found = float(np.clip(like * self.reach.share(action) * explained / max(own[0, 0], 1e-12), 0, 1))
+        if self.reach.together(action):
+            return found
+        parts = [action.of([p for p in action.pulses if p.target == t], action.time) for t in action.targets]
+        return NEW_COMBINATION * min(found, *(self.support(part, place) for part in parts))
+
+
+def measured_row(units: Units, unit: Units) -> int | None:
+    """Row of the condition that `unit` is: the same action, measured in the context that is nearest of all."""
+    same = np.ones(len(units), dtype=bool)
+    for name in ("exposure", "level", "time"):
+        gap = np.abs(np.asarray(getattr(units, name)) - np.asarray(getattr(unit, name)))
+        same &= gap.reshape(len(units), -1).max(1, initial=0.0) < 1e-6
+    apart = np.square(units.place - unit.place).sum(1)
+    here = same & (apart <= apart.min() + 1e-9)
+    return int(np.flatnonzero(here)[0]) if here.any() else None
+
+
+def sampling_halfwidth(miss: Array, trained: Array, new: Array, level: float, free: float) -> Array:
+    r"""Half the interval, around the shrunken effect, of the effect that new cells of a measured condition would show.
+
+    .. math:: t_{(1 + level) / 2} \sqrt{s^2_{trained} + s^2_{new} + \max(m^2 - s^2_{trained}, 0)}
+
+    with the sampling variances of the measured effect and of the new one, and m how far the prediction lies from the
+    measured effect: what sampling does not explain of it is the price of shrinking.
+
+    Parameters
+    ----------
+    miss, trained, new
+        m and the two variances, ``(features,)``.
+    level
+        Coverage.
+    free
+        Degrees of freedom of the variances.
+    """
+    return np.asarray(t.ppf(0.5 + level / 2, free) * np.sqrt(new + np.maximum(miss**2, trained)))
 
 
 def unrelated(flow: AffineFlow, action: Action, kernel: TargetKernel | None) -> str | None:

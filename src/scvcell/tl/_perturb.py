@@ -149,7 +149,8 @@ def effects(
     One row per group, modality and feature: ``action``, ``group``, ``modality``, ``feature``, ``lfc``, ``lower``,
     ``upper``, ``level``, ``support`` (0 nothing like it in training, 1 seen), ``trusted`` (support of at least one half
     and a finite interval; below, the action or the group is unlike what was seen, and intervals may cover less than
-    they say). Intervals are infinite where no condition could be left out for calibration.
+    they say). Where no condition could be left out for calibration, intervals of a measured action in its
+    context hold sampling error only, and others are infinite.
 
     Raises
     ------
