@@ -247,8 +247,7 @@ class Response:
         found = float(np.clip(like * self.reach.share(action) * explained / max(own[0, 0], 1e-12), 0, 1))
         if self.reach.together(action):
             return found
-        parts = [action.of([p for p in action.pulses if p.target == t], action.time) for t in action.targets]
-        return NEW_COMBINATION * min(found, *(self.support(part, place) for part in parts))
+        return NEW_COMBINATION * min(found, *(self.support(action.alone(target), place) for target in action.targets))
 
 
 def measured_row(units: Units, unit: Units) -> int | None:
