@@ -195,13 +195,13 @@ def note(view: View, modalities: Mapping[str, ModalitySchema], keys: Sequence[st
             logger.warning("%r has %d feature: it can tell hardly anything of the state.", name, adata.n_vars)
     if view.n_obs < FEW_CELLS:
         logger.warning("The data have %d cells: too few to learn anything that can be relied on.", view.n_obs)
-    for key in keys:
+    # where the container lacks a column, and its modalities differ, `View.column` says so
+    for key in (key for key in keys if key in view.source.obs):
         differ = view.disagreeing(key)
         if differ.any():
             logger.warning(
-                "obs[%r] of %d cells, e.g. %r, is not what their modalities hold; that of the %s is taken.",
+                "obs[%r] of %d cells, e.g. %r, is not what their modalities hold; that of the container is taken.",
                 key,
                 differ.sum(),
                 view.obs_names[differ][0],
-                "container" if key in view.source.obs else "first modality",
             )

@@ -213,7 +213,6 @@ class CSL(ModelLifecycle):
             self.train_indices_, self.validation_indices_ = train, validation
             unmatched = self.alignment in ("partly paired", "unpaired, guidance graph")
             rounds = config.rematch if fresh and self.weights.align and unmatched else 0
-            self.paired = float(np.mean(sum(data.present(m)[train] for m in self.assays) > 1))
             self._fit(source, train, validation, config, seed, rounds)
             self.gain = gained(self._trained_module(), source, validation if len(validation) else train)
             warn(self.gain)
@@ -235,13 +234,13 @@ class CSL(ModelLifecycle):
 
         Where nothing but a guidance graph joins the assays, the first fit has pairs too: those that the graph suggests.
         """
-        rng = np.random.default_rng(seed)
+        rng, paired = np.random.default_rng(seed), source.paired(train)
 
         def fit(found: Matches) -> bool:
             """Train on the cells, the `found` ones merged, in as many steps as without them."""
             pairs = Matches(train[found.one], train[found.other], found.confidence)
             rest, data, settings = np.setdiff1d(train, pairs.other), source, config
-            self._trained_module().n_train, self._trained_module().paired = len(rest), self.paired
+            self._trained_module().n_train, self._trained_module().paired = len(rest), paired
             if len(pairs.one):
                 data = source.matched(pairs)
                 full, fewer = (

@@ -117,6 +117,10 @@ class Source:
     panels: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
     confidence: NDArray[np.float32] | None = None
 
+    def paired(self, cells: NDArray[np.int64]) -> float:
+        """Share of some cells in which more than one assay was measured."""
+        return float(np.mean(sum(self.rows[m][cells] >= 0 for m in self.scores) > 1))
+
     def matched(self, matches: Matches) -> Source:
         """The same data with the second cell of every pseudo-pair given to the first."""
         rows = {m: r.copy() for m, r in self.rows.items()}

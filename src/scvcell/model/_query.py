@@ -81,7 +81,7 @@ def load_query_data(model: CSL, data: Container, *, train: TrainConfig | None = 
         query.progress, query.accelerator = train.progress, train.accelerator
         config = replace(train, validation=0.0, weight_decay=0.0)
         query.module.n_train = seen.n_obs
-        query.module.paired = float(np.mean(sum(seen.present(m) for m in query.assays if m in seen.rows) > 1))
+        query.module.paired = source.paired(np.arange(seen.n_obs))
         with torch.random.fork_rng(devices=list(range(torch.cuda.device_count()))):
             torch.manual_seed(seed)
             run(query, source, np.flatnonzero(batch >= known), np.array([], np.int64), config, seed)

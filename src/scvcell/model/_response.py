@@ -175,11 +175,11 @@ class Response:
             return Effect(value, np.zeros(len(value)))
         noise = noise_of(bulk.measured(cells)[1], self.spread[modality], bulk.count(cells))
         noise = np.where(np.isnan(noise), np.median(self.anchors[modality].noise, 0) / 2, noise)
+        new = noise * (1 + len(cells) / (n_cells or len(cells)))
         if len(rows) < FEWEST_ROWS:
-            new = noise * (1 + len(cells) / (n_cells or len(cells)))
             return Effect(value, self._sampling(modality, action, z.mean(0).numpy(), new, level))
         gamma = _gamma(rows)
-        sampled = var + noise * (1 + len(cells) / (n_cells or len(cells)))
+        sampled = var + new
         normal = float(torch.distributions.Normal(0.0, 1.0).icdf(torch.tensor(0.5 + level / 2)))
         sd = np.sqrt(sampled + (gamma * value) ** 2)
         score = np.sqrt(rows[:, 1] / (rows[:, 2] + (gamma * rows[:, 0]) ** 2))
@@ -244,8 +244,9 @@ class Response:
         explained = cross[:, 0] @ np.linalg.solve(among + np.diag(noise), cross[:, 0])
         unseen = [target for target in action.targets if target not in self.flow.targets]
         like = min((self.kernel.likeness(t, self.flow.targets) for t in unseen if self.kernel is not None), default=1.0)
-        found = float(np.clip(like * self.reach.share(action) * explained / max(own[0, 0], 1e-12), 0, 1))
-        if self.reach.together(action):
+        reach = self.reach
+        found = float(np.clip(like * reach.share(action) * explained / max(own[0, 0], 1e-12), 0, 1))
+        if reach.together(action):
             return found
         return NEW_COMBINATION * min(found, *(self.support(action.alone(target), place) for target in action.targets))
 
