@@ -9,6 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scvcell._folder import claim, writable
+
 if TYPE_CHECKING:
     from pandas import DataFrame
 
@@ -108,8 +110,10 @@ def _fit(args: argparse.Namespace) -> int:
 
 
 def _check_folder(folder: Path) -> None:
+    """Refuse what no results can be written to."""
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file. Give a folder for the results.")
+    writable(folder)
 
 
 def _check_fit(args: argparse.Namespace, target: Path) -> None:
@@ -123,8 +127,10 @@ def _check_fit(args: argparse.Namespace, target: Path) -> None:
         if SIGNATURE not in file.read(4096):
             raise ValueError(f"{args.input} cannot be read: it is not an HDF5 file.")
     _check_folder(args.output)
-    if target.exists() and not args.overwrite:
-        raise FileExistsError(f"{target} exists already. Give another folder, or --overwrite.")
+    try:
+        claim(target, overwrite=args.overwrite)
+    except FileExistsError as error:
+        raise FileExistsError(str(error).replace("path, or overwrite=True", "folder, or --overwrite")) from error
     for measure in args.measure:
         if "=" not in measure:
             raise ValueError(f"--measure takes NAME=OPERATOR, not {measure!r}.")
