@@ -383,3 +383,11 @@ def test_labelling_gives_absolute_time():
         assert mdata.uns["csl_velocity"]["unit"] == "unit of the labelling time"
         speeds.append(np.median(np.linalg.norm(mdata.obsm["velocity_csl"], axis=1)))
     assert speeds[1] / speeds[0] == pytest.approx(0.5, rel=0.15)
+
+
+def test_few_genes_are_no_crash():
+    adata = scvcell.datasets.simulate_kinetics(100, n_genes=20, seed=0)
+    data = MuData({"kinetics": scvcell.pp.modality_from_layers(adata)})
+    model = scvcell.tl.fit(data, train=QUICK)
+    scvcell.tl.velocity(data, model)
+    assert np.isfinite(data.obsm["velocity_csl"]).all()
