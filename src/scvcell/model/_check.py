@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scvcell import _keys
 from scvcell._matrix import Matrix, fault
 from scvcell._registry import near_miss
 from scvcell.measure import MEASUREMENTS
@@ -25,9 +26,12 @@ logger = logging.getLogger("scvcell")
 
 FEW_CELLS, FEW_FEATURES = 30, 2
 """Cells, and features of a modality, up to which hardly anything can be learned."""
+MANY_EMPTY = 0.1
+"""Share of cells without a count above which it is asked whether they were measured."""
 WRONG = {
     "not finite": "contains NaN or infinite values. Remove them, or drop the cells or features",
     "negative": "contains negative values; raw counts are needed (scaled data, as of sc.pp.scale, have negative ones)",
+    "zero": "has no count in any cell. If it was not measured, leave it out",
     "not whole": "contains non-integer values, so it looks normalised; raw counts are needed",
 }
 
@@ -138,16 +142,24 @@ def refuse_normalised(matrix: Matrix, where: str) -> None:
 
 def _walk(view: View, name: str, layer: str | None, *, counts: bool) -> str:
     matrix = view.matrix(name, layer)
-    total = np.zeros(matrix.shape[1])
+    total, without = np.zeros(matrix.shape[1]), 0
     for chunk in matrix.chunks(np.arange(matrix.shape[0])):
         found = fault(chunk, counts=counts)
         if found:
             return found
         total += np.asarray(chunk.sum(0)).ravel()
-    empty = int((total == 0).sum())
+        without += int((np.asarray(chunk.sum(1)).ravel() == 0).sum()) if counts else 0
+    empty, where = int((total == 0).sum()), _where(name, layer)
+    if counts and empty == len(total):
+        return "zero"
     if counts and empty:
-        where = _where(name, layer)
         logger.info("%s: %d of %d features are zero in all cells; they are kept.", where, empty, len(total))
+    if without > MANY_EMPTY * matrix.shape[0]:
+        logger.warning(
+            "%s: %d of %d cells have no count at all and are taken for measured. If they were not, leave them out of "
+            "it: mdata.mod[%r] = mdata[%r][mdata[%r].X.sum(1) > 0].copy().",
+            *(where, without, matrix.shape[0], name, name, name),
+        )
     return ""
 
 
@@ -158,7 +170,7 @@ def _where(name: str, layer: str | None) -> str:
 def _complaint(view: View, wrong: dict[str, tuple[str | None, str]]) -> str:
     """What is wrong with each modality, and the layers that hold counts."""
     lines = [f"{_where(name, layer)} {WRONG[found]}." for name, (layer, found) in wrong.items()]
-    counted = [name for name, (_, found) in wrong.items() if found != "not finite"]
+    counted = [name for name, (_, found) in wrong.items() if found not in ("not finite", "zero")]
     held = {}
     for name in counted:
         adata = view.modalities[name]
@@ -204,4 +216,18 @@ def note(view: View, modalities: Mapping[str, ModalitySchema], keys: Sequence[st
                 key,
                 differ.sum(),
                 view.obs_names[differ][0],
+            )
+
+
+def note_panels(view: View, batches: Sequence[str]) -> None:
+    """Refuse a frame of panels that names no batch, and say which batches it leaves out."""
+    for name, adata in view.modalities.items():
+        view.panel(name, list(batches))
+        frame = adata.varm.get(_keys.OBSERVED_MASK)
+        without = [] if frame is None else sorted(set(batches) - set(frame.columns.astype(str)))
+        if without:
+            logger.warning(
+                "%r: varm['observed'] has no column for batch %s, where all features count as measured; its columns "
+                "are %s.",
+                *(name, ", ".join(map(repr, without)), list(frame.columns)),
             )

@@ -15,7 +15,7 @@ from scvcell._choose import choose
 from scvcell._compat import Manager, ModelLifecycle
 from scvcell._containers import View, expect, view, whole_number
 from scvcell.measure import MEASUREMENTS, Summary
-from scvcell.model import _de, _normalized, _query, _respond, _schema, _steer, _store
+from scvcell.model import _absent, _de, _normalized, _query, _respond, _schema, _steer, _store
 from scvcell.model._check import by_modality
 from scvcell.model._conform import conform
 from scvcell.model._data import Loader, Source
@@ -108,6 +108,7 @@ class CSL(ModelLifecycle):
         self.alignment = ""
         self.matched = 0
         self.gain: dict[str, float] = {}
+        self.absent: dict[str, list[str]] = {}
         self.response: Response | None = None
         self.drift: Drift | None = None
 
@@ -201,6 +202,9 @@ class CSL(ModelLifecycle):
             fresh = self.module is None
             if self.module is None:
                 summaries = self._summaries(data, batch, train)
+                operators = {m: self.operator(m) for m in summaries}
+                self.absent = _absent.in_summaries(summaries, operators, self.schema.batches)
+                _absent.say(self.absent, self.schema.batch_key)
                 self.n_networks = config.networks(len(train))
                 self.module = self._build(summaries)
                 for name, front in self.module.front_ends.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict, dataclass, field, replace
 from inspect import signature
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import pandas as pd
 from scvcell import _keys
 from scvcell._registry import near_miss
 from scvcell.measure import MEASUREMENTS
-from scvcell.model._check import by_modality, check_all_values, check_layer, note
+from scvcell.model._check import by_modality, check_all_values, check_layer, note, note_panels
 from scvcell.model._recognise import check_kinds, unrecognised
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scvcell._containers import View
+
+logger = logging.getLogger("scvcell")
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,8 @@ class Schema:
             parts.append(np.eye(len(categories), dtype=np.float32)[_codes(view, key, categories)])
         for key, (mean, sd) in self.continuous.items():
             values = _numeric(view, key)
-            parts.append(((values - mean) / sd).astype(np.float32)[:, None])
+            scaled = np.zeros(len(values)) if _constant(mean, sd) else (values - mean) / sd
+            parts.append(scaled.astype(np.float32)[:, None])
         return np.concatenate(parts, 1), batch
 
     def unseen_batches(self, view: View) -> list[str]:
@@ -101,6 +105,8 @@ class Schema:
         return sorted(set(_text(view, self.batch_key).tolist()) - set(self.batches))
 
 
+CONSTANT = 1e-6
+"""Standard deviation, over the mean, up to which a covariate is constant."""
 _NEW_BATCH = " Run `model.load_query_data(data)` to extend the model to new batches."
 
 
@@ -148,16 +154,24 @@ def build(
     batches = ["all"]
     if batch_key is not None:
         batches = sorted(set(_text(view, batch_key).tolist()))
+    note_panels(view, batches)
     categorical: dict[str, list[str]] = {}
     continuous: dict[str, tuple[float, float]] = {}
     for key in covariates:
         column = view.column(key)
         if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
             values = _numeric(view, key)
-            continuous[key] = (float(values.mean()), float(values.std()) or 1.0)
+            continuous[key] = (float(values.mean()), float(values.std()))
+            if _constant(*continuous[key]):
+                logger.warning("obs[%r] is %g in all cells, so it tells nothing; it is not used.", key, values[0])
         else:
             categorical[key] = sorted(set(_text(view, key).tolist()))
     return Schema(modalities, batch_key, batches, categorical, continuous)
+
+
+def _constant(mean: float, sd: float) -> bool:
+    """Whether a covariate did not vary but for rounding."""
+    return sd <= CONSTANT * abs(mean)
 
 
 def _check_encoded(view: View, modalities: Mapping[str, ModalitySchema]) -> None:

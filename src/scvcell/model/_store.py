@@ -71,6 +71,7 @@ def save(model: CSL, path: str | Path, *, overwrite: bool = False) -> Path:
         "alignment": model.alignment,
         "matched": model.matched,
         "gain": model.gain,
+        "absent": model.absent,
         "history": {name: frame.iloc[:, 0].tolist() for name, frame in model.history_.items()},
     }
     state = {k: v.cpu() for k, v in model.module.state_dict().items()}
@@ -181,7 +182,7 @@ def _restored(cls: type[CSL], meta: dict[str, Any], files: dict[str, bytes], fol
     with _whole(folder / _folder.MANIFEST):
         model.split_ = meta["split"]
         model.alignment, model.matched = meta.get("alignment", ""), meta.get("matched", 0)
-        model.gain = meta.get("gain", {})
+        model.gain, model.absent = meta.get("gain", {}), meta.get("absent", {})
         model.history_ = {
             k: pd.DataFrame({k: v}, index=pd.RangeIndex(len(v), name="epoch")) for k, v in meta["history"].items()
         }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.sparse as sp
 
+from scvcell._containers import whole_number
 from scvcell._matrix import Matrix
 from scvcell._registry import near_miss
 
@@ -52,10 +53,10 @@ def tokenize(
     """
     if how not in ("rank", "bin"):
         raise ValueError(f"how must be 'rank' or 'bin', not {how!r}.{near_miss(how, ['rank', 'bin'])}")
-    if n_bins < 2:
-        raise ValueError(f"n_bins must be at least 2, not {n_bins!r}.")
-    from scvcell.model import refuse_normalised
+    n_bins, length = whole_number("n_bins", n_bins, 2), whole_number("length", length, 1)
+    from scvcell.model import check_layer, refuse_normalised
 
+    check_layer(adata, "adata", layer)
     matrix = Matrix(adata.X if layer is None else adata.layers[layer])
     refuse_normalised(matrix, "X" if layer is None else f"Layer {layer!r}")
     rows = matrix.rows(np.arange(adata.n_obs))

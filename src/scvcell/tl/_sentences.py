@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from scvcell._containers import view
-from scvcell.model import refuse_normalised
+from scvcell._containers import view, whole_number
+from scvcell.model import check_layer, refuse_normalised
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +48,7 @@ def cell_sentences(
     Raises
     ------
     ValueError
-        If the modality is not there, its values are no raw counts, or a gene's name contains white space.
+        If the modality or the layer is not there, its values are no raw counts, or a gene's name contains white space.
 
     References
     ----------
@@ -63,8 +63,8 @@ def cell_sentences(
     name = next(iter(seen.modalities)) if modality is None else modality
     if name not in seen.modalities:
         raise ValueError(f"The data have no modality {name!r}; they have {list(seen.modalities)}.")
-    if n_genes < 1:
-        raise ValueError(f"n_genes must be at least 1, not {n_genes!r}.")
+    n_genes = whole_number("n_genes", n_genes, 1)
+    check_layer(seen.modalities[name], name, layer)
     genes = np.array([str(gene) for gene in seen.modalities[name].var_names], dtype=object)
     _without_spaces(genes)
     cells = np.flatnonzero(seen.present(name))
@@ -98,7 +98,8 @@ def expression_from_sentences(
     Parameters
     ----------
     sentences
-        What `cell_sentences` returned, or a model wrote; unknown words are ignored, of a repeated one the first counts.
+        What `cell_sentences` returned, or a model wrote; unknown words are ignored, of a repeated one the first
+        counts. A missing sentence, as cells without the modality have, is an empty row.
     features
         Genes of the result, in this order.
     slope, intercept
@@ -119,12 +120,14 @@ def expression_from_sentences(
     intercept = held.get("intercept") if intercept is None else intercept
     if slope is None or intercept is None:
         raise ValueError("Give slope= and intercept=, or the series that scvcell.tl.cell_sentences returned.")
+    if isinstance(sentences, str):
+        raise TypeError("sentences= takes one sentence per cell, a series or a list; of one cell [sentence].")
     names = pd.Index(np.asarray(features).astype(str))
     index = sentences.index if isinstance(sentences, pd.Series) else pd.RangeIndex(len(sentences)).astype(str)
     x = np.zeros((len(sentences), len(names)), np.float32)
     known = np.full(len(sentences), np.nan)
     for row, sentence in enumerate(sentences):
-        words = list(dict.fromkeys(sentence.split()))
+        words = [] if pd.isna(sentence) else list(dict.fromkeys(str(sentence).split()))
         at = names.get_indexer(pd.Index(words, dtype=object))
         if words:
             known[row] = (at >= 0).mean()
