@@ -36,6 +36,7 @@ def test_a_batch_of_zeros_is_told_with_both_ways_out_and_not_trusted(padded, cap
     caplog.clear()
     without = mdata.copy()
     without.mod["adt"] = mdata["adt"][~zero].copy()
+    without.update()
     told = mdata.copy()
     batches = sorted(set(mdata["adt"].obs["batch"].astype(str)))
     told["adt"].varm["observed"] = pd.DataFrame(
@@ -50,13 +51,15 @@ def test_a_batch_of_zeros_is_told_with_both_ways_out_and_not_trusted(padded, cap
 def test_a_query_batch_of_zeros(padded, caplog):
     mdata, zero, name = padded
     train = scvcell.TrainConfig(max_epochs=1, progress=False, accelerator="cpu")
-    rest = mdata[~zero].copy()
-    model = scvcell.tl.fit(rest, batch_key="batch", train=train)
-    query = mdata[zero].copy()
-    mapped = model.load_query_data(query, train=train)
+    batch = mdata["rna"].obs["batch"].astype(str).to_numpy()
+    reference = batch == np.unique(batch)[0]
+    model = scvcell.tl.fit(mdata[reference].copy(), batch_key="batch", train=train)
+    mapped = model.load_query_data(mdata[~reference].copy(), train=train)
     assert mapped.absent == {"adt": [name]}
     assert model.absent == {}
     assert "is zero in all cells" in caplog.text
+    with pytest.raises(ValueError, match="Modality 'adt' has no count in any cell"):
+        model.load_query_data(mdata[zero].copy(), train=train)
 
 
 @pytest.mark.parametrize("modality", ["rna", "adt", "atac"])

@@ -54,7 +54,7 @@ def say(absent: Mapping[str, Sequence[str]], batch_key: str | None) -> None:
         logger.warning(
             "%r is zero in all cells and features of batch %s. It was hardly measured there, but counts as measured: "
             "zeros are learned, and predictions for this batch are not trusted. Leave these cells out of it: "
-            "mdata.mod[%r] = mdata[%r][~mdata[%r].obs[%r].isin(%s)].copy(); or say which features each batch "
-            "measured: mdata[%r].varm['observed'], a boolean frame of features x batches.",
+            "mdata.mod[%r] = mdata[%r][~mdata[%r].obs[%r].isin(%s)].copy(); mdata.update(). Or say which features each "
+            "batch measured: mdata[%r].varm['observed'], a boolean frame of features x batches.",
             *(name, ", ".join(map(repr, batches)), name, name, name, batch_key, list(batches), name),
         )

@@ -157,7 +157,7 @@ def _walk(view: View, name: str, layer: str | None, *, counts: bool) -> str:
     if without > MANY_EMPTY * matrix.shape[0]:
         logger.warning(
             "%s: %d of %d cells have no count at all and are taken for measured. If they were not, leave them out of "
-            "it: mdata.mod[%r] = mdata[%r][mdata[%r].X.sum(1) > 0].copy().",
+            "it: mdata.mod[%r] = mdata[%r][mdata[%r].X.sum(1) > 0].copy(); mdata.update().",
             *(where, without, matrix.shape[0], name, name, name),
         )
     return ""
