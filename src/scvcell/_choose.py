@@ -54,6 +54,8 @@ def choose(view: View, what: str, value: Any) -> NDArray[np.int64]:
             f"{what}= takes {WAYS}, not {type(value).__name__}. For the cells of other data that are in these, too: "
             f"{what}=other.obs_names."
         )
+    if hasattr(value, "to_pandas"):  # columns of other libraries, as of an AnnData that is read lazily
+        value = value.to_pandas()
     if isinstance(value, str):
         at = np.flatnonzero(view.obs_names == value)
         return at if len(at) else np.flatnonzero(_query(view, what, value))

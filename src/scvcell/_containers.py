@@ -111,13 +111,13 @@ class View:
     def _parts(self, key: str) -> list[pd.Series]:
         """The container's column, or else that of each modality that has it; indexed by the place of the cells here."""
         if key in self.source.obs:
-            column = self.source.obs[key]
+            column = _column(self.source.obs, key)
             column = column if self.positions is None else column.iloc[self.positions]
             return [column.set_axis(np.arange(self.n_obs))]
         parts = []
-        for name, column in self._holding(key).items():
+        for name, own in self._holding(key).items():
             cells = np.flatnonzero(self.present(name))
-            part = self.modalities[name].obs[column].iloc[self.rows[name][cells]]
+            part = self.modalities[name].obs[own].iloc[self.rows[name][cells]]
             parts.append(part.set_axis(cells).rename(key))
         return parts
 
@@ -167,7 +167,7 @@ class View:
         """Cells of which the container and its modalities hold different values of the column `key`, ``(cells,)``."""
         taken, out = self.column(key), np.zeros(self.n_obs, bool)
         for name, adata in self.modalities.items():
-            if key in adata.obs and self.source is not adata:
+            if key in adata.obs and isinstance(self.source, MuData):
                 here = np.flatnonzero(self.present(name))
                 own, top = adata.obs[key].iloc[self.rows[name][here]], taken.iloc[here]
                 known = own.notna().to_numpy() & top.notna().to_numpy()
@@ -226,6 +226,42 @@ def whole_number(argument: str, value: Any, least: int = 0) -> int:
     return number
 
 
+def table_name(data: Container, table_key: str | None = None) -> str | None:
+    """Name of the table that is read of a SpatialData: `table_key`, or that of the only one; None of other containers.
+
+    Raises
+    ------
+    ValueError
+        If there are several tables, and `table_key` is none of them.
+    """
+    if isinstance(data, AnnData | MuData) or not hasattr(data, "tables"):
+        return None
+    tables = list(data.tables)
+    if table_key is None and len(tables) == 1:
+        return str(tables[0])
+    if table_key not in tables:
+        raise ValueError(f"SpatialData: give `table_key=` as one of {tables}, not {table_key!r}.")
+    return table_key
+
+
+def fitted_table(data: Container, table_key: str | None) -> str | None:
+    """As `table_name`, for a model that was fitted on `table_key`, which other data with one table may lack.
+
+    Raises
+    ------
+    ValueError
+        If it is none of several tables.
+    """
+    tables = list(getattr(data, "tables", ()))
+    if table_key not in tables and len(tables) > 1:
+        fitted = "no SpatialData" if table_key is None else f"the table {table_key!r}"
+        raise ValueError(
+            f"SpatialData: the model was fitted on {fitted}; these data have {tables}. Give the table itself: "
+            f"data.tables[{tables[0]!r}]."
+        )
+    return table_key if table_key in tables else None
+
+
 def view(data: Container, *, table_key: str | None = None, skip_empty: bool = False) -> View:
     """Read a container without changing it.
 
@@ -248,16 +284,11 @@ def view(data: Container, *, table_key: str | None = None, skip_empty: bool = Fa
     """
     if isinstance(data, AnnData):
         _check_names(data, SINGLE)
-        return View(data, data.obs_names, {SINGLE: data}, {SINGLE: np.arange(data.n_obs)})
+        return View(data, data.obs_names, {SINGLE: _loaded(data)}, {SINGLE: np.arange(data.n_obs)})
     if isinstance(data, MuData):
         return _view_mudata(data, skip_empty=skip_empty)
     if hasattr(data, "tables"):
-        tables = list(data.tables)
-        if table_key is None and len(tables) == 1:
-            table_key = tables[0]
-        if table_key not in tables:
-            raise ValueError(f"SpatialData: give `table_key=` as one of {tables}, not {table_key!r}.")
-        return view(data.tables[table_key])
+        return view(data.tables[table_name(data, table_key)])
     read = f" Read it first: mudata.read_h5mu({str(data)!r})." if isinstance(data, str | Path) else ""
     raise TypeError(f"Expected AnnData, MuData or SpatialData, got {type(data).__name__}.{read}")
 
@@ -291,6 +322,26 @@ def _view_mudata(mdata: MuData, *, skip_empty: bool) -> View:
             "Drop them: `mdata = mdata[mask].copy()` with the cells that have one."
         )
     return View(mdata, names, modalities, rows)
+
+
+def _loaded(adata: AnnData) -> AnnData:
+    """The same AnnData; of one that is read lazily the annotation in memory, and the counts where they are."""
+    if isinstance(adata.obs, pd.DataFrame):
+        return adata
+    obs, var = frame(adata.obs), frame(adata.var)
+    layers = {key: adata.layers[key] for key in adata.layers if key}
+    varm = {key: v.to_memory() if hasattr(v, "to_memory") else v for key, v in adata.varm.items()}
+    return AnnData(adata.X, obs, var, adata.uns, obsm=dict(adata.obsm), varm=varm, layers=layers)
+
+
+def _column(obs: Any, key: str) -> pd.Series:
+    """A column of annotation, alone where that is read lazily."""
+    return obs[key] if isinstance(obs, pd.DataFrame) else frame(obs[[key]])[key]
+
+
+def frame(obs: Any) -> pd.DataFrame:
+    """Annotation in memory; anndata keeps that of data that are read lazily on disk."""
+    return obs if isinstance(obs, pd.DataFrame) else obs.to_memory()
 
 
 def feature_types(adata: AnnData) -> list[str]:

@@ -2,7 +2,7 @@
 
 from scvcell.model import _baselines as baselines
 from scvcell.model._bulk import FEWEST, Bulk, evenly, jackknife_variance
-from scvcell.model._check import refuse_normalised
+from scvcell.model._check import check_layer, refuse_normalised
 from scvcell.model._csl import CSL
 from scvcell.model._de import differential_expression
 from scvcell.model._drift import Drift
@@ -35,6 +35,7 @@ __all__ = [
     "annotation",
     "baselines",
     "bridge",
+    "check_layer",
     "conditions",
     "context",
     "decode",

@@ -69,13 +69,15 @@ def _named(adata: AnnData) -> list[str]:
     return [key for key in adata.layers if key]
 
 
-def check_layer(adata: AnnData, name: str, layer: str | None) -> None:
-    """Refuse a modality without the layer, or without X, that is to be read."""
+def check_layer(adata: AnnData, name: str, layer: str | None, give: str = "") -> None:
+    """Refuse a modality without the layer, or without X, that is to be read; `give` is how a layer is given."""
     if layer is not None and layer not in adata.layers:
         hint = near_miss(layer, _named(adata))
         raise ValueError(f"Modality {name!r} has no layer {layer!r}; it has {_named(adata) or 'none'}.{hint}")
     if layer is None and adata.X is None:
-        raise ValueError(f"Modality {name!r} has no X. Give layers={{{name!r}: 'counts'}}.")
+        held = f"; it has layers {_named(adata)}" if _named(adata) else ""
+        give = give or f"layers={{{name!r}: 'counts'}}"
+        raise ValueError(f"Modality {name!r} has no X{held}. Give {give}, the layer of raw counts.")
 
 
 def check_values(view: View, name: str, layer: str | None, *, counts: bool) -> None:

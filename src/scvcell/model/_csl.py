@@ -13,7 +13,7 @@ import torch
 from scvcell._calm import calm
 from scvcell._choose import choose
 from scvcell._compat import Manager, ModelLifecycle
-from scvcell._containers import View, expect, view, whole_number
+from scvcell._containers import View, expect, fitted_table, view, whole_number
 from scvcell.measure import MEASUREMENTS, Summary
 from scvcell.model import _de, _normalized, _query, _respond, _schema, _steer, _store
 from scvcell.model._check import by_modality
@@ -149,16 +149,21 @@ class CSL(ModelLifecycle):
         batch_key: str | None = None,
         covariates: Sequence[str] = (),
         layers: Mapping[str, str] | str | None = None,
+        table_key: str | None = None,
     ) -> None:
-        """Check an AnnData (one modality, called ``"rna"``); as `setup_mudata`."""
-        cls._setup("setup_anndata", adata, measure=measure, batch_key=batch_key, covariates=covariates, layers=layers)
+        """Check an AnnData (one modality, called ``"rna"``); as `setup_mudata`.
+
+        `table_key` is the table of a SpatialData that this one is: verbs that are given the SpatialData read it.
+        """
+        args = {"measure": measure, "batch_key": batch_key, "covariates": covariates, "layers": layers}
+        cls._setup("setup_anndata", adata, table_key, **args)
 
     @classmethod
-    def _setup(cls, method: str, data: Container, **args: Any) -> None:
-        seen = view(data)
+    def _setup(cls, method: str, data: Container, table_key: str | None = None, **args: Any) -> None:
+        seen = view(data, table_key=table_key)
         schema = _schema.build(seen, **args)
         measure, layers = by_modality(seen, args.get("measure"), args.get("layers"))
-        plain = args | {"measure": measure or None, "layers": layers or None}
+        plain = args | {"measure": measure or None, "layers": layers or None, "table_key": table_key}
         manager = Manager(
             seen.source, model_name=cls.__name__, method=method, setup_args=plain, schema=schema.as_dict()
         )
@@ -445,7 +450,8 @@ class CSL(ModelLifecycle):
             if self.adata is None:
                 raise ValueError("This model was loaded without data; give the data.")
             data = self.adata
-        return conform(view(data, skip_empty=True), self.schema, check=check)
+        table = fitted_table(data, self.registry_["setup_args"].get("table_key"))
+        return conform(view(data, table_key=table, skip_empty=True), self.schema, check=check)
 
     def source(self, data: View) -> Source:
         """Mini-batch source of a view."""

@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger("scvcell")
 
 
-def modality_from_obs(data: Container, key: str, *, event: str | None = None, kind: Kind | None = None) -> AnnData:
+def modality_from_obs(
+    data: Container, key: str, *, event: str | None = None, kind: Kind | None = None, table_key: str | None = None
+) -> AnnData:
     """A label, a number or a survival time in ``.obs`` as a modality for the ``endpoint`` operator.
 
     Parameters
     ----------
     data
-        AnnData or MuData that holds the column.
+        AnnData, MuData or SpatialData that holds the column.
     key
         The column: labels, values, or times of event or censoring.
     event
@@ -35,6 +37,8 @@ def modality_from_obs(data: Container, key: str, *, event: str | None = None, ki
     kind
         ``"categorical"``, ``"continuous"`` or ``"survival"``; by default survival where `event` is given, else
         continuous for numbers and categorical for everything else.
+    table_key
+        Table of a SpatialData.
 
     Returns
     -------
@@ -57,7 +61,7 @@ def modality_from_obs(data: Container, key: str, *, event: str | None = None, ki
     """
     if kind not in (None, "categorical", "continuous", "survival"):
         raise ValueError(f"kind must be 'categorical', 'continuous' or 'survival', not {kind!r}.")
-    seen = view(data)
+    seen = view(data, table_key=table_key)
     column = seen.column(key)
     numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
     kind = kind or ("survival" if event is not None else "continuous" if numeric else "categorical")

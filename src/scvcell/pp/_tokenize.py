@@ -54,8 +54,9 @@ def tokenize(
         raise ValueError(f"how must be 'rank' or 'bin', not {how!r}.{near_miss(how, ['rank', 'bin'])}")
     if n_bins < 2:
         raise ValueError(f"n_bins must be at least 2, not {n_bins!r}.")
-    from scvcell.model import refuse_normalised
+    from scvcell.model import check_layer, refuse_normalised
 
+    check_layer(adata, "rna", layer, "layer='counts'")
     matrix = Matrix(adata.X if layer is None else adata.layers[layer])
     refuse_normalised(matrix, "X" if layer is None else f"Layer {layer!r}")
     rows = matrix.rows(np.arange(adata.n_obs))

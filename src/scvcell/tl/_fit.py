@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import pandas as pd
 
 from scvcell import _keys
 from scvcell._choose import choose, is_container
-from scvcell._containers import expect, view, whole_number
+from scvcell._containers import expect, table_name, view, whole_number
 from scvcell.model import CSL, TrainConfig
 from scvcell.perturb import PerturbationKeys, read_design
 from scvcell.prior import GuidanceGraph, TargetKernel
@@ -74,7 +75,7 @@ def fit(
     split
         Cells that no step may see: their names, a boolean mask, a query on obs, or an object whose ``test`` is one.
     table_key
-        Table of a SpatialData.
+        Table of a SpatialData; the model remembers it, so that verbs that are given the SpatialData read it.
     key_added
         ``.obsm`` key of the latent.
     seed
@@ -119,7 +120,9 @@ def fit(
         design = read_design(perturbation, seen.column)
         _warn_labels(design, perturbation)
         _warn_confounded(design, seen.column(batch_key) if batch_key else None)
-    setup = CSL.setup_mudata if hasattr(source, "mod") else CSL.setup_anndata
+    setup: Any = CSL.setup_mudata
+    if not hasattr(source, "mod"):
+        setup = partial(CSL.setup_anndata, table_key=table_name(data, table_key))
     setup(source, measure=measure, batch_key=batch_key, covariates=covariates, layers=layers)
     given = [priors] if isinstance(priors, GuidanceGraph | TargetKernel) else list(priors)
     for prior in given:

@@ -9,7 +9,7 @@ import pandas as pd
 from anndata import AnnData
 
 from scvcell._containers import view
-from scvcell.model import refuse_normalised
+from scvcell.model import check_layer, refuse_normalised
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,20 +23,27 @@ PER_CELL = 1e4
 
 
 def cell_sentences(
-    data: Container, *, modality: str | None = None, layer: str | None = None, n_genes: int = 100
+    data: Container,
+    *,
+    modality: str | None = None,
+    layer: str | None = None,
+    n_genes: int = 100,
+    table_key: str | None = None,
 ) -> pd.Series:
     r"""Every cell as the names of its most expressed genes, in descending order, for language models.
 
     Parameters
     ----------
     data
-        AnnData or MuData with raw counts.
+        AnnData, MuData or SpatialData with raw counts.
     modality
         Modality that is written out; the first by default.
     layer
         Its layer; ``X`` by default.
     n_genes
         Names per cell at most; genes without counts are never named. Ties keep the order of the genes.
+    table_key
+        Table of a SpatialData.
 
     Returns
     -------
@@ -59,7 +66,7 @@ def cell_sentences(
     >>> sentences = scvcell.tl.cell_sentences(mdata, n_genes=50)
     >>> back = scvcell.tl.expression_from_sentences(sentences, mdata["rna"].var_names)
     """
-    seen = view(data)
+    seen = view(data, table_key=table_key)
     name = next(iter(seen.modalities)) if modality is None else modality
     if name not in seen.modalities:
         raise ValueError(f"The data have no modality {name!r}; they have {list(seen.modalities)}.")
@@ -67,6 +74,7 @@ def cell_sentences(
         raise ValueError(f"n_genes must be at least 1, not {n_genes!r}.")
     genes = np.array([str(gene) for gene in seen.modalities[name].var_names], dtype=object)
     _without_spaces(genes)
+    check_layer(seen.modalities[name], name, layer, "layer='counts'")
     cells = np.flatnonzero(seen.present(name))
     matrix, rows = seen.matrix(name, layer), seen.rows[name][cells]
     refuse_normalised(matrix, f"Modality {name!r}" + (f", layer {layer!r}," if layer else ""))
@@ -99,6 +107,7 @@ def expression_from_sentences(
     ----------
     sentences
         What `cell_sentences` returned, or a model wrote; unknown words are ignored, of a repeated one the first counts.
+        A missing sentence, as of a cell without RNA, is an empty one.
     features
         Genes of the result, in this order.
     slope, intercept
@@ -124,7 +133,7 @@ def expression_from_sentences(
     x = np.zeros((len(sentences), len(names)), np.float32)
     known = np.full(len(sentences), np.nan)
     for row, sentence in enumerate(sentences):
-        words = list(dict.fromkeys(sentence.split()))
+        words = [] if pd.isna(sentence) else list(dict.fromkeys(sentence.split()))
         at = names.get_indexer(pd.Index(words, dtype=object))
         if words:
             known[row] = (at >= 0).mean()
