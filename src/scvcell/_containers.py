@@ -18,7 +18,7 @@ from scvcell._matrix import Matrix
 from scvcell._registry import near_miss
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -66,10 +66,10 @@ class View:
         """Boolean mask of the cells that have `modality`, shape ``(cells,)``."""
         return self.rows[modality] >= 0
 
-    def matrix(self, modality: str, layer: str | None = None) -> Matrix:
-        """Count matrix of a modality, wherever it lives."""
+    def matrix(self, modality: str, layer: str | None = None, check: Callable[[Any], None] | None = None) -> Matrix:
+        """Count matrix of a modality, wherever it lives; `check` sees all that is read of it."""
         adata = self.modalities[modality]
-        return Matrix(adata.X if layer is None else adata.layers[layer])
+        return Matrix(adata.X if layer is None else adata.layers[layer], check)
 
     def subset(self, cells: NDArray[np.int64]) -> View:
         """A view of cells at positions `cells`, in any order, some twice; `source` stays the whole container."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.sparse as sp
 
-from scvcell._matrix import Matrix
 from scvcell._registry import near_miss
 
 if TYPE_CHECKING:
@@ -54,11 +53,11 @@ def tokenize(
         raise ValueError(f"how must be 'rank' or 'bin', not {how!r}.{near_miss(how, ['rank', 'bin'])}")
     if n_bins < 2:
         raise ValueError(f"n_bins must be at least 2, not {n_bins!r}.")
-    from scvcell.model import check_layer, refuse_normalised
+    from scvcell.model import check_layer, raw_counts
 
     check_layer(adata, "rna", layer, "layer='counts'")
-    matrix = Matrix(adata.X if layer is None else adata.layers[layer])
-    refuse_normalised(matrix, "X" if layer is None else f"Layer {layer!r}")
+    x = adata.X if layer is None else adata.layers[layer]
+    matrix = raw_counts(x, "X" if layer is None else f"Layer {layer!r}")
     rows = matrix.rows(np.arange(adata.n_obs))
     x = sp.csr_matrix(rows, copy=True)
     x.eliminate_zeros()

@@ -9,7 +9,7 @@ import pandas as pd
 from anndata import AnnData
 
 from scvcell._containers import view
-from scvcell.model import check_layer, refuse_normalised
+from scvcell.model import check_layer, raw_counts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,12 +72,12 @@ def cell_sentences(
         raise ValueError(f"The data have no modality {name!r}; they have {list(seen.modalities)}.")
     if n_genes < 1:
         raise ValueError(f"n_genes must be at least 1, not {n_genes!r}.")
-    genes = np.array([str(gene) for gene in seen.modalities[name].var_names], dtype=object)
+    adata, cells = seen.modalities[name], np.flatnonzero(seen.present(name))
+    genes = np.array([str(gene) for gene in adata.var_names], dtype=object)
     _without_spaces(genes)
-    check_layer(seen.modalities[name], name, layer, "layer='counts'")
-    cells = np.flatnonzero(seen.present(name))
-    matrix, rows = seen.matrix(name, layer), seen.rows[name][cells]
-    refuse_normalised(matrix, f"Modality {name!r}" + (f", layer {layer!r}," if layer else ""))
+    check_layer(adata, name, layer, "layer='counts'")
+    where = f"Modality {name!r}" + (f", layer {layer!r}," if layer else "")
+    matrix, rows = raw_counts(adata.X if layer is None else adata.layers[layer], where), seen.rows[name][cells]
     sentences: list[str] = []
     ranks, values = [], []
     for chunk in matrix.chunks(rows):
