@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from anndata.utils import make_index_unique
 
+from scvcell._labels import labels
 from scvcell._registry import near_miss
 
 if TYPE_CHECKING:
@@ -81,19 +82,6 @@ def choose(view: View, what: str, value: Any) -> NDArray[np.int64]:
     return _named(view, what, given)
 
 
-def label(value: Any) -> str:
-    """A label as text: 1, 1.0 and "1" are one label."""
-    if isinstance(value, float | np.floating) and float(value).is_integer():
-        value = int(value)
-    return str(value)
-
-
-def labels(column: pd.Series) -> pd.Series:
-    """Labels of a column as text, as `label` writes them; missing ones stay missing."""
-    values = column.astype(object)
-    return values.map(label, na_action="ignore").where(column.notna(), None)
-
-
 def unique_names(names: Iterable[str]) -> pd.Index:
     """Names of new cells, of which those that come again are numbered: ``a``, ``a-1``, ``a-2``."""
     return make_index_unique(pd.Index(list(names), dtype=object))
@@ -156,7 +144,7 @@ def _query(view: View, what: str, query: str) -> NDArray[np.bool_]:
         if f"@{name}" in query:
             raise ValueError(f"{what}={query!r}: variables (@) are not seen from here; write values.") from None
         hint = near_miss(name, columns)
-        holds = [c for c in columns if c in obs and query.strip() in obs[c].astype(str).unique()]
+        holds = [c for c in columns if c in obs and query.strip() in labels(obs[c]).unique()]
         if holds:
             hint = f" Did you mean {f'{holds[0]} == {query.strip()!r}'!r}?"
         raise ValueError(f"{what}={query!r}: no obs column {name!r}.{hint} {listed}") from None

@@ -14,6 +14,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from scvcell import _keys
+from scvcell._labels import label, labels
 from scvcell._matrix import Matrix
 from scvcell._registry import near_miss
 
@@ -171,7 +172,7 @@ class View:
                 here = np.flatnonzero(self.present(name))
                 own, top = adata.obs[key].iloc[self.rows[name][here]], taken.iloc[here]
                 known = own.notna().to_numpy() & top.notna().to_numpy()
-                out[here] |= known & (own.astype(str).to_numpy() != top.astype(str).to_numpy())
+                out[here] |= known & (labels(own).to_numpy() != labels(top).to_numpy())
         return out
 
     def panel(self, modality: str, batches: list[str]) -> NDArray[np.bool_] | None:
@@ -186,7 +187,7 @@ class View:
             return None
         if not isinstance(frame, pd.DataFrame):
             raise TypeError(f"{modality!r}: varm['observed'] must be a DataFrame with one boolean column per batch.")
-        frame = frame.set_axis(frame.columns.astype(str), axis=1)
+        frame = frame.set_axis(list(map(label, frame.columns)), axis=1)
         if not frame.columns.isin(batches).any():
             raise ValueError(
                 f"{modality!r}: the columns of varm['observed'] are {list(frame.columns)}; the batches are {batches}."

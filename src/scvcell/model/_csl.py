@@ -622,7 +622,7 @@ class CSL(ModelLifecycle):
         self,
         adata: Container | None = None,
         indices: Any = None,
-        transform_batch: str | Sequence[str] | None = None,
+        transform_batch: Any = None,
         gene_list: Sequence[str] | None = None,
         library_size: float | Literal["latent"] = 1,
         n_samples: int = 1,

@@ -12,6 +12,7 @@ import pandas as pd
 from scvcell import _keys
 from scvcell._choose import choose, is_container
 from scvcell._containers import expect, table_name, view, whole_number
+from scvcell._labels import labels
 from scvcell.model import CSL, TrainConfig
 from scvcell.perturb import PerturbationKeys, read_design
 from scvcell.prior import GuidanceGraph, TargetKernel
@@ -181,9 +182,8 @@ def _warn_confounded(design: Design, batch: pd.Series | None) -> None:
     """Say so where no batch has both treated cells and controls: then the model takes effects for batch effects."""
     if batch is None:
         return
-    codes = pd.Series(batch.to_numpy()).astype(str)
     known = design.control | design.treated
-    share = pd.Series(design.treated[known]).groupby(codes[known].to_numpy()).mean()
+    share = pd.Series(design.treated[known]).groupby(labels(batch).to_numpy()[known]).mean()
     if ((share == 0) | (share == 1)).all():
         logger.warning(
             "No batch has both treated cells and controls, so that effects look like batch effects. Leave out "
