@@ -134,8 +134,8 @@ def _named(view: View, what: str, given: NDArray[Any]) -> NDArray[np.int64]:
 
 def _query(view: View, what: str, query: str) -> NDArray[np.bool_]:
     """Which cells a query holds for."""
-    obs = view.obs()
-    columns = [str(c) for c in obs]
+    columns = [str(c) for c in view.columns]
+    obs = pd.DataFrame({c: view.column(c) for c in view.columns if str(c) in query}, index=view.obs_names)
     listed = f"Columns: {', '.join(columns) or 'none'}."
     try:
         answer = obs.eval(query, engine="python")
@@ -144,7 +144,7 @@ def _query(view: View, what: str, query: str) -> NDArray[np.bool_]:
         if f"@{name}" in query:
             raise ValueError(f"{what}={query!r}: variables (@) are not seen from here; write values.") from None
         hint = near_miss(name, columns)
-        holds = [c for c in columns if c in obs and query.strip() in labels(obs[c]).unique()]
+        holds = [c for c in view.columns if query.strip() in labels(view.column(c)).unique()]
         if holds:
             hint = f" Did you mean {f'{holds[0]} == {query.strip()!r}'!r}?"
         raise ValueError(f"{what}={query!r}: no obs column {name!r}.{hint} {listed}") from None

@@ -14,12 +14,12 @@ from anndata import AnnData
 from mudata import MuData
 
 from scvcell import _keys
-from scvcell._labels import label, labels
+from scvcell._labels import joined, label, labels, unlike
 from scvcell._matrix import Matrix
 from scvcell._registry import near_miss
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -88,10 +88,21 @@ class View:
         """Names of all columns of cell annotation, the container's first."""
         return list(dict.fromkeys(c for part in (self.source, *self.modalities.values()) for c in part.obs))
 
-    def obs(self, cells: NDArray[np.int64] | None = None) -> pd.DataFrame:
-        """Every column of cell annotation, each of the type it has, of all cells or those at positions `cells`."""
-        part = self if cells is None else self.subset(cells)
-        return pd.DataFrame({c: part._merge(part._parts(c)) for c in part.columns}, index=part.obs_names)
+    def obs(self, cells: NDArray[np.int64] | None = None, keep: Iterable[str] = ()) -> pd.DataFrame:
+        """Every column of cell annotation, each of the type it has, of all cells or those at positions `cells`.
+
+        A column of which modalities say different things comes once for each, as ``"rna:column"``, but for those in
+        `keep`, which are read as `column` reads them.
+        """
+        part, out, keep = self if cells is None else self.subset(cells), {}, set(keep)
+        for key in self.columns:
+            parts = part._parts(key)
+            if len(parts) == 1 or key in keep or not self._differing(self._parts(key)):
+                out[key] = part._merge(parts)
+                continue
+            for name, each in zip(part._holding(key), parts, strict=True):
+                out.setdefault(f"{name}:{key}", part._merge([each]))
+        return pd.DataFrame(out, index=part.obs_names)
 
     def column(self, key: str) -> pd.Series:
         """One column of cell annotation, from the container's obs first and each modality's obs after it.
@@ -124,30 +135,34 @@ class View:
 
     def _merge(self, parts: list[pd.Series]) -> pd.Series:
         """One value per cell, of the first part that has one."""
-        found = parts[0]
-        for part in parts[1:]:
-            found = found.dropna()
-            more = part[~part.index.isin(found.index)]
-            found = more if found.empty else found if more.empty else pd.concat([found, more])
+        rest, lacking = [], np.ones(self.n_obs, bool)
+        for part in parts if len(parts) > 1 else ():
+            part = part[part.notna().to_numpy() & lacking[part.index]]
+            lacking[part.index] = False
+            rest += [part] if len(part) else []
+        found = joined(rest) if rest else parts[0]
         if len(found) < self.n_obs and isinstance(found.dtype, np.dtype) and found.dtype.kind in "iub":
             found = found.convert_dtypes()  # integers and booleans stay what they are beside missing ones
         return found.reindex(np.arange(self.n_obs)).set_axis(self.obs_names)
 
-    def _warn_different(self, parts: list[pd.Series]) -> None:
-        first = parts[0].dropna().astype(object)
-        for part in parts[1:]:
-            other = part.dropna().astype(object)
-            both = first.index.intersection(other.index)
-            differ = both[(first[both] != other[both]).to_numpy()]
+    def _differing(self, parts: list[pd.Series]) -> tuple[NDArray[np.int64], Any, Any] | None:
+        """Cells of which a part says something else than those before it, and both values of the first; None: none."""
+        for k, part in enumerate(parts[1:], 1):
+            taken = self._merge(parts[:k]).iloc[part.index]
+            differ = np.flatnonzero(unlike(taken, part))
             if len(differ):
-                cell = differ[0]
-                logger.warning(
-                    "obs[%r]: modalities say different things of %d cells, e.g. of %r %r, which is taken, and %r. "
-                    "Put the right column into the obs of the MuData.",
-                    *(part.name, len(differ), self.obs_names[cell], first[cell], other[cell]),
-                )
-                return
-            first = pd.concat([first, other.drop(both)])
+                return part.index[differ].to_numpy(), taken.iloc[differ[0]], part.iloc[differ[0]]
+        return None
+
+    def _warn_different(self, parts: list[pd.Series]) -> None:
+        found = self._differing(parts)
+        if found is not None:
+            cells, taken, other = found
+            logger.warning(
+                "obs[%r]: modalities say different things of %d cells, e.g. of %r %r, which is taken, and %r. "
+                "Put the right column into the obs of the MuData.",
+                *(parts[0].name, len(cells), self.obs_names[cells[0]], taken, other),
+            )
 
     def _holding(self, key: str) -> dict[str, str]:
         """Modalities whose obs have the column `key`, and its name there; ``"rna:batch"`` is that of one modality."""

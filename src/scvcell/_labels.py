@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from decimal import Decimal
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -89,6 +90,8 @@ def is_numeric(column: pd.Series) -> bool:
 
 def numbers(column: pd.Series) -> NDArray[np.float64]:
     """A column as numbers, NaN where it is missing or no number, ``(cells,)``."""
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iuf":
+        return column.to_numpy(dtype=float)
     return np.asarray(pd.to_numeric(column.astype(object), errors="coerce").to_numpy(dtype=float, na_value=np.nan))
 
 
@@ -151,3 +154,60 @@ def like(text: NDArray[Any], column: pd.Series) -> Any:
     if not plain or kind == np.dtype(object):
         return pd.Categorical(found if plain else text, [held[each] if plain else each for each in sorted(held)])
     return pd.Series(found, dtype=None if isinstance(kind, pd.ArrowDtype) else kind).array
+
+
+def unlike(one: pd.Series, other: pd.Series) -> NDArray[np.bool_]:
+    """Where two columns of the same cells hold different values, neither of them missing, ``(cells,)``."""
+    known = one.notna().to_numpy() & other.notna().to_numpy()
+    if is_numeric(one) and is_numeric(other):
+        return known & ~np.isclose(numbers(one), numbers(other), rtol=1e-6, atol=0)
+    return known & (labels(one).to_numpy() != labels(other).to_numpy())
+
+
+def joined(parts: Sequence[pd.Series]) -> pd.Series:
+    """Parts of one column, one after the other, in a type that holds them all.
+
+    Categories stay categories, and ordered ones ordered where the parts leave one order only; values that no type of
+    numbers or truth values holds together become text.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    if any(isinstance(part.dtype, pd.CategoricalDtype) for part in parts):
+        return _joined_categories([part.astype("category") for part in parts])
+    whole = pd.concat(list(parts))
+    if whole.dtype != object or all(part.dtype == object for part in parts):
+        return whole
+    return pd.concat([labels(part) for part in parts])
+
+
+def _joined_categories(parts: Sequence[pd.Series]) -> pd.Series:
+    kinds = {pd.api.types.infer_dtype(part.cat.categories) for part in parts if len(part.cat.categories)}
+    if len(kinds) > 1:
+        parts = [part.cat.rename_categories(list(map(label, part.cat.categories))) for part in parts]
+    lists = [part.cat.categories.to_list() for part in parts]
+    every = set().union(*lists)
+    widest = max(lists, key=len)
+    ordered = all(part.cat.ordered for part in parts)
+    order = _only_order(lists) if ordered else None
+    if order is None:
+        order, ordered = widest if len(widest) == len(every) else sorted(every), False
+    kind = pd.CategoricalDtype(order, ordered)
+    return pd.concat([part.astype(kind) for part in parts])
+
+
+def _only_order(lists: Sequence[list[Any]]) -> list[Any] | None:
+    """The one order of all values that agrees with every list; None where there is none, or several."""
+    before: dict[Any, set[Any]] = {value: set() for values in lists for value in values}
+    for values in lists:
+        for first, second in pairwise(values):
+            before[second].add(first)
+    order: list[Any] = []
+    while before:
+        free = [value for value, need in before.items() if not need]
+        if len(free) != 1:
+            return None
+        order += free
+        del before[free[0]]
+        for need in before.values():
+            need.discard(free[0])
+    return order

@@ -382,6 +382,11 @@ class CSL(ModelLifecycle):
         return [m for m in self.schema.modalities if self.operator(m).encoded]
 
     @property
+    def columns(self) -> list[str]:
+        """Columns of obs that the model reads: context, and what was done."""
+        return [*self.schema.keys, *(self.response.keys.columns if self.response else ())]
+
+    @property
     def linkable(self) -> dict[str, list[str]]:
         """Features that a guidance graph may join, by modality."""
         return {m: s.features for m, s in self.schema.modalities.items() if self.operator(m).linkable}

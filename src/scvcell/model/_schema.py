@@ -60,6 +60,11 @@ class Schema:
         """Width of the context design."""
         return len(self.batches) + sum(map(len, self.categorical.values())) + len(self.continuous)
 
+    @property
+    def keys(self) -> list[str]:
+        """Columns of the context."""
+        return [key for key in (self.batch_key, *self.categorical, *self.continuous) if key is not None]
+
     def as_dict(self) -> dict[str, Any]:
         """Plain nested dictionaries and lists."""
         return asdict(self)

@@ -104,7 +104,8 @@ class Controls:
 
     def encode(self, cells: NDArray[np.int64], values: Mapping[str, Array]) -> torch.Tensor:
         """States of cells, of which some may occur twice, whose measurements are `values`, ``(cells, latent)``."""
-        obs, tables = self.view.obs(cells), {}
+        part, tables = self.view.subset(cells), {}
+        obs = pd.DataFrame({key: part.column(key) for key in self.model.schema.keys}, index=part.obs_names)
         obs.index = [f"{i}" for i in range(len(cells))]
         for m, table in values.items():
             schema = self.model.schema.modalities[m]

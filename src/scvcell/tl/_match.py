@@ -131,7 +131,9 @@ def match_counterfactual(
     rng = np.random.default_rng(seed)
     matches = [Match.make(u, basal[g], latent, origin, rng) for u, g in zip(units, groups, strict=True)]
     obs = pd.concat([match.describe(start.view.obs_names) for match in matches]).loc[start.view.obs_names[cells]]
-    own = show_action(start.view.obs(cells), str(action), start.response).drop(columns=obs.columns, errors="ignore")
+    own = show_action(start.view.obs(cells, model.columns), str(action), start.response).drop(
+        columns=obs.columns, errors="ignore"
+    )
     obs = pd.concat([own, obs], axis=1)
     draws = list(
         _draws(units, cells, posterior, origin, progress(range(n_boot), "Matching, bootstrap", shown=shown), seed)

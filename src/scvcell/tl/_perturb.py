@@ -208,7 +208,7 @@ def _container(
 ) -> AnnData | MuData:
     """Counterfactual cells as AnnData or MuData."""
     names = start.view.obs_names[start.index]
-    obs = start.view.obs(start.index)
+    obs = start.view.obs(start.index, start.model.columns)
     obs[_keys.SOURCE_CELL], obs[_keys.SUPPORT] = names.to_numpy(), support
     obs = start.label(obs, action)
     obs = pd.concat([obs] * n_samples)

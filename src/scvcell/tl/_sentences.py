@@ -9,6 +9,7 @@ import pandas as pd
 from anndata import AnnData
 
 from scvcell._containers import view
+from scvcell.measure import MEASUREMENTS
 from scvcell.model import check_layer, raw_counts
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def cell_sentences(
     data
         AnnData, MuData or SpatialData with raw counts.
     modality
-        Modality that is written out; the first by default.
+        Modality that is written out; the only one, or the one of genes by its name, by default.
     layer
         Its layer; ``X`` by default.
     n_genes
@@ -55,7 +56,8 @@ def cell_sentences(
     Raises
     ------
     ValueError
-        If the modality is not there, its values are no raw counts, or a gene's name contains white space.
+        If the modality is not there, or it is not clear which is meant, its values are no raw counts, or a gene's name
+        contains white space.
 
     References
     ----------
@@ -67,9 +69,13 @@ def cell_sentences(
     >>> back = scvcell.tl.expression_from_sentences(sentences, mdata["rna"].var_names)
     """
     seen = view(data, table_key=table_key)
-    name = next(iter(seen.modalities)) if modality is None else modality
-    if name not in seen.modalities:
-        raise ValueError(f"The data have no modality {name!r}; they have {list(seen.modalities)}.")
+    names = list(seen.modalities)
+    genes_of = names if len(names) == 1 else [m for m in names if MEASUREMENTS.infer(m) == "counts"]
+    if modality is None and len(genes_of) != 1:
+        raise ValueError(f"The data have {names}; say which is written out: modality=...")
+    name = genes_of[0] if modality is None else modality
+    if name not in names:
+        raise ValueError(f"The data have no modality {name!r}; they have {names}.")
     if n_genes < 1:
         raise ValueError(f"n_genes must be at least 1, not {n_genes!r}.")
     adata, cells = seen.modalities[name], np.flatnonzero(seen.present(name))

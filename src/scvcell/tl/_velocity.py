@@ -202,7 +202,7 @@ def forecast(
         )
     if not trusted.all():
         logger.warning("%d of %d cells leave what the data support; see obs['trusted'].", (~trusted).sum(), len(index))
-    obs = seen.obs(index)
+    obs = seen.obs(index, model.columns)
     obs[_keys.SOURCE_CELL], obs[_keys.TIME] = obs.index.to_numpy(), float(time)
     obs = show_action(obs, "none", model.response) if action is None else controls.label(obs, action)
     obs[_keys.SUPPORT], obs[_keys.TRUSTED] = support, trusted & model.trusts()
