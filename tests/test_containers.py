@@ -121,6 +121,81 @@ class TestSpatialData:
         assert "X_csl" not in data.tables["cells"].obsm
         assert model.adata is data.tables["spots"]
 
+    def test_a_model_reads_the_table_it_was_fitted_on(self, mosaic, quick, tmp_path):
+        import scvcell
+
+        data = self.data(mosaic, "cells", "spots")
+        fitted = scvcell.tl.fit(data, table_key="spots", batch_key="batch", train=quick)
+        fitted.save(tmp_path / "model")
+        loaded = scvcell.CSL.load(tmp_path / "model", data)
+        assert loaded.adata is data.tables["spots"]
+        for model in (fitted, loaded, fitted.load_query_data(data)):
+            data.tables["spots"].obsm.clear()
+            scvcell.tl.embed(data, model)
+            scvcell.tl.transfer_labels(data, model, key="celltype", reference=data)
+            assert "X_csl" in data.tables["spots"].obsm
+            assert not data.tables["cells"].obsm
+        other = self.data(mosaic, "else")
+        scvcell.tl.embed(other, fitted)
+        assert "X_csl" in other.tables["else"].obsm, "the only table is meant"
+        with pytest.raises(
+            ValueError, match=r"fitted on the table 'spots'; these data have \['a', 'b'\].*tables\['a'\]"
+        ):
+            scvcell.tl.embed(self.data(mosaic, "a", "b"), fitted)
+        alone = scvcell.tl.fit(self.data(mosaic, "cells"), train=quick)
+        scvcell.tl.embed(data, alone)
+        assert "X_csl" in data.tables["cells"].obsm, "that of the only table is remembered, too"
+
+    def test_verbs_without_a_model_take_the_table(self, mosaic):
+        import scvcell
+
+        data = self.data(mosaic, "cells", "spots")
+        sentences = scvcell.tl.cell_sentences(data, table_key="spots")
+        assert list(sentences.index) == list(data.tables["spots"].obs_names)
+        endpoint = scvcell.pp.modality_from_obs(data, "celltype", table_key="spots")
+        assert list(endpoint.obs_names) == list(data.tables["spots"].obs_names)
+        with pytest.raises(ValueError, match="give `table_key=` as one of"):
+            scvcell.tl.cell_sentences(data)
+
+
+class TestLazy:
+    """Data of ``anndata.experimental.read_lazy``: counts and annotation stay on disk, results are written to them."""
+
+    @pytest.fixture
+    def lazy(self, mosaic, tmp_path):
+        pytest.importorskip("dask")
+        experimental = pytest.importorskip("anndata.experimental")
+        adata = mosaic()["rna"].copy()
+        adata.obs["drug"] = np.where(np.arange(adata.n_obs) % 2, "A", "ctrl")
+        adata.obs["flag"] = pd.array([True, None] * (adata.n_obs // 2), dtype="boolean")
+        adata.write_zarr(tmp_path / "cells.zarr")
+        return SimpleNamespace(adata=adata, data=experimental.read_lazy(tmp_path / "cells.zarr"))
+
+    def test_columns_have_their_types(self, lazy):
+        seen = view(lazy.data)
+        check_rows(seen, lazy.data)
+        cells = np.array([5, 3, 3])
+        for key in lazy.adata.obs:
+            truth = lazy.adata.obs[key].iloc[cells]
+            found = seen.subset(cells).column(key)
+            assert found.tolist() == truth.tolist()
+            assert isinstance(found.dtype, pd.CategoricalDtype) == isinstance(truth.dtype, pd.CategoricalDtype)
+
+    def test_verbs(self, lazy, quick):
+        import scvcell
+
+        keys = scvcell.PerturbationKeys("drug", control="ctrl")
+        options = {"batch_key": "batch", "perturbation": keys, "train": quick}
+        model = scvcell.tl.fit(lazy.adata, **options)
+        scvcell.tl.embed(lazy.data, model)
+        np.testing.assert_allclose(lazy.data.obsm["X_csl"], lazy.adata.obsm["X_csl"], atol=1e-6)
+        scvcell.tl.transfer_labels(lazy.data, model, key="celltype")
+        assert "celltype_transferred" in lazy.data.obs
+        mask = lazy.data.obs["drug"] == "ctrl"
+        made = scvcell.tl.perturb(lazy.data, model, "A", cells=mask)
+        assert made.n_obs == (lazy.adata.obs["drug"] == "ctrl").sum()
+        assert scvcell.tl.fit(lazy.data, **options).adata is lazy.data
+
 
 class TestColumn:
     def test_from_the_container(self, mosaic):

@@ -73,3 +73,76 @@ def test_only_the_wanted_rows_are_read_from_disk(truth, stored, monkeypatch):
 def test_views_of_an_anndata(truth):
     view = truth[::3, ::2]
     np.testing.assert_array_equal(Matrix(view.X).dense(np.arange(view.n_obs)), truth.X.toarray()[::3, ::2])
+
+
+def in_parts(x, kind, dtype, seed=0):
+    """The same counts as a compressed matrix in which each is the sum of up to three entries, in any order."""
+    rng = np.random.default_rng(seed)
+    whole = x.tocoo()
+    data, row, col = whole.data, whole.row, whole.col
+    for _ in range(2):
+        part = np.floor(data * rng.random(len(data)))
+        data, row, col = np.append(data - part, part), np.append(row, row), np.append(col, col)
+    row, col = (row, col) if "csr" in kind else (col, row)
+    order = np.lexsort((rng.random(len(row)), row))
+    shape = x.shape if "csr" in kind else x.shape[::-1]
+    indptr = np.searchsorted(row[order], np.arange(shape[0] + 1))
+    return getattr(sp, kind)(
+        (data[order].astype(dtype), col[order].astype(np.int32), indptr.astype(np.int32)), shape=x.shape
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int64, np.uint8])
+@pytest.mark.parametrize("kind", ["csr_matrix", "csr_array", "csc_matrix", "csc_array"])
+def test_entries_of_one_value_are_summed_in_what_is_read(truth, kind, dtype):
+    x = in_parts(truth.X, kind, dtype)
+    before = [part.copy() for part in (x.data, x.indices, x.indptr)]
+    assert x.nnz > truth.X.nnz
+    for at in (index(kind, truth.n_obs) for kind in ("all", "shuffled", "repeated", "none")):
+        block = Matrix(x).rows(at)
+        assert block.has_canonical_format
+        assert block.dtype == np.float32
+        expected = truth.X[at]
+        np.testing.assert_array_equal(block.toarray(), expected.toarray())
+        np.testing.assert_array_equal(block.log1p().toarray(), expected.log1p().toarray())
+    for part, old in zip((x.data, x.indices, x.indptr), before, strict=True):
+        np.testing.assert_array_equal(part, old, err_msg="the user's matrix does not change")
+
+
+class Lazy:
+    """What is read of dask's arrays: a shape, an index, and values once they are computed; each of which is counted."""
+
+    dask = None
+
+    def __init__(self, x, read):
+        self.x, self.read, self.shape, self._meta = x, read, x.shape, x[:0]
+
+    def __getitem__(self, at):
+        return Lazy(self.x[at], self.read)
+
+    def compute(self):
+        self.read.append(self.shape[0])
+        return self.x
+
+
+@pytest.mark.parametrize("kind", ["csr_matrix", "csr_array", "csc_matrix", "dense"])
+def test_lazy_arrays_are_read_by_the_rows_that_are_asked_for(truth, kind):
+    x, read = truth.X.toarray() if kind == "dense" else getattr(sp, kind)(truth.X), []
+    matrix = Matrix(Lazy(x, read))
+    for kind in ("shuffled", "repeated", "none"):
+        at = index(kind, truth.n_obs)
+        np.testing.assert_array_equal(matrix.dense(at), truth.X[at].toarray())
+    if matrix.on_disk:
+        assert read == [truth.n_obs, 4, 0], "each read takes the rows it needs, once"
+
+
+@pytest.mark.parametrize("kind", ["csr_matrix", "csc_matrix", "dense"])
+def test_dask_arrays(truth, kind):
+    dask = pytest.importorskip("dask.array")
+    x = truth.X.toarray() if kind == "dense" else getattr(sp, kind)(truth.X)
+    chunks = (7, truth.n_vars) if kind != "csc_matrix" else (truth.n_obs, 11)
+    matrix = Matrix(dask.from_array(x, chunks=chunks, asarray=False))
+    for kind in ("all", "shuffled", "repeated", "gaps", "none"):
+        at = index(kind, truth.n_obs)
+        np.testing.assert_array_equal(matrix.dense(at), truth.X[at].toarray())
+        assert matrix.rows(at).dtype == np.float32

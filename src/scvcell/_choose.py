@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from anndata.utils import make_index_unique
 
+from scvcell._labels import labels
 from scvcell._registry import near_miss
 
 if TYPE_CHECKING:
@@ -83,6 +84,8 @@ def choose(view: View, what: str, value: Any) -> NDArray[np.int64]:
             f"{what}= takes {WAYS}, not {type(value).__name__}. For the cells of other data that are in these, too: "
             f"{what}=other.obs_names."
         )
+    if hasattr(value, "to_pandas"):  # columns of other libraries, as of an AnnData that is read lazily
+        value = value.to_pandas()
     if isinstance(value, str):
         at = np.flatnonzero(view.obs_names == value)
         return at if len(at) else np.flatnonzero(_query(view, what, value))
@@ -106,19 +109,6 @@ def choose(view: View, what: str, value: Any) -> NDArray[np.int64]:
             raise ValueError(f"{what} is a mask of {len(given)} entries for {view.n_obs} cells.")
         return np.flatnonzero(given)
     return _named(view, what, given)
-
-
-def label(value: Any) -> str:
-    """A label as text: 1, 1.0 and "1" are one label."""
-    if isinstance(value, float | np.floating) and float(value).is_integer():
-        value = int(value)
-    return str(value)
-
-
-def labels(column: pd.Series) -> pd.Series:
-    """Labels of a column as text, as `label` writes them; missing ones stay missing."""
-    values = column.astype(object)
-    return values.map(label, na_action="ignore").where(column.notna(), None)
 
 
 def unique_names(names: Iterable[str]) -> pd.Index:
@@ -173,8 +163,8 @@ def _named(view: View, what: str, given: NDArray[Any]) -> NDArray[np.int64]:
 
 def _query(view: View, what: str, query: str) -> NDArray[np.bool_]:
     """Which cells a query holds for."""
-    obs = view.obs()
-    columns = [str(c) for c in obs]
+    columns = [str(c) for c in view.columns]
+    obs = pd.DataFrame({c: view.column(c) for c in view.columns if str(c) in query}, index=view.obs_names)
     listed = f"Columns: {', '.join(columns) or 'none'}."
     try:
         answer = obs.eval(query, engine="python")
@@ -183,7 +173,7 @@ def _query(view: View, what: str, query: str) -> NDArray[np.bool_]:
         if f"@{name}" in query:
             raise ValueError(f"{what}={query!r}: variables (@) are not seen from here; write values.") from None
         hint = near_miss(name, columns)
-        holds = [c for c in columns if c in obs and query.strip() in obs[c].astype(str).unique()]
+        holds = [c for c in view.columns if query.strip() in labels(view.column(c)).unique()]
         if holds:
             hint = f" Did you mean {f'{holds[0]} == {query.strip()!r}'!r}?"
         raise ValueError(f"{what}={query!r}: no obs column {name!r}.{hint} {listed}") from None

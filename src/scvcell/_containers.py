@@ -14,11 +14,12 @@ from anndata import AnnData
 from mudata import MuData
 
 from scvcell import _keys
+from scvcell._labels import joined, label, labels, unlike
 from scvcell._matrix import Matrix
 from scvcell._registry import near_miss
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -66,10 +67,10 @@ class View:
         """Boolean mask of the cells that have `modality`, shape ``(cells,)``."""
         return self.rows[modality] >= 0
 
-    def matrix(self, modality: str, layer: str | None = None) -> Matrix:
-        """Count matrix of a modality, wherever it lives."""
+    def matrix(self, modality: str, layer: str | None = None, check: Callable[[Any], None] | None = None) -> Matrix:
+        """Count matrix of a modality, wherever it lives; `check` sees all that is read of it."""
         adata = self.modalities[modality]
-        return Matrix(adata.X if layer is None else adata.layers[layer])
+        return Matrix(adata.X if layer is None else adata.layers[layer], check)
 
     def subset(self, cells: NDArray[np.int64]) -> View:
         """A view of cells at positions `cells`, in any order, some twice; `source` stays the whole container."""
@@ -87,10 +88,21 @@ class View:
         """Names of all columns of cell annotation, the container's first."""
         return list(dict.fromkeys(c for part in (self.source, *self.modalities.values()) for c in part.obs))
 
-    def obs(self, cells: NDArray[np.int64] | None = None) -> pd.DataFrame:
-        """Every column of cell annotation, each of the type it has, of all cells or those at positions `cells`."""
-        part = self if cells is None else self.subset(cells)
-        return pd.DataFrame({c: part._merge(part._parts(c)) for c in part.columns}, index=part.obs_names)
+    def obs(self, cells: NDArray[np.int64] | None = None, keep: Iterable[str] = ()) -> pd.DataFrame:
+        """Every column of cell annotation, each of the type it has, of all cells or those at positions `cells`.
+
+        A column of which modalities say different things comes once for each, as ``"rna:column"``, but for those in
+        `keep`, which are read as `column` reads them.
+        """
+        part, out, keep = self if cells is None else self.subset(cells), {}, set(keep)
+        for key in self.columns:
+            parts = part._parts(key)
+            if len(parts) == 1 or key in keep or not self._differing(self._parts(key)):
+                out[key] = part._merge(parts)
+                continue
+            for name, each in zip(part._holding(key), parts, strict=True):
+                out.setdefault(f"{name}:{key}", part._merge([each]))
+        return pd.DataFrame(out, index=part.obs_names)
 
     def column(self, key: str) -> pd.Series:
         """One column of cell annotation, from the container's obs first and each modality's obs after it.
@@ -111,42 +123,46 @@ class View:
     def _parts(self, key: str) -> list[pd.Series]:
         """The container's column, or else that of each modality that has it; indexed by the place of the cells here."""
         if key in self.source.obs:
-            column = self.source.obs[key]
+            column = _column(self.source.obs, key)
             column = column if self.positions is None else column.iloc[self.positions]
             return [column.set_axis(np.arange(self.n_obs))]
         parts = []
-        for name, column in self._holding(key).items():
+        for name, own in self._holding(key).items():
             cells = np.flatnonzero(self.present(name))
-            part = self.modalities[name].obs[column].iloc[self.rows[name][cells]]
+            part = self.modalities[name].obs[own].iloc[self.rows[name][cells]]
             parts.append(part.set_axis(cells).rename(key))
         return parts
 
     def _merge(self, parts: list[pd.Series]) -> pd.Series:
         """One value per cell, of the first part that has one."""
-        found = parts[0]
-        for part in parts[1:]:
-            found = found.dropna()
-            more = part[~part.index.isin(found.index)]
-            found = more if found.empty else found if more.empty else pd.concat([found, more])
+        rest, lacking = [], np.ones(self.n_obs, bool)
+        for part in parts if len(parts) > 1 else ():
+            part = part[part.notna().to_numpy() & lacking[part.index]]
+            lacking[part.index] = False
+            rest += [part] if len(part) else []
+        found = joined(rest) if rest else parts[0]
         if len(found) < self.n_obs and isinstance(found.dtype, np.dtype) and found.dtype.kind in "iub":
             found = found.convert_dtypes()  # integers and booleans stay what they are beside missing ones
         return found.reindex(np.arange(self.n_obs)).set_axis(self.obs_names)
 
-    def _warn_different(self, parts: list[pd.Series]) -> None:
-        first = parts[0].dropna().astype(object)
-        for part in parts[1:]:
-            other = part.dropna().astype(object)
-            both = first.index.intersection(other.index)
-            differ = both[(first[both] != other[both]).to_numpy()]
+    def _differing(self, parts: list[pd.Series]) -> tuple[NDArray[np.int64], Any, Any] | None:
+        """Cells of which a part says something else than those before it, and both values of the first; None: none."""
+        for k, part in enumerate(parts[1:], 1):
+            taken = self._merge(parts[:k]).iloc[part.index]
+            differ = np.flatnonzero(unlike(taken, part))
             if len(differ):
-                cell = differ[0]
-                logger.warning(
-                    "obs[%r]: modalities say different things of %d cells, e.g. of %r %r, which is taken, and %r. "
-                    "Put the right column into the obs of the MuData.",
-                    *(part.name, len(differ), self.obs_names[cell], first[cell], other[cell]),
-                )
-                return
-            first = pd.concat([first, other.drop(both)])
+                return part.index[differ].to_numpy(), taken.iloc[differ[0]], part.iloc[differ[0]]
+        return None
+
+    def _warn_different(self, parts: list[pd.Series]) -> None:
+        found = self._differing(parts)
+        if found is not None:
+            cells, taken, other = found
+            logger.warning(
+                "obs[%r]: modalities say different things of %d cells, e.g. of %r %r, which is taken, and %r. "
+                "Put the right column into the obs of the MuData.",
+                *(parts[0].name, len(cells), self.obs_names[cells[0]], taken, other),
+            )
 
     def _holding(self, key: str) -> dict[str, str]:
         """Modalities whose obs have the column `key`, and its name there; ``"rna:batch"`` is that of one modality."""
@@ -167,11 +183,11 @@ class View:
         """Cells of which the container and its modalities hold different values of the column `key`, ``(cells,)``."""
         taken, out = self.column(key), np.zeros(self.n_obs, bool)
         for name, adata in self.modalities.items():
-            if key in adata.obs and self.source is not adata:
+            if key in adata.obs and isinstance(self.source, MuData):
                 here = np.flatnonzero(self.present(name))
                 own, top = adata.obs[key].iloc[self.rows[name][here]], taken.iloc[here]
                 known = own.notna().to_numpy() & top.notna().to_numpy()
-                out[here] |= known & (own.astype(str).to_numpy() != top.astype(str).to_numpy())
+                out[here] |= known & (labels(own).to_numpy() != labels(top).to_numpy())
         return out
 
     def panel(self, modality: str, batches: list[str]) -> NDArray[np.bool_] | None:
@@ -186,7 +202,7 @@ class View:
             return None
         if not isinstance(frame, pd.DataFrame):
             raise TypeError(f"{modality!r}: varm['observed'] must be a DataFrame with one boolean column per batch.")
-        frame = frame.set_axis(frame.columns.astype(str), axis=1)
+        frame = frame.set_axis(list(map(label, frame.columns)), axis=1)
         if not frame.columns.isin(batches).any():
             raise ValueError(
                 f"{modality!r}: the columns of varm['observed'] are {list(frame.columns)}; the batches are {batches}."
@@ -226,6 +242,42 @@ def whole_number(argument: str, value: Any, least: int = 0) -> int:
     return number
 
 
+def table_name(data: Container, table_key: str | None = None) -> str | None:
+    """Name of the table that is read of a SpatialData: `table_key`, or that of the only one; None of other containers.
+
+    Raises
+    ------
+    ValueError
+        If there are several tables, and `table_key` is none of them.
+    """
+    if isinstance(data, AnnData | MuData) or not hasattr(data, "tables"):
+        return None
+    tables = list(data.tables)
+    if table_key is None and len(tables) == 1:
+        return str(tables[0])
+    if table_key not in tables:
+        raise ValueError(f"SpatialData: give `table_key=` as one of {tables}, not {table_key!r}.")
+    return table_key
+
+
+def fitted_table(data: Container, table_key: str | None) -> str | None:
+    """As `table_name`, for a model that was fitted on `table_key`, which other data with one table may lack.
+
+    Raises
+    ------
+    ValueError
+        If it is none of several tables.
+    """
+    tables = list(getattr(data, "tables", ()))
+    if table_key not in tables and len(tables) > 1:
+        fitted = "no SpatialData" if table_key is None else f"the table {table_key!r}"
+        raise ValueError(
+            f"SpatialData: the model was fitted on {fitted}; these data have {tables}. Give the table itself: "
+            f"data.tables[{tables[0]!r}]."
+        )
+    return table_key if table_key in tables else None
+
+
 def view(data: Container, *, table_key: str | None = None, skip_empty: bool = False) -> View:
     """Read a container without changing it.
 
@@ -248,16 +300,11 @@ def view(data: Container, *, table_key: str | None = None, skip_empty: bool = Fa
     """
     if isinstance(data, AnnData):
         _check_names(data, SINGLE)
-        return View(data, data.obs_names, {SINGLE: data}, {SINGLE: np.arange(data.n_obs)})
+        return View(data, data.obs_names, {SINGLE: _loaded(data)}, {SINGLE: np.arange(data.n_obs)})
     if isinstance(data, MuData):
         return _view_mudata(data, skip_empty=skip_empty)
     if hasattr(data, "tables"):
-        tables = list(data.tables)
-        if table_key is None and len(tables) == 1:
-            table_key = tables[0]
-        if table_key not in tables:
-            raise ValueError(f"SpatialData: give `table_key=` as one of {tables}, not {table_key!r}.")
-        return view(data.tables[table_key])
+        return view(data.tables[table_name(data, table_key)])
     read = f" Read it first: mudata.read_h5mu({str(data)!r})." if isinstance(data, str | Path) else ""
     raise TypeError(f"Expected AnnData, MuData or SpatialData, got {type(data).__name__}.{read}")
 
@@ -291,6 +338,26 @@ def _view_mudata(mdata: MuData, *, skip_empty: bool) -> View:
             "Drop them: `mdata = mdata[mask].copy()` with the cells that have one."
         )
     return View(mdata, names, modalities, rows)
+
+
+def _loaded(adata: AnnData) -> AnnData:
+    """The same AnnData; of one that is read lazily the annotation in memory, and the counts where they are."""
+    if isinstance(adata.obs, pd.DataFrame):
+        return adata
+    obs, var = frame(adata.obs), frame(adata.var)
+    layers = {key: adata.layers[key] for key in adata.layers if key}
+    varm = {key: v.to_memory() if hasattr(v, "to_memory") else v for key, v in adata.varm.items()}
+    return AnnData(adata.X, obs, var, adata.uns, obsm=dict(adata.obsm), varm=varm, layers=layers)
+
+
+def _column(obs: Any, key: str) -> pd.Series:
+    """A column of annotation, alone where that is read lazily."""
+    return obs[key] if isinstance(obs, pd.DataFrame) else frame(obs[[key]])[key]
+
+
+def frame(obs: Any) -> pd.DataFrame:
+    """Annotation in memory; anndata keeps that of data that are read lazily on disk."""
+    return obs if isinstance(obs, pd.DataFrame) else obs.to_memory()
 
 
 def feature_types(adata: AnnData) -> list[str]:

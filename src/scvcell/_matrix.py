@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -26,8 +26,11 @@ class Matrix:
     Parameters
     ----------
     x
-        numpy array, scipy sparse matrix or array of any format, ``h5py.Dataset``, ``zarr.Array``, or anndata's
-        on-disk sparse dataset. Column-compressed input is converted to rows once; on disk, it is read into memory.
+        numpy array, scipy sparse matrix or array of any format, ``h5py.Dataset``, ``zarr.Array``, anndata's
+        on-disk sparse dataset, or a dask array of any of these. Column-compressed input is converted to rows once; on
+        disk, it is read into memory. Entries of a sparse matrix that stand for one value are summed in what is read.
+    check
+        Called with each block of rows that is read; refuses values that cannot be used.
 
     Attributes
     ----------
@@ -35,13 +38,13 @@ class Matrix:
         Whether rows come from a file.
     """
 
-    def __init__(self, x: Any) -> None:
+    def __init__(self, x: Any, check: Callable[[Any], None] | None = None) -> None:
         self.on_disk = not (isinstance(x, np.ndarray) or sp.issparse(x))
-        if self.on_disk and getattr(x, "format", "csr") == "csc":
-            x, self.on_disk = x.to_memory(), False
+        if self.on_disk and getattr(getattr(x, "_meta", x), "format", "csr") == "csc":
+            x, self.on_disk = x.compute() if _is_dask(x) else x.to_memory(), False
         if sp.issparse(x) and x.format != "csr":
             x = x.tocsr()
-        self._x = x
+        self._x, self._check = x, check
         self.shape: tuple[int, int] = tuple(x.shape)  # type: ignore[assignment]
 
     def rows(self, index: NDArray[np.integer]) -> NDArray[np.float32] | sp.csr_matrix:
@@ -54,11 +57,18 @@ class Matrix:
             if len(unique) != len(index) or (np.diff(index) < 0).any():
                 block = block[back]
         if sp.issparse(block):
-            return block.astype(np.float32, copy=False)
-        return np.asarray(block, dtype=np.float32)
+            block = _summed(block.astype(np.float32, copy=False))
+        else:
+            block = np.asarray(block, dtype=np.float32)
+        if self._check is not None:
+            self._check(block)
+        return block
 
     def _read_sorted(self, index: NDArray[np.integer]) -> Any:
         """Rows of an on-disk matrix for a sorted, unique index; runs of neighbours are read as slices."""
+        if _is_dask(self._x):  # dask itself reads the blocks that hold some of the rows, each once
+            block = self._x[index].compute()
+            return block if isinstance(block, np.ndarray) else sp.csr_matrix(block)
         if len(index) == 0:
             return self._x[0:0]
         breaks = np.flatnonzero(np.diff(index) > 1) + 1
@@ -83,6 +93,19 @@ class Matrix:
         """Some evenly spaced rows; few of a matrix on disk."""
         n = min(self.shape[0], SAMPLE // 8 if self.on_disk else SAMPLE)
         return self.rows(np.unique(np.linspace(0, max(self.shape[0] - 1, 0), n).astype(np.int64)))
+
+
+def _is_dask(x: Any) -> bool:
+    return hasattr(x, "compute") and hasattr(x, "dask")
+
+
+def _summed(block: sp.csr_matrix) -> sp.csr_matrix:
+    """The same rows with one entry per value; what was given does not change."""
+    if block.has_canonical_format:
+        return block
+    turned = block.tocsc()  # turning sorts in linear time
+    turned.sum_duplicates()
+    return turned.tocsr()
 
 
 def fault(block: Any, *, counts: bool) -> str:

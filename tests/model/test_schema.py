@@ -140,7 +140,7 @@ BAD = {
     ),
     "absent layer": (lambda m: m, {"layers": {"rna": "raw"}}, ValueError, "'rna' has no layer 'raw'; it has none"),
     "layer of an absent modality": (lambda m: m, {"layers": {"x": "raw"}}, ValueError, r"layers= names .* \['x'\]"),
-    "no X": (no_x, {}, ValueError, r"'rna' has no X. Give layers=\{'rna': 'counts'\}"),
+    "no X": (no_x, {}, ValueError, r"'rna' has no X; it has .*'counts'.*Give layers=\{'rna': 'counts'\}"),
     "modality without cells": (without_cells, {}, ValueError, r"'adt' is empty \(shape \(0, 6\)\). Drop it"),
     "modality without features": (without_features, {}, ValueError, r"'adt' is empty \(shape \(\d+, 0\)\)"),
     "duplicate cell names": (duplicate_cells, {}, ValueError, "Cell names of modality 'rna' must be unique; 'cell"),

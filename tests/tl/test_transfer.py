@@ -184,7 +184,8 @@ def test_numbers_are_labels_only_where_they_are_few(small):
     for values in (code.astype(int), code.astype(float)):
         mdata.obs["leiden"] = values
         scvcell.tl.transfer_labels(mdata, small.model, key="leiden")
-        assert set(mdata.obs["leiden_transferred"].cat.categories) == {"0", "1", "2"}
+        assert mdata.obs["leiden_transferred"].dtype == values.dtype
+        assert (mdata.obs["leiden_transferred"] == mdata.obs["leiden"]).mean() > 0.8
     for values in (np.arange(300), np.linspace(0, 1, 300), code + 0.5):
         mdata.obs["number"] = np.asarray(values)
         with pytest.raises(ValueError, match=r"obs\['number'\] holds .* different numbers, not labels"):

@@ -2,7 +2,7 @@
 
 from scvcell.model import _baselines as baselines
 from scvcell.model._bulk import FEWEST, Bulk, evenly, jackknife_variance
-from scvcell.model._check import check_layer, refuse_normalised
+from scvcell.model._check import check_layer, raw_counts
 from scvcell.model._csl import CSL
 from scvcell.model._de import differential_expression
 from scvcell.model._drift import Drift
@@ -51,7 +51,7 @@ __all__ = [
     "own_depth",
     "potential",
     "proteins_in_obsm",
-    "refuse_normalised",
+    "raw_counts",
     "save",
     "trace",
     "train_flow",

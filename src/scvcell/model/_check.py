@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,13 +73,15 @@ def _named(adata: AnnData) -> list[str]:
     return [key for key in adata.layers if key]
 
 
-def check_layer(adata: AnnData, name: str, layer: str | None) -> None:
-    """Refuse a modality without the layer, or without X, that is to be read."""
+def check_layer(adata: AnnData, name: str, layer: str | None, give: str = "") -> None:
+    """Refuse a modality without the layer, or without X, that is to be read; `give` is how a layer is given."""
     if layer is not None and layer not in adata.layers:
         hint = near_miss(layer, _named(adata))
         raise ValueError(f"Modality {name!r} has no layer {layer!r}; it has {_named(adata) or 'none'}.{hint}")
     if layer is None and adata.X is None:
-        raise ValueError(f"Modality {name!r} has no X. Give layers={{{name!r}: 'counts'}}.")
+        held = f"; it has layers {_named(adata)}" if _named(adata) else ""
+        give = give or f"layers={{{name!r}: 'counts'}}"
+        raise ValueError(f"Modality {name!r} has no X{held}. Give {give}, the layer of raw counts.")
 
 
 def check_values(view: View, name: str, layer: str | None, *, counts: bool) -> None:
@@ -123,21 +125,46 @@ def check_sample(view: View, modalities: Mapping[str, ModalitySchema]) -> None:
         if found:
             wrong[name] = spec.layer, found
     if wrong:
-        read = {name: f"layer {layer!r}" if layer else "X" for name, (layer, _) in wrong.items()}
-        raise ValueError(f"{_complaint(view, wrong)} The model was fitted on raw values and reads {read}.")
+        raise ValueError(_not_as_fitted(view, wrong))
 
 
-def refuse_normalised(matrix: Matrix, where: str) -> None:
-    """Refuse data that are no raw counts, by some of the rows.
+def check_read(view: View, name: str, spec: ModalitySchema) -> Callable[[Any], None]:
+    """A check of every block of rows of a modality that is read after a fit."""
+    counts = MEASUREMENTS[spec.operator].count_data
+
+    def check(block: Any) -> None:
+        found = fault(block, counts=counts)
+        if found:
+            raise ValueError(_not_as_fitted(view, {name: (spec.layer, found)}))
+
+    return check
+
+
+def _not_as_fitted(view: View, wrong: dict[str, tuple[str | None, str]]) -> str:
+    """What is wrong with values that are read after a fit."""
+    read = {name: f"layer {layer!r}" if layer else "X" for name, (layer, _) in wrong.items()}
+    return (
+        f"{_complaint(view, wrong, fitted=True)} The model was fitted on raw values and reads {read}; put them there."
+    )
+
+
+def raw_counts(x: Any, where: str) -> Matrix:
+    """A matrix of which nothing is read that is no raw count.
 
     Raises
     ------
     ValueError
-        Saying what is wrong.
+        Saying what is wrong, at once where some rows show it, else when they are read.
     """
-    found = fault(matrix.sample(), counts=True)
-    if found:
-        raise ValueError(f"{where} {WRONG[found]}. If they are in a layer, give layer='counts'.")
+
+    def check(block: Any) -> None:
+        found = fault(block, counts=True)
+        if found:
+            raise ValueError(f"{where} {WRONG[found]}. If they are in a layer, give layer='counts'.")
+
+    matrix = Matrix(x, check)
+    matrix.sample()
+    return matrix
 
 
 def _walk(view: View, name: str, layer: str | None, *, counts: bool) -> str:
@@ -167,8 +194,8 @@ def _where(name: str, layer: str | None) -> str:
     return f"Modality {name!r}" + (f", layer {layer!r}," if layer else "")
 
 
-def _complaint(view: View, wrong: dict[str, tuple[str | None, str]]) -> str:
-    """What is wrong with each modality, and the layers that hold counts."""
+def _complaint(view: View, wrong: dict[str, tuple[str | None, str]], *, fitted: bool = False) -> str:
+    """What is wrong with each modality, and the layers that hold counts, which can be given before a fit."""
     lines = [f"{_where(name, layer)} {WRONG[found]}." for name, (layer, found) in wrong.items()]
     counted = [name for name, (_, found) in wrong.items() if found not in ("not finite", "zero")]
     held = {}
@@ -181,7 +208,7 @@ def _complaint(view: View, wrong: dict[str, tuple[str | None, str]]) -> str:
         elif adata.raw is not None and whole(Matrix(adata.raw.X).sample()):
             raw = "adata.raw[:, adata.var_names].X"
             lines.append(f"{name!r} has whole numbers in .raw: adata.layers['counts'] = {raw}.")
-    if counted:
+    if counted and not fitted:
         lines.append(f"If they are in a layer, give layers={held}.")
     return " ".join(lines)
 

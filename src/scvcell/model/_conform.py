@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from scvcell import _keys
+from scvcell._labels import label, labels
 from scvcell._matrix import Matrix
 from scvcell.measure import MEASUREMENTS
 from scvcell.model._check import check_sample
@@ -69,7 +70,7 @@ def _batches(view: View, schema: Schema) -> list[str]:
     """Batches of the data, which the model may not know yet."""
     if schema.batch_key is None or schema.batch_key not in view.columns:
         return []
-    return sorted(set(view.column(schema.batch_key).dropna().astype(str)))
+    return sorted(set(labels(view.column(schema.batch_key)).dropna()))
 
 
 def _named(view: View, schema: Schema) -> View:
@@ -136,7 +137,7 @@ def _aligned(adata: AnnData, name: str, spec: ModalitySchema, batches: list[str]
     frame = pd.DataFrame(np.repeat(there[:, None], len(batches), 1), index=out.var_names, columns=batches)
     given = adata.varm.get(_keys.OBSERVED_MASK)
     if isinstance(given, pd.DataFrame):
-        given = given.set_axis(given.columns.astype(str), axis=1).set_axis(have)
+        given = given.set_axis(list(map(label, given.columns)), axis=1).set_axis(have)
         frame &= given.reindex(index=spec.features, columns=batches).astype("boolean").fillna(True).astype(bool)
     out.varm[_keys.OBSERVED_MASK] = frame
     return out

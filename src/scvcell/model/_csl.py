@@ -13,10 +13,10 @@ import torch
 from scvcell._calm import calm
 from scvcell._choose import choose
 from scvcell._compat import Manager, ModelLifecycle
-from scvcell._containers import View, expect, view, whole_number
+from scvcell._containers import View, expect, fitted_table, view, whole_number
 from scvcell.measure import MEASUREMENTS, Summary
 from scvcell.model import _absent, _de, _normalized, _query, _respond, _schema, _steer, _store
-from scvcell.model._check import by_modality
+from scvcell.model._check import by_modality, check_read, check_sample
 from scvcell.model._conform import conform
 from scvcell.model._data import Loader, Source
 from scvcell.model._front_end import FrontEnd
@@ -150,16 +150,21 @@ class CSL(ModelLifecycle):
         batch_key: str | None = None,
         covariates: Sequence[str] = (),
         layers: Mapping[str, str] | str | None = None,
+        table_key: str | None = None,
     ) -> None:
-        """Check an AnnData (one modality, called ``"rna"``); as `setup_mudata`."""
-        cls._setup("setup_anndata", adata, measure=measure, batch_key=batch_key, covariates=covariates, layers=layers)
+        """Check an AnnData (one modality, called ``"rna"``); as `setup_mudata`.
+
+        `table_key` is the table of a SpatialData that this one is: verbs that are given the SpatialData read it.
+        """
+        args = {"measure": measure, "batch_key": batch_key, "covariates": covariates, "layers": layers}
+        cls._setup("setup_anndata", adata, table_key, **args)
 
     @classmethod
-    def _setup(cls, method: str, data: Container, **args: Any) -> None:
-        seen = view(data)
+    def _setup(cls, method: str, data: Container, table_key: str | None = None, **args: Any) -> None:
+        seen = view(data, table_key=table_key)
         schema = _schema.build(seen, **args)
         measure, layers = by_modality(seen, args.get("measure"), args.get("layers"))
-        plain = args | {"measure": measure or None, "layers": layers or None}
+        plain = args | {"measure": measure or None, "layers": layers or None, "table_key": table_key}
         manager = Manager(
             seen.source, model_name=cls.__name__, method=method, setup_args=plain, schema=schema.as_dict()
         )
@@ -190,6 +195,7 @@ class CSL(ModelLifecycle):
         seed = whole_number("seed", seed)
         self.progress, self.accelerator = config.progress, config.accelerator
         data = view(self.adata)
+        check_sample(data, self.schema.modalities)
         held_out = data.obs_names[choose(data, "held_out", held_out)]
         design, batch = self.schema.context(data)
         train, validation = self._split(data, batch, config, held_out, seed)
@@ -210,8 +216,10 @@ class CSL(ModelLifecycle):
                 for name, front in self.module.front_ends.items():
                     rows = data.rows[name][train]
                     panel = data.panel(name, self.schema.batches)
-                    front.fit(self._matrix(data, name), rows[rows >= 0], batch[train][rows >= 0], rng, panel)
-            source = self._source(data, design, batch)
+                    front.fit(
+                        self._matrix(data, name, check=False), rows[rows >= 0], batch[train][rows >= 0], rng, panel
+                    )
+            source = self._source(data, design, batch, check=False)
             names = data.obs_names.to_numpy().astype(str)
             self.split_ = {"train": names[train].tolist(), "validation": names[validation].tolist()}
             self.train_indices_, self.validation_indices_ = train, validation
@@ -316,8 +324,10 @@ class CSL(ModelLifecycle):
         train = np.setdiff1d(np.flatnonzero(allowed), validation)
         return train, validation
 
-    def _matrix(self, data: View, name: str) -> Matrix:
-        return data.matrix(name, self.schema.modalities[name].layer)
+    def _matrix(self, data: View, name: str, *, check: bool = True) -> Matrix:
+        """Raw values of a modality; with `check`, what is read of them is refused where the fit would refuse it."""
+        spec = self.schema.modalities[name]
+        return data.matrix(name, spec.layer, check_read(data, name, spec) if check else None)
 
     def _summaries(self, data: View, batch: NDArray[np.int64], train: NDArray[np.int64]) -> dict[str, Summary]:
         out = {}
@@ -325,7 +335,7 @@ class CSL(ModelLifecycle):
             rows = data.rows[name][train]
             here = rows >= 0
             out[name] = summarise(
-                self._matrix(data, name),
+                self._matrix(data, name, check=False),
                 rows[here],
                 batch[train][here],
                 len(self.schema.batches),
@@ -348,17 +358,21 @@ class CSL(ModelLifecycle):
             prior = GuidancePrior(self.nodes, self.edges, self.n_latent)
         return CSLModule(operators, front_ends, self.n_latent, self.weights, self.n_networks, prior)
 
-    def _source(self, data: View, design: NDArray[np.float32], batch: NDArray[np.int64]) -> Source:
+    def _source(
+        self, data: View, design: NDArray[np.float32], batch: NDArray[np.int64], *, check: bool = True
+    ) -> Source:
         """Where mini-batches of `data` are cut from."""
-        matrices = {m: self._matrix(data, m) for m in self.schema.modalities if m in data.modalities}
+        matrices = {m: self._matrix(data, m, check=check) for m in self.schema.modalities if m in data.modalities}
         module = self._trained_module()
         rows = {m: data.rows[m] for m in matrices}
         panels = {m: p for m in matrices if (p := data.panel(m, self.schema.batches)) is not None}
         scores = {}
         for m in [m for m in matrices if m in self.assays]:
-            code = np.zeros(matrices[m].shape[0], np.int64)
-            code[rows[m][rows[m] >= 0]] = batch[rows[m] >= 0]
-            scores[m] = module.front_ends[m].scores(matrices[m], np.arange(len(code)), code, panels.get(m))
+            there, first = np.unique(rows[m], return_index=True)
+            there, first = there[there >= 0], first[there >= 0]
+            found = module.front_ends[m].scores(matrices[m], there, batch[first], panels.get(m))
+            scores[m] = np.zeros((matrices[m].shape[0], found.shape[1]), np.float32)
+            scores[m][there] = found
         operators = {m: self.operator(m) for m in matrices}
         return Source(matrices, rows, scores, operators, design, batch, panels)
 
@@ -370,6 +384,11 @@ class CSL(ModelLifecycle):
     def assays(self) -> list[str]:
         """Modalities that tell of the state: all but endpoints."""
         return [m for m in self.schema.modalities if self.operator(m).encoded]
+
+    @property
+    def columns(self) -> list[str]:
+        """Columns of obs that the model reads: context, and what was done."""
+        return [*self.schema.keys, *(self.response.keys.columns if self.response else ())]
 
     @property
     def linkable(self) -> dict[str, list[str]]:
@@ -448,8 +467,12 @@ class CSL(ModelLifecycle):
         if data is None:
             if self.adata is None:
                 raise ValueError("This model was loaded without data; give the data.")
-            data = self.adata
-        return conform(view(data, skip_empty=True), self.schema, check=check)
+            try:
+                return self.view(self.adata, check=check)
+            except ValueError as error:
+                raise ValueError(f"Of the data that the model was fitted on: {error}") from None
+        table = fitted_table(data, self.registry_["setup_args"].get("table_key"))
+        return conform(view(data, table_key=table, skip_empty=True), self.schema, check=check)
 
     def source(self, data: View) -> Source:
         """Mini-batch source of a view."""
@@ -608,7 +631,7 @@ class CSL(ModelLifecycle):
         self,
         adata: Container | None = None,
         indices: Any = None,
-        transform_batch: str | Sequence[str] | None = None,
+        transform_batch: Any = None,
         gene_list: Sequence[str] | None = None,
         library_size: float | Literal["latent"] = 1,
         n_samples: int = 1,

@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 from anndata import AnnData
 
-from scvcell._choose import label, labels
 from scvcell._compat import de_core, shim_manager
+from scvcell._labels import group, label, several, tell_missing
 from scvcell._registry import near_miss
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def differential_expression(
     groupby
         Column of the groups.
     group1, group2
-        Groups to compare, numbers or text as the column holds them; by default each one against the rest.
+        Groups to compare, numbers or text as the column holds them; by default each one against the rest. Cells whose
+        group is missing are left out.
     modality
         Modality to test; the only one by default.
     delta
@@ -75,21 +76,25 @@ def differential_expression(
     if groupby is None:
         raise ValueError("Give groupby=, the obs column whose groups are compared.")
     seen = model.view(data)
-    groups = labels(seen.column(groupby)).fillna("missing")
-    known = sorted(set(groups))
+    found = group([seen.column(groupby)])
+    tell_missing(found.code < 0, [groupby])
+    known = [key for (key,) in found.keys]
     if group1 is not None:
-        group1 = [label(g) for g in ([group1] if isinstance(group1, str) or not np.iterable(group1) else group1)]
+        group1 = several(group1)
     if group2 is not None:
         group2 = label(group2)
     for given in [*(group1 or ()), *([] if group2 is None else [group2])]:
         if given not in known:
             raise ValueError(f"obs[{groupby!r}] has no group {given!r}.{near_miss(given, known)} It has {known}.")
-    shell = AnnData(obs=pd.DataFrame({groupby: pd.Categorical(groups)}, index=seen.obs_names))
+    cells = np.flatnonzero(found.code >= 0)
+    seen = seen.subset(cells)
+    groups = pd.Categorical([known[code] for code in found.code[cells]], known)
+    shell = AnnData(obs=pd.DataFrame({groupby: groups}, index=pd.RangeIndex(len(cells)).astype(str)))
     posterior = model.posterior(seen)
     design, batch = model.schema.context(seen)
     design = np.broadcast_to(design.mean(0), design.shape).copy()
     features = model.schema.modalities[modality].features
-    return de_core(
+    table = de_core(
         shim_manager(shell),
         partial(_expected, model, modality, posterior, torch.from_numpy(design), torch.from_numpy(batch)),
         None,
@@ -111,6 +116,10 @@ def differential_expression(
         pseudocounts=PSEUDOCOUNT,
         **({} if model.operator(modality).count_data else {"change_fn": _difference}),
     )
+    named = dict(zip(known, found.names, strict=True))
+    for column in ("group1", *(() if group2 is None else ("group2",))):
+        table[column] = table[column].map(named)
+    return table
 
 
 def _difference(a: Any, b: Any, pseudocounts: float) -> Any:

@@ -10,6 +10,7 @@ import torch
 
 from scvcell._choose import choose, choose_features
 from scvcell._containers import whole_number
+from scvcell._labels import several
 from scvcell.measure import Context
 from scvcell.measure._share import Shares
 from scvcell.model._predict import context, own_depth
@@ -29,7 +30,7 @@ def normalized_expression(
     model: CSL,
     data: Container | None = None,
     indices: Any = None,
-    transform_batch: str | Sequence[str] | None = None,
+    transform_batch: Any = None,
     gene_list: Sequence[str] | None = None,
     library_size: float | Literal["latent"] = 1,
     n_samples: int = 1,
@@ -95,7 +96,7 @@ def normalized_expression(
         raise ValueError(f"library_size must be a number above 0 or 'latent', not {library_size!r}.")
     seen = model.view(data)
     seen = seen if indices is None else seen.subset(_positions(seen, indices))
-    batches = [transform_batch] if transform_batch is None or isinstance(transform_batch, str) else transform_batch
+    batches: list[str | None] = [None] if transform_batch is None else [*several(transform_batch)]
     contexts = [context(model, seen, batch) for batch in batches]
     depth = own_depth(model, seen, modality) if library_size == "latent" else None
     posterior = model.posterior(seen)

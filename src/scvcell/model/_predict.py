@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from scvcell._labels import label
+from scvcell._registry import near_miss
 from scvcell.measure import Context
 
 if TYPE_CHECKING:
@@ -41,12 +43,14 @@ class Decoded:
     mean: NDArray[np.float32]
 
 
-def context(model: CSL, view: View, batch: str | None = None) -> Context:
+def context(model: CSL, view: View, batch: Any = None) -> Context:
     """Context of every cell, or the one of batch category `batch` for all."""
     design, code = model.schema.context(view)
     if batch is not None:
+        batch = label(batch)
         if batch not in model.schema.batches:
-            raise ValueError(f"The model knows no batch {batch!r}; it has {model.schema.batches}.")
+            hint = near_miss(batch, model.schema.batches)
+            raise ValueError(f"The model knows no batch {batch!r}; it has {model.schema.batches}.{hint}")
         number = model.schema.batches.index(batch)
         design[:, : len(model.schema.batches)] = 0
         design[:, number] = 1

@@ -80,7 +80,7 @@ def load_query_data(model: CSL, data: Container, *, train: TrainConfig | None = 
     if new:
         _adapt(query, seen, batch, known)
         hooks = _freeze(query.module, grew)
-        source = query._source(seen, design, batch)
+        source = query._source(seen, design, batch, check=False)
         usual = TrainConfig(max_epochs=20, progress=model.progress, accelerator=model.accelerator)
         train = train or usual
         query.progress, query.accelerator = train.progress, train.accelerator

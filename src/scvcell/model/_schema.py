@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from scvcell import _keys
+from scvcell._labels import is_numeric, labels, numbers
 from scvcell._registry import near_miss
 from scvcell.measure import MEASUREMENTS
 from scvcell.model._check import by_modality, check_all_values, check_layer, note, note_panels
@@ -61,6 +62,11 @@ class Schema:
     def n_context(self) -> int:
         """Width of the context design."""
         return len(self.batches) + sum(map(len, self.categorical.values())) + len(self.continuous)
+
+    @property
+    def keys(self) -> list[str]:
+        """Columns of the context."""
+        return [key for key in (self.batch_key, *self.categorical, *self.continuous) if key is not None]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain nested dictionaries and lists."""
@@ -159,7 +165,7 @@ def build(
     continuous: dict[str, tuple[float, float]] = {}
     for key in covariates:
         column = view.column(key)
-        if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+        if is_numeric(column):
             values = _numeric(view, key)
             continuous[key] = (float(values.mean()), float(values.std()))
             if _constant(*continuous[key]):
@@ -227,11 +233,11 @@ def _check_options(name: str, operator: str, options: Mapping[str, Any]) -> None
 
 
 def _text(view: View, key: str) -> NDArray[np.str_]:
-    column = view.column(key)
-    missing = column.isna().to_numpy()
+    text = labels(view.column(key))
+    missing = text.isna().to_numpy()
     if missing.any():
         raise ValueError(f"obs[{key!r}] is missing for {missing.sum()} cells, e.g. {view.obs_names[missing][0]!r}.")
-    return column.astype(str).to_numpy().astype(str)
+    return text.to_numpy().astype(str)
 
 
 def _codes(view: View, key: str, categories: list[str], hint: str = "") -> NDArray[np.int64]:
@@ -245,7 +251,7 @@ def _codes(view: View, key: str, categories: list[str], hint: str = "") -> NDArr
 
 
 def _numeric(view: View, key: str) -> NDArray[np.float64]:
-    values = pd.to_numeric(view.column(key), errors="coerce").to_numpy(dtype=float)
+    values = numbers(view.column(key))
     if not np.isfinite(values).all():
         raise ValueError(
             f"obs[{key!r}] must be numeric without missing values; {(~np.isfinite(values)).sum()} are not."

@@ -7,13 +7,13 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 import torch
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
+from scvcell._labels import group, numbers
 from scvcell.measure import Context, Kinetics
 from scvcell.model import _tells
 from scvcell.model._drift import Drift
@@ -85,10 +85,10 @@ def fit(model: CSL, data: View, time_key: str | None, clone_key: str | None, see
 def _times(data: View, key: str) -> Array:
     """Time of each cell, NaN where it has none."""
     column = data.column(key)
-    try:
-        time = column.astype(float).to_numpy()
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"obs[{key!r}] must hold numbers, the time of each cell.") from error
+    time = numbers(column)
+    odd = np.isnan(time) & column.notna().to_numpy()
+    if odd.any():
+        raise ValueError(f"obs[{key!r}] must hold numbers, the time of each cell, not {column[odd].iloc[0]!r}.")
     if len(np.unique(time[np.isfinite(time)])) < 2:
         raise ValueError(f"obs[{key!r}] needs at least two times; cells of one time do not tell where they are going.")
     return time
@@ -98,7 +98,7 @@ def _clones(data: View, key: str | None, time: Array) -> NDArray[np.int64]:
     """Number of the clone of each cell, -1 where it has none."""
     if key is None:
         return np.full(data.n_obs, -1)
-    clone = pd.factorize(data.column(key))[0]
+    clone = group([data.column(key)]).code
     steps = pairwise(np.unique(time))
     if not any(set(clone[(time == a) & (clone >= 0)]) & set(clone[time == b]) for a, b in steps):
         raise ValueError(

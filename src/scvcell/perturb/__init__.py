@@ -6,7 +6,7 @@ from scvcell.perturb._base import PERTURBATIONS, Perturbation
 from scvcell.perturb._baselines import BASELINES, Baseline
 from scvcell.perturb._design import Design, PerturbationKeys, as_action
 from scvcell.perturb._flow import AffineFlow
-from scvcell.perturb._read import check_contexts, label_cells, read_design
+from scvcell.perturb._read import label_cells, read_design
 from scvcell.perturb._shift import SHIFTS, hidden, shifts
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "Pulse",
     "Units",
     "as_action",
-    "check_contexts",
     "hidden",
     "label_cells",
     "prior_weights",

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scvcell._labels import several
 from scvcell.perturb._action import Action
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -58,8 +58,7 @@ class PerturbationKeys:
     @property
     def controls(self) -> tuple[str, ...]:
         """Every control label."""
-        one = isinstance(self.control, str) or not isinstance(self.control, Iterable)
-        return tuple(str(label).strip() for label in ((self.control,) if one else self.control))
+        return tuple(label.strip() for label in several(self.control))
 
     @property
     def contexts(self) -> tuple[str, ...]:
@@ -84,7 +83,7 @@ class Design:
     code
         Of each cell the number of its action; -1 for control, -2 where it is not known, ``(cells,)``.
     contexts
-        Names of the contexts.
+        Names of the contexts, no two alike; ``"all"`` where there is one.
     context
         Of each cell the number of its context; -1 where it is not known, ``(cells,)``.
     units
@@ -93,7 +92,7 @@ class Design:
 
     actions: tuple[Action, ...]
     code: NDArray[np.int64]
-    contexts: tuple[str, ...]
+    contexts: tuple[Any, ...]
     context: NDArray[np.int64]
     units: Mapping[str, str]
 

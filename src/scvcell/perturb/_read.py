@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from scvcell._labels import group, labels, numbers
 from scvcell._registry import near_miss
 from scvcell.perturb import _dose
 from scvcell.perturb._action import Action
@@ -27,6 +28,8 @@ _UNTREATED = re.compile(
     r"\b(nt|ntc|wt|pbs|neg|none|aavs1|intergenic)\b"
 )
 """Labels that untreated cells often have."""
+ONE = ("all",)
+"""Name of the context where there is one."""
 
 
 def read_design(
@@ -58,16 +61,14 @@ def read_design(
         If no cell is a control or none is treated, a dose or time is no number from 0 on, units are mixed, a
         combination has another number of doses than targets, or a context has treated cells but no control.
     """
-    label = column(keys.target)
-    known = label.notna().to_numpy()
-    label = label.astype(str).str.strip()
-    known = known & (label != "").to_numpy()
+    label = labels(column(keys.target)).fillna("").str.strip()
+    known = (label != "").to_numpy()
     is_control = label.isin(keys.controls).to_numpy() & known
     if complete:
         _check_labels(keys, label[known], is_control[known])
     if not complete and not (known & ~is_control).any():
         code = np.where(is_control, -1, -2).astype(np.int64)
-        return Design((), code, ("",), np.zeros(len(code), np.int64), dict(units or {}))
+        return Design((), code, ONE, np.zeros(len(code), np.int64), dict(units or {}))
     fields: dict[str, NDArray[Any]] = {"label": label.to_numpy()}
     if keys.dose is not None:
         fields["dose"] = column(keys.dose).to_numpy()
@@ -123,7 +124,7 @@ def _plain(value: Any) -> Any:
 
 
 def _times(column: pd.Series, name: str, known: NDArray[np.bool_]) -> NDArray[np.float64]:
-    times = pd.to_numeric(column.astype(object), errors="coerce").to_numpy(float)
+    times = numbers(column)
     bad = known & column.notna().to_numpy() & ~(np.isfinite(times) & (times >= 0))
     if bad.any():
         raise ValueError(
@@ -209,16 +210,11 @@ def _in_one_unit(
 
 def _contexts(
     keys: PerturbationKeys, column: Callable[[str], pd.Series], n: int
-) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+) -> tuple[tuple[Any, ...], NDArray[np.int64]]:
     if not keys.contexts:
-        return ("",), np.zeros(n, np.int64)
-    frame = pd.DataFrame({name: column(name).to_numpy() for name in keys.contexts})
-    known = frame.notna().all(axis=1).to_numpy()
-    joined = pd.Series([" ".join(map(str, row)) for row in frame.itertuples(index=False)])
-    names = sorted(joined[known].unique())
-    code = np.full(n, -1, np.int64)
-    code[known] = pd.Categorical(joined[known], names).codes
-    return tuple(names), code
+        return ONE, np.zeros(n, np.int64)
+    found = group([column(name) for name in keys.contexts])
+    return tuple(found.names), found.code
 
 
 def check_contexts(design: Design, keys: PerturbationKeys) -> None:
@@ -251,19 +247,24 @@ def label_cells(
     obs = obs.copy()
     if not action.pulses:
         return obs if keys.target in obs else obs.assign(**{keys.target: keys.controls[0]})
-    for name, value in (seen or _labels(keys, action)).items():
+    for name, value in (seen or _written(keys, action)).items():
         column = obs.get(name)
-        labels = column.cat.categories if column is not None and hasattr(column, "cat") else column
-        if isinstance(value, float) and labels is not None and any(isinstance(label, str) for label in labels):
+        kind = None if column is None else column.dtype
+        categories = kind.categories if isinstance(kind, pd.CategoricalDtype) else None
+        held = column if categories is None else categories
+        if isinstance(value, float) and held is not None and any(isinstance(label, str) for label in held):
             value = None if np.isnan(value) else _dose.written(value)
         if column is None and value is None:
             continue
         values = pd.Series([value] * len(obs), index=obs.index, dtype=None if pd.api.types.is_scalar(value) else object)
-        obs[name] = values.astype("category") if labels is not column or value is None else values
+        if column is not None and categories is not None:
+            new = [] if pd.isna(value) or value in categories else [value]
+            values = values.astype(column.cat.add_categories(new).dtype)
+        obs[name] = values.astype("category") if value is None and categories is None else values
     return obs
 
 
-def _labels(keys: PerturbationKeys, action: Action) -> dict[str, Any]:
+def _written(keys: PerturbationKeys, action: Action) -> dict[str, Any]:
     """Columns that say what was done."""
     starts = dict.fromkeys(pulse.start for pulse in action.pulses)
     together = [[pulse.target for pulse in action.pulses if pulse.start == start] for start in starts]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,7 +23,7 @@ def dose_response(
     frame: pd.DataFrame,
     *,
     features: str | Sequence[str] | None = None,
-    group: str | None = None,
+    group: Any = None,
     modality: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -100,7 +100,7 @@ def surface(
     frame: pd.DataFrame,
     feature: str,
     *,
-    group: str | None = None,
+    group: Any = None,
     modality: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:

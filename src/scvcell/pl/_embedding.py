@@ -16,6 +16,7 @@ from mudata import MuData
 
 from scvcell import _keys
 from scvcell._calm import Bar
+from scvcell._labels import is_numeric, numbers
 from scvcell.pl import _style, _tables
 from scvcell.pl._palette import categorical, category_colours
 
@@ -218,15 +219,16 @@ def cells(
     if column is None:
         ax.scatter(x, y, color=_style.BLUE, **dot)
     else:
-        values = column.values.iloc[where.rows]
+        numeric = is_numeric(column.values)
+        values = (column.values if numeric else categorical(column.values)).iloc[where.rows]
         empty = values.isna().to_numpy()
         if empty.any():
             ax.scatter(x[empty], y[empty], color=NOTHING, **dot)
-        if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
-            _continuous(ax, where.xy[~empty], values[~empty].to_numpy(float), column.scale, dot)
+        if numeric:
+            _continuous(ax, where.xy[~empty], numbers(values[~empty]), column.scale, dot)
         else:
             colours = category_colours(data, column, str(name), palette)
-            shown = categorical(column.values).iloc[where.rows][~empty]
+            shown = values[~empty]
             ax.scatter(x[~empty], y[~empty], c=[colours[v] for v in shown], **dot)
             _names(ax, where.xy[~empty], shown, colours, legend)
         ax.set_title(_style.short(name, 40), fontsize="medium")

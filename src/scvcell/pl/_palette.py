@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.colors import is_color_like, to_hex
 from mudata import MuData
 
+from scvcell._labels import labels
 from scvcell.pl import _style
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def categorical(values: pd.Series) -> pd.Series:
     """Values as categories, text in the natural order in which scanpy would put it."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         return values
-    text = values.astype(object).where(values.notna()).map(str, na_action="ignore")
+    text = labels(values)
     return text.astype(pd.CategoricalDtype(sorted(text.dropna().unique(), key=_natural)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +21,7 @@ BAND = 0.6
 def effects(
     frame: pd.DataFrame,
     *,
-    group: str | None = None,
+    group: Any = None,
     modality: str | None = None,
     n_features: int = FEATURES,
     ax: Axes | None = None,

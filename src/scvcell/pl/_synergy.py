@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def synergy(
     frame: pd.DataFrame,
     *,
-    group: str | None = None,
+    group: Any = None,
     modality: str | None = None,
     n_names: int = 8,
     ax: Axes | None = None,

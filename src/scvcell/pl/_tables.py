@@ -11,6 +11,7 @@ from mudata import MuData
 
 from scvcell import _keys
 from scvcell._containers import view
+from scvcell._labels import label
 from scvcell._registry import near_miss
 from scvcell.pl._style import short
 
@@ -223,7 +224,7 @@ def need(frame: pd.DataFrame, columns: Sequence[str], verb: str) -> None:
 
 
 def part(
-    frame: pd.DataFrame, group: str | None, modality: str | None, action: str | None = None
+    frame: pd.DataFrame, group: Any, modality: str | None, action: str | None = None
 ) -> tuple[pd.DataFrame, str, str]:
     """Rows of one action, group and modality of a frame of effects, and two lines of title that name them.
 
@@ -240,16 +241,17 @@ def part(
         if column not in frame or (column == "action" and action is not None):
             continue
         known = list(dict.fromkeys(frame[column]))
-        value = known[0] if asked is None else asked
-        if value not in known:
-            raise ValueError(f"`frame` has no {column} {value!r}; it has {known}.")
-        frame = frame[frame[column] == value]
+        value = label(known[0] if asked is None else asked)
+        names = [label(name) for name in known]
+        if value not in names:
+            raise ValueError(f"`frame` has no {column} {value!r}; it has {names}.")
+        frame = frame[frame[column] == known[names.index(value)]]
         plural = {"action": "actions", "group": "groups", "modality": "modalities"}[column]
         named = f"{short(value)} " if column == "modality" else ""
         if len(known) > 1:
             words.append(f"{named}(1 of {len(known)} {plural})" if named else f"1 of {len(known)} {plural}")
     name = action if action is not None else frame["action"].iloc[0] if "action" in frame else None
-    here = frame["group"].iloc[0]
+    here = label(frame["group"].iloc[0])
     cells = "all cells" if here == "all" else short(here, 28)
     title = cells if name is None else f"{short(name, 28)} in {cells}"
     return frame, title, ", ".join(words)

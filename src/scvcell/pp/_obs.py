@@ -11,6 +11,7 @@ from anndata import AnnData
 
 from scvcell import _keys
 from scvcell._containers import view
+from scvcell._labels import is_numeric, labels, numbers
 
 if TYPE_CHECKING:
     from scvcell._containers import Container
@@ -20,13 +21,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger("scvcell")
 
 
-def modality_from_obs(data: Container, key: str, *, event: str | None = None, kind: Kind | None = None) -> AnnData:
+def modality_from_obs(
+    data: Container, key: str, *, event: str | None = None, kind: Kind | None = None, table_key: str | None = None
+) -> AnnData:
     """A label, a number or a survival time in ``.obs`` as a modality for the ``endpoint`` operator.
 
     Parameters
     ----------
     data
-        AnnData or MuData that holds the column.
+        AnnData, MuData or SpatialData that holds the column.
     key
         The column: labels, values, or times of event or censoring.
     event
@@ -35,6 +38,8 @@ def modality_from_obs(data: Container, key: str, *, event: str | None = None, ki
     kind
         ``"categorical"``, ``"continuous"`` or ``"survival"``; by default survival where `event` is given, else
         continuous for numbers and categorical for everything else.
+    table_key
+        Table of a SpatialData.
 
     Returns
     -------
@@ -57,10 +62,9 @@ def modality_from_obs(data: Container, key: str, *, event: str | None = None, ki
     """
     if kind not in (None, "categorical", "continuous", "survival"):
         raise ValueError(f"kind must be 'categorical', 'continuous' or 'survival', not {kind!r}.")
-    seen = view(data)
+    seen = view(data, table_key=table_key)
     column = seen.column(key)
-    numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
-    kind = kind or ("survival" if event is not None else "continuous" if numeric else "categorical")
+    kind = kind or ("survival" if event is not None else "continuous" if is_numeric(column) else "categorical")
     if (kind == "survival") != (event is not None):
         raise ValueError(
             f"A survival time needs event=, the column that says whether the event was seen (1) or the cell was "
@@ -68,11 +72,12 @@ def modality_from_obs(data: Container, key: str, *, event: str | None = None, ki
             if event is None
             else f"event={event!r} belongs to kind='survival', not {kind!r}."
         )
-    known = column.notna().to_numpy()
+    text = labels(column)
+    known = text.notna().to_numpy()
     if not known.any():
         raise ValueError(f"obs[{key!r}] is missing for every cell.")
     if kind == "categorical":
-        codes, classes = pd.factorize(column[known].astype(str), sort=True)
+        codes, classes = pd.factorize(text[known], sort=True)
         if len(classes) < 2:
             raise ValueError(f"obs[{key!r}] has one class only, {classes[0]!r}; there is nothing to learn.")
         values, names = np.eye(len(classes), dtype=np.float32)[codes], classes.astype(str)
@@ -88,7 +93,7 @@ def modality_from_obs(data: Container, key: str, *, event: str | None = None, ki
 
 
 def _numbers(column: pd.Series, key: str) -> np.ndarray[Any, np.dtype[np.float32]]:
-    values = pd.to_numeric(column, errors="coerce").to_numpy(np.float32)
+    values = numbers(column).astype(np.float32)
     if not np.isfinite(values).all():
         bad = column[~np.isfinite(values)].iloc[0]
         raise ValueError(f"obs[{key!r}] must be finite numbers; it has {bad!r}.")
@@ -97,7 +102,7 @@ def _numbers(column: pd.Series, key: str) -> np.ndarray[Any, np.dtype[np.float32
 
 def _survival(time: pd.Series, event: pd.Series, known: np.ndarray) -> np.ndarray:
     """Columns time and event of the known cells."""
-    torn = known != event.notna().to_numpy()
+    torn = known != labels(event).notna().to_numpy()
     if torn.any():
         raise ValueError(
             f"obs[{time.name!r}] and obs[{event.name!r}] must be known for the same cells; {torn.sum()} have one of "

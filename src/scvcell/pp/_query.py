@@ -42,7 +42,7 @@ def prepare_query(data: Container, model: CSL) -> AnnData | MuData:
     >>> query = scvcell.pp.prepare_query(adata, model)
     >>> scvcell.tl.embed(query, model)
     """
-    from scvcell._containers import expect
+    from scvcell._containers import expect, frame
     from scvcell.model import CSL
 
     expect("model", model, CSL, "The data come first, then the model.")
@@ -51,5 +51,5 @@ def prepare_query(data: Container, model: CSL) -> AnnData | MuData:
     if isinstance(seen.source, AnnData) and len(model.schema.modalities) == 1:
         return next(iter(modalities.values()))
     out = MuData(modalities)
-    out.obs = seen.source.obs.loc[out.obs_names].copy()
+    out.obs = frame(seen.source.obs).loc[out.obs_names].copy()
     return out

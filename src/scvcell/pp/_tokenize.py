@@ -8,7 +8,6 @@ import numpy as np
 import scipy.sparse as sp
 
 from scvcell._containers import whole_number
-from scvcell._matrix import Matrix
 from scvcell._registry import near_miss
 
 if TYPE_CHECKING:
@@ -54,11 +53,11 @@ def tokenize(
     if how not in ("rank", "bin"):
         raise ValueError(f"how must be 'rank' or 'bin', not {how!r}.{near_miss(how, ['rank', 'bin'])}")
     n_bins, length = whole_number("n_bins", n_bins, 2), whole_number("length", length, 1)
-    from scvcell.model import check_layer, refuse_normalised
+    from scvcell.model import check_layer, raw_counts
 
-    check_layer(adata, "adata", layer)
-    matrix = Matrix(adata.X if layer is None else adata.layers[layer])
-    refuse_normalised(matrix, "X" if layer is None else f"Layer {layer!r}")
+    check_layer(adata, "rna", layer, "layer='counts'")
+    x = adata.X if layer is None else adata.layers[layer]
+    matrix = raw_counts(x, "X" if layer is None else f"Layer {layer!r}")
     rows = matrix.rows(np.arange(adata.n_obs))
     x = sp.csr_matrix(rows, copy=True)
     x.eliminate_zeros()

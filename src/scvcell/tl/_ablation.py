@@ -31,6 +31,7 @@ def prior_ablation(
     labels_key: str | None = None,
     seeds: Iterable[int] = (0, 1, 2),
     train: TrainConfig | None = None,
+    table_key: str | None = None,
     **setup: Any,
 ) -> pd.DataFrame:
     """Fit with the graph, with rewired and corrupted ones, and without; compare what was held out.
@@ -51,6 +52,8 @@ def prior_ablation(
         Seeds of the fits, and of the permutations.
     train
         Training settings.
+    table_key
+        Table of a SpatialData.
     **setup
         Further arguments of `scvcell.CSL.setup_mudata`: ``batch_key``, ``measure``, ``covariates``, ``layers``.
 
@@ -72,7 +75,7 @@ def prior_ablation(
         raise ValueError(f"corrupted must lie between 0 and 1, not {shares}.")
     config = TrainConfig() if train is None else train
     shown, config = config.progress, replace(config, progress=False)
-    source = view(data).source
+    source = view(data, table_key=table_key).source
     rows: list[dict[str, Any]] = []
     runs: list[tuple[int, str, float, GuidanceGraph | None]] = []
     for seed in seeds:

@@ -12,6 +12,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from scvcell._choose import choose, is_container
 from scvcell._containers import expect
+from scvcell._labels import labels, tell_missing
 from scvcell.model import CSL
 from scvcell.risk import cca, foscttm, match_recall, mixing, trusted
 
@@ -73,7 +74,10 @@ def alignment_report(
     names = list(seen.modalities)
     if len(names) < 2:
         raise ValueError(f"Alignment needs two modalities; the data have {names}.")
-    labels = None if labels_key is None else seen.column(labels_key)
+    text = None
+    if labels_key is not None:
+        text = labels(seen.column(labels_key))
+        tell_missing(text.isna().to_numpy(), [labels_key])
     rng = np.random.default_rng(seed)
     rows = []
     for a, b in combinations(names, 2):
@@ -86,7 +90,7 @@ def alignment_report(
             for m, at in zip((a, b), cells, strict=True)
         }
         linear = _linear(model, seen, a, b, cells)
-        known = None if labels is None else [labels.to_numpy(dtype=object)[at] for at in cells]
+        known = None if text is None else [text.to_numpy()[at] for at in cells]
         ours = _score(latents[a], latents[b], known)
         null = _score(latents[a], latents[b][rng.permutation(len(cells[1]))], known)
         theirs = _score(*linear, known) if linear is not None else {}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -14,18 +16,19 @@ from mudata import MuData
 from scvcell import _keys
 from scvcell._choose import choose
 from scvcell._containers import expect
+from scvcell._labels import PLAIN, group, label, tell_missing
 from scvcell.model import CSL, FEWEST, Bulk, conditions
-from scvcell.perturb import as_action, check_contexts, label_cells, read_design
+from scvcell.perturb import Action, as_action, label_cells, read_design
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import torch
     from numpy.typing import NDArray
 
     from scvcell._containers import Container, View
     from scvcell.model import Response, Unit
-    from scvcell.perturb import Action, Design
+    from scvcell.perturb import Design
 
     Array = NDArray[np.floating]
 
@@ -39,6 +42,9 @@ class Controls:
     ----------
     data, model, cells
         As :func:`scvcell.tl.perturb`.
+    groupby
+        Columns of the groups; by default the contexts of the fit, as far as the data have them. Cells without a label
+        there are left out, with a line that counts them.
 
     Attributes
     ----------
@@ -54,28 +60,35 @@ class Controls:
         State of each of them, ``(cells, latent)``.
     """
 
-    def __init__(self, data: Container, model: CSL, cells: Any = None) -> None:
+    def __init__(
+        self, data: Container, model: CSL, cells: Any = None, groupby: str | Sequence[str] | None = None
+    ) -> None:
         self.model, self.response = model, learned(model)
         self.view = model.view(data)
         self.design = _told(self.view, self.response, cells)
         treated = np.zeros(self.view.n_obs, bool) if self.design is None else self.design.treated
         self.index = _known(_choose(self.view, cells, ~treated, self.response), self.design, self.response)
+        self._names, self._group = self._grouped(groupby)
+        self.index, self._group = self.index[self._group >= 0], self._group[self._group >= 0]
         self.part = self.view.subset(self.index)
         self.latent: torch.Tensor = model.posterior(self.part).mean
 
-    def groups(self, groupby: str | Sequence[str] | None) -> Iterator[tuple[str, NDArray[np.int64]]]:
-        """Name and positions (among the controls) of each group; by default the contexts of the fit."""
+    def _grouped(self, groupby: str | Sequence[str] | None) -> tuple[Sequence[Any], NDArray[np.int64]]:
+        """Names of all groups, and of each of the cells the number of its group, -1 where it has none."""
         names = [groupby] if isinstance(groupby, str) else groupby
         if names is None:
             known = self.view.columns
             names = [name for name in self.response.keys.contexts if name in known]
-        if not names:
-            yield "all", np.arange(len(self.index))
-            return
-        values = [self.view.column(name).astype(str).to_numpy()[self.index] for name in names]
-        labels = np.array([" ".join(parts) for parts in zip(*values, strict=True)])
-        for label in np.unique(labels):
-            yield str(label), np.flatnonzero(labels == label)
+        if not len(names):
+            return ["all"], np.zeros(len(self.index), np.int64)
+        found = group([self.view.column(name) for name in names])
+        tell_missing(found.code[self.index] < 0, names)
+        return found.names, found.code[self.index]
+
+    def groups(self) -> Iterator[tuple[Any, NDArray[np.int64]]]:
+        """Name and positions (among the controls) of each group."""
+        for number in np.unique(self._group):
+            yield self._names[number], np.flatnonzero(self._group == number)
 
     def label(self, obs: pd.DataFrame, action: Action) -> pd.DataFrame:
         """Annotation of untreated cells after an action, in the columns of the fit and as text in ``action``.
@@ -91,7 +104,8 @@ class Controls:
 
     def encode(self, cells: NDArray[np.int64], values: Mapping[str, Array]) -> torch.Tensor:
         """States of cells, of which some may occur twice, whose measurements are `values`, ``(cells, latent)``."""
-        obs, tables = self.view.obs(cells), {}
+        part, tables = self.view.subset(cells), {}
+        obs = pd.DataFrame({key: part.column(key) for key in self.model.schema.keys}, index=part.obs_names)
         obs.index = [f"{i}" for i in range(len(cells))]
         for m, table in values.items():
             schema = self.model.schema.modalities[m]
@@ -124,11 +138,31 @@ def learned(model: CSL) -> Response:
 def asked(response: Response, action: str | Iterable[str] | Mapping[str, float | str | None] | Action) -> Action:
     """An action that a verb was given, in the terms of the fit.
 
-    Text reads as a label of the data, and control labels are no action. Doses come in the unit of the fit, in which
+    Text and numbers read as a label of the data, and control labels are no action; so does text that results and
+    messages show for an action of training. Doses come in the unit of the fit, in which
     plain numbers are. A dose that is not given is the largest of its target in training, a time the longest.
     """
-    action = as_action(action, response.keys, response.units)
-    return action.filled(response.flow.largest, response.units, response.flow.span)
+    made = as_action(_named(action, response), response.keys, response.units)
+    if isinstance(action, str) and not all(map(response.flow.knows, made.targets)):
+        made = {str(each): each for each in (Action(), *response.actions)}.get(action.strip(), made)
+    return made.filled(response.flow.largest, response.units, response.flow.span)
+
+
+def _named(action: Any, response: Response) -> Any:
+    """An action whose targets are text, where those of the data are numbers or truth values."""
+    if isinstance(action, PLAIN):
+        known = (*response.flow.targets, *response.keys.controls)
+        return label(action) if label(action) in known else action
+    if isinstance(action, Mapping):
+        return {as_target(name): dose for name, dose in action.items()}
+    if isinstance(action, str | Action) or not np.iterable(action):
+        return action
+    return list(map(as_target, action))
+
+
+def as_target(name: Any) -> Any:
+    """Name of a target as text, where those of the data are numbers or truth values."""
+    return label(name).strip() if isinstance(name, (str, *PLAIN)) else name
 
 
 def show_action(obs: pd.DataFrame, text: str, response: Response | None) -> pd.DataFrame:
@@ -160,11 +194,30 @@ def compared(design: Design | None, response: Response) -> Design:
         raise ValueError(f"No cell is a control in {where}, one of {list(response.keys.controls)}; give these as well.")
     if not design.treated.any():
         raise ValueError(f"Every cell is a control in {where}, or not known; give treated cells as well.")
-    check_contexts(design, response.keys)
-    return design
+    return _with_controls(design, response)
 
 
-def treated(design: Design, actions: Sequence[Action]) -> dict[tuple[str, str], Unit]:
+def _with_controls(design: Design, response: Response) -> Design:
+    """The design without the treated cells that no control is to be compared with, of which a line tells.
+
+    Raises
+    ------
+    ValueError
+        If no treated cell is left.
+    """
+    alone = design.treated & ~np.isin(design.context, design.context[design.control & (design.context >= 0)])
+    where = " and ".join(f"obs[{name!r}]" for name in response.keys.contexts)
+    if (alone == design.treated).all():
+        raise ValueError(f"No treated cell has a control of its own {where}, to compare it with; give these as well.")
+    if alone.any():
+        logger.warning(
+            "%d of %d treated cells have no control of their own %s; they are left out.",
+            *(alone.sum(), design.treated.sum(), where),
+        )
+    return replace(design, code=np.where(alone, -2, design.code))
+
+
+def treated(design: Design, actions: Sequence[Action]) -> dict[tuple[str, Any], Unit]:
     """Cells that were given some actions, and their controls, by action and context.
 
     Conditions of fewer than 10 treated or control cells are left out, with a warning.
@@ -179,7 +232,7 @@ def treated(design: Design, actions: Sequence[Action]) -> dict[tuple[str, str], 
         given = ", ".join(map(str, design.actions[:8])) + (", ..." if len(design.actions) > 8 else "")
         raise ValueError(f"No cell of the data was given {str(lost[0])!r}; cells were given {given}.")
     units = {
-        (str(unit.action), design.contexts[unit.context] or "all"): unit
+        (str(unit.action), design.contexts[unit.context]): unit
         for unit in conditions(design, np.ones(len(design.code), bool))
         if unit.action in actions
     }
@@ -192,7 +245,7 @@ def treated(design: Design, actions: Sequence[Action]) -> dict[tuple[str, str], 
             len(few),
             len(units),
             FEWEST,
-            " in ".join(few[0]),
+            " in ".join(map(str, few[0])),
         )
     return {name: unit for name, unit in units.items() if name not in few}
 

@@ -10,7 +10,7 @@ import pandas as pd
 from scvcell._choose import choose_features
 from scvcell.perturb import Action
 from scvcell.tl._calibrate import check_level
-from scvcell.tl._controls import Controls, asked
+from scvcell.tl._controls import Controls, as_target, asked
 from scvcell.tl._perturb import effect_frame
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def dose_response(
     """
     check_level(level)
     start = Controls(data, model, cells)
-    flow = start.response.flow
+    flow, target = start.response.flow, as_target(target)
     if target not in flow.largest:
         raise ValueError(
             f"{target!r} has no doses in training; those that have are {sorted(flow.largest)}. Fit with "
@@ -79,7 +79,7 @@ def dose_response(
         for dose in grid:
             action = start.response.check(asked(start.response, Action({target: dose}, time)))
             given = action.doses.get(target, 0.0)
-            for name, group in start.groups(None):
+            for name, group in start.groups():
                 frame = effect_frame(start, action, name, group, level)
                 frame = frame if kept is None else frame[frame["feature"].isin(kept)]
                 frames.append(frame.assign(dose=given, unit=start.response.units.get(target, ""), time=time))

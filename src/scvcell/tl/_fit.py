@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,8 @@ import pandas as pd
 
 from scvcell import _keys
 from scvcell._choose import choose, is_container
-from scvcell._containers import expect, view, whole_number
+from scvcell._containers import expect, table_name, view, whole_number
+from scvcell._labels import labels
 from scvcell.model import CSL, TrainConfig
 from scvcell.perturb import PerturbationKeys, read_design
 from scvcell.prior import GuidanceGraph, TargetKernel
@@ -74,7 +76,7 @@ def fit(
     split
         Cells that no step may see: their names, a boolean mask, a query on obs, or an object whose ``test`` is one.
     table_key
-        Table of a SpatialData.
+        Table of a SpatialData; the model remembers it, so that verbs that are given the SpatialData read it.
     key_added
         ``.obsm`` key of the latent.
     seed
@@ -119,7 +121,9 @@ def fit(
         design = read_design(perturbation, seen.column)
         _warn_labels(design, perturbation)
         _warn_confounded(design, seen.column(batch_key) if batch_key else None)
-    setup = CSL.setup_mudata if hasattr(source, "mod") else CSL.setup_anndata
+    setup: Any = CSL.setup_mudata
+    if not hasattr(source, "mod"):
+        setup = partial(CSL.setup_anndata, table_key=table_name(data, table_key))
     setup(source, measure=measure, batch_key=batch_key, covariates=covariates, layers=layers)
     given = [priors] if isinstance(priors, GuidanceGraph | TargetKernel) else list(priors)
     for prior in given:
@@ -178,9 +182,8 @@ def _warn_confounded(design: Design, batch: pd.Series | None) -> None:
     """Say so where no batch has both treated cells and controls: then the model takes effects for batch effects."""
     if batch is None:
         return
-    codes = pd.Series(batch.to_numpy()).astype(str)
     known = design.control | design.treated
-    share = pd.Series(design.treated[known]).groupby(codes[known].to_numpy()).mean()
+    share = pd.Series(design.treated[known]).groupby(labels(batch).to_numpy()[known]).mean()
     if ((share == 0) | (share == 1)).all():
         logger.warning(
             "No batch has both treated cells and controls, so that effects look like batch effects. Leave out "

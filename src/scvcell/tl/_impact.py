@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -189,13 +189,13 @@ class _Effect(NamedTuple):
 
 def _measure(
     data: Container, model: CSL, actions: Iterable[str | Mapping[str, float | str | None] | Action] | None, seed: int
-) -> dict[str, dict[tuple[str, str], _Effect]]:
+) -> dict[str, dict[tuple[str, Any], _Effect]]:
     """Effect of each action in each context, by assay."""
     response, view, rng = learned(model), model.view(data), np.random.default_rng(seed)
     wanted = None if actions is None else [asked(response, action) for action in actions]
     design = compared(design_of(view, response), response)
     units = treated(design, design.actions if wanted is None else wanted)
-    out: dict[str, dict[tuple[str, str], _Effect]] = {}
+    out: dict[str, dict[tuple[str, Any], _Effect]] = {}
     for modality in response.anchors:
         bulk = Bulk(model, view, modality)
         controls: dict[int, Array] = {}

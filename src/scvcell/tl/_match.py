@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -117,7 +117,7 @@ def match_counterfactual(
     if n_boot < 2:
         raise ValueError(f"n_boot must be at least 2, not {n_boot!r}.")
     action = asked(learned(model), action)
-    start = Controls(data, model)
+    start = Controls(data, model, groupby=())
     names, units = _units(start, action)
     known = _columns(start.view, covariates)
     posterior = model.posterior(start.view)
@@ -131,7 +131,9 @@ def match_counterfactual(
     rng = np.random.default_rng(seed)
     matches = [Match.make(u, basal[g], latent, origin, rng) for u, g in zip(units, groups, strict=True)]
     obs = pd.concat([match.describe(start.view.obs_names) for match in matches]).loc[start.view.obs_names[cells]]
-    own = show_action(start.view.obs(cells), str(action), start.response).drop(columns=obs.columns, errors="ignore")
+    own = show_action(start.view.obs(cells, model.columns), str(action), start.response).drop(
+        columns=obs.columns, errors="ignore"
+    )
     obs = pd.concat([own, obs], axis=1)
     draws = list(
         _draws(units, cells, posterior, origin, progress(range(n_boot), "Matching, bootstrap", shown=shown), seed)
@@ -174,7 +176,7 @@ def match_counterfactual(
     return out
 
 
-def _units(start: Controls, action: Action) -> tuple[list[str], list[Unit]]:
+def _units(start: Controls, action: Action) -> tuple[list[Any], list[Unit]]:
     """Contexts in which cells had the action, and these cells and their controls."""
     design = compared(start.design, start.response)
     if action not in design.actions:
@@ -184,13 +186,14 @@ def _units(start: Controls, action: Action) -> tuple[list[str], list[Unit]]:
     for k, name in enumerate(design.contexts):
         treated = np.flatnonzero((design.code == design.actions.index(action)) & (design.context == k))
         controls = np.flatnonzero(design.control & (design.context == k))
+        where = f" in {name!r}" if len(design.contexts) > 1 else ""
         if len(treated) and min(len(treated), len(controls)) < FEWEST:
             raise ValueError(
-                f"{len(treated)} cells with {str(action)!r} and {len(controls)} controls{f' in {name!r}' * bool(name)} "
+                f"{len(treated)} cells with {str(action)!r} and {len(controls)} controls{where} "
                 f"are too few to match; leave out contexts with fewer than {FEWEST} of either."
             )
         if len(treated):
-            names.append(name or "all")
+            names.append(name)
             units.append(Unit(action, k, treated, controls))
     return names, units
 
@@ -304,7 +307,7 @@ def _matched(bulk: Bulk, matches: list[Match], cells: NDArray[np.int64]) -> Arra
     return out
 
 
-def _frame(group: str, mean: Array, half: Array, modality: str, features: list[str], level: float) -> pd.DataFrame:
+def _frame(group: Any, mean: Array, half: Array, modality: str, features: list[str], level: float) -> pd.DataFrame:
     """Mean effects of a context, with the columns of `scvcell.tl.effects`."""
     columns = {"group": group, "modality": modality, "feature": features, "lfc": mean}
     return pd.DataFrame(columns | {_keys.LOWER: mean - half, _keys.UPPER: mean + half, "level": level})

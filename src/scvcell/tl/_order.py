@@ -16,7 +16,7 @@ from scvcell._keys import LOWER, UPPER
 from scvcell.model import FEWEST, Unit, conditions, evenly, make_flow, train_flow
 from scvcell.perturb import Action
 from scvcell.tl._calibrate import check_level
-from scvcell.tl._controls import Controls, compared
+from scvcell.tl._controls import Controls, as_target, compared
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,6 +106,7 @@ def order_effect(
     """
     check_level(level)
     n_null = whole_number("n_null", n_null, 1)
+    first, second = as_target(first), as_target(second)
     if first == second:
         raise ValueError(f"Give two different targets; both are {first!r}.")
     start = Controls(data, model, cells)
@@ -115,7 +116,7 @@ def order_effect(
     alone = _alone(units, (first,) if operator else (first, second))
     prepare = operator or partial(_against_action, Action([second]))
     latent = model.posterior(start.view).mean
-    groups = {name: (group, set(design.context[start.index[group]].tolist())) for name, group in start.groups(None)}
+    groups = {name: (group, set(design.context[start.index[group]].tolist())) for name, group in start.groups()}
     ordered = _both_orders(units, first, second)
     rng = np.random.default_rng(seed)
     if ordered:

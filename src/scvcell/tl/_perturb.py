@@ -96,7 +96,7 @@ def perturb(
     support = np.ones(len(start.index))
     values: dict[str, list[Any]] = {m: [] for m in response.anchors}
     expected = {m: np.empty((len(start.index), len(model.schema.modalities[m].features)), np.float32) for m in values}
-    groups = [group for _, group in start.groups(None)]
+    groups = [group for _, group in start.groups()]
     moves = []
     for group in groups:
         place = start.latent[group].mean(0).numpy()
@@ -137,7 +137,7 @@ def effects(
     data, model, action, cells
         As `perturb`.
     groupby
-        Columns of the groups; the contexts of the fit by default.
+        Columns of the groups; the contexts of the fit by default. Cells without a label there are left out.
     level
         Coverage of the interval, for the effect that a pseudobulk of treated cells would show against that of the
         untreated ones, over conditions like those that were left out in training.
@@ -161,14 +161,14 @@ def effects(
     if n_cells is not None and n_cells < 1:
         raise ValueError(f"n_cells must be at least 1, not {n_cells!r}.")
     action = asked(learned(model), action)
-    start = Controls(data, model, cells)
+    start = Controls(data, model, cells, groupby)
     start.response.check(action)
-    frames = [effect_frame(start, action, name, group, level, n_cells) for name, group in start.groups(groupby)]
+    frames = [effect_frame(start, action, name, group, level, n_cells) for name, group in start.groups()]
     return pd.concat(frames, ignore_index=True)
 
 
 def effect_frame(
-    start: Controls, action: Action, name: str, group: NDArray[np.int64], level: float, n_cells: int | None = None
+    start: Controls, action: Action, name: Any, group: NDArray[np.int64], level: float, n_cells: int | None = None
 ) -> pd.DataFrame:
     """Rows of `effects` for one group of controls."""
     latent, response = start.latent[group], start.response
@@ -208,7 +208,7 @@ def _container(
 ) -> AnnData | MuData:
     """Counterfactual cells as AnnData or MuData."""
     names = start.view.obs_names[start.index]
-    obs = start.view.obs(start.index)
+    obs = start.view.obs(start.index, start.model.columns)
     obs[_keys.SOURCE_CELL], obs[_keys.SUPPORT] = names.to_numpy(), support
     obs = start.label(obs, action)
     obs = pd.concat([obs] * n_samples)

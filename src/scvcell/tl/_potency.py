@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy.stats import chi2, t
 
+from scvcell._labels import several
 from scvcell.model import FEWEST, Bulk, conditions, jackknife_variance
 from scvcell.tl._calibrate import check_level
 from scvcell.tl._controls import compared, design_of, learned
@@ -92,7 +93,7 @@ def potency(
     response, view, rng = learned(model), model.view(data), np.random.default_rng(seed)
     design = compared(design_of(view, response), response)
     curves = _curves(conditions(design, np.ones(len(design.code), bool)))
-    asked = {targets} if isinstance(targets, str) else None if targets is None else set(targets)
+    asked = None if targets is None else {name.strip() for name in several(targets)}
     lost = sorted((asked or set()) - {curve.target for curve in curves})
     if lost or not curves:
         raise ValueError(
@@ -103,10 +104,10 @@ def potency(
     rows = []
     for modality in response.anchors:
         bulk = Bulk(model, view, modality)
-        found: dict[tuple[str, str, float | None], list[tuple[_Curve, Array]]] = {}
+        found: dict[tuple[str, Any, float | None], list[tuple[_Curve, Array]]] = {}
         for curve in curves:
             if asked is None or curve.target in asked:
-                name = "all" if pool else design.contexts[curve.context] or "all"
+                name = "all" if pool else design.contexts[curve.context]
                 values = np.array([bulk.replicates(cells, FOLDS, rng) for cells in curve.cells])
                 found.setdefault((curve.target, name, curve.time), []).append((curve, values))
         for (target, name, time), parts in found.items():

@@ -76,7 +76,7 @@ def rank_actions(
     check_level(level)
     response = learned(model)
     candidates = response.actions if actions is None else [asked(response, action) for action in actions]
-    start = Controls(data, model, cells)
+    start = Controls(data, model, cells, ())
     wanted = choose(start.view, "goal", goal)
     if min(len(wanted), len(start.index)) < 2:
         raise ValueError(

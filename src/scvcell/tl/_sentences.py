@@ -9,7 +9,8 @@ import pandas as pd
 from anndata import AnnData
 
 from scvcell._containers import view, whole_number
-from scvcell.model import check_layer, refuse_normalised
+from scvcell.measure import MEASUREMENTS
+from scvcell.model import check_layer, raw_counts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,20 +24,27 @@ PER_CELL = 1e4
 
 
 def cell_sentences(
-    data: Container, *, modality: str | None = None, layer: str | None = None, n_genes: int = 100
+    data: Container,
+    *,
+    modality: str | None = None,
+    layer: str | None = None,
+    n_genes: int = 100,
+    table_key: str | None = None,
 ) -> pd.Series:
     r"""Every cell as the names of its most expressed genes, in descending order, for language models.
 
     Parameters
     ----------
     data
-        AnnData or MuData with raw counts.
+        AnnData, MuData or SpatialData with raw counts.
     modality
-        Modality that is written out; the first by default.
+        Modality that is written out; the only one, or the one of genes by its name, by default.
     layer
         Its layer; ``X`` by default.
     n_genes
         Names per cell at most; genes without counts are never named. Ties keep the order of the genes.
+    table_key
+        Table of a SpatialData.
 
     Returns
     -------
@@ -48,7 +56,8 @@ def cell_sentences(
     Raises
     ------
     ValueError
-        If the modality or the layer is not there, its values are no raw counts, or a gene's name contains white space.
+        If the modality is not there, or it is not clear which is meant, its values are no raw counts, or a gene's name
+        contains white space.
 
     References
     ----------
@@ -59,17 +68,21 @@ def cell_sentences(
     >>> sentences = scvcell.tl.cell_sentences(mdata, n_genes=50)
     >>> back = scvcell.tl.expression_from_sentences(sentences, mdata["rna"].var_names)
     """
-    seen = view(data)
-    name = next(iter(seen.modalities)) if modality is None else modality
-    if name not in seen.modalities:
-        raise ValueError(f"The data have no modality {name!r}; they have {list(seen.modalities)}.")
+    seen = view(data, table_key=table_key)
+    names = list(seen.modalities)
+    genes_of = names if len(names) == 1 else [m for m in names if MEASUREMENTS.infer(m) == "counts"]
+    if modality is None and len(genes_of) != 1:
+        raise ValueError(f"The data have {names}; say which is written out: modality=...")
+    name = genes_of[0] if modality is None else modality
+    if name not in names:
+        raise ValueError(f"The data have no modality {name!r}; they have {names}.")
     n_genes = whole_number("n_genes", n_genes, 1)
-    check_layer(seen.modalities[name], name, layer)
-    genes = np.array([str(gene) for gene in seen.modalities[name].var_names], dtype=object)
+    adata, cells = seen.modalities[name], np.flatnonzero(seen.present(name))
+    genes = np.array([str(gene) for gene in adata.var_names], dtype=object)
     _without_spaces(genes)
-    cells = np.flatnonzero(seen.present(name))
-    matrix, rows = seen.matrix(name, layer), seen.rows[name][cells]
-    refuse_normalised(matrix, f"Modality {name!r}" + (f", layer {layer!r}," if layer else ""))
+    check_layer(adata, name, layer, "layer='counts'")
+    where = f"Modality {name!r}" + (f", layer {layer!r}," if layer else "")
+    matrix, rows = raw_counts(adata.X if layer is None else adata.layers[layer], where), seen.rows[name][cells]
     sentences: list[str] = []
     ranks, values = [], []
     for chunk in matrix.chunks(rows):

@@ -62,7 +62,7 @@ def synergy(
     start = Controls(data, model, cells)
     parts = [start.response.check(action.alone(t)) for t in action.targets]
     frames = []
-    for name, group in start.groups(None):
+    for name, group in start.groups():
         whole = effect_frame(start, action, name, group, level)
         half = (whole["upper"] - whole["lower"]) / 2
         whole["additive"] = sum(effect_frame(start, part, name, group, level)["lfc"] for part in parts)

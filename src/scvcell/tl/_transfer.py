@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from scvcell import _keys
-from scvcell._choose import choose, is_container, labels
+from scvcell._choose import choose, is_container
 from scvcell._containers import expect, whole_number
+from scvcell._labels import is_numeric, labels, like, numbers
 from scvcell.model import CSL
 from scvcell.risk import VOTES, votes
 
@@ -58,11 +59,11 @@ def transfer_labels(
 
     Notes
     -----
-    Writes three obs columns: the label, ``_probability`` (share of votes), and ``_trusted``: enough votes, neighbours
-    no farther than 99 % of the reference cells that are given their own label find theirs, and not unusually far for
-    the cells that are not in the reference (:func:`scvcell.risk.trusted`). Reference cells are predicted too, without
-    their own vote. Batches of `data` or of a reference that the model does not know need
-    :meth:`scvcell.model.CSL.load_query_data` first.
+    Writes three obs columns: the label (in the type of the column, text as categories), ``_probability`` (share of
+    votes), and ``_trusted``: enough votes, neighbours no farther than 99 % of the reference cells that are given their
+    own label find theirs, and not unusually far for the cells that are not in the reference
+    (:func:`scvcell.risk.trusted`). Reference cells are predicted too, without their own vote. Batches of
+    `data` or of a reference that the model does not know need :meth:`scvcell.model.CSL.load_query_data` first.
 
     Raises
     ------
@@ -88,18 +89,19 @@ def transfer_labels(
     where = model.view(reference) if is_container(reference) else seen
     column = where.column(key)
     _check_labels(column, key)
-    cells = np.flatnonzero(column.notna())
+    text = labels(column).to_numpy()
+    cells = np.flatnonzero(~pd.isna(text))
     if where is seen and reference is not None:
         cells = np.intersect1d(cells, choose(seen, "reference", reference))
     if len(cells) < 2:
         raise ValueError(f"At least 2 reference cells with a label in obs[{key!r}] are needed; there are {len(cells)}.")
     if k >= len(cells) and k > K:
         raise ValueError(f"k={k} neighbours cannot vote: there are {len(cells)} reference cells. Give fewer.")
-    known = labels(column.iloc[cells]).to_numpy().astype(str)
+    known = text[cells].astype(str)
     latent = model.posterior(seen).mean.numpy()
     annotated = latent[cells] if where is seen else model.posterior(where.subset(cells)).mean.numpy()
     label, share, near = _predict(latent, annotated, known, _same(seen, where, cells, latent, annotated), k)
-    source.obs[columns["label"]] = pd.Categorical(label, categories=np.unique(known))
+    source.obs[columns["label"]] = like(label, column.iloc[cells])
     source.obs[columns["probability"]] = share
     source.obs[columns["trusted"]] = (share >= min_probability) & near & model.trusts()
 
@@ -134,9 +136,9 @@ def _same(seen: View, where: View, cells: NDArray[np.int64], latent: Array, anno
 
 def _check_labels(column: pd.Series, key: str) -> None:
     """Refuse numbers that are measurements."""
-    if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+    if not is_numeric(column):
         return
-    values = column.dropna().to_numpy(float)
+    values = numbers(column.dropna())
     few = np.clip(len(values) // 5, 10, MOST_NUMBERS)
     if (values != np.floor(values)).any() or len(np.unique(values)) > few:
         raise ValueError(

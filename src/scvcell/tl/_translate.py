@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -32,7 +32,7 @@ def translate(
     to: str,
     source: Sequence[str] | None = None,
     level: float = 0.9,
-    batch: str | None = None,
+    batch: Any = None,
 ) -> AnnData:
     r"""Predict one assay from the others, for every cell; or denoise it, where it is one of its own sources.
 

@@ -13,9 +13,9 @@ from anndata import AnnData
 from scipy.stats import norm
 
 from scvcell import _keys
-from scvcell._choose import choose, labels, unique_names
-from scvcell._choose import label as one_label
+from scvcell._choose import choose, unique_names
 from scvcell._containers import expect
+from scvcell._labels import labels, several, tell_missing
 from scvcell._registry import near_miss
 from scvcell._walk import neighbours, walk
 from scvcell.model import CSL, Bulk, kinetics_of
@@ -191,7 +191,7 @@ def forecast(
         start = model.posterior(part).mean.numpy()
     else:
         action = asked(learned(model), action)
-        controls = Controls(data, model, cells)
+        controls = Controls(data, model, cells, ())
         seen, index, part = controls.view, controls.index, controls.part
         start = controls.response.states(controls.latent, action).numpy()
     states, members, support = drift.flow(start.astype(float), float(time))
@@ -203,11 +203,11 @@ def forecast(
     if left:
         logger.warning("%d of %d cells leave what the data support; see obs['trusted'].", left, len(index))
     if action is not None:
-        for _, group in controls.groups(None):
+        for _, group in controls.groups():
             done = controls.response.support(action, controls.latent[group].mean(0).numpy())
             support[group] = np.minimum(support[group], done)
     trusted = (support >= SUPPORTED) & drift.trusted(start) & model.trusts()
-    obs = seen.obs(index)
+    obs = seen.obs(index, model.columns)
     obs[_keys.SOURCE_CELL], obs[_keys.TIME] = obs.index.to_numpy(), float(time)
     obs = show_action(obs, "none", model.response) if action is None else controls.label(obs, action)
     obs[_keys.SUPPORT], obs[_keys.TRUSTED] = support, trusted
@@ -276,9 +276,9 @@ def fate(
     seen = model.view(data)
     column = seen.column(groupby)
     label: Any = labels(column).fillna("").to_numpy(object)
+    tell_missing(label == "", [groupby])
     groups = [str(g) for g in np.unique(label) if g]
-    named = None if terminal is None else [terminal] if np.ndim(terminal) == 0 else terminal
-    named = None if named is None else [one_label(g) for g in named]
+    named = None if terminal is None else several(terminal)
     unknown = [g for g in named or () if g not in groups]
     if unknown:
         raise ValueError(
@@ -311,7 +311,7 @@ def fate(
     half = norm.ppf(0.5 + level / 2) * each.std(0)
     obs = pd.DataFrame(
         {
-            groupby: column.to_numpy(),
+            groupby: column,
             _keys.TRUSTED: trusted & (_differ(best[trusted], label[trusted], ends) | np.isin(label, ends)),
         },
         seen.obs_names,
