@@ -72,7 +72,8 @@ def match_counterfactual(
     action
         As :func:`scvcell.tl.perturb`, among the treated cells.
     covariates
-        Columns whose balance is told, among the cells that have a value; to compare only within a column, make it a context of the fit.
+        Columns whose balance is told, among the cells that have a value; to compare only within a column,
+        make it a context of the fit.
     n_boot
         Bootstrap samples of cells, each with a fit and draws of the states; at least 2.
     level
