@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -28,6 +28,8 @@ class Matrix:
     x
         numpy array, scipy sparse matrix or array of any format, ``h5py.Dataset``, ``zarr.Array``, or anndata's
         on-disk sparse dataset. Column-compressed input is converted to rows once; on disk, it is read into memory.
+    depth
+        Depth of each row where it is not to be read off its values, ``(rows,)``.
 
     Attributes
     ----------
@@ -35,13 +37,14 @@ class Matrix:
         Whether rows come from a file.
     """
 
-    def __init__(self, x: Any) -> None:
+    def __init__(self, x: Any, depth: NDArray[np.float32] | None = None) -> None:
         self.on_disk = not (isinstance(x, np.ndarray) or sp.issparse(x))
         if self.on_disk and getattr(x, "format", "csr") == "csc":
             x, self.on_disk = x.to_memory(), False
         if sp.issparse(x) and x.format != "csr":
             x = x.tocsr()
         self._x = x
+        self.depth = depth
         self.shape: tuple[int, int] = tuple(x.shape)  # type: ignore[assignment]
 
     def rows(self, index: NDArray[np.integer]) -> NDArray[np.float32] | sp.csr_matrix:
@@ -68,6 +71,17 @@ class Matrix:
         if len(parts) == 1:
             return parts[0]
         return sp.vstack(parts, format="csr") if sp.issparse(parts[0]) else np.concatenate(parts)
+
+    def depths(self, index: NDArray[np.integer], block: Any, size: Callable[[Any], Any]) -> NDArray[np.float32]:
+        """Depth of rows `index`, ``(len(index),)``: the given one, else the `size` of their values, `block`."""
+        return np.asarray(size(block) if self.depth is None else self.depth[index], dtype=np.float32).ravel()
+
+    def all_depths(self, index: NDArray[np.integer], size: Callable[[Any], Any]) -> NDArray[np.float32]:
+        """`depths` of rows that are not at hand; they are read only where they must be."""
+        if self.depth is not None:
+            return self.depth[index]
+        parts = [np.asarray(size(block), dtype=np.float32).ravel() for block in self.chunks(index)]
+        return np.concatenate([np.zeros(0, np.float32), *parts])
 
     def dense(self, index: NDArray[np.integer]) -> NDArray[np.float32]:
         """Rows `index` as a dense float32 array, shape ``(len(index), features)``."""

@@ -15,7 +15,7 @@ from scvcell._choose import choose
 from scvcell._compat import Manager, ModelLifecycle
 from scvcell._containers import View, expect, view, whole_number
 from scvcell.measure import MEASUREMENTS, Summary
-from scvcell.model import _de, _normalized, _query, _respond, _schema, _steer, _store
+from scvcell.model import _de, _normalized, _query, _respond, _schema, _size_factor, _steer, _store
 from scvcell.model._check import by_modality
 from scvcell.model._conform import conform
 from scvcell.model._data import Loader, Source
@@ -122,6 +122,7 @@ class CSL(ModelLifecycle):
         batch_key: str | None = None,
         covariates: Sequence[str] = (),
         layers: Mapping[str, str] | str | None = None,
+        size_factor: Mapping[str, str | None] | str | None = None,
     ) -> None:
         """Check a MuData and remember how it is to be read; nothing in it changes.
 
@@ -137,8 +138,11 @@ class CSL(ModelLifecycle):
             Further context columns, categorical or continuous.
         layers
             Modality -> layer of its raw counts, or one layer for all that have it; ``X`` by default.
+        size_factor
+            Modality -> obs column of the counts of each cell over all genes, see :func:`scvcell.tl.fit`.
         """
-        cls._setup("setup_mudata", mdata, measure=measure, batch_key=batch_key, covariates=covariates, layers=layers)
+        given: dict[str, Any] = {"measure": measure, "batch_key": batch_key, "covariates": covariates, "layers": layers}
+        cls._setup("setup_mudata", mdata, **given, size_factor=size_factor)
 
     @classmethod
     def setup_anndata(
@@ -149,16 +153,19 @@ class CSL(ModelLifecycle):
         batch_key: str | None = None,
         covariates: Sequence[str] = (),
         layers: Mapping[str, str] | str | None = None,
+        size_factor: Mapping[str, str | None] | str | None = None,
     ) -> None:
         """Check an AnnData (one modality, called ``"rna"``); as `setup_mudata`."""
-        cls._setup("setup_anndata", adata, measure=measure, batch_key=batch_key, covariates=covariates, layers=layers)
+        given: dict[str, Any] = {"measure": measure, "batch_key": batch_key, "covariates": covariates, "layers": layers}
+        cls._setup("setup_anndata", adata, **given, size_factor=size_factor)
 
     @classmethod
     def _setup(cls, method: str, data: Container, **args: Any) -> None:
         seen = view(data)
         schema = _schema.build(seen, **args)
         measure, layers = by_modality(seen, args.get("measure"), args.get("layers"))
-        plain = args | {"measure": measure or None, "layers": layers or None}
+        sized = {m: s.size_factor for m, s in schema.modalities.items() if s.size_factor is not None}
+        plain = args | {"measure": measure or None, "layers": layers or None, "size_factor": sized or None}
         manager = Manager(
             seen.source, model_name=cls.__name__, method=method, setup_args=plain, schema=schema.as_dict()
         )
@@ -313,7 +320,9 @@ class CSL(ModelLifecycle):
         return train, validation
 
     def _matrix(self, data: View, name: str) -> Matrix:
-        return data.matrix(name, self.schema.modalities[name].layer)
+        spec = self.schema.modalities[name]
+        depth = None if spec.size_factor is None else _size_factor.read(data, name, spec.size_factor)
+        return data.matrix(name, spec.layer, depth)
 
     def _summaries(self, data: View, batch: NDArray[np.int64], train: NDArray[np.int64]) -> dict[str, Summary]:
         out = {}
