@@ -60,6 +60,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="[NAME=]LAYER",
         help="layer of the raw counts, of one modality or of all that have it; X by default",
     )
+    fit.add_argument(
+        "--size-factor",
+        action="append",
+        default=[],
+        metavar="[NAME=]COLUMN",
+        help="obs column of the counts of a cell over all genes, where the file holds some of them",
+    )
     fit.add_argument("--measure", action="append", default=[], metavar="NAME=OPERATOR", help="operator of a modality")
     fit.add_argument("--max-epochs", type=int)
     fit.add_argument("--seed", type=int, default=0)
@@ -97,6 +104,7 @@ def _fit(args: argparse.Namespace) -> int:
             measure=dict(m.split("=", 1) for m in args.measure),
             batch_key=args.batch_key,
             layers=layers or None,
+            size_factor=_size_factors(args.size_factor),
             train=scvcell.TrainConfig(max_epochs=args.max_epochs),
             seed=args.seed,
         )
@@ -167,6 +175,14 @@ def _layers(given: list[str], data: Container) -> dict[str, str]:
             raise ValueError(f"No modality has a layer {layer!r}. Layers: {', '.join(known) or 'none'}.")
         layers |= dict.fromkeys(having, layer)
     return layers
+
+
+def _size_factors(given: list[str]) -> dict[str, str] | str | None:
+    """Column by modality, or one for all that have it."""
+    alone = [item for item in given if "=" not in item]
+    if alone and len(given) > 1:
+        raise ValueError(f"Give one --size-factor, or NAME=COLUMN of each modality, not {alone[0]!r} among several.")
+    return alone[0] if alone else dict(item.split("=", 1) for item in given) or None
 
 
 def _latent(data: Container) -> DataFrame:

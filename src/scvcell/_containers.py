@@ -67,10 +67,19 @@ class View:
         """Boolean mask of the cells that have `modality`, shape ``(cells,)``."""
         return self.rows[modality] >= 0
 
-    def matrix(self, modality: str, layer: str | None = None, check: Callable[[Any], None] | None = None) -> Matrix:
-        """Count matrix of a modality, wherever it lives; `check` sees all that is read of it."""
+    def matrix(
+        self,
+        modality: str,
+        layer: str | None = None,
+        check: Callable[[Any], None] | None = None,
+        depth: NDArray[np.float32] | None = None,
+    ) -> Matrix:
+        """Count matrix of a modality, wherever it lives.
+
+        `check` sees all that is read of it; `depth` is the depth of its rows, where that is given.
+        """
         adata = self.modalities[modality]
-        return Matrix(adata.X if layer is None else adata.layers[layer], check)
+        return Matrix(adata.X if layer is None else adata.layers[layer], check, depth)
 
     def subset(self, cells: NDArray[np.int64]) -> View:
         """A view of cells at positions `cells`, in any order, some twice; `source` stays the whole container."""

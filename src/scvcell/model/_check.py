@@ -12,12 +12,14 @@ from scvcell import _keys
 from scvcell._matrix import Matrix, fault
 from scvcell._registry import near_miss
 from scvcell.measure import MEASUREMENTS
+from scvcell.model import _size_factor
 from scvcell.model._recognise import proteins_in_obsm, whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anndata import AnnData
+    from numpy.typing import NDArray
 
     from scvcell._containers import View
     from scvcell.model._schema import ModalitySchema
@@ -92,21 +94,26 @@ def check_values(view: View, name: str, layer: str | None, *, counts: bool) -> N
     ValueError
         If a value is NaN, infinite, or (for `counts`) negative or not an integer.
     """
-    wrong = _walk(view, name, layer, counts=counts)
+    wrong, _ = _walk(view, name, layer, counts=counts)
     if wrong:
         raise ValueError(_complaint(view, {name: (layer, wrong)}))
 
 
-def check_all_values(view: View, modalities: Mapping[str, ModalitySchema]) -> None:
-    """`check_values` of all modalities, with one error for all."""
-    wrong = {}
+def check_all_values(view: View, modalities: Mapping[str, ModalitySchema]) -> dict[str, NDArray[np.float64]]:
+    """`check_values` of all modalities, with one error for all; returns the sums of the rows of each."""
+    wrong, sums = {}, {}
     for name in view.modalities:
         spec = modalities[name]
-        found = _walk(view, name, spec.layer, counts=MEASUREMENTS[spec.operator].count_data)
+        found, sums[name] = _walk(view, name, spec.layer, counts=MEASUREMENTS[spec.operator].count_data)
         if found:
             wrong[name] = spec.layer, found
     if wrong:
         raise ValueError(_complaint(view, wrong))
+    for name in view.modalities:
+        key = modalities[name].size_factor
+        if key is not None:
+            _size_factor.check(view, name, key, np.arange(len(sums[name])), sums[name])
+    return sums
 
 
 def check_sample(view: View, modalities: Mapping[str, ModalitySchema]) -> None:
@@ -126,6 +133,11 @@ def check_sample(view: View, modalities: Mapping[str, ModalitySchema]) -> None:
             wrong[name] = spec.layer, found
     if wrong:
         raise ValueError(_not_as_fitted(view, wrong))
+    for name in view.modalities:
+        key, matrix = modalities[name].size_factor, view.matrix(name, modalities[name].layer)
+        if key is not None:
+            rows = np.unique(np.linspace(0, matrix.shape[0] - 1, 8 if matrix.on_disk else 256).astype(np.int64))
+            _size_factor.check(view, name, key, rows, np.asarray(matrix.rows(rows).sum(1), dtype=float).ravel())
 
 
 def check_read(view: View, name: str, spec: ModalitySchema) -> Callable[[Any], None]:
@@ -167,27 +179,29 @@ def raw_counts(x: Any, where: str) -> Matrix:
     return matrix
 
 
-def _walk(view: View, name: str, layer: str | None, *, counts: bool) -> str:
+def _walk(view: View, name: str, layer: str | None, *, counts: bool) -> tuple[str, NDArray[np.float64]]:
+    """What is wrong with a modality, and the sums of its rows."""
     matrix = view.matrix(name, layer)
-    total, without = np.zeros(matrix.shape[1]), 0
+    total, sums = np.zeros(matrix.shape[1]), []
     for chunk in matrix.chunks(np.arange(matrix.shape[0])):
         found = fault(chunk, counts=counts)
         if found:
-            return found
+            return found, np.zeros(0)
         total += np.asarray(chunk.sum(0)).ravel()
-        without += int((np.asarray(chunk.sum(1)).ravel() == 0).sum()) if counts else 0
-    empty, where = int((total == 0).sum()), _where(name, layer)
+        sums.append(np.asarray(chunk.sum(1), dtype=float).ravel())
+    depth = np.concatenate(sums)
+    empty, where, without = int((total == 0).sum()), _where(name, layer), int((depth == 0).sum())
     if counts and empty == len(total):
-        return "zero"
+        return "zero", depth
     if counts and empty:
         logger.info("%s: %d of %d features are zero in all cells; they are kept.", where, empty, len(total))
-    if without > MANY_EMPTY * matrix.shape[0]:
+    if counts and without > MANY_EMPTY * matrix.shape[0]:
         logger.warning(
             "%s: %d of %d cells have no count at all and are taken for measured. If they were not, leave them out of "
             "it: mdata.mod[%r] = mdata[%r][mdata[%r].X.sum(1) > 0].copy(); mdata.update().",
             *(where, without, matrix.shape[0], name, name, name),
         )
-    return ""
+    return "", depth
 
 
 def _where(name: str, layer: str | None) -> str:

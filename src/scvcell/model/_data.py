@@ -158,7 +158,7 @@ class Source:
                 rows=torch.from_numpy(at),
                 x=x,
                 scores=torch.from_numpy(self.scores[name][mine] if name in self.scores else nothing[at]),
-                depth=torch.from_numpy(np.asarray(operator.size(values), dtype=np.float32).ravel()),
+                depth=torch.from_numpy(self.matrices[name].depths(mine, values, operator.size)),
                 mask=None if panel is None else torch.from_numpy(panel[self.batch[index[at]]]),
             )
         context = Context(torch.from_numpy(self.design[index]), torch.from_numpy(self.batch[index]))

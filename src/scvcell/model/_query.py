@@ -150,8 +150,7 @@ def _adapt(query: CSL, seen: View, batch: NDArray[np.int64], known: int) -> None
         if name in module.front_ends:
             module.front_ends[name].adapt(matrix, rows[here], batch[here], known, panel)
         module.operators[name].panel[known:] = True if panel is None else torch.as_tensor(panel[known:])
-        size = module.operators[name].size
-        totals = np.concatenate([np.asarray(size(c)).ravel() for c in matrix.chunks(rows[here])])
+        totals = matrix.all_depths(rows[here], module.operators[name].size)
         for b in np.unique(batch[here]):
             module.operators[name].typical_depth[b] = float(max(np.median(totals[batch[here] == b]), 1.0))
 

@@ -14,6 +14,7 @@ from scvcell import _keys
 from scvcell._labels import is_numeric, labels, numbers
 from scvcell._registry import near_miss
 from scvcell.measure import MEASUREMENTS
+from scvcell.model import _size_factor
 from scvcell.model._check import by_modality, check_all_values, check_layer, note, note_panels
 from scvcell.model._recognise import check_kinds, unrecognised
 
@@ -30,12 +31,13 @@ logger = logging.getLogger("scvcell")
 
 @dataclass(frozen=True)
 class ModalitySchema:
-    """One modality: its operator, the operator's options, its features and the layer that holds raw values."""
+    """One modality: its operator, its options, its features, and where raw values and depths of cells are."""
 
     operator: str
     features: list[str]
     options: dict[str, Any] = field(default_factory=dict)
     layer: str | None = None
+    size_factor: str | None = None
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,7 @@ def build(
     batch_key: str | None = None,
     covariates: Sequence[str] = (),
     layers: Mapping[str, str] | str | None = None,
+    size_factor: Mapping[str, str | None] | str | None = None,
 ) -> Schema:
     """Read a schema off data, checking everything that can be wrong before any work starts.
 
@@ -139,6 +142,8 @@ def build(
         Further context columns; numeric ones are continuous, the others categorical.
     layers
         Modality name -> layer that holds its raw counts, or one layer for all that have it; ``X`` by default.
+    size_factor
+        Modality name -> column of the depth of its cells, or one column for all that have it.
     """
     measure, layers = by_modality(view, measure, layers)
     modalities = {}
@@ -154,7 +159,10 @@ def build(
         except ValueError as error:
             raise ValueError(f"Modality {name!r}: {error}") from None
         modalities[name] = ModalitySchema(operator, features, options, layer)
-    check_all_values(view, modalities)
+    given = _size_factor.columns(view, modalities, size_factor)
+    totals = check_all_values(view, modalities)
+    for name, key in _size_factor.chosen(view, modalities, given, totals).items():
+        modalities[name] = replace(modalities[name], size_factor=key)
     _check_encoded(view, modalities)
     note(view, modalities, [key for key in (batch_key, *covariates) if key is not None])
     batches = ["all"]

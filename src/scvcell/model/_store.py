@@ -236,7 +236,8 @@ def _empty_summaries(model: CSL) -> dict[str, Summary]:
     for name, spec in model.schema.modalities.items():
         n = len(spec.features)
         zero, one, per_batch = (np.full(shape, v, np.float32) for shape, v in (((b, n), 0), ((b, n), 1), (b, 1)))
-        out[name] = Summary(n, c, b, zero, one, per_batch, one[0], np.ones(b, np.int64))
+        rest = None if spec.size_factor is None else 1.0
+        out[name] = Summary(n, c, b, zero, one, per_batch, one[0], np.ones(b, np.int64), rest=rest)
     return out
 
 

@@ -36,6 +36,7 @@ def fit(
     batch_key: str | None = None,
     covariates: str | Sequence[str] = (),
     layers: Mapping[str, str] | str | None = None,
+    size_factor: Mapping[str, str | None] | str | None = None,
     weights: Weights | None = None,
     train: TrainConfig | None = None,
     priors: GuidanceGraph | TargetKernel | Iterable[GuidanceGraph | TargetKernel] = (),
@@ -63,6 +64,11 @@ def fit(
         Further obs columns of the context; numeric ones are continuous, others categorical.
     layers
         Modality -> layer of its raw counts, or one layer for all that have it (``"counts"``); ``X`` by default.
+    size_factor
+        Modality -> obs column of the depth of its cells, their counts over all genes, or one column for all that have
+        it. Needed where the data hold only some of the genes that were measured, variable ones say; depth and shares
+        are those of all then. By default ``total_counts`` (of :func:`scanpy.pp.calculate_qc_metrics`) where the data
+        hold clearly less; None for a modality: the sum of its features, as for a targeted panel.
     weights
         Weights of the loss terms; ``Weights(align=0)`` is a plain multimodal VAE.
     train
@@ -124,7 +130,8 @@ def fit(
     setup: Any = CSL.setup_mudata
     if not hasattr(source, "mod"):
         setup = partial(CSL.setup_anndata, table_key=table_name(data, table_key))
-    setup(source, measure=measure, batch_key=batch_key, covariates=covariates, layers=layers)
+    read: dict[str, Any] = {"measure": measure, "batch_key": batch_key, "covariates": covariates}
+    setup(source, **read, layers=layers, size_factor=size_factor)
     given = [priors] if isinstance(priors, GuidanceGraph | TargetKernel) else list(priors)
     for prior in given:
         if not isinstance(prior, TargetKernel):

@@ -120,10 +120,11 @@ def _pooled(model: CSL, seen: View, needed: Sequence[str], rng: np.random.Genera
         )
         values = np.zeros((len(states), len(model.schema.modalities[name].features)), np.float32)
         operator, start = model.operator(name), 0
-        for chunk in model._matrix(seen, name).chunks(seen.rows[name][cells]):
+        matrix, rows = model._matrix(seen, name), seen.rows[name][cells]
+        for chunk in matrix.chunks(rows):
             part = pool[:, start : start + chunk.shape[0]]
             if operator.count_data:
-                total = np.maximum(np.asarray(chunk.sum(1)).ravel(), 1).astype(np.float32)
+                total = np.maximum(matrix.depths(rows[start : start + chunk.shape[0]], chunk, lambda x: x.sum(1)), 1)
                 part = part @ sp.diags(1 / total)
             values += np.asarray((part @ sp.csr_matrix(chunk)).todense())
             start += chunk.shape[0]

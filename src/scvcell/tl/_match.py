@@ -308,7 +308,7 @@ def _matched(bulk: Bulk, matches: list[Match], cells: NDArray[np.int64]) -> Arra
             continue
         values = bulk.matrix.dense(rows[has]).astype(float)
         if bulk.shares:
-            values = values / np.maximum(values.sum(1, keepdims=True), 1)
+            values = values / bulk.depths(rows[has], values)[:, None]
         for at, _, odds in match.rows():
             share = odds.numpy()[:, has]
             out[np.searchsorted(cells, match.treated[at])] = bulk.each(share @ values / share.sum(1, keepdims=True))

@@ -97,13 +97,14 @@ def perturb(
     values: dict[str, list[Any]] = {m: [] for m in response.anchors}
     expected = {m: np.empty((len(start.index), len(model.schema.modalities[m].features)), np.float32) for m in values}
     groups = [group for _, group in start.groups()]
-    moves = []
+    moves, depth = [], {m: np.ones(len(start.index)) for m in values}
     for group in groups:
         place = start.latent[group].mean(0).numpy()
         support[group] = response.support(action, place)
         for m, bulk in start.bulks.items():
             residual = response.residual(m, action, place)[0]
             states = start.latent[group], after[group]
+            depth[m][group] = bulk.after(group, residual)
             moves.append((group, m, bulk, states, residual, bulk.shift(group, *states, residual)))
     for _ in range(n_samples):
         drawn = {m: np.empty_like(e) for m, e in expected.items()}
@@ -112,7 +113,7 @@ def perturb(
         for m, table in drawn.items():
             counts = model._trained_module().operators[m].count_data
             values[m].append(sp.csr_matrix(table) if counts else table)
-    return _container(start, action, after.numpy(), support, values, expected, n_samples)
+    return _container(start, action, after.numpy(), support, values, expected, depth, n_samples)
 
 
 def effects(
@@ -204,6 +205,7 @@ def _container(
     support: NDArray[np.float64],
     values: dict[str, list[Any]],
     expected: dict[str, NDArray[np.float32]],
+    depth: dict[str, NDArray[np.float64]],
     n_samples: int,
 ) -> AnnData | MuData:
     """Counterfactual cells as AnnData or MuData."""
@@ -218,6 +220,9 @@ def _container(
         stack = sp.vstack(draws, format="csr") if sp.issparse(draws[0]) else np.concatenate(draws)
         table = AnnData(stack, obs=obs.copy(), var=pd.DataFrame(index=start.model.schema.modalities[m].features))
         table.layers[_keys.EXPECTED] = np.concatenate([expected[m]] * n_samples)
+        key = start.model.schema.modalities[m].size_factor
+        if key is not None:
+            table.obs[key] = np.maximum(np.tile(depth[m], n_samples), np.asarray(stack.sum(1)).ravel())
         tables[m] = table
     return gather(tables, {_keys.LATENT: np.concatenate([states] * n_samples)})
 
