@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import operator
+from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,6 +124,8 @@ class View:
         KeyError
             If no obs has the column; the message lists those that exist.
         """
+        if not isinstance(key, Hashable):
+            raise TypeError(f"A column is named by text, not {key!r}.")
         parts = self._parts(key)
         if key not in self._told:
             self._told.add(key)

@@ -58,6 +58,8 @@ def by_modality(view: View, measure: Any, layers: Any) -> tuple[dict[str, Any], 
         if not having:
             raise ValueError(f"No modality has a layer {layers!r}. Layers: {_layers(view)}.")
         layers = having
+    if layers is not None and not isinstance(layers, Mapping):
+        raise TypeError(f"layers= takes the name of a layer, or a mapping from modality to layer, not {layers!r}.")
     given = {"measure": dict(measure or {}), "layers": dict(layers or {})}
     for what, value in given.items():
         unknown = sorted(set(value) - set(names))

@@ -524,7 +524,7 @@ class CSL(ModelLifecycle):
     def check_modalities(self, names: Iterable[str] | None, *, assays: bool = False) -> None:
         """Refuse modality names that the model does not know; with `assays`, also endpoints, which tell of no state."""
         names = list(names or ())
-        unknown = [m for m in names if m not in self.schema.modalities]
+        unknown = [m for m in names if m not in list(self.schema.modalities)]
         if unknown:
             raise ValueError(f"The model has no modality {unknown[0]!r}; it has {list(self.schema.modalities)}.")
         endpoints = [m for m in names if assays and m not in self.assays]

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from scvcell import _keys
+from scvcell._checks import one_name, several
 from scvcell._labels import is_numeric, labels, numbers
 from scvcell._registry import near_miss
 from scvcell.measure import MEASUREMENTS
@@ -123,7 +124,7 @@ def build(
     *,
     measure: Mapping[str, Any] | str | tuple | None = None,
     batch_key: str | None = None,
-    covariates: Sequence[str] = (),
+    covariates: str | Sequence[str] | None = None,
     layers: Mapping[str, str] | str | None = None,
     size_factor: Mapping[str, str | None] | str | None = None,
 ) -> Schema:
@@ -145,6 +146,8 @@ def build(
     size_factor
         Modality name -> column of the depth of its cells, or one column for all that have it.
     """
+    batch_key = one_name("batch_key", batch_key)
+    covariates = several("covariates", covariates, "names of obs columns")
     measure, layers = by_modality(view, measure, layers)
     modalities = {}
     for name, adata in view.modalities.items():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from scvcell._checks import is_number
 from scvcell.objective._align import info_nce, mmd
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class Weights:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
+            if not is_number(value):
+                raise TypeError(f"Weights.{name} must be a number >= 0, not {value!r}.")
             if not (np.isfinite(value) and value >= 0):
                 raise ValueError(f"Weights.{name} must be a finite number >= 0, not {value!r}.")
         if self.likelihood == 0 and self.align == 0:

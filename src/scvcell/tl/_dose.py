@@ -71,11 +71,11 @@ def dose_response(
             "PerturbationKeys(..., dose=column)."
         )
     top = flow.largest[target]
-    grid = np.geomspace(top / 100, top, POINTS).tolist() if doses is None else _several(doses)
+    grid = np.geomspace(top / 100, top, POINTS).tolist() if doses is None else _several("doses", doses)
     every = [name for m in start.bulks for name in start.model.schema.modalities[m].features]
     kept = None if features is None else choose_features("features", features, every)
     frames = []
-    for time in _several(times):
+    for time in _several("times", times):
         for dose in grid:
             action = start.response.check(asked(start.response, Action({target: dose}, time)))
             given = action.doses.get(target, 0.0)
@@ -86,6 +86,9 @@ def dose_response(
     return pd.concat(frames, ignore_index=True)
 
 
-def _several(value: Any) -> list[Any]:
+def _several(argument: str, value: Any) -> list[Any]:
     """One value or several, as a list."""
-    return [value] if value is None or isinstance(value, str) or np.ndim(value) == 0 else list(value)
+    values = [value] if value is None or isinstance(value, str) or np.ndim(value) == 0 else list(value)
+    if not values:
+        raise ValueError(f"{argument}= is empty; leave it out for the default.")
+    return values

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from scvcell import _keys
+from scvcell._checks import one_name, seed_of, several
 from scvcell._choose import choose, is_container
-from scvcell._containers import expect, table_name, view, whole_number
+from scvcell._containers import expect, table_name, view
 from scvcell._labels import labels
 from scvcell.model import CSL, TrainConfig
 from scvcell.perturb import PerturbationKeys, read_design
@@ -34,7 +35,7 @@ def fit(
     *,
     measure: Mapping[str, Any] | str | None = None,
     batch_key: str | None = None,
-    covariates: str | Sequence[str] = (),
+    covariates: str | Sequence[str] | None = None,
     layers: Mapping[str, str] | str | None = None,
     size_factor: Mapping[str, str | None] | str | None = None,
     weights: Weights | None = None,
@@ -43,7 +44,7 @@ def fit(
     perturbation: PerturbationKeys | None = None,
     split: Any = None,
     table_key: str | None = None,
-    key_added: str = _keys.LATENT,
+    key_added: str | None = None,
     seed: int = 0,
     max_epochs: int | None = None,
 ) -> CSL:
@@ -115,10 +116,13 @@ def fit(
     >>> model = scvcell.tl.fit(mdata, batch_key="batch")
     >>> protein = scvcell.tl.translate(mdata, model, to="adt")
     """
-    train, seed = TrainConfig.of(train, max_epochs), whole_number("seed", seed)
-    covariates = (covariates,) if isinstance(covariates, str) else tuple(covariates)
+    train, seed = TrainConfig.of(train, max_epochs), seed_of(seed)
+    batch_key = one_name("batch_key", batch_key)
+    covariates = several("covariates", covariates, "names of obs columns")
+    priors = [priors] if isinstance(priors, GuidanceGraph | TargetKernel) else several("priors", priors, "priors")
     seen = view(data, table_key=table_key)
     source = seen.source
+    key_added = _keys.LATENT if key_added is None else key_added
     _keys.check_key_added(source, key_added, [_keys.uncertainty_key(key_added)], default=_keys.LATENT, obsm=True)
     held_out = split if split is None or is_container(split) else getattr(split, "test", split)
     hidden = () if held_out is None else seen.obs_names[choose(seen, "split", held_out)]
@@ -132,12 +136,11 @@ def fit(
         setup = partial(CSL.setup_anndata, table_key=table_name(data, table_key))
     read: dict[str, Any] = {"measure": measure, "batch_key": batch_key, "covariates": covariates}
     setup(source, **read, layers=layers, size_factor=size_factor)
-    given = [priors] if isinstance(priors, GuidanceGraph | TargetKernel) else list(priors)
-    for prior in given:
+    for prior in priors:
         if not isinstance(prior, TargetKernel):
             expect("priors", prior, GuidanceGraph, "For example priors=scvcell.pp.link_features(mdata).")
-    graphs = [prior for prior in given if isinstance(prior, GuidanceGraph)]
-    kernels = [prior for prior in given if isinstance(prior, TargetKernel)]
+    graphs = [prior for prior in priors if isinstance(prior, GuidanceGraph)]
+    kernels = [prior for prior in priors if isinstance(prior, TargetKernel)]
     if len(kernels) > 1 or (kernels and perturbation is None):
         raise ValueError("Give one TargetKernel at most, and perturbation= with it.")
     model = CSL(

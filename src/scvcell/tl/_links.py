@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from scipy.stats import false_discovery_control
 from sklearn.neighbors import NearestNeighbors
 
+from scvcell._checks import seed_of
 from scvcell._containers import expect
 from scvcell.model import CSL
 
@@ -87,7 +88,7 @@ def feature_links(data: Container, model: CSL, *, seed: int = 0) -> pd.DataFrame
         raise ValueError(
             f"The graph has edges of {missing[0]!r}, which the data lack; they have {list(seen.modalities)}."
         )
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed_of(seed))
     pooled = _pooled(model, seen, needed, rng)
     score, pvalue = np.zeros(len(a), np.float32), np.ones(len(a))
     offset = {m: int(np.flatnonzero(owner == m)[0]) for m in needed}

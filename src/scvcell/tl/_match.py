@@ -12,6 +12,8 @@ from scipy.stats import norm
 
 from scvcell import _keys
 from scvcell._calm import progress
+from scvcell._checks import seed_of
+from scvcell._containers import whole_number
 from scvcell._labels import is_numeric, labels, numbers, tell_missing
 from scvcell.model import FEWEST, Bulk, Origin, Posterior, Unit, trace
 from scvcell.tl._calibrate import check_level
@@ -116,8 +118,8 @@ def match_counterfactual(
     >>> scvcell.pl.effects(treated.uns["csl_match"]["effects"])
     """
     check_level(level)
-    if n_boot < 2:
-        raise ValueError(f"n_boot must be at least 2, not {n_boot!r}.")
+    seed = seed_of(seed)
+    n_boot = whole_number("n_boot", n_boot, 2)
     action = asked(learned(model), action)
     start = Controls(data, model, groupby=())
     names, units = _units(start, action)

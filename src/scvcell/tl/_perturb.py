@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from scvcell import _keys
+from scvcell._checks import seed_of
 from scvcell._choose import unique_names
 from scvcell._containers import whole_number
 from scvcell.tl._calibrate import check_level
@@ -91,7 +92,7 @@ def perturb(
     n_samples = whole_number("n_samples", n_samples, 1)
     action = asked(learned(model), action)
     start = Controls(data, model, cells)
-    response, rng = start.response, np.random.default_rng(seed)
+    response, rng = start.response, np.random.default_rng(seed_of(seed))
     after = response.states(start.latent, action)
     support = np.ones(len(start.index))
     values: dict[str, list[Any]] = {m: [] for m in response.anchors}
@@ -159,8 +160,7 @@ def effects(
         As `perturb`, or if `level` is not between 0 and 1.
     """
     check_level(level)
-    if n_cells is not None and n_cells < 1:
-        raise ValueError(f"n_cells must be at least 1, not {n_cells!r}.")
+    n_cells = None if n_cells is None else whole_number("n_cells", n_cells, 1)
     action = asked(learned(model), action)
     start = Controls(data, model, cells, groupby)
     start.response.check(action)
