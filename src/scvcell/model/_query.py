@@ -169,4 +169,4 @@ def _freeze(module: nn.Module, grew: dict[str, tuple[int, Tensor]]) -> list[Any]
 
 
 def _masked(mask: Tensor) -> Callable[[Tensor], Tensor]:
-    return lambda grad: grad * mask
+    return lambda grad: grad * mask.to(grad.device)
