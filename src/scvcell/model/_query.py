@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,15 @@ from scvcell.model._store import _empty_summaries
 from scvcell.model._train import TrainConfig, run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from scvcell._containers import Container, View
     from scvcell.model._csl import CSL
+
+logger = logging.getLogger("scvcell")
 
 
 def load_query_data(model: CSL, data: Container, *, train: TrainConfig | None = None, seed: int = 0) -> CSL:
@@ -49,6 +52,7 @@ def load_query_data(model: CSL, data: Container, *, train: TrainConfig | None = 
     seen = model.view(data)
     check_all_values(seen, model.schema.modalities)
     new = model.schema.unseen_batches(seen)
+    _tell_fractions(new, model.schema.batches)
     schema = model.schema.with_batches(new)
     design, batch = schema.context(seen)
     manager = Manager(
@@ -90,6 +94,18 @@ def load_query_data(model: CSL, data: Container, *, train: TrainConfig | None = 
         query.module.requires_grad_(True)
     query.module.eval()
     return query
+
+
+def _tell_fractions(new: Sequence[str], known: Sequence[str]) -> None:
+    """Say so where new batches are known ones whose numbers were written as text with a fraction, 1.0 for 1."""
+    alike = [name for name in new if name.removesuffix(".0") in known]
+    if alike:
+        logger.warning(
+            "Batches %r are new to the model, which knows %r: text is taken as it stands. If they are the same, give "
+            "numbers: data.obs[key] = data.obs[key].astype(float).",
+            alike,
+            [name.removesuffix(".0") for name in alike],
+        )
 
 
 def _columns(known: int, n_new: int, n_context: int) -> dict[str, list[int]]:
