@@ -83,6 +83,7 @@ def test_a_schedule_that_cannot_be_read(plan):
         ({"drug": ["DMSO", "A"], "d": [0, 0]}, {"dose": "d"}, "Every dose is 0"),
         ({"drug": ["DMSO", "A"], "t": [0, "late"]}, {"time": "t"}, "must hold times as numbers"),
         ({"drug": ["DMSO", "A"], "c": ["x", "y"]}, {"context": "c"}, "no control to compare them with, e.g. 'y'"),
+        ({"drug": ["DMSO", "A"], "c": ["x", None]}, {"context": "c"}, r"No treated cell has a context: .* obs\['c'\]"),
     ],
 )
 def test_refused(frame, keys, message):

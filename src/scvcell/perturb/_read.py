@@ -218,7 +218,10 @@ def _contexts(
 
 
 def check_contexts(design: Design, keys: PerturbationKeys) -> None:
-    """Refuse contexts that have treated cells but no control."""
+    """Refuse contexts that have treated cells but no control, and treated cells none of which has a context."""
+    if not (design.treated & (design.context >= 0)).any():
+        where = " and ".join(f"obs[{name!r}]" for name in keys.contexts)
+        raise ValueError(f"No treated cell has a context: all lack a label in {where}. Give fewer columns as context=.")
     lonely = sorted(set(design.context[design.treated]) - set(design.context[design.control]) - {-1})
     if lonely:
         raise ValueError(

@@ -11,7 +11,7 @@ import pandas as pd
 from scvcell import _keys
 from scvcell._choose import choose, is_container
 from scvcell._containers import expect, view, whole_number
-from scvcell._labels import labels
+from scvcell._labels import labels, tell_missing
 from scvcell.model import CSL, TrainConfig
 from scvcell.perturb import PerturbationKeys, read_design
 from scvcell.prior import GuidanceGraph, TargetKernel
@@ -154,7 +154,8 @@ def fit(
 
 
 def _warn_labels(design: Design, keys: PerturbationKeys) -> None:
-    """Say how many cells have no label, and which targets may be none."""
+    """Say how many cells have no label or no context, and which targets may be none."""
+    tell_missing(design.context < 0, keys.contexts)
     lost, doubtful = int((design.code == -2).sum()), design.doubtful
     if lost:
         logger.warning(
