@@ -97,14 +97,14 @@ def load_query_data(model: CSL, data: Container, *, train: TrainConfig | None = 
 
 
 def _tell_fractions(new: Sequence[str], known: Sequence[str]) -> None:
-    """Say so where new batches are known ones whose numbers were written as text with a fraction, 1.0 for 1."""
-    alike = [name for name in new if name.removesuffix(".0") in known]
+    """Say so where a new batch and a known one are the same whole number, one of them text with a fraction (1.0)."""
+    alike = [(a, b) for a in new for b in known if a.removesuffix(".0") == b.removesuffix(".0")]
     if alike:
         logger.warning(
-            "Batches %r are new to the model, which knows %r: text is taken as it stands. If they are the same, give "
-            "numbers: data.obs[key] = data.obs[key].astype(float).",
-            alike,
-            [name.removesuffix(".0") for name in alike],
+            "%d batches are new to the model, but look like known ones that were read in another way: %s. If they are "
+            "the same, name them as the model does.",
+            len(alike),
+            ", ".join(f"{a!r} and {b!r}" for a, b in alike[:3]),
         )
 
 
