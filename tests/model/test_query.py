@@ -103,6 +103,21 @@ def test_covariates_stay_in_their_columns(mosaic, quick):
         np.testing.assert_allclose(tables[0], tables[1], rtol=1e-5)
 
 
+def test_batches_that_were_read_in_another_way(mosaic, quick, caplog):
+    data = mosaic()
+    known, new = (data.copy() for _ in range(2))
+    known.obs["batch"] = known.obs["batch"].cat.codes.astype(int).to_numpy()
+    model = scvcell.tl.fit(known, batch_key="batch", train=quick)
+    for held in (float, "Int64", "category", str):
+        new.obs["batch"] = known.obs["batch"].astype(held)
+        assert model.load_query_data(new, train=quick).schema.batches == ["0", "1"]
+    new.obs["batch"] = known.obs["batch"].astype(float).astype(str)
+    with caplog.at_level("WARNING", logger="scvcell"):
+        found = model.load_query_data(new, train=quick)
+    assert found.schema.batches == ["0", "1", "0.0", "1.0"]
+    assert "look like known ones that were read in another way: '0.0' and '0', '1.0' and '1'" in caplog.text
+
+
 def test_no_new_batch_needs_no_training(reference):
     _, known, model = reference
     query = model.load_query_data(known)

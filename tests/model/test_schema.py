@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -415,3 +416,48 @@ def test_every_operator_that_needs_no_counts_takes_any_finite_value(mosaic):
     check_values(view(mdata), "rna", None, counts=False)
     with pytest.raises(ValueError, match="NaN"):
         check_values(view(mdata), "adt", None, counts=False)
+
+
+AS_HELD = {
+    "float": lambda s: s.astype(float),
+    "float32": lambda s: s.astype("float32"),
+    "Int64": lambda s: s.astype("Int64"),
+    "object": lambda s: s.astype(object),
+    "text": lambda s: s.astype(str),
+    "string": lambda s: s.astype(str).astype("string"),
+    "category": lambda s: s.astype("category"),
+    "category of floats": lambda s: s.astype(float).astype("category"),
+}
+
+
+@pytest.mark.parametrize("place", ["container", "modalities"])
+@pytest.mark.parametrize("held", list(AS_HELD))
+def test_whole_numbers_are_the_same_batches_and_covariates_in_every_type(mosaic, held, place):
+    mdata, number = mosaic(), np.arange(150) % 3
+    schema = build(view(mdata), batch_key="batch")
+    schema = replace(schema, batch_key="lane", batches=["0", "1", "2"])
+    columns = pd.DataFrame({"lane": number, "donor": number, "dose": number}, index=mdata.obs_names)
+    columns["lane"] = AS_HELD[held](columns["lane"])
+    columns["donor"] = AS_HELD[held](columns["donor"]).astype("category")
+    for part in (mdata,) if place == "container" else mdata.mod.values():
+        for name in columns:
+            part.obs[name] = columns[name].loc[part.obs_names]
+    found = build(view(mdata), batch_key="lane", covariates=["donor", "dose"])
+    assert found.batches == ["0", "1", "2"]
+    assert found.categorical == {"donor": ["0", "1", "2"]}
+    assert list(found.continuous) == ["dose"]
+    assert schema.context(view(mdata))[1].tolist() == number.tolist()
+    assert schema.unseen_batches(view(mdata)) == []
+    text = scvcell.pp.modality_from_obs(mdata, "donor")
+    assert text.var_names.tolist() == ["0", "1", "2"]
+    assert text.X.argmax(1).tolist() == number.tolist()
+
+
+def test_panels_are_found_by_the_labels_of_batches(mosaic):
+    mdata = mosaic()
+    adt = mdata["adt"]
+    for columns in ([0, 1], [0.0, 1.0], ["0", "1"], pd.CategoricalIndex([0, 1])):
+        frame = pd.DataFrame(True, index=adt.var_names, columns=columns)
+        frame.iloc[2, 1] = False
+        adt.varm["observed"] = frame.set_axis(columns, axis=1)
+        assert np.argwhere(~view(mdata).panel("adt", ["0", "1"])).tolist() == [[1, 2]]

@@ -1,4 +1,5 @@
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -83,6 +84,7 @@ def test_a_schedule_that_cannot_be_read(plan):
         ({"drug": ["DMSO", "A"], "d": [0, 0]}, {"dose": "d"}, "Every dose is 0"),
         ({"drug": ["DMSO", "A"], "t": [0, "late"]}, {"time": "t"}, "must hold times as numbers"),
         ({"drug": ["DMSO", "A"], "c": ["x", "y"]}, {"context": "c"}, "no control to compare them with, e.g. 'y'"),
+        ({"drug": ["DMSO", "A"], "c": ["x", None]}, {"context": "c"}, r"No treated cell has a context: .* obs\['c'\]"),
     ],
 )
 def test_refused(frame, keys, message):
@@ -96,3 +98,15 @@ def test_order_of_cells_does_not_matter():
     first, second = read(frame), read(frame.iloc[order].reset_index(drop=True))
     names = [[d.actions[c] if c >= 0 else None for c in d.code] for d in (first, second)]
     assert [names[0][i] for i in order] == names[1]
+
+
+@pytest.mark.parametrize(
+    "control", [0, np.int64(0), [0], np.array([0]), pd.Series([0.0]), pd.Categorical(["0"]), {"0"}]
+)
+def test_keys_are_plain_values_however_they_are_given(control):
+    keys = PerturbationKeys("drug", control, context=["line", "donor"])
+    assert keys.controls == ("0",)
+    plain = json.loads(json.dumps(asdict(keys)))
+    again = PerturbationKeys(**{name: tuple(v) if isinstance(v, list) else v for name, v in plain.items()})
+    assert again == keys
+    assert hash(again) == hash(keys)

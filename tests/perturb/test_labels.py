@@ -188,3 +188,38 @@ def test_what_is_no_action_is_refused(wrong):
     for make in (Action, lambda value: as_action(value, keys)):
         with pytest.raises(TypeError, match=r"text such as 'A\+B', a list of targets, a mapping .* not "):
             make(wrong)
+
+
+TYPES = ("int64", "float64", "Int64", "Int8", "object", "str", "string", "category", "ordered", "Int64 category")
+
+
+@pytest.mark.parametrize("held", TYPES)
+@pytest.mark.parametrize("seen", [True, False])
+def test_what_is_written_is_of_the_type_of_the_column(held, seen):
+    column = pd.Series([0, 0, 1]).astype("str" if held in ("str", "string") else "int64")
+    kinds = {"ordered": pd.CategoricalDtype([1, 0], True), "Int64 category": "category"}
+    column = (column.astype("Int64") if held == "Int64 category" else column).astype(kinds.get(held, held))
+    keys = PerturbationKeys("drug", 0, dose="dose")
+    obs = pd.DataFrame({"drug": column, "dose": pd.array([0, 0, 2], dtype="Int64")})
+    if not seen:
+        obs = obs.iloc[:2]
+    action = Action({"1": 2})
+    after = label_cells(obs.iloc[:2], keys, action, {"drug": column.iloc[2], "dose": 2} if seen else None)
+    new = held == "object" and not seen
+    assert (after["drug"] == ("1" if held in ("str", "string") or new else 1)).all()
+    assert new or after["drug"].dtype == column.dtype
+    assert after["dose"].dtype == "Int64"
+    both = label_cells(obs, keys, Action({"1": 0.5, "2": 2}))
+    assert set(both["drug"].astype(str)) == {"1+2"}
+    for each in (after, both):
+        told = read_design(keys, pd.concat([obs.astype({"drug": object}), each]).astype({"drug": object}).get)
+        assert told.code[-1] >= 0
+
+
+@pytest.mark.parametrize("context", [("T cell", "day 1", "T", "cell day 1"), ("a", "b c", "a b", "c")])
+def test_contexts_are_compared_by_every_column(context):
+    a, b, c, d = context
+    obs = pd.DataFrame({"drug": ["ctrl", "A"] * 2, "kind": [a, a, c, c], "day": [b, b, d, d]})
+    design = read_design(PerturbationKeys("drug", "ctrl", context=("kind", "day")), obs.get)
+    assert design.context[0] == design.context[1] != design.context[2] == design.context[3]
+    assert len(set(design.contexts)) == 2

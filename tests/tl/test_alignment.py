@@ -14,6 +14,21 @@ def table(report):
     return report.set_index("metric")
 
 
+def test_labels_of_every_type_give_the_same_scores(small, caplog):
+    mdata = small.mdata.copy()
+    mdata.obs["kind"] = mdata.obs["celltype"]
+    expected = table(scvcell.tl.alignment_report(mdata, small.model, labels_key="kind"))
+    code = mdata.obs["celltype"].cat.codes
+    for held in ("int64", "float32", "Int64", "object", "category"):
+        mdata.obs["kind"] = code.astype(held)
+        found = table(scvcell.tl.alignment_report(mdata, small.model, labels_key="kind"))
+        pd.testing.assert_frame_equal(found, expected)
+    mdata.obs["kind"] = code.astype("Int64").mask(np.arange(len(code)) < 7)
+    with caplog.at_level("WARNING", logger="scvcell"):
+        scvcell.tl.alignment_report(mdata, small.model, labels_key="kind")
+    assert "7 of 300 cells have no label in obs['kind']" in caplog.text
+
+
 def test_default_scores_the_paired_cells_that_training_held_out(small):
     report = table(scvcell.tl.alignment_report(small.mdata, small.model, labels_key="celltype"))
     held = [

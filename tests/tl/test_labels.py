@@ -113,6 +113,11 @@ def test_cells_without_a_label_are_in_no_group(screen, gap, caplog):
             assert said in caplog.text
             expected = verb(held_as(rest, lambda column: column.astype(str), ["line"]))
             pd.testing.assert_frame_equal(found, expected, rtol=1e-4, atol=1e-5)
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, logger="scvcell"):
+            table = scvcell.tl.impact(data, model)
+        assert f"{lost.sum()} of {adata.n_obs} cells have no label in obs['line'] or obs['day']" in caplog.text
+        assert table["n_controls"].sum() < scvcell.tl.impact(adata, model)["n_controls"].sum()
         assert len(scvcell.tl.rank_actions(data, model, data.obs_names[:20], n_boot=2)) == 2
         assert len(model.differential_expression(data, groupby="line")) == 60, "no group of missing ones"
         with pytest.raises(ValueError, match=r"None of the \d+ cells has a label in obs\['none'\]"):

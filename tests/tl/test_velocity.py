@@ -47,6 +47,25 @@ def test_what_is_written(branching):
     assert np.isfinite(mdata["kinetics"].layers["velocity"]).all()
 
 
+def test_ends_are_given_as_their_labels_are_held(branching):
+    _, mdata, model = branching
+    data = mdata.copy()
+    expected = scvcell.tl.fate(data, model, groupby="ends", terminal=["A", "B"]).to_df()
+    number = data.obs["ends"].map({"A": 0, "B": 1, "first": 2}).astype(float)
+    for held in ("float64", "Int64", "category", "string"):
+        values = number.astype("Int64").astype(held) if held == "string" else number.astype(held)
+        data.obs["number"] = values
+        for terminal in ([0, 1], ["0", 1.0], np.array([0, 1]), (np.int8(0), "1")):
+            found = scvcell.tl.fate(data, model, groupby="number", terminal=terminal)
+            np.testing.assert_allclose(found.X, expected.to_numpy(), atol=1e-6)
+            assert found.var_names.tolist() == ["0", "1"]
+            assert found.obs["number"].dtype == values.dtype
+            if held != "float64":
+                break
+    one = scvcell.tl.fate(data, model, groupby="number", terminal=0)
+    assert one.var_names.tolist() == ["0"]
+
+
 def test_genes_change_as_they_do(branching):
     adata, mdata, _ = branching
     n = adata.n_vars

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +16,15 @@ from scvcell.model._store import _empty_summaries
 from scvcell.model._train import TrainConfig, run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from scvcell._containers import Container, View
     from scvcell.model._csl import CSL
+
+logger = logging.getLogger("scvcell")
 
 
 def load_query_data(model: CSL, data: Container, *, train: TrainConfig | None = None, seed: int = 0) -> CSL:
@@ -50,6 +53,7 @@ def load_query_data(model: CSL, data: Container, *, train: TrainConfig | None = 
     seen = model.view(data)
     check_all_values(seen, model.schema.modalities)
     new = model.schema.unseen_batches(seen)
+    _tell_fractions(new, model.schema.batches)
     schema = model.schema.with_batches(new)
     design, batch = schema.context(seen)
     manager = Manager(
@@ -95,6 +99,18 @@ def load_query_data(model: CSL, data: Container, *, train: TrainConfig | None = 
         query.module.requires_grad_(True)
     query.module.eval()
     return query
+
+
+def _tell_fractions(new: Sequence[str], known: Sequence[str]) -> None:
+    """Say so where a new batch and a known one are the same whole number, one of them text with a fraction (1.0)."""
+    alike = [(a, b) for a in new for b in known if a.removesuffix(".0") == b.removesuffix(".0")]
+    if alike:
+        logger.warning(
+            "%d batches are new to the model, but look like known ones that were read in another way: %s. If they are "
+            "the same, name them as the model does.",
+            len(alike),
+            ", ".join(f"{a!r} and {b!r}" for a, b in alike[:3]),
+        )
 
 
 def _columns(known: int, n_new: int, n_context: int) -> dict[str, list[int]]:

@@ -32,7 +32,7 @@ class PerturbationKeys:
         Column with the names of the targets, joined by `separator`. Cells with a missing or blank label are neither
         treated nor untreated; any other label is a target, also ``"unassigned"`` and its like, which the fit names.
     control
-        The label, or labels, of untreated cells in that column.
+        The label, or labels, of untreated cells in that column; numbers and truth values as they are, or as text.
     dose
         Column of doses: a number, a number with its unit (``"0.1 uM"``), or one per target joined by `separator`.
         Units of one target are converted to that of most of its cells.
@@ -48,12 +48,18 @@ class PerturbationKeys:
     """
 
     target: str
-    control: str | tuple[str, ...]
+    control: Any
     dose: str | None = None
     time: str | None = None
     separator: str = "+"
     schedule: str | None = None
     context: str | tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, given in (("control", self.control), ("context", self.context)):
+            if not isinstance(given, str):
+                plain = tuple(several(given))
+                object.__setattr__(self, name, plain[0] if np.ndim(given) == 0 and len(plain) == 1 else plain)
 
     @property
     def controls(self) -> tuple[str, ...]:

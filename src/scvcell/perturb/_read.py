@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from scvcell._labels import group, labels, numbers
+from scvcell._labels import group, label, labels, numbers
 from scvcell._registry import near_miss
 from scvcell.perturb import _dose
 from scvcell.perturb._action import Action
@@ -61,15 +61,15 @@ def read_design(
         If no cell is a control or none is treated, a dose or time is no number from 0 on, units are mixed, a
         combination has another number of doses than targets, or a context has treated cells but no control.
     """
-    label = labels(column(keys.target)).fillna("").str.strip()
-    known = (label != "").to_numpy()
-    is_control = label.isin(keys.controls).to_numpy() & known
+    text = labels(column(keys.target)).fillna("").str.strip()
+    known = (text != "").to_numpy()
+    is_control = text.isin(keys.controls).to_numpy() & known
     if complete:
-        _check_labels(keys, label[known], is_control[known])
+        _check_labels(keys, text[known], is_control[known])
     if not complete and not (known & ~is_control).any():
         code = np.where(is_control, -1, -2).astype(np.int64)
         return Design((), code, ONE, np.zeros(len(code), np.int64), dict(units or {}))
-    fields: dict[str, NDArray[Any]] = {"label": label.to_numpy()}
+    fields: dict[str, NDArray[Any]] = {"label": text.to_numpy()}
     if keys.dose is not None:
         fields["dose"] = column(keys.dose).to_numpy()
     if keys.time is not None:
@@ -85,10 +85,10 @@ def read_design(
     units, given = _in_one_unit(given, np.bincount(number, minlength=len(given)), keys, units or {})
     actions: dict[Action, int] = {}
     each = [actions.setdefault(action, len(actions)) if action.pulses else -1 for action in given]
-    code = np.full(len(label), -2, np.int64)
+    code = np.full(len(text), -2, np.int64)
     code[is_control] = -1
     code[treated] = np.array(each, dtype=np.int64)[number]
-    contexts, context = _contexts(keys, column, len(label))
+    contexts, context = _contexts(keys, column, len(text))
     design = Design(tuple(actions), code, contexts, context, units)
     if complete:
         if not actions:
@@ -218,7 +218,10 @@ def _contexts(
 
 
 def check_contexts(design: Design, keys: PerturbationKeys) -> None:
-    """Refuse contexts that have treated cells but no control."""
+    """Refuse contexts that have treated cells but no control, and treated cells none of which has a context."""
+    if not (design.treated & (design.context >= 0)).any():
+        where = " and ".join(f"obs[{name!r}]" for name in keys.contexts)
+        raise ValueError(f"No treated cell has a context: all lack a label in {where}. Give fewer columns as context=.")
     lonely = sorted(set(design.context[design.treated]) - set(design.context[design.control]) - {-1})
     if lonely:
         raise ValueError(
@@ -249,19 +252,30 @@ def label_cells(
         return obs if keys.target in obs else obs.assign(**{keys.target: keys.controls[0]})
     for name, value in (seen or _written(keys, action)).items():
         column = obs.get(name)
-        kind = None if column is None else column.dtype
-        categories = kind.categories if isinstance(kind, pd.CategoricalDtype) else None
-        held = column if categories is None else categories
-        if isinstance(value, float) and held is not None and any(isinstance(label, str) for label in held):
+        held = column.cat.categories if column is not None and hasattr(column, "cat") else column
+        if isinstance(value, float) and held is not None and any(isinstance(each, str) for each in held):
             value = None if np.isnan(value) else _dose.written(value)
         if column is None and value is None:
             continue
         values = pd.Series([value] * len(obs), index=obs.index, dtype=None if pd.api.types.is_scalar(value) else object)
-        if column is not None and categories is not None:
-            new = [] if pd.isna(value) or value in categories else [value]
-            values = values.astype(column.cat.add_categories(new).dtype)
-        obs[name] = values.astype("category") if value is None and categories is None else values
+        values = values if column is None else _in_type(values, column.dtype)
+        obs[name] = values.astype("category") if values.dtype == object and value is None else values
     return obs
+
+
+def _in_type(values: pd.Series, kind: Any) -> pd.Series:
+    """Values in the type of a column, where it can hold them; what is no category of it becomes one."""
+    if isinstance(kind, pd.CategoricalDtype):
+        inside = kind.categories.dtype
+        values = _in_type(values, inside)
+        old = kind.categories if values.dtype == inside or values.isna().all() else kind.categories.map(label)
+        new = [value for value in values.dropna().unique() if value not in old]
+        return values.astype(pd.CategoricalDtype(old.append(pd.Index(new, dtype=old.dtype)), kind.ordered))
+    try:
+        held = values.astype(kind)
+    except (TypeError, ValueError):
+        return values
+    return held if labels(held).equals(labels(values)) else values
 
 
 def _written(keys: PerturbationKeys, action: Action) -> dict[str, Any]:

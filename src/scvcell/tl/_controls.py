@@ -195,6 +195,7 @@ def compared(design: Design | None, response: Response) -> Design:
         raise ValueError(f"No cell is a control in {where}, one of {list(response.keys.controls)}; give these as well.")
     if not design.treated.any():
         raise ValueError(f"Every cell is a control in {where}, or not known; give treated cells as well.")
+    tell_missing(design.context < 0, response.keys.contexts)
     return _with_controls(design, response)
 
 
@@ -206,10 +207,12 @@ def _with_controls(design: Design, response: Response) -> Design:
     ValueError
         If no treated cell is left.
     """
-    alone = design.treated & ~np.isin(design.context, design.context[design.control & (design.context >= 0)])
+    in_context = design.context >= 0
+    own = np.isin(design.context, design.context[design.control & in_context]) & in_context
     where = " and ".join(f"obs[{name!r}]" for name in response.keys.contexts)
-    if (alone == design.treated).all():
+    if not (design.treated & own).any():
         raise ValueError(f"No treated cell has a control of its own {where}, to compare it with; give these as well.")
+    alone = design.treated & in_context & ~own
     if alone.any():
         logger.warning(
             "%d of %d treated cells have no control of their own %s; they are left out.",

@@ -13,7 +13,7 @@ from scvcell import _keys
 from scvcell._checks import one_name, seed_of, several
 from scvcell._choose import choose, is_container
 from scvcell._containers import expect, table_name, view
-from scvcell._labels import labels
+from scvcell._labels import labels, tell_missing
 from scvcell.model import CSL, TrainConfig
 from scvcell.perturb import PerturbationKeys, read_design
 from scvcell.prior import GuidanceGraph, TargetKernel
@@ -167,7 +167,8 @@ def fit(
 
 
 def _warn_labels(design: Design, keys: PerturbationKeys) -> None:
-    """Say how many cells have no label, and which targets may be none."""
+    """Say how many cells have no label or no context, and which targets may be none."""
+    tell_missing(design.context < 0, keys.contexts)
     lost, doubtful = int((design.code == -2).sum()), design.doubtful
     if lost:
         logger.warning(

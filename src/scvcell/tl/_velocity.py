@@ -15,7 +15,7 @@ from scipy.stats import norm
 from scvcell import _keys
 from scvcell._choose import choose, unique_names
 from scvcell._containers import expect
-from scvcell._labels import labels, several, tell_missing
+from scvcell._labels import labels, several
 from scvcell._registry import near_miss
 from scvcell._walk import neighbours, walk
 from scvcell.model import CSL, Bulk, kinetics_of
@@ -276,7 +276,8 @@ def fate(
     seen = model.view(data)
     column = seen.column(groupby)
     label: Any = labels(column).fillna("").to_numpy(object)
-    tell_missing(label == "", [groupby])
+    if no_group := int((label == "").sum()):
+        logger.info("%d of %d cells have no label in obs[%r]: on the way, in no group.", no_group, len(label), groupby)
     groups = [str(g) for g in np.unique(label) if g]
     named = None if terminal is None else several(terminal)
     unknown = [g for g in named or () if g not in groups]
