@@ -480,7 +480,7 @@ def test_values_that_a_fit_would_refuse(screen, monkeypatch, fingerprint, verb):
         assert fingerprint(data) == before
     data["rna"].layers["raw"] = sp.csr_matrix(counts)
     data["rna"].X = np.log1p(counts)
-    with pytest.raises(ValueError, match=r"non-integer.*whole numbers in layers \['raw'\]"):
+    with pytest.raises(ValueError, match=r"non-integer.*layer"):
         (OF_CELLS | OF_GROUPS | DRAWN)[verb](data, screen.model)
     del data["rna"].X
     with pytest.raises(ValueError, match=r"'rna' has no X; it has layers \['raw'\]"):
