@@ -58,3 +58,37 @@ def test_example_of_extending(monkeypatch):
     names |= {"mdata": mudata.MuData({"my_atac": some}), "scvcell": scvcell}
     exec(fit, names)
     assert np.isfinite(names["model"].get_latent_representation()).all()
+
+
+def prose(text):
+    """Lines that are read: neither code, tables nor formulas."""
+    text = re.sub(r"```.*?```|\$\$.*?\$\$", "", text, flags=re.DOTALL)
+    return [line for line in text.splitlines() if not line.startswith(("|", "![", "["))]
+
+
+def test_lines_of_prose_are_short():
+    files = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "benchmarks").glob("*.md")]
+    files += (ROOT / "benchmarks" / "notes").glob("*.md")
+    long = [f"{file.name}: {line[:40]}" for file in files for line in prose(file.read_text()) if len(line) > 120]
+    assert long == []
+
+
+def test_each_section_of_benchmarks_has_a_verdict_and_a_small_table():
+    _, *sections = re.split(r"^## ", (ROOT / "docs" / "benchmarks.md").read_text(), flags=re.MULTILINE)
+    for section in sections[:-1]:
+        title, verdict, *_ = section.split("\n\n")
+        rows = [line for line in section.splitlines() if line.startswith("|")]
+        assert title.endswith("?") or title.startswith("New"), title
+        assert verdict.startswith("**"), title
+        assert len(rows) <= 8, title
+        assert rows[0].count("|") <= 6, title
+
+
+def test_decisions_have_the_same_fields():
+    fields = ("Question", "Choice", "Evidence", "Cost", "Would change our mind")
+    entries = re.split(r"^### ", (ROOT / "docs" / "decisions.md").read_text(), flags=re.MULTILINE)[1:]
+    assert [entry[:3] for entry in entries] == [f"D{i:02d}" for i in range(1, len(entries) + 1)]
+    for entry in entries:
+        assert re.findall(r"^\*\*(.+?)\.\*\*", entry, flags=re.MULTILINE) == list(fields), entry[:60]
+        (notes,) = re.findall(r"^Notes: `(.+)`\.$", entry, flags=re.MULTILINE)
+        assert (ROOT / "benchmarks" / "notes" / notes).exists()

@@ -1,4 +1,4 @@
-"""The tutorials run from the first cell to the last, and are committed without outputs."""
+"""The tutorials run from the first cell to the last, and are committed with what they show."""
 
 from pathlib import Path
 
@@ -14,9 +14,16 @@ def test_there_are_tutorials():
 
 
 @pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
-def test_committed_without_outputs(path):
+def test_committed_as_people_read_them(path):
+    """With figures and tables, without noise, and small."""
     cells = nbformat.read(path, as_version=4).cells
-    assert [cell for cell in cells if cell.get("outputs") or cell.get("execution_count")] == []
+    outputs = [output for cell in cells for output in cell.get("outputs", ())]
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+    assert {output["output_type"] for output in outputs} <= {"display_data", "execute_result", "stream"}
+    assert {output["name"] for output in outputs if output["output_type"] == "stream"} <= {"stdout"}
+    assert path.stat().st_size < 1_000_000
+    for words in ("You need", "You will have", "It takes"):
+        assert f"**{words}**" in cells[0].source
 
 
 @pytest.mark.timeout(1200)

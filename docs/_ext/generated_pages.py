@@ -1,4 +1,4 @@
-"""Pages made from the code at build time: the theory tables, the tutorials and the benchmark tables."""
+"""Pages made from the code at build time: the theory tables and the tutorials."""
 
 from __future__ import annotations
 
@@ -107,17 +107,11 @@ def summary(thing: Any) -> str:
     return (inspect.getdoc(thing) or "").split("\n\n")[0].replace("\n", " ").replace(r"\|", "|").replace("|", r"\|")
 
 
-def benchmarks() -> str:
-    """All result tables that a benchmark run has left, one after the other."""
-    files = sorted((ROOT / "benchmarks" / "results").glob("*.md"))
-    return "\n\n".join(f.read_text() for f in files) or "No results are stored in this checkout.\n"
-
-
 def write(app: Sphinx) -> None:
     """Write every generated page."""
     TABLES.mkdir(parents=True, exist_ok=True)
     repository = app.config.repository
-    for name, make in {"operators": operators, "terms": terms, "benchmarks": benchmarks}.items():
+    for name, make in {"operators": operators, "terms": terms}.items():
         text = make().replace("{repository}", repository)
         path = TABLES / f"{name}.md"
         if not path.exists() or path.read_text() != text:

@@ -21,6 +21,35 @@ if TYPE_CHECKING:
 WAYS = "a query on obs (\"cell_type == 'B cells'\"), a boolean mask, or names of cells"
 
 
+def choose_features(what: str, value: Any, known: Iterable[str]) -> list[str]:
+    """Features that a user named, one or several; all by default.
+
+    Parameters
+    ----------
+    what
+        Name of the argument, for messages.
+    value
+        A name, several, or None.
+    known
+        What there is.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, or there is none.
+    """
+    there = list(dict.fromkeys(map(str, known)))
+    if value is None:
+        return there
+    names = [value] if isinstance(value, str) else [str(name) for name in value]
+    unknown = [name for name in names if name not in set(there)]
+    if unknown or not names:
+        hint = near_miss(unknown[0], there) if unknown else ""
+        said = f"names what the model does not have: {unknown[:5]}" if unknown else "is empty; leave it out for all"
+        raise ValueError(f"{what}= {said}.{hint} It has {len(there)} features, e.g. {there[:5]}.")
+    return names
+
+
 def is_container(value: Any) -> bool:
     """Whether `value` is data (AnnData, MuData, SpatialData), which no array is to be made of."""
     return hasattr(value, "obs_names") or hasattr(value, "tables")

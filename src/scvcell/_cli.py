@@ -9,6 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scvcell._folder import claim, writable
+
 if TYPE_CHECKING:
     from pandas import DataFrame
 
@@ -58,6 +60,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="[NAME=]LAYER",
         help="layer of the raw counts, of one modality or of all that have it; X by default",
     )
+    fit.add_argument(
+        "--size-factor",
+        action="append",
+        default=[],
+        metavar="[NAME=]COLUMN",
+        help="obs column of the counts of a cell over all genes, where the file holds some of them",
+    )
     fit.add_argument("--measure", action="append", default=[], metavar="NAME=OPERATOR", help="operator of a modality")
     fit.add_argument("--max-epochs", type=int)
     fit.add_argument("--seed", type=int, default=0)
@@ -95,6 +104,7 @@ def _fit(args: argparse.Namespace) -> int:
             measure=dict(m.split("=", 1) for m in args.measure),
             batch_key=args.batch_key,
             layers=layers or None,
+            size_factor=_size_factors(args.size_factor),
             train=scvcell.TrainConfig(max_epochs=args.max_epochs),
             seed=args.seed,
         )
@@ -108,8 +118,10 @@ def _fit(args: argparse.Namespace) -> int:
 
 
 def _check_folder(folder: Path) -> None:
+    """Refuse what no results can be written to."""
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file. Give a folder for the results.")
+    writable(folder)
 
 
 def _check_fit(args: argparse.Namespace, target: Path) -> None:
@@ -123,8 +135,10 @@ def _check_fit(args: argparse.Namespace, target: Path) -> None:
         if SIGNATURE not in file.read(4096):
             raise ValueError(f"{args.input} cannot be read: it is not an HDF5 file.")
     _check_folder(args.output)
-    if target.exists() and not args.overwrite:
-        raise FileExistsError(f"{target} exists already. Give another folder, or --overwrite.")
+    try:
+        claim(target, overwrite=args.overwrite)
+    except FileExistsError as error:
+        raise FileExistsError(str(error).replace("path, or overwrite=True", "folder, or --overwrite")) from error
     for measure in args.measure:
         if "=" not in measure:
             raise ValueError(f"--measure takes NAME=OPERATOR, not {measure!r}.")
@@ -161,6 +175,14 @@ def _layers(given: list[str], data: Container) -> dict[str, str]:
             raise ValueError(f"No modality has a layer {layer!r}. Layers: {', '.join(known) or 'none'}.")
         layers |= dict.fromkeys(having, layer)
     return layers
+
+
+def _size_factors(given: list[str]) -> dict[str, str] | str | None:
+    """Column by modality, or one for all that have it."""
+    alone = [item for item in given if "=" not in item]
+    if alone and len(given) > 1:
+        raise ValueError(f"Give one --size-factor, or NAME=COLUMN of each modality, not {alone[0]!r} among several.")
+    return alone[0] if alone else dict(item.split("=", 1) for item in given) or None
 
 
 def _latent(data: Container) -> DataFrame:

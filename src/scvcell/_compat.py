@@ -100,6 +100,10 @@ class ModelLifecycle(BaseModelClass, metaclass=_Lifecycle):
     def __dir__(self) -> list[str]:
         return _without_absent(type(self), super().__dir__())
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy, and what is sent to another process, is the model without its data, as on disk."""
+        return {**self.__dict__, "_adata": None, "_adata_manager": None}
+
     _adata: Any
     _adata_manager: Any
     _setups: ClassVar[dict[int, tuple[weakref.ref, Manager]]] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import operator
+from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,10 +68,19 @@ class View:
         """Boolean mask of the cells that have `modality`, shape ``(cells,)``."""
         return self.rows[modality] >= 0
 
-    def matrix(self, modality: str, layer: str | None = None, check: Callable[[Any], None] | None = None) -> Matrix:
-        """Count matrix of a modality, wherever it lives; `check` sees all that is read of it."""
+    def matrix(
+        self,
+        modality: str,
+        layer: str | None = None,
+        check: Callable[[Any], None] | None = None,
+        depth: NDArray[np.float32] | None = None,
+    ) -> Matrix:
+        """Count matrix of a modality, wherever it lives.
+
+        `check` sees all that is read of it; `depth` is the depth of its rows, where that is given.
+        """
         adata = self.modalities[modality]
-        return Matrix(adata.X if layer is None else adata.layers[layer], check)
+        return Matrix(adata.X if layer is None else adata.layers[layer], check, depth)
 
     def subset(self, cells: NDArray[np.int64]) -> View:
         """A view of cells at positions `cells`, in any order, some twice; `source` stays the whole container."""
@@ -114,6 +124,8 @@ class View:
         KeyError
             If no obs has the column; the message lists those that exist.
         """
+        if not isinstance(key, Hashable):
+            raise TypeError(f"A column is named by text, not {key!r}.")
         parts = self._parts(key)
         if key not in self._told:
             self._told.add(key)

@@ -105,7 +105,8 @@ def group(columns: Sequence[pd.Series]) -> Groups:
         first.setdefault(cells[at], int(at))
     keys = sorted(first)
     names = [columns[0].iloc[first[key]] for key in keys] if len(columns) == 1 else []
-    if names and all(isinstance(name, PLAIN) for name in names):
+    truth = {isinstance(name, bool | np.bool_) for name in names}
+    if len(truth) == 1 and all(isinstance(name, PLAIN) for name in names):
         order = sorted(range(len(keys)), key=lambda i: names[i])
         keys, names = [keys[i] for i in order], [names[i] for i in order]
     else:

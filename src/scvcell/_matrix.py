@@ -31,6 +31,8 @@ class Matrix:
         disk, it is read into memory. Entries of a sparse matrix that stand for one value are summed in what is read.
     check
         Called with each block of rows that is read; refuses values that cannot be used.
+    depth
+        Depth of each row where it is not to be read off its values, ``(rows,)``.
 
     Attributes
     ----------
@@ -38,13 +40,15 @@ class Matrix:
         Whether rows come from a file.
     """
 
-    def __init__(self, x: Any, check: Callable[[Any], None] | None = None) -> None:
+    def __init__(
+        self, x: Any, check: Callable[[Any], None] | None = None, depth: NDArray[np.float32] | None = None
+    ) -> None:
         self.on_disk = not (isinstance(x, np.ndarray) or sp.issparse(x))
         if self.on_disk and getattr(getattr(x, "_meta", x), "format", "csr") == "csc":
             x, self.on_disk = x.compute() if _is_dask(x) else x.to_memory(), False
         if sp.issparse(x) and x.format != "csr":
             x = x.tocsr()
-        self._x, self._check = x, check
+        self._x, self._check, self.depth = x, check, depth
         self.shape: tuple[int, int] = tuple(x.shape)  # type: ignore[assignment]
 
     def rows(self, index: NDArray[np.integer]) -> NDArray[np.float32] | sp.csr_matrix:
@@ -78,6 +82,17 @@ class Matrix:
         if len(parts) == 1:
             return parts[0]
         return sp.vstack(parts, format="csr") if sp.issparse(parts[0]) else np.concatenate(parts)
+
+    def depths(self, index: NDArray[np.integer], block: Any, size: Callable[[Any], Any]) -> NDArray[np.float32]:
+        """Depth of rows `index`, ``(len(index),)``: the given one, else the `size` of their values, `block`."""
+        return np.asarray(size(block) if self.depth is None else self.depth[index], dtype=np.float32).ravel()
+
+    def all_depths(self, index: NDArray[np.integer], size: Callable[[Any], Any]) -> NDArray[np.float32]:
+        """`depths` of rows that are not at hand; they are read only where they must be."""
+        if self.depth is not None:
+            return self.depth[index]
+        parts = [np.asarray(size(block), dtype=np.float32).ravel() for block in self.chunks(index)]
+        return np.concatenate([np.zeros(0, np.float32), *parts])
 
     def dense(self, index: NDArray[np.integer]) -> NDArray[np.float32]:
         """Rows `index` as a dense float32 array, shape ``(len(index), features)``."""

@@ -1,5 +1,7 @@
 """Where training of actions ends: doses, times, schedules, few cells; and intervals of screens with one context."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -88,6 +90,22 @@ def test_support_is_monotone_in_the_dose_and_trust_ends(dosed):
         for verb in (scvcell.tl.effects, scvcell.tl.perturb):
             with pytest.raises(ValueError, match="training had none"):
                 verb(adata, model, action)
+
+
+def test_support_is_monotone_toward_no_dose_and_in_the_cells_of_a_condition(dosed):
+    _, model = dosed
+    response = model.response
+    place = next(iter(response.anchors.values())).units.place[0]
+    grid = np.geomspace(1e-9, min(DOSES), 12)
+    for target in sorted({action.targets[0] for action in response.actions}):
+        support = [response.support(Action({target: dose}), place) for dose in grid]
+        assert np.ptp(support) < 1e-9
+        assert support[0] == pytest.approx(response.support(Action({target: min(DOSES)}), place))
+    one, (name, cells) = response.actions[0], next(iter(response.cells.items()))
+    few = [replace(response, cells={name: cells * share}).support(one, place) for share in (0.01, 0.05, 0.2, 1, 5, 50)]
+    assert (np.diff(few) >= 0).all()
+    assert few[0] < 0.5 < few[-1]
+    assert replace(response, cells={}).support(one, place) >= few[-1]
 
 
 def test_a_far_context_has_less_support(dosed):

@@ -1,17 +1,23 @@
 """Save and load: identical models, no unpickling, and an old model that survives every failure."""
 
+import copy
 import errno
 import json
+import pickle
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
+import mudata
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 import scvcell
-from scvcell import CSL
+from scvcell import CSL, _folder
 
 
 @pytest.fixture
@@ -20,9 +26,23 @@ def saved(small, tmp_path):
 
 
 def edit(folder, change):
+    """Change what the folder says, as if it had been saved so."""
     meta = json.loads((folder / "model.json").read_text())
     change(meta)
+    meta["checksum"] = _folder._of_manifest(meta)
     (folder / "model.json").write_text(json.dumps(meta))
+
+
+def without_checksums(folder):
+    """The folder as versions before checksums wrote it."""
+    meta = json.loads((folder / "model.json").read_text())
+    del meta["files"], meta["checksum"]
+    (folder / "model.json").write_text(json.dumps(meta))
+    return folder
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 class TestRoundTrip:
@@ -221,37 +241,24 @@ class TestOverwriting:
         np.testing.assert_array_equal(CSL.load(saved, mdata).get_latent_representation(), mdata.obsm["X_csl"])
         assert [p.name for p in saved.parent.iterdir()] == [saved.name]
 
-    @pytest.mark.parametrize("fails", ["torch.save", "numpy.savez_compressed", "pathlib.Path.write_text", "swap"])
+    @pytest.mark.parametrize("fails", ["torch.save", "numpy.savez_compressed", "json.dumps", "os.fsync", "replace"])
     def test_full_disk_leaves_the_old_model(self, small, saved, mosaic, quick, monkeypatch, fails):
         other = scvcell.tl.fit(mosaic(90, seed=5), train=quick)
+        before, replace, left = contents(saved), Path.replace, [3]
 
         def full(*args, **kwargs):
-            if fails == "torch.save":
-                args[1].write_bytes(b"half a file")
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise RuntimeError("enforce fail") if fails == "torch.save" else OSError(errno.ENOSPC, "No space left")
 
-        if fails == "swap":
-            from pathlib import Path
+        def some(self, to):
+            left[0] -= 1
+            return replace(self, to) if left[0] else full()
 
-            original = Path.rename
-            monkeypatch.setattr(
-                Path,
-                "rename",
-                lambda self, to: (
-                    full()
-                    if self.name.startswith(".model-") and to.name == "model" and "old" not in self.name
-                    else original(self, to)
-                ),
-            )
-        else:
-            monkeypatch.setattr(fails, full)
-        with pytest.raises(OSError, match="No space left"):
+        monkeypatch.setattr(Path, "replace", some) if fails == "replace" else monkeypatch.setattr(fails, full)
+        with pytest.raises(OSError, match=r"No space left|cannot be written to"):
             other.save(saved, overwrite=True)
         monkeypatch.undo()
+        assert contents(saved) == before
         assert [p.name for p in saved.parent.iterdir()] == [saved.name], "no rubbish is left"
-        np.testing.assert_array_equal(
-            CSL.load(saved, small.mdata).get_latent_representation(), small.mdata.obsm["X_csl"]
-        )
 
     def test_full_disk_for_a_new_model_leaves_nothing(self, small, tmp_path, monkeypatch):
         def full(*args, **kwargs):
@@ -294,6 +301,7 @@ def test_a_model_of_an_earlier_version_loads_and_says_what_it_cannot_do(mosaic, 
     model.save(tmp_path / "m")
     file = next((tmp_path / "m").glob("*.pt"))
     state = torch.load(file, weights_only=True)
+    without_checksums(tmp_path / "m")
     later = {"centre", "covariance", "noise", "measured"}
     old = {k: v for k, v in state.items() if not (k.startswith("front_ends.") and k.rpartition(".")[2] in later)}
     torch.save(old, file)
@@ -302,3 +310,232 @@ def test_a_model_of_an_earlier_version_loads_and_says_what_it_cannot_do(mosaic, 
     fewer = mdata["rna"][:, 3:].copy()
     with pytest.raises(ValueError, match="saved by an earlier version"):
         scvcell.tl.embed(fewer, again)
+
+
+class TestDamage:
+    """Whatever is changed in a folder, it is refused by the name of the file, and never read as something else."""
+
+    @pytest.mark.parametrize("name", ["model.json", "model.pt", "calibration.npz"])
+    @pytest.mark.parametrize("how", ["flip", "cut", "longer", "empty"])
+    def test_any_byte_of_any_file(self, saved, name, how):
+        rng, raw = np.random.default_rng(0), (saved / name).read_bytes()
+        for _ in range(25 if how in ("flip", "cut") else 1):
+            changed = bytearray(raw)
+            if how == "flip":
+                changed[rng.integers(len(raw))] ^= 1 << int(rng.integers(8))
+            elif how == "cut":
+                changed = changed[: rng.integers(len(raw))]
+            else:
+                changed = changed + b"x" * 10 if how == "longer" else bytearray()
+            (saved / name).write_bytes(bytes(changed))
+            with pytest.raises(ValueError, match=name):
+                CSL.load(saved)
+
+    def test_a_folder_without_checksums_is_read_and_its_damage_is_one_kind_of_error(self, small, saved):
+        without_checksums(saved)
+        np.testing.assert_array_equal(
+            CSL.load(saved, small.mdata).get_latent_representation(), small.mdata.obsm["X_csl"]
+        )
+        rng = np.random.default_rng(0)
+        for name in ("model.json", "model.pt", "calibration.npz"):
+            raw = (saved / name).read_bytes()
+            for _ in range(40):
+                changed = bytearray(raw)
+                changed[rng.integers(len(raw))] ^= 1 << int(rng.integers(8))
+                (saved / name).write_bytes(bytes(changed[: rng.integers(len(raw))] if rng.random() < 0.5 else changed))
+                try:
+                    CSL.load(saved)
+                except ValueError as error:
+                    assert "damaged" in str(error) or "holds a" in str(error) or "newer" in str(error)  # noqa: PT017
+            (saved / name).write_bytes(raw)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda m: m.clear(),
+            lambda m: m.update(format="1"),
+            lambda m: m.pop("registry"),
+            lambda m: m["weights"].update(other=1),
+            lambda m: m["registry"]["schema"]["modalities"]["rna"].update(features=[]),
+            lambda m: m["registry"]["schema"].update(batches=[]),
+            lambda m: m.update(n_latent=-1),
+            lambda m: m.update(n_latent=20_000_000),
+            lambda m: m.update(n_networks=10_000_000),
+            lambda m: m.update(history=[1]),
+            lambda m: m["files"].update({"../outside": m["files"]["model.pt"]}),
+        ],
+    )
+    def test_descriptions_that_make_no_sense(self, saved, change):
+        edit(saved, change)
+        with pytest.raises((ValueError, FileNotFoundError), match=r"damaged|do not fit|holds a|missing"):
+            CSL.load(saved)
+
+    def test_arrays_that_unpack_to_far_more(self, saved, monkeypatch):
+        monkeypatch.setattr("scvcell.model._store.LARGEST_ARRAYS", 1000)
+        without_checksums(saved)
+        np.savez_compressed(saved / "calibration.npz", **{"rna>adt/pool": np.zeros(10_000_000, np.uint8)})
+        with pytest.raises(ValueError, match=r"calibration.npz is damaged"):
+            CSL.load(saved)
+
+
+class TestFilesOfOthers:
+    def test_they_stay(self, small, saved):
+        (saved / "figures").mkdir()
+        (saved / "figures" / "umap.png").write_bytes(b"mine")
+        (saved / "cells.h5mu").write_bytes(b"mine")
+        (saved / ".hidden").write_bytes(b"mine")
+        small.model.save(saved, overwrite=True)
+        for name in ("figures/umap.png", "cells.h5mu", ".hidden"):
+            assert (saved / name).read_bytes() == b"mine"
+        CSL.load(saved)
+
+    def test_a_file_of_the_same_name_is_not_taken(self, small, saved):
+        (saved / "guidance.npz").write_bytes(b"mine")
+        before = contents(saved)
+        meta = json.loads((saved / "model.json").read_text())
+        with pytest.raises(FileExistsError, match=r"has a guidance.npz that is not the model's"):
+            _folder.write(saved, meta, {"guidance.npz": lambda f: f.write(b"ours")}, plain=str)
+        assert contents(saved) == before
+
+    @pytest.mark.parametrize("text", ['{"modelTopology": {}}', "[1]", "no json", "", '{"class": "CSL"}'])
+    def test_a_model_json_of_another_program_is_no_model(self, small, tmp_path, text):
+        (tmp_path / "model.json").write_text(text)
+        (tmp_path / "thesis.txt").write_text("mine")
+        before = contents(tmp_path)
+        with pytest.raises(FileExistsError, match="is no scvcell model"):
+            small.model.save(tmp_path, overwrite=True)
+        assert contents(tmp_path) == before
+
+    def test_a_part_that_the_model_no_longer_has_goes(self, saved):
+        edit(saved, lambda m: m["files"].update({"drift.npz": m["files"]["calibration.npz"]}))
+        shutil.copy(saved / "calibration.npz", saved / "drift.npz")
+        _folder.write(saved, {}, {"model.pt": lambda f: f.write(b"x")}, plain=str)
+        assert {path.name for path in saved.iterdir()} == {"model.json", "model.pt"}
+
+    def test_links_are_followed_and_stay(self, small, tmp_path):
+        place = small.model.save(tmp_path / "store")
+        link = tmp_path / "model"
+        link.symlink_to(place)
+        for _ in range(2):
+            time = (place / "model.pt").stat().st_mtime_ns
+            small.model.save(link, overwrite=True)
+            assert link.is_symlink()
+            assert (place / "model.pt").stat().st_mtime_ns > time
+        CSL.load(link)
+
+    @pytest.mark.parametrize("name", ["m" * 255, "a b", "ünï-模型", "-o", ".hidden", "model.json", "$HOME"])
+    def test_odd_names(self, small, tmp_path, name):
+        folder = small.model.save(tmp_path / name)
+        small.model.save(folder, overwrite=True)
+        CSL.load(folder)
+        assert [path.name for path in tmp_path.iterdir()] == [name]
+
+    def test_where_a_file_is_in_the_way(self, small, tmp_path):
+        (tmp_path / "file").write_text("mine")
+        for path in (tmp_path / "file", tmp_path / "file" / "model"):
+            with pytest.raises(NotADirectoryError, match="is a file, not a folder"):
+                small.model.save(path, overwrite=True)
+        assert (tmp_path / "file").read_text() == "mine"
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from scvcell import _folder
+at, count = int(sys.argv[2]), [0]
+def counted(function):
+    def call(*args, **options):
+        count[0] += 1
+        if count[0] == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        found = function(*args, **options)
+        return found
+    return call
+Path.replace, Path.unlink, os.fsync = map(counted, (Path.replace, Path.unlink, os.fsync))
+write = lambda file: file.write(b"new" * 1000)
+_folder.write(Path(sys.argv[1]), {"n": 2}, {"a.npz": write, "b.npz": write}, plain=str)
+print(count[0])
+"""
+
+
+def test_a_kill_at_any_step_leaves_the_old_or_the_new_and_the_next_save_clears(tmp_path):
+    def read():
+        about, files = _folder.read(tmp_path)
+        assert {raw == files["a.npz"] for raw in files.values()} == {True}
+        assert files["a.npz"] == {1: b"old", 2: b"new" * 1000}[about["n"]]
+        return about["n"]
+
+    def old():
+        files = {name: lambda file: file.write(b"old") for name in ("a.npz", "b.npz")}
+        _folder.write(tmp_path, {"n": 1}, files, plain=str)
+        assert {path.name for path in tmp_path.iterdir()} == {"model.json", "a.npz", "b.npz"}
+
+    found = []
+    for at in range(1, 40):
+        old()
+        done = subprocess.run([sys.executable, "-c", KILLED, tmp_path, str(at)], capture_output=True, text=True)
+        found.append(read())
+        if done.returncode == 0:
+            break
+    assert done.returncode == 0
+    assert found == sorted(found)
+    assert set(found) == {1, 2}
+    old()
+
+
+def test_readers_and_writers_beside_each_other(tmp_path):
+    code = """
+import sys
+from pathlib import Path
+from scvcell import _folder
+for i in range(60):
+    text = f"{sys.argv[2]}{i}".encode() * 50
+    _folder.write(Path(sys.argv[1]), {"text": text.decode()},
+                  {name: lambda file: file.write(text) for name in ("a.npz", "b.npz")}, plain=str)
+"""
+    subprocess.run([sys.executable, "-c", code, tmp_path, "x"], check=True)
+    writers = [subprocess.Popen([sys.executable, "-c", code, tmp_path, name]) for name in "yz"]
+    reads = 0
+    while any(writer.poll() is None for writer in writers):
+        about, files = _folder.read(tmp_path)
+        assert set(files.values()) == {about["text"].encode()}
+        reads += 1
+    assert [writer.returncode for writer in writers] == [0, 0]
+    assert reads > 20
+    assert {path.name for path in tmp_path.iterdir()} == {"model.json", "a.npz", "b.npz"}
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_copies_are_the_model_without_its_data(small, again):
+    other = again(small.model)
+    assert other.adata is None
+    assert small.model.adata is small.mdata
+    assert len(pickle.dumps(small.model)) < 4 * sum(p.nbytes for p in small.model.module.state_dict().values())
+    ours, theirs = (scvcell.tl.translate(small.mdata, m, to="adt") for m in (small.model, other))
+    np.testing.assert_array_equal(ours.X, theirs.X)
+    np.testing.assert_array_equal(ours.layers["lower"], theirs.layers["lower"])
+    assert {**vars(other), "_adata": 0}.keys() == {**vars(small.model), "_adata": 0}.keys()
+    with pytest.raises(ValueError, match="loaded without data"):
+        other.get_latent_representation()
+    next(other.module.parameters()).data.add_(1)
+    np.testing.assert_array_equal(small.model.get_latent_representation(), small.mdata.obsm["X_csl"])
+
+
+def test_copies_of_a_model_with_actions_and_with_query_batches(mosaic, quick, tmp_path):
+    data = scvcell.datasets.simulate_actions(200, n_targets=2, pairs=False, n_genes=40, n_proteins=5, seed=1)
+    mdata = mudata.MuData({"rna": data["rna"].copy(), "flow": data["adt"].copy()})
+    mdata.obs["action"] = data.obs["action"]
+    keys = scvcell.PerturbationKeys("action", control="control")
+    model = scvcell.tl.fit(mdata, measure={"flow": "protein"}, perturbation=keys, train=quick)
+    loaded = CSL.load(model.save(tmp_path / "m"))
+    for other in (loaded, copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        ours, theirs = (scvcell.tl.effects(mdata, m, "T1") for m in (model, other))
+        pd.testing.assert_frame_equal(ours, theirs)
+    cells = mosaic(90)
+    query = cells[cells.obs["batch"] == cells.obs["batch"].iloc[0]].copy()
+    query.obs["batch"] = "new"
+    for adata in query.mod.values():
+        adata.obs["batch"] = "new"
+    mapped = scvcell.tl.fit(cells, batch_key="batch", train=quick).load_query_data(query, train=quick)
+    again = pickle.loads(pickle.dumps(mapped))
+    np.testing.assert_array_equal(again.get_latent_representation(query), mapped.get_latent_representation(query))

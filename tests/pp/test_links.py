@@ -133,6 +133,84 @@ def test_names_that_could_be_several_are_not_joined():
     assert by_name(["CD4"], ["CD4_1", "CD4_2"]) == [("CD4", "CD4_1"), ("CD4", "CD4_2")]
 
 
+def test_prefixes_of_genomes_and_underscores_within_names_are_no_tags():
+    human, mouse = [f"GRCh38_GENE{i}" for i in range(9)], [f"mm10___Gene{i}" for i in range(9)]
+    both = [*human, *mouse]
+    assert by_name(both, both[::4]) == [(name, name) for name in both[::4]]
+    assert by_name(human, ["GENE3", "GENE10"]) == [("GRCh38_GENE3", "GENE3")]
+    assert by_name(["a_one", "a_two", "a"], ["a_three", "a_two"]) == [("a_two", "a_two")]
+    assert by_name(["CD3E"], ["CD3E-A0034", "CD3E_TotalSeqB", "CD3E_prot"]) == [
+        ("CD3E", f"CD3E{tag}") for tag in ("-A0034", "_TotalSeqB", "_prot")
+    ]
+
+
+STRANDS = [
+    {"+": 1, "-": -1},
+    {"+": 1.0, "-": -1.0},
+    {"+": "1", "-": "-1"},
+    {"+": "+1", "-": "-1.0"},
+    {"+": " + ", "-": "- "},
+    {"+": b"+".decode(), "-": "\u2212"},
+]
+
+
+def stranded():
+    mdata = data()
+    var = mdata["rna"].var
+    tss = var.pop("tss")
+    var["strand"] = np.where(np.arange(len(var)) % 2, "-", "+")
+    var["start"] = np.where(var.strand == "+", tss, tss - 50_000)
+    var["end"] = np.where(var.strand == "+", tss + 50_000, tss)
+    return mdata
+
+
+@pytest.mark.parametrize("written", STRANDS)
+@pytest.mark.parametrize("kind", [object, "category", "string"])
+def test_every_way_of_writing_a_strand(written, kind):
+    mdata = stranded()
+    usual = scvcell.pp.link_features(mdata).edges
+    var = mdata["rna"].var
+    var["strand"] = var["strand"].map(written).astype(kind if kind != "string" else object)
+    pd.testing.assert_frame_equal(scvcell.pp.link_features(mdata).edges, usual)
+
+
+def test_an_unknown_strand_is_no_plus_and_is_counted(caplog):
+    mdata = stranded()
+    usual = scvcell.pp.link_features(mdata).edges
+    var = mdata["rna"].var
+    var.loc[["g1", "g3"], "strand"] = [".", None]
+    found = scvcell.pp.link_features(mdata).edges
+    pd.testing.assert_frame_equal(found, usual[~usual.feature_a.isin(["g1", "g3"])].reset_index(drop=True))
+    assert "2 of 40 genes of 'rna' have no strand that is known, e.g. 'g1' (.)" in caplog.text
+
+
+@pytest.mark.parametrize("written", ["M", "MT", "chrM", "chrMT", "Mt"])
+def test_chromosomes_are_one_however_they_are_written(written):
+    mdata = data()
+    for name, style in (("rna", "chrM"), ("atac", written)):
+        var = mdata[name].var
+        var["chrom"] = var["chrom"].str.replace("chr", "" if "chr" not in style else "chr")
+        var.loc[var["chrom"].str.endswith("2"), "chrom"] = style
+    usual = scvcell.pp.link_features(data()).edges
+    pd.testing.assert_frame_equal(scvcell.pp.link_features(mdata).edges, usual)
+
+
+def test_chromosomes_as_numbers():
+    mdata = data()
+    for name in ("rna", "atac"):
+        keep = ~mdata[name].var["chrom"].str.endswith("X")
+        mdata.mod[name] = mdata[name][:, keep].copy()
+    usual = scvcell.pp.link_features(mdata).edges
+    peaks = mdata["atac"].var
+    peaks["chrom"] = peaks["chrom"].str.removeprefix("chr").astype(float)
+    pd.testing.assert_frame_equal(scvcell.pp.link_features(mdata).edges, usual)
+
+
+def test_chromosomes_without_a_partner_are_said(caplog):
+    scvcell.pp.link_features(data())
+    assert "features of 'rna' are on chromosomes that 'atac' has none of: x. They get no edge." in caplog.text
+
+
 def test_errors_by_name_lead_somewhere():
     with pytest.raises(ValueError, match=r"Ensembl ids, and var has no column of symbols.*Give table="):
         by_name([CD3, CD4], ["CD3E", "CD4"])

@@ -53,7 +53,7 @@ def test_words_of_a_model_may_be_wrong():
 
 
 def test_bad_sentences_are_refused(cells):
-    with pytest.raises(ValueError, match="at least 1"):
+    with pytest.raises(ValueError, match="whole number >= 1"):
         scvcell.tl.cell_sentences(cells, n_genes=0)
     cells.var_names = ["g 1", "g2", "g3", "g4"]
     with pytest.raises(ValueError, match=r"white space, e.g. 'g 1'"):
@@ -75,7 +75,7 @@ def test_bin_tokens(cells):
     assert tokens[2, 0] == tokens[2, 1] < tokens[2, 3]
     with pytest.raises(ValueError, match=r"'bins'. Did you mean 'bin'"):
         scvcell.pp.tokenize(cells, how="bins")
-    with pytest.raises(ValueError, match="at least 2"):
+    with pytest.raises(ValueError, match="whole number >= 2"):
         scvcell.pp.tokenize(cells, how="bin", n_bins=1)
 
 

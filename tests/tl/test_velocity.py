@@ -77,7 +77,11 @@ def test_forecasts_come_to_later_cells_of_the_same_branch(branching):
     early = adata.obs_names[adata.obs["time"] < 9][:200]
     later = scvcell.tl.forecast(mdata, model, time=2.0, cells=early)
     assert 0.8 < np.median(gone(adata, mdata, later)) < 3.5
-    assert later.obs["trusted"].mean() > 0.8
+    assert (later.obs["support"] > 0.5).mean() > 0.8
+    scvcell.tl.embed(mdata, model)
+    directed = model.drift.trusted(np.asarray(mdata[early].obsm["X_csl"], float))
+    assert (later.obs["trusted"] == ((later.obs["support"] >= 0.5) & directed)).all()
+    assert directed.mean() > 0.4
     assert (later.layers["lower"] <= later.X + 1e-4).all()
     assert (later.layers["upper"] >= later.X - 1e-4).all()
     wide, narrow = (scvcell.tl.forecast(mdata, model, time=1.0, cells=early, level=v) for v in (0.95, 0.5))
@@ -314,6 +318,8 @@ def test_times_teach_a_field_and_actions_come_first(series):
     assert 0.5 < level(later) - level(now) < 1.5
     assert level(treated) < level(later) - 0.5
     assert set(treated.obs["action"]) == {"D"}
+    known = scvcell.tl.effects(adata, model, "D", cells=start)["support"].max()
+    assert (treated.obs["support"] <= known + 1e-9).all()
     assert set(treated.obs["forecast_time"]) == {1.0}
 
 
@@ -377,3 +383,11 @@ def test_labelling_gives_absolute_time():
         assert mdata.uns["csl_velocity"]["unit"] == "unit of the labelling time"
         speeds.append(np.median(np.linalg.norm(mdata.obsm["velocity_csl"], axis=1)))
     assert speeds[1] / speeds[0] == pytest.approx(0.5, rel=0.15)
+
+
+def test_few_genes_are_no_crash():
+    adata = scvcell.datasets.simulate_kinetics(100, n_genes=20, seed=0)
+    data = MuData({"kinetics": scvcell.pp.modality_from_layers(adata)})
+    model = scvcell.tl.fit(data, train=QUICK)
+    scvcell.tl.velocity(data, model)
+    assert np.isfinite(data.obsm["velocity_csl"]).all()

@@ -84,6 +84,8 @@ class Summary:
         Training cells per batch, shape ``(n_batches,)``.
     panel
         Which features each batch measured, shape ``(n_batches, n_features)``; None where every batch measured all.
+    rest
+        Mean of what a given depth holds beyond the features; None where the depth is that of the features.
     """
 
     n_features: int
@@ -95,6 +97,7 @@ class Summary:
     mean: NDArray[np.float32]
     cells: NDArray[np.int64]
     panel: NDArray[np.bool] | None = None
+    rest: float | None = None
 
 
 class Decoder(nn.Module):
@@ -190,6 +193,8 @@ class Measurement(nn.Module, ABC):
     """Whether `log_prob` takes raw values of cells as a sparse (COO) tensor, and ``rows``: the cell of each state."""
     encoded: ClassVar[bool] = True
     """Whether encoders see it; an endpoint is only predicted."""
+    sized: ClassVar[bool] = False
+    """Whether the depth of cells may be given (`Summary.rest`), so that features are shares of more than themselves."""
     linkable: ClassVar[bool] = True
     """Whether a guidance graph may join its features."""
 

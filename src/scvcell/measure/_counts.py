@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -31,7 +32,8 @@ class Counts(Shares):
     .. math:: \rho = \mathrm{softmax}(f(z, c)), \qquad x_g \sim \mathrm{NB}(\ell \rho_g, \theta_g)
 
     with observed depth :math:`\ell` and one inverse dispersion per gene. Where a batch measured only some of the genes,
-    the softmax is normalised over these, since the depth is theirs.
+    the softmax is normalised over these, since the depth is theirs. Where a depth is given that holds more than these
+    genes (``size_factor`` of the fit), the rest is counted beside them as one more gene would be.
 
     Parameters
     ----------
@@ -47,6 +49,7 @@ class Counts(Shares):
 
     equation = "x ~ NB(l softmax(f(z, c)), theta)"
     reference = "Lopez et al., Nat Methods 2018"
+    sized = True
 
     def __init__(self, n_latent: int, summary: Summary, likelihood: Likelihood = "nb") -> None:
         super().__init__(n_latent, summary)
@@ -55,9 +58,15 @@ class Counts(Shares):
         self.likelihood = likelihood
         self.decoder = Decoder(n_latent, summary.n_context, summary.n_features)
         self.size_head = Decoder(n_latent, summary.n_context, 1, n_hidden=32)
-        share = summary.mean / max(float(summary.mean.sum()), 1e-8)
+        total = max(float(summary.mean.sum()) + (summary.rest or 0.0), 1e-8)
+        share = summary.mean / total
         with torch.no_grad():
             self.decoder.out.bias.copy_(torch.log(torch.as_tensor(share, dtype=torch.float32) + 1e-7))
+        if summary.rest is not None:
+            self.rest = Decoder(n_latent, summary.n_context, 1, n_hidden=32)
+            self.log_theta_rest = nn.Parameter(torch.full((1,), 1.0))
+            with torch.no_grad():
+                self.rest.out.bias.fill_(math.log(summary.rest / total + 1e-7))
         self.log_theta = nn.Parameter(torch.full((summary.n_features,), 1.0))
         self.dropout_logit = nn.Parameter(torch.full((summary.n_features,), -3.0)) if likelihood == "zinb" else None
 
@@ -106,10 +115,21 @@ class Counts(Shares):
         """As `Measurement.log_prob`; the negative binomial goes through the exact-gradient kernel."""
         if observed is not None:
             x = x.masked_fill(~observed, 0)
+        depth = self.depth(ctx)
         if self.likelihood != "nb":
-            value = self(z, ctx, observed).log_prob(x)
-            return (value if observed is None else value.masked_fill(~observed, 0)).sum(-1)
-        eta = self.decoder(z, ctx.design)
+            found = self(z, ctx, observed)
+            value = found.log_prob(x)
+            value = (value if observed is None else value.masked_fill(~observed, 0)).sum(-1)
+            if self.rest is None:
+                return value
+            mean = found.mean if observed is None else found.mean.masked_fill(~observed, 0)
+            other = NegativeBinomial((depth - mean.sum(1)).clamp(min=1e-8), self.log_theta_rest.exp())
+            return value + other.log_prob((depth - x.sum(1)).clamp(min=0))
+        eta, theta = self.decoder(z, ctx.design), self.log_theta
+        if self.rest is not None:
+            eta, observed = self.beside(eta, z, ctx, observed)
+            x = torch.cat([x, (depth - x.sum(1)).clamp(min=0)[:, None]], 1)
+            theta = torch.cat([theta, self.log_theta_rest])
         if observed is not None:
             eta = eta.masked_fill(~observed, OFF_PANEL)
-        return NBSoftmax.apply(eta, self.log_theta, x, self.depth(ctx))
+        return NBSoftmax.apply(eta, theta, x, depth)

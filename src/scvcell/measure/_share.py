@@ -6,10 +6,11 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from scvcell.measure._base import Context, Decoder, Measurement, expected_part
+from scvcell.measure._base import Context, Decoder, Measurement, Summary, expected_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,9 +26,16 @@ OFF_PANEL = -1e4
 
 
 class Shares(Measurement):
-    """Counts of a depth that says nothing of the state: expected are the depth times shares that sum to 1."""
+    """Counts of a depth that says nothing of the state: expected are the depth times shares that sum to 1.
+
+    Where the depth is given, the rest of the counts, of features that are not among these, has a share as well.
+    """
 
     decoder: Decoder
+
+    def __init__(self, n_latent: int, summary: Summary) -> None:
+        super().__init__(n_latent, summary)
+        self.rest: Decoder | None = None
 
     @classmethod
     def encoder_part(
@@ -36,6 +44,13 @@ class Shares(Measurement):
         """As `Measurement.encoder_part`: square roots of shares of a depth of which the features expect a part."""
         return cls.encoder_input(x, mean) * np.float32(np.sqrt(expected_part(mean, observed, every)))
 
+    @classmethod
+    def encoder_sized(cls, x: Any, mean: NDArray[np.float32], depth: NDArray[np.float32]) -> Any:
+        """As `encoder_input`, of shares of a given depth, shape ``(cells,)``."""
+        total = np.maximum(np.asarray(x.sum(1), dtype=np.float32).ravel(), 1.0)
+        part, value = np.sqrt(total / np.maximum(depth, total))[:, None], cls.encoder_input(x, mean)
+        return sp.csr_matrix(value.multiply(part)) if sp.issparse(value) else value * part
+
     @abstractmethod
     def counted(self, mean: Float[Tensor, "cells features"]) -> Distribution:
         """Distribution of what is counted where `mean` is expected."""
@@ -43,17 +58,33 @@ class Shares(Measurement):
     def frequency(
         self, z: Float[Tensor, "cells latent"], ctx: Context, observed: Tensor | None = None
     ) -> Float[Tensor, "cells features"]:
-        """Share of each feature in the counts; the `observed` ones (default: the batch's panel) sum to 1."""
-        return shares(self.decoder(z, ctx.design), self.on_panel(ctx) if observed is None else observed)
+        """Share of each feature in the counts; the `observed` ones (default: on the panel) and the rest sum to 1."""
+        observed = self.on_panel(ctx) if observed is None else observed
+        logits = self.decoder(z, ctx.design)
+        return shares(logits, observed) if self.rest is None else shares(*self.beside(logits, z, ctx, observed))[:, :-1]
+
+    def beside(
+        self, logits: Tensor, z: Float[Tensor, "cells latent"], ctx: Context, observed: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Logits and mask of the features with the rest beside them, ``(cells, features + 1)`` each."""
+        if self.rest is None:
+            raise RuntimeError("The depth is that of the features.")
+        if observed is not None:
+            observed = torch.cat([observed, observed.new_ones(len(observed), 1)], 1)
+        return torch.cat([logits, self.rest(z, ctx.design)], 1), observed
 
     def forward(self, z: Float[Tensor, "cells latent"], ctx: Context, observed: Tensor | None = None) -> Distribution:
         """Distribution of counts at the cell's depth, which is that of the `observed` features."""
         return self.counted(self.depth(ctx, z)[:, None] * self.frequency(z, ctx, observed) + 1e-8)
 
     def shifted(self, z: Float[Tensor, "cells latent"], ctx: Context, shift: Tensor) -> Distribution:
-        """As `Measurement.shifted`; shares are normalised again."""
-        share = self.frequency(z, ctx) * shift.exp()
-        return self.counted(self.depth(ctx, z)[:, None] * share / share.sum(1, keepdim=True) + 1e-8)
+        """As `Measurement.shifted`; shares are normalised again, with the rest."""
+        share, other = self.frequency(z, ctx), 0.0
+        if self.rest is not None:
+            panel = self.on_panel(ctx)
+            other = (1 - (share if panel is None else share * panel).sum(1, keepdim=True)).clamp(min=0)
+        share = share * shift.exp()
+        return self.counted(self.depth(ctx, z)[:, None] * share / (share.sum(1, keepdim=True) + other) + 1e-8)
 
 
 def shares(logits: Float[Tensor, "cells features"], observed: Tensor | None) -> Float[Tensor, "cells features"]:

@@ -97,14 +97,20 @@ class Bulk:
     def _values(self, rows: NDArray[np.int64]) -> Iterator[tuple[Any, Array]]:
         """What is averaged over cells, block by block, and their depths."""
         block: Any
-        for block in self.matrix.chunks(np.sort(rows)):
-            size = np.maximum(_sum(block.T), 1.0)
+        rows, start = np.sort(rows), 0
+        for block in self.matrix.chunks(rows):
+            size = self.depths(rows[start : start + block.shape[0]], block)
+            start += block.shape[0]
             if not self.shares:
                 yield block, size
             elif sp.issparse(block):
                 yield sp.csr_matrix(block.multiply(PER / size[:, None])).log1p(), size
             else:
                 yield np.log1p(block * (PER / size[:, None])), size
+
+    def depths(self, rows: NDArray[np.int64], block: Any) -> Array:
+        """Depth of rows of the assay, of which `block` are the values, at least 1, ``(rows,)``."""
+        return np.maximum(self.matrix.depths(rows, block, lambda x: _sum(x.T)).astype(float), 1.0)
 
     def _logged(self, mean: Array) -> Array:
         """Means of `_values` on the effect scale."""
@@ -123,8 +129,10 @@ class Bulk:
         for total, group in zip(part, groups, strict=True):
             for block in self.matrix.chunks(np.sort(group)):
                 total += _sum(block)
+        given = self.matrix.depth
+        deep = part.sum(1) if given is None else np.array([given[group].sum(dtype=float) for group in groups])
         sums = np.concatenate([part.sum(0, keepdims=True), part.sum(0) - part])
-        size = sums.sum(1) if self.shares else len(rows) - np.array([0, *map(len, groups)])
+        size = deep.sum() - np.array([0, *deep]) if self.shares else len(rows) - np.array([0, *map(len, groups)])
         return self.each(sums / np.maximum(size, 1)[:, None])
 
     @torch.inference_mode()
@@ -165,9 +173,14 @@ class Bulk:
         depth = self.operator.typical_depth[ctx.batch].clone()
         here = np.flatnonzero(rows >= 0)
         if len(here):
-            size = np.asarray(self.operator.size(self.matrix.rows(rows[here])), dtype=np.float32).ravel()
+            size = self.matrix.all_depths(rows[here], self.operator.size)
             depth[torch.from_numpy(here)] = torch.from_numpy(size).to(depth)
         return ctx.measured(depth)
+
+    def after(self, cells: NDArray[np.int64], residual: Array) -> Array:
+        """Depth of cells after an action; 1 where values have none, ``(cells,)``."""
+        depth = self.at(cells).depth
+        return np.ones(len(cells)) if depth is None or not self.shares else depth.cpu().numpy() * np.exp(residual[-1])
 
     @torch.inference_mode()
     def shift(
@@ -195,7 +208,8 @@ class Bulk:
         """`shift` of shares, found by iteration: molecules are added and taken away cell by cell.
 
         Shares sum to one, so that not all effects can be met. Those are that are nearest by least squares, where a
-        feature of which a change is worth more counts counts more, by the square root.
+        feature of which a change is worth more counts counts more, by the square root. Where the depth is given, the
+        rest of the counts is one more feature, of which no effect is known; it gives what the others take.
         """
         at = evenly(len(cells))
         here, ctx = cells[at], self.at(cells[at])
@@ -203,30 +217,44 @@ class Bulk:
         deep = ctx.measured(self.operator.depth(ctx, z0) * float(np.exp(residual[-1])))
         old = self.operator.predictive(z0, ctx).mean
         x, has = self._tensor(self._dense(here)), torch.from_numpy(self.rows[here] >= 0).to(self.device)[:, None]
+        rest = 0 if getattr(self.operator, "rest", None) is None else 1
+        start = self.operator.depth(ctx, z0)[:, None]
+        other = torch.where(has, (start - x.sum(1, keepdim=True)).clamp(min=0), 0.0)
+        of_rest = (start - old.sum(1, keepdim=True)).clamp_min(1e-12)
 
-        def mean(found: Distribution) -> torch.Tensor:
-            ratio = torch.where(has, found.mean / old.clamp_min(1e-12), math.inf)
-            kept, new = ratio.clamp(max=1), found.mean * (1 - 1 / ratio.clamp_min(1e-12)).clamp(min=0)
-            size = (x * kept + new).sum(1, keepdim=True).clamp_min(1)
-            value = expected_log1p(new, getattr(found, "theta", None), scale=PER / size, count=x, kept=kept)
-            return value.mean(0)
+        def changed(now: torch.Tensor, before: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            ratio = torch.where(has, now / before, math.inf)
+            return ratio.clamp(max=1), now * (1 - 1 / ratio.clamp_min(1e-12)).clamp(min=0)
 
-        shift = torch.zeros_like(x[0])
-        target = mean(self.operator.predictive(z0, ctx))
+        def mean(found: Distribution, depth: torch.Tensor) -> torch.Tensor:
+            kept, new = changed(found.mean, old.clamp_min(1e-12))
+            size, beside = (x * kept + new).sum(1, keepdim=True), x[:, :0]
+            if rest:
+                kept_rest, more = changed((depth - found.mean.sum(1, keepdim=True)).clamp(min=0), of_rest)
+                beside = other * kept_rest + more
+                size = size + beside
+            scale = PER / size.clamp_min(1)
+            value = expected_log1p(new, getattr(found, "theta", None), scale=scale, count=x, kept=kept)
+            return torch.cat([value, (scale * beside).log1p()], 1).mean(0)
+
+        shift = x.new_zeros(x.shape[1] + rest)
+        target = mean(self.operator.predictive(z0, ctx), start)
         if not torch.equal(before, after) or residual.any():
             moved = self.expected(cells, after) - self.expected(cells, before) + residual
-            target = (target + self._tensor(moved[:-1])).clamp_min(0)
-            worth, damp = self._answer(x)
-            give = worth.sqrt() / (worth * worth.sqrt()).sum()
+            target = (target + self._tensor(np.append(moved[:-1], np.zeros(rest)))).clamp_min(0)
+            worth, damp = self._answer(torch.cat([x, other[:, :rest]], 1))
+            give = worth.sqrt()
+            give[x.shape[1] :] = worth[x.shape[1] :]
+            give = give / (worth * give).sum()
             for _ in range(ROUNDS):
-                value = mean(self.operator.shifted(z1, deep, shift))
+                value = mean(self.operator.shifted(z1, deep, _beside(shift, rest)), self.operator.depth(deep)[:, None])
                 short = target - value
                 short = short - give * (worth @ short)
                 if short.abs().max() < CLOSE:
                     break
                 step = damp * ((value + short).expm1().clamp_min(1e-4) / value.expm1().clamp_min(1e-4)).log()
                 shift = (shift + step).clamp(-MOST_SHIFT, MOST_SHIFT)
-        return shift
+        return _beside(shift, rest)
 
     @staticmethod
     def _answer(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -326,6 +354,11 @@ class Bulk:
     def pooled(self, values: Array, groups: list[NDArray[np.int64]]) -> Array:
         """Bulk sample of each group of rows: the sum of counts, else the mean, ``(groups, features)``."""
         return np.stack([values[g].sum(0) if self.operator.count_data else values[g].mean(0) for g in groups])
+
+
+def _beside(shift: torch.Tensor, rest: int) -> torch.Tensor:
+    """Shifts of the features, where that of the rest, if there is one, is none."""
+    return shift[:-1] - shift[-1] if rest else shift
 
 
 def evenly(n: int, most: int = SOME) -> NDArray[np.int64]:

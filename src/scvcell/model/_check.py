@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scvcell import _keys
 from scvcell._matrix import Matrix, fault
 from scvcell._registry import near_miss
 from scvcell.measure import MEASUREMENTS
+from scvcell.model import _size_factor
 from scvcell.model._recognise import proteins_in_obsm, whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anndata import AnnData
+    from numpy.typing import NDArray
 
     from scvcell._containers import View
     from scvcell.model._schema import ModalitySchema
@@ -25,9 +28,12 @@ logger = logging.getLogger("scvcell")
 
 FEW_CELLS, FEW_FEATURES = 30, 2
 """Cells, and features of a modality, up to which hardly anything can be learned."""
+MANY_EMPTY = 0.1
+"""Share of cells without a count above which it is asked whether they were measured."""
 WRONG = {
     "not finite": "contains NaN or infinite values. Remove them, or drop the cells or features",
     "negative": "contains negative values; raw counts are needed (scaled data, as of sc.pp.scale, have negative ones)",
+    "zero": "has no count in any cell. If it was not measured, leave it out",
     "not whole": "contains non-integer values, so it looks normalised; raw counts are needed",
 }
 
@@ -52,6 +58,8 @@ def by_modality(view: View, measure: Any, layers: Any) -> tuple[dict[str, Any], 
         if not having:
             raise ValueError(f"No modality has a layer {layers!r}. Layers: {_layers(view)}.")
         layers = having
+    if layers is not None and not isinstance(layers, Mapping):
+        raise TypeError(f"layers= takes the name of a layer, or a mapping from modality to layer, not {layers!r}.")
     given = {"measure": dict(measure or {}), "layers": dict(layers or {})}
     for what, value in given.items():
         unknown = sorted(set(value) - set(names))
@@ -88,21 +96,26 @@ def check_values(view: View, name: str, layer: str | None, *, counts: bool) -> N
     ValueError
         If a value is NaN, infinite, or (for `counts`) negative or not an integer.
     """
-    wrong = _walk(view, name, layer, counts=counts)
+    wrong, _ = _walk(view, name, layer, counts=counts)
     if wrong:
         raise ValueError(_complaint(view, {name: (layer, wrong)}))
 
 
-def check_all_values(view: View, modalities: Mapping[str, ModalitySchema]) -> None:
-    """`check_values` of all modalities, with one error for all."""
-    wrong = {}
+def check_all_values(view: View, modalities: Mapping[str, ModalitySchema]) -> dict[str, NDArray[np.float64]]:
+    """`check_values` of all modalities, with one error for all; returns the sums of the rows of each."""
+    wrong, sums = {}, {}
     for name in view.modalities:
         spec = modalities[name]
-        found = _walk(view, name, spec.layer, counts=MEASUREMENTS[spec.operator].count_data)
+        found, sums[name] = _walk(view, name, spec.layer, counts=MEASUREMENTS[spec.operator].count_data)
         if found:
             wrong[name] = spec.layer, found
     if wrong:
         raise ValueError(_complaint(view, wrong))
+    for name in view.modalities:
+        key = modalities[name].size_factor
+        if key is not None:
+            _size_factor.check(view, name, key, np.arange(len(sums[name])), sums[name])
+    return sums
 
 
 def check_sample(view: View, modalities: Mapping[str, ModalitySchema]) -> None:
@@ -122,6 +135,11 @@ def check_sample(view: View, modalities: Mapping[str, ModalitySchema]) -> None:
             wrong[name] = spec.layer, found
     if wrong:
         raise ValueError(_not_as_fitted(view, wrong))
+    for name in view.modalities:
+        key, matrix = modalities[name].size_factor, view.matrix(name, modalities[name].layer)
+        if key is not None:
+            rows = np.unique(np.linspace(0, matrix.shape[0] - 1, 8 if matrix.on_disk else 256).astype(np.int64))
+            _size_factor.check(view, name, key, rows, np.asarray(matrix.rows(rows).sum(1), dtype=float).ravel())
 
 
 def check_read(view: View, name: str, spec: ModalitySchema) -> Callable[[Any], None]:
@@ -163,19 +181,29 @@ def raw_counts(x: Any, where: str) -> Matrix:
     return matrix
 
 
-def _walk(view: View, name: str, layer: str | None, *, counts: bool) -> str:
+def _walk(view: View, name: str, layer: str | None, *, counts: bool) -> tuple[str, NDArray[np.float64]]:
+    """What is wrong with a modality, and the sums of its rows."""
     matrix = view.matrix(name, layer)
-    total = np.zeros(matrix.shape[1])
+    total, sums = np.zeros(matrix.shape[1]), []
     for chunk in matrix.chunks(np.arange(matrix.shape[0])):
         found = fault(chunk, counts=counts)
         if found:
-            return found
+            return found, np.zeros(0)
         total += np.asarray(chunk.sum(0)).ravel()
-    empty = int((total == 0).sum())
+        sums.append(np.asarray(chunk.sum(1), dtype=float).ravel())
+    depth = np.concatenate(sums)
+    empty, where, without = int((total == 0).sum()), _where(name, layer), int((depth == 0).sum())
+    if counts and empty == len(total):
+        return "zero", depth
     if counts and empty:
-        where = _where(name, layer)
         logger.info("%s: %d of %d features are zero in all cells; they are kept.", where, empty, len(total))
-    return ""
+    if counts and without > MANY_EMPTY * matrix.shape[0]:
+        logger.warning(
+            "%s: %d of %d cells have no count at all and are taken for measured. If they were not, leave them out of "
+            "it: mdata.mod[%r] = mdata[%r][mdata[%r].X.sum(1) > 0].copy(); mdata.update().",
+            *(where, without, matrix.shape[0], name, name, name),
+        )
+    return "", depth
 
 
 def _where(name: str, layer: str | None) -> str:
@@ -185,7 +213,7 @@ def _where(name: str, layer: str | None) -> str:
 def _complaint(view: View, wrong: dict[str, tuple[str | None, str]], *, fitted: bool = False) -> str:
     """What is wrong with each modality, and the layers that hold counts, which can be given before a fit."""
     lines = [f"{_where(name, layer)} {WRONG[found]}." for name, (layer, found) in wrong.items()]
-    counted = [name for name, (_, found) in wrong.items() if found != "not finite"]
+    counted = [name for name, (_, found) in wrong.items() if found not in ("not finite", "zero")]
     held = {}
     for name in counted:
         adata = view.modalities[name]
@@ -231,4 +259,18 @@ def note(view: View, modalities: Mapping[str, ModalitySchema], keys: Sequence[st
                 key,
                 differ.sum(),
                 view.obs_names[differ][0],
+            )
+
+
+def note_panels(view: View, batches: Sequence[str]) -> None:
+    """Refuse a frame of panels that names no batch, and say which batches it leaves out."""
+    for name, adata in view.modalities.items():
+        view.panel(name, list(batches))
+        frame = adata.varm.get(_keys.OBSERVED_MASK)
+        without = [] if frame is None else sorted(set(batches) - set(frame.columns.astype(str)))
+        if without:
+            logger.warning(
+                "%r: varm['observed'] has no column for batch %s, where all features count as measured; its columns "
+                "are %s.",
+                *(name, ", ".join(map(repr, without)), list(frame.columns)),
             )

@@ -15,7 +15,7 @@ from scvcell._choose import choose
 from scvcell._compat import Manager, ModelLifecycle
 from scvcell._containers import View, expect, fitted_table, view, whole_number
 from scvcell.measure import MEASUREMENTS, Summary
-from scvcell.model import _de, _normalized, _query, _respond, _schema, _steer, _store
+from scvcell.model import _absent, _de, _normalized, _query, _respond, _schema, _size_factor, _steer, _store
 from scvcell.model._check import by_modality, check_read, check_sample
 from scvcell.model._conform import conform
 from scvcell.model._data import Loader, Source
@@ -108,6 +108,7 @@ class CSL(ModelLifecycle):
         self.alignment = ""
         self.matched = 0
         self.gain: dict[str, float] = {}
+        self.absent: dict[str, list[str]] = {}
         self.response: Response | None = None
         self.drift: Drift | None = None
 
@@ -122,6 +123,7 @@ class CSL(ModelLifecycle):
         batch_key: str | None = None,
         covariates: Sequence[str] = (),
         layers: Mapping[str, str] | str | None = None,
+        size_factor: Mapping[str, str | None] | str | None = None,
     ) -> None:
         """Check a MuData and remember how it is to be read; nothing in it changes.
 
@@ -137,8 +139,11 @@ class CSL(ModelLifecycle):
             Further context columns, categorical or continuous.
         layers
             Modality -> layer of its raw counts, or one layer for all that have it; ``X`` by default.
+        size_factor
+            Modality -> obs column of the counts of each cell over all genes, see :func:`scvcell.tl.fit`.
         """
-        cls._setup("setup_mudata", mdata, measure=measure, batch_key=batch_key, covariates=covariates, layers=layers)
+        given: dict[str, Any] = {"measure": measure, "batch_key": batch_key, "covariates": covariates, "layers": layers}
+        cls._setup("setup_mudata", mdata, **given, size_factor=size_factor)
 
     @classmethod
     def setup_anndata(
@@ -149,21 +154,24 @@ class CSL(ModelLifecycle):
         batch_key: str | None = None,
         covariates: Sequence[str] = (),
         layers: Mapping[str, str] | str | None = None,
+        size_factor: Mapping[str, str | None] | str | None = None,
         table_key: str | None = None,
     ) -> None:
         """Check an AnnData (one modality, called ``"rna"``); as `setup_mudata`.
 
         `table_key` is the table of a SpatialData that this one is: verbs that are given the SpatialData read it.
         """
-        args = {"measure": measure, "batch_key": batch_key, "covariates": covariates, "layers": layers}
-        cls._setup("setup_anndata", adata, table_key, **args)
+        args: dict[str, Any] = {"measure": measure, "batch_key": batch_key, "covariates": covariates, "layers": layers}
+        cls._setup("setup_anndata", adata, table_key, **args, size_factor=size_factor)
 
     @classmethod
     def _setup(cls, method: str, data: Container, table_key: str | None = None, **args: Any) -> None:
         seen = view(data, table_key=table_key)
         schema = _schema.build(seen, **args)
         measure, layers = by_modality(seen, args.get("measure"), args.get("layers"))
+        sized = {m: s.size_factor for m, s in schema.modalities.items() if s.size_factor is not None}
         plain = args | {"measure": measure or None, "layers": layers or None, "table_key": table_key}
+        plain |= {"size_factor": sized or None}
         manager = Manager(
             seen.source, model_name=cls.__name__, method=method, setup_args=plain, schema=schema.as_dict()
         )
@@ -207,6 +215,9 @@ class CSL(ModelLifecycle):
             fresh = self.module is None
             if self.module is None:
                 summaries = self._summaries(data, batch, train)
+                operators = {m: self.operator(m) for m in summaries}
+                self.absent = _absent.in_summaries(summaries, operators, self.schema.batches)
+                _absent.say(self.absent, self.schema.batch_key)
                 self.n_networks = config.networks(len(train))
                 self.module = self._build(summaries)
                 for name, front in self.module.front_ends.items():
@@ -323,7 +334,8 @@ class CSL(ModelLifecycle):
     def _matrix(self, data: View, name: str, *, check: bool = True) -> Matrix:
         """Raw values of a modality; with `check`, what is read of them is refused where the fit would refuse it."""
         spec = self.schema.modalities[name]
-        return data.matrix(name, spec.layer, check_read(data, name, spec) if check else None)
+        depth = None if spec.size_factor is None else _size_factor.read(data, name, spec.size_factor)
+        return data.matrix(name, spec.layer, check_read(data, name, spec) if check else None, depth)
 
     def _summaries(self, data: View, batch: NDArray[np.int64], train: NDArray[np.int64]) -> dict[str, Summary]:
         out = {}
@@ -512,7 +524,7 @@ class CSL(ModelLifecycle):
     def check_modalities(self, names: Iterable[str] | None, *, assays: bool = False) -> None:
         """Refuse modality names that the model does not know; with `assays`, also endpoints, which tell of no state."""
         names = list(names or ())
-        unknown = [m for m in names if m not in self.schema.modalities]
+        unknown = [m for m in names if m not in list(self.schema.modalities)]
         if unknown:
             raise ValueError(f"The model has no modality {unknown[0]!r}; it has {list(self.schema.modalities)}.")
         endpoints = [m for m in names if assays and m not in self.assays]

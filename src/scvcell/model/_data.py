@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import scipy.sparse as sp
 import torch
 
 from scvcell.measure import Context
+from scvcell.model._layout import Layout, layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from scvcell._matrix import Matrix
     from scvcell.measure import Measurement
+    from scvcell.model._layout import Positions
     from scvcell.model._match import Matches
 
 BUFFER = 8192
@@ -66,15 +69,23 @@ class Batch:
         One `Observed` per modality that any cell has.
     confidence
         How far each cell's assays can be relied on to be of one cell, shape ``(cells,)``; None where all can.
+    host
+        Kept on the host: the cells of each modality, which of these are assays, and the batch of each cell.
     """
 
     index: Tensor
     context: Context
     observed: dict[str, Observed]
-    confidence: Tensor | None = None
+    confidence: Tensor | None
+    host: tuple[Positions, list[str], NDArray[np.int64]]
 
     def __len__(self) -> int:
         return len(self.index)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Which cells have which assays, on the device of the batch."""
+        return layout(len(self), *self.host, self.index.device)
 
     def to(self, device: torch.device | str) -> Batch:
         """The same mini-batch on another device."""
@@ -85,7 +96,8 @@ class Batch:
 
         context = Context(self.context.design.to(device), self.context.batch.to(device))
         confidence = None if self.confidence is None else self.confidence.to(device)
-        return Batch(self.index.to(device), context, {m: move(o) for m, o in self.observed.items()}, confidence)
+        observed = {m: move(o) for m, o in self.observed.items()}
+        return Batch(self.index.to(device), context, observed, confidence, self.host)
 
 
 @dataclass
@@ -138,14 +150,14 @@ class Source:
 
     def cut(self, index: NDArray[np.int64], *, ahead: dict[str, tuple] | None = None) -> Batch:
         """The mini-batch of cells `index`; `ahead` holds rows that were read ahead, per modality."""
-        observed = {}
+        observed, at_of = {}, {}
         nothing = np.zeros((len(index), 0), np.float32)
         for name, rows in self.rows.items():
             mine = rows[index]
             at = np.flatnonzero(mine >= 0)
             if len(at) == 0:
                 continue
-            mine = mine[at]
+            mine, at_of[name] = mine[at], at
             if ahead is None:
                 values = self.matrices[name].rows(mine)
             else:
@@ -158,12 +170,13 @@ class Source:
                 rows=torch.from_numpy(at),
                 x=x,
                 scores=torch.from_numpy(self.scores[name][mine] if name in self.scores else nothing[at]),
-                depth=torch.from_numpy(np.asarray(operator.size(values), dtype=np.float32).ravel()),
+                depth=torch.from_numpy(self.matrices[name].depths(mine, values, operator.size)),
                 mask=None if panel is None else torch.from_numpy(panel[self.batch[index[at]]]),
             )
         context = Context(torch.from_numpy(self.design[index]), torch.from_numpy(self.batch[index]))
         confidence = None if self.confidence is None else torch.from_numpy(self.confidence[index])
-        return Batch(torch.from_numpy(index), context, observed, confidence)
+        host = at_of, [name for name in at_of if name in self.scores], self.batch[index]
+        return Batch(torch.from_numpy(index), context, observed, confidence, host)
 
 
 def _tensor(values: Any, *, sparse: bool) -> Tensor:

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from anndata import AnnData
 
+from scvcell._checks import is_number, share
 from scvcell._compat import de_core, shim_manager
 from scvcell._labels import group, label, several, tell_missing
 from scvcell._registry import near_miss
@@ -75,6 +76,9 @@ def differential_expression(
     modality = model.only_modality(modality)
     if groupby is None:
         raise ValueError("Give groupby=, the obs column whose groups are compared.")
+    share("fdr", fdr, 0.05)
+    if not is_number(delta) or not 0 <= float(delta) < np.inf:
+        raise ValueError(f"delta must be a log2 fold change >= 0, e.g. 0.25, not {delta!r}.")
     seen = model.view(data)
     found = group([seen.column(groupby)])
     tell_missing(found.code < 0, [groupby])

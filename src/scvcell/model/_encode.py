@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
@@ -73,6 +72,7 @@ class Encoder(nn.Module):
     def _pool(outputs: Float[Tensor, "networks two cells latent"]) -> Float[Tensor, "two cells latent"]:
         """Mean over networks; for a share `ALONE` of the cells, the output of one of them at random."""
         n, _, cells, _ = outputs.shape
-        one = F.one_hot(torch.randint(n, (cells,), device=outputs.device), n).to(outputs.dtype)
+        chosen = torch.randint(n, (cells,), device=outputs.device)
+        one = (chosen[:, None] == torch.arange(n, device=outputs.device)).to(outputs.dtype)
         alone = torch.rand(cells, 1, device=outputs.device) < ALONE
         return torch.einsum("ntcl,cn->tcl", outputs, torch.where(alone, one, 1 / n))

@@ -254,17 +254,27 @@ class FrontEnd(nn.Module):
         start, mean = 0, self.mean.cpu().numpy()
         for chunk in x.chunks(rows):
             stop = start + chunk.shape[0]
+            depth = None if x.depth is None else x.depth[rows[start:stop]]
             if lost is None or batch is None:
-                yield self._scaled(self.operator.encoder_input(chunk, mean)), chunk, slice(start, stop)
+                yield self._scaled(self._seen(chunk, mean, depth)), chunk, slice(start, stop)
             else:
                 for b in np.unique(batch[start:stop]):
                     at = np.flatnonzero(batch[start:stop] == b)
                     part, every = chunk[at], self.measured[b].cpu().numpy()
-                    value = self._scaled(self.operator.encoder_part(part, mean, every & ~lost[b], every))
+                    if depth is None:
+                        value = self._scaled(self.operator.encoder_part(part, mean, every & ~lost[b], every))
+                    else:
+                        value = self._scaled(self._seen(part, mean, depth[at]))
                     keep = (~lost[b]).astype(np.float32)
                     value = sp.csr_matrix(value @ sp.diags(keep)) if sp.issparse(value) else value * keep
                     yield value, part, start + at
             start = stop
+
+    def _seen(self, chunk: Any, mean: NDArray[np.float32], depth: NDArray[np.float32] | None) -> Any:
+        """Encoder input of rows, at a depth that may be given."""
+        if depth is None:
+            return self.operator.encoder_input(chunk, mean)
+        return self.operator.encoder_sized(chunk, mean, depth)  # type: ignore[attr-defined]
 
     def _scaled(self, value: Any) -> Any:
         """What is no count on the scale of its feature."""
@@ -333,9 +343,12 @@ class FrontEnd(nn.Module):
                     corrections[key] = self._correction(b, lost[b])
                 seen = (centre * ~lost[b]) @ loadings
                 scores = centre @ loadings + (scores - seen) @ corrections[key]
-                part = expected_part(mean, every & ~lost[b], every)
+                part = expected_part(mean, every & ~lost[b], every) if x.depth is None else 1.0
             out[at, :-1] = scores
-            out[at, -1] = np.log1p(np.asarray(chunk.sum(1)).ravel() / part) if self.operator.count_data else 0
+            if self.operator.count_data:
+                out[at, -1] = np.log1p(x.depths(rows[at], chunk, lambda x: x.sum(1)) / part)
+            else:
+                out[at, -1] = 0
         return out
 
     def forward(self, scores: Float[Tensor, "cells width"], batch: Tensor) -> Float[Tensor, "cells width"]:

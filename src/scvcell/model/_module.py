@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import combinations
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -29,6 +28,8 @@ class View:
 
     Attributes
     ----------
+    name
+        The assay, or ``""`` for all together.
     rows
         Sorted positions in the mini-batch, shape ``(some,)``.
     posterior, z
@@ -37,19 +38,11 @@ class View:
         Share of each cell's loss that this view carries; a cell's views sum to 1.
     """
 
+    name: str
     rows: Tensor
     posterior: Posterior
     z: Tensor
     weight: Tensor
-
-    def overlap(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Positions within `rows`, and within this view, of the cells in both."""
-        if len(self.rows) == len(rows) and torch.equal(self.rows, rows):
-            at = torch.arange(len(rows), device=rows.device)
-            return at, at
-        at = torch.searchsorted(self.rows, rows).clamp_max(len(self.rows) - 1)
-        keep = torch.nonzero(self.rows[at] == rows).squeeze(1)
-        return keep, at[keep]
 
 
 @dataclass(frozen=True)
@@ -66,12 +59,15 @@ class State:
         What is decoded.
     pairs
         For every two modalities: names, both posteriors of the cells that have both, and their positions.
+    nodes
+        Vectors of the guidance graph's nodes, where there is one.
     """
 
     experts: dict[str, tuple[Tensor, Posterior]]
     joint: Posterior
     views: list[View]
     pairs: list[tuple[str, str, Posterior, Posterior, Tensor]]
+    nodes: Tensor | None = None
 
 
 class ByModality(nn.ModuleDict):
@@ -179,35 +175,18 @@ class CSLModule(BaseModuleClass):
         """Posteriors and draws of a mini-batch."""
         experts = self.experts(batch)
         joint = fuse(len(batch), experts.values(), batch.context.design, self.n_latent)
-        count = torch.zeros(len(batch), device=joint.mean.device)
-        for rows, _ in experts.values():
-            count[rows] += 1
-        several = count > 1
-        cross = self.weights.cross
-        share = torch.where(several, 1 / (1 + cross * count), torch.ones_like(count))
-        everyone = torch.arange(len(batch), device=count.device)
-        views = [View(everyone, joint, joint.sample(), share)]
+        layout, cross = batch.layout, self.weights.cross
+        share = torch.where(layout.counts > 1, 1 / (1 + cross * layout.counts.to(joint.mean.dtype)), 1.0)
+        views = [View("", torch.arange(len(batch), device=joint.mean.device), joint, joint.sample(), share)]
         if cross > 0:
-            for rows, expert in experts.values():
-                keep = several[rows].nonzero().squeeze(1)
-                if len(keep):
-                    part = expert.at(keep)
-                    # the prior is an expert of every posterior, also of a single modality's
-                    part = fuse(
-                        len(keep), [(torch.arange(len(keep), device=rows.device), part)], part.mean, self.n_latent
-                    )
-                    views.append(View(rows[keep], part, part.sample(), cross * share[rows[keep]]))
-        return State(experts, joint, views, self._pairs(experts))
-
-    @staticmethod
-    def _pairs(experts: dict[str, tuple[Tensor, Posterior]]) -> list[tuple[str, str, Posterior, Posterior, Tensor]]:
-        pairs = []
-        for (a, (rows_a, q_a)), (b, (rows_b, q_b)) in combinations(experts.items(), 2):
-            in_b = torch.isin(rows_a, rows_b)
-            if in_b.any():
-                both = rows_a[in_b]
-                pairs.append((a, b, q_a.at(in_b), q_b.at(torch.isin(rows_b, both)), both))
-        return pairs
+            for name, (keep, cells) in layout.several.items():
+                part = experts[name][1].at(keep)
+                # the prior is an expert of every posterior, also of a single modality's
+                every = torch.arange(len(keep), device=keep.device)
+                part = fuse(len(keep), [(every, part)], part.mean, self.n_latent)
+                views.append(View(name, cells, part, part.sample(), cross * share[cells]))
+        pairs = [(a, b, experts[a][1].at(i), experts[b][1].at(j), both) for a, b, i, j, both in layout.pairs]
+        return State(experts, joint, views, pairs)
 
     def generative(self, batch: Batch, state: State) -> dict[str, Tensor]:
         """Point prediction of every modality from the joint posterior."""
@@ -217,20 +196,22 @@ class CSLModule(BaseModuleClass):
         """As torch's; outside training the decoders keep the feature vectors as they are now."""
         super().train(mode)
         if not mode:
-            with torch.no_grad():
+            # not tensors of inference mode, which no gradient may ever pass
+            with torch.inference_mode(False), torch.no_grad():
                 self._hand_vectors()
         return self
 
-    def _hand_vectors(self) -> None:
+    def _hand_vectors(self, nodes: Tensor | None = None) -> None:
         if self.prior is not None:
-            vectors = self.prior.vectors()
+            vectors = self.prior.vectors(nodes)
             for name in self.prior.joined():
                 self.operators[name].decoder.vectors = vectors[name]
 
     def terms(self, batch: Batch) -> dict[str, Tensor]:
         """Every weighted term of the loss, nats per cell, KL without warm-up."""
-        self._hand_vectors()
-        state = self.inference(batch)
+        nodes = None if self.prior is None else self.prior.nodes()
+        self._hand_vectors(nodes)
+        state = replace(self.inference(batch), nodes=nodes)
         out: dict[str, Tensor] = {}
         for name, term in TERMS.items():
             weight = self.weights.of(name)

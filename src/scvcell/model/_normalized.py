@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from scvcell._choose import choose
+from scvcell._choose import choose, choose_features
 from scvcell._containers import whole_number
 from scvcell._labels import several
-from scvcell._registry import near_miss
 from scvcell.measure import Context
 from scvcell.measure._share import Shares
 from scvcell.model._predict import context, own_depth
@@ -137,12 +136,7 @@ def _modality(model: CSL, name: str | None) -> str:
 
 
 def _columns(features: list[str], genes: Sequence[str] | None) -> NDArray[np.int64]:
-    names = features if genes is None else [genes] if isinstance(genes, str) else list(genes)
-    at = pd.Index(features).get_indexer(pd.Index(names, dtype=object))
-    if (at < 0).any():
-        lost = str(names[int(np.flatnonzero(at < 0)[0])])
-        raise ValueError(f"gene_list: the model has no feature {lost!r}.{near_miss(lost, features)}")
-    return at
+    return pd.Index(features).get_indexer(pd.Index(choose_features("gene_list", genes, features), dtype=object))
 
 
 def _positions(seen: View, indices: Any) -> NDArray[np.int64]:

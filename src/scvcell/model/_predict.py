@@ -61,10 +61,8 @@ def context(model: CSL, view: View, batch: Any = None) -> Context:
 def own_depth(model: CSL, view: View, modality: str) -> NDArray[np.float32]:
     """Depth at which each cell's own values of a modality were measured, ``(cells,)``; NaN where they were not."""
     out = np.full(view.n_obs, np.nan, np.float32)
-    matrix, at = model._matrix(view, modality), np.flatnonzero(view.present(modality))
-    for start in range(0, len(at), BLOCK):
-        here = at[start : start + BLOCK]
-        out[here] = np.asarray(model.operator(modality).size(matrix.rows(view.rows[modality][here]))).ravel()
+    at = np.flatnonzero(view.present(modality))
+    out[at] = model._matrix(view, modality).all_depths(view.rows[modality][at], model.operator(modality).size)
     return out
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from scvcell._compat import Manager
+from scvcell.model import _absent
 from scvcell.model._check import check_all_values
 from scvcell.model._store import _empty_summaries
 from scvcell.model._train import TrainConfig, run
@@ -70,6 +71,10 @@ def load_query_data(model: CSL, data: Container, *, train: TrainConfig | None = 
     grew = _copy(old, query.module, columns, model.n_latent, known)
     query.split_, query.history_, query.is_trained_ = model.split_, model.history_, True
     query.alignment, query.matched, query.gain = model.alignment, model.matched, dict(model.gain)
+    layers = {m: s.layer for m, s in schema.modalities.items() if model.operator(m).count_data}
+    absent = _absent.in_new(seen, batch, len(model.schema.batches), layers, schema.batches)
+    _absent.say(absent, schema.batch_key)
+    query.absent = {m: [*model.absent.get(m, []), *absent.get(m, [])] for m in {**model.absent, **absent}}
     query.calibration_ = dict(model.calibration_)
     query.response, query.drift = model.response, model.drift
     if new:
@@ -145,8 +150,7 @@ def _adapt(query: CSL, seen: View, batch: NDArray[np.int64], known: int) -> None
         if name in module.front_ends:
             module.front_ends[name].adapt(matrix, rows[here], batch[here], known, panel)
         module.operators[name].panel[known:] = True if panel is None else torch.as_tensor(panel[known:])
-        size = module.operators[name].size
-        totals = np.concatenate([np.asarray(size(c)).ravel() for c in matrix.chunks(rows[here])])
+        totals = matrix.all_depths(rows[here], module.operators[name].size)
         for b in np.unique(batch[here]):
             module.operators[name].typical_depth[b] = float(max(np.median(totals[batch[here] == b]), 1.0))
 
@@ -165,4 +169,4 @@ def _freeze(module: nn.Module, grew: dict[str, tuple[int, Tensor]]) -> list[Any]
 
 
 def _masked(mask: Tensor) -> Callable[[Tensor], Tensor]:
-    return lambda grad: grad * mask
+    return lambda grad: grad * mask.to(grad.device)

@@ -44,6 +44,7 @@ class Reach:
         for pulse in (pulse for action in actions for pulse in action.pulses):
             if pulse.dose is not None:
                 given.setdefault(pulse.target, set()).add(pulse.dose)
+        self.smallest = {target: min(filter(None, doses), default=0.0) for target, doses in given.items()}
         own = {target: _last_step(doses) for target, doses in given.items()}
         told = [step for step in own.values() if step is not None]
         usual = float(np.median(told)) if told else STEP
@@ -87,8 +88,16 @@ class Reach:
         return max(steps)
 
     def share(self, action: Action) -> float:
-        """Share of the support that is left, from 1 within training to 0. Doses below the smallest lose nothing."""
+        """Share of the support that is left, from 1 within training to 0."""
         return AT_ONE_STEP ** (self.beyond(action) ** 2)
+
+    def raised(self, action: Action) -> Action:
+        """The action with no dose below the smallest: what lies between that and nothing is known as well."""
+        pulses = [
+            p._replace(dose=max(p.dose, self.smallest[p.target])) if p.dose and p.target in self.smallest else p
+            for p in action.pulses
+        ]
+        return action.of(pulses, action.time)
 
     def held(self, action: Action) -> Action:
         """The action with doses and time at most one step beyond training: there effects stop growing."""

@@ -226,8 +226,8 @@ class Response:
 
         with a kernel that adds over targets and fades with the distance of contexts, doses and times, and for cells the
         number n of treated ones of each condition; times how much of a target that was never perturbed those that were
-        explain, and less with every dilution step beyond the largest dose (:class:`Reach`). Targets that were never
-        given together have less than the least of them alone.
+        explain, and less with every dilution step beyond the largest dose (:class:`Reach`). Below the smallest dose it
+        is that of the smallest. Targets that were never given together have less than the least of them alone.
         """
         if not action.pulses:
             return 1.0
@@ -236,7 +236,8 @@ class Response:
             return 0.0
         anchor = self.anchors[name]
         plain = replace(anchor, weights=LIKENESS)
-        unit = describe(self.flow, [action], place[None])
+        reach = self.reach
+        unit = describe(self.flow, [reach.raised(action)], place[None])
         among, cross, own = (plain.kernel(*pair) for pair in ((anchor.units,) * 2, (anchor.units, unit), (unit, unit)))
         noise = np.full(len(among), CERTAIN)
         if name in self.cells and self.flow.moves:
@@ -244,7 +245,6 @@ class Response:
         explained = cross[:, 0] @ np.linalg.solve(among + np.diag(noise), cross[:, 0])
         unseen = [target for target in action.targets if target not in self.flow.targets]
         like = min((self.kernel.likeness(t, self.flow.targets) for t in unseen if self.kernel is not None), default=1.0)
-        reach = self.reach
         found = float(np.clip(like * reach.share(action) * explained / max(own[0, 0], 1e-12), 0, 1))
         if reach.together(action):
             return found

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 UNITS = ("exposure", "level", "time", "place")
 NUMBERS = ("y", "noise", "scale")
 LEARNED = ("spread", "weights", "shape", "nugget", "stack")
+FLOW = "//flow/"
+"""Before the arrays of the flow: no modality has an empty name. Earlier versions wrote ``flow/``."""
 
 
 def response_arrays(response: Response) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -34,7 +36,7 @@ def response_arrays(response: Response) -> tuple[dict[str, Any], dict[str, Any]]
         "anchors": {m: {name: getattr(a, name) for name in LEARNED} for m, a in response.anchors.items()},
         "kernel": None if kernel is None else {"names": list(kernel.names), "ridge": kernel.ridge},
     }
-    arrays = {f"flow/{name}": value.detach().cpu().numpy() for name, value in flow.state_dict().items()}
+    arrays = {f"{FLOW}{name}": value.detach().cpu().numpy() for name, value in flow.state_dict().items()}
     for m, anchor in response.anchors.items():
         arrays |= {f"{m}/{name}": getattr(anchor, name) for name in NUMBERS}
         arrays |= {f"{m}/{name}": getattr(anchor.units, name) for name in UNITS}
@@ -52,7 +54,10 @@ def response_from(plain: dict[str, Any], arrays: dict[str, NDArray[Any]], n_late
     """Inverse of `response_arrays`."""
     keys: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in plain["keys"].items()}
     flow = AffineFlow(n_latent, tuple(plain["targets"]), plain["largest"], plain["span"], plain["rank"])
-    flow.load_state_dict({n.removeprefix("flow/"): torch.from_numpy(v) for n, v in arrays.items() if n[:5] == "flow/"})
+    prefix = FLOW if any(name.startswith(FLOW) for name in arrays) else "flow/"
+    flow.load_state_dict(
+        {n.removeprefix(prefix): torch.from_numpy(v) for n, v in arrays.items() if n.startswith(prefix)}
+    )
     kernel = plain["kernel"]
     response = Response(
         PerturbationKeys(**keys),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict, dataclass, field, replace
 from inspect import signature
 from typing import TYPE_CHECKING, Any
@@ -10,10 +11,12 @@ import numpy as np
 import pandas as pd
 
 from scvcell import _keys
+from scvcell._checks import one_name, several
 from scvcell._labels import is_numeric, labels, numbers
 from scvcell._registry import near_miss
 from scvcell.measure import MEASUREMENTS
-from scvcell.model._check import by_modality, check_all_values, check_layer, note
+from scvcell.model import _size_factor
+from scvcell.model._check import by_modality, check_all_values, check_layer, note, note_panels
 from scvcell.model._recognise import check_kinds, unrecognised
 
 if TYPE_CHECKING:
@@ -24,15 +27,18 @@ if TYPE_CHECKING:
 
     from scvcell._containers import View
 
+logger = logging.getLogger("scvcell")
+
 
 @dataclass(frozen=True)
 class ModalitySchema:
-    """One modality: its operator, the operator's options, its features and the layer that holds raw values."""
+    """One modality: its operator, its options, its features, and where raw values and depths of cells are."""
 
     operator: str
     features: list[str]
     options: dict[str, Any] = field(default_factory=dict)
     layer: str | None = None
+    size_factor: str | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +103,8 @@ class Schema:
             parts.append(np.eye(len(categories), dtype=np.float32)[_codes(view, key, categories)])
         for key, (mean, sd) in self.continuous.items():
             values = _numeric(view, key)
-            parts.append(((values - mean) / sd).astype(np.float32)[:, None])
+            scaled = np.zeros(len(values)) if _constant(mean, sd) else (values - mean) / sd
+            parts.append(scaled.astype(np.float32)[:, None])
         return np.concatenate(parts, 1), batch
 
     def unseen_batches(self, view: View) -> list[str]:
@@ -107,6 +114,8 @@ class Schema:
         return sorted(set(_text(view, self.batch_key).tolist()) - set(self.batches))
 
 
+CONSTANT = 1e-6
+"""Standard deviation, over the mean, up to which a covariate is constant."""
 _NEW_BATCH = " Run `model.load_query_data(data)` to extend the model to new batches."
 
 
@@ -115,8 +124,9 @@ def build(
     *,
     measure: Mapping[str, Any] | str | tuple | None = None,
     batch_key: str | None = None,
-    covariates: Sequence[str] = (),
+    covariates: str | Sequence[str] | None = None,
     layers: Mapping[str, str] | str | None = None,
+    size_factor: Mapping[str, str | None] | str | None = None,
 ) -> Schema:
     """Read a schema off data, checking everything that can be wrong before any work starts.
 
@@ -133,7 +143,11 @@ def build(
         Further context columns; numeric ones are continuous, the others categorical.
     layers
         Modality name -> layer that holds its raw counts, or one layer for all that have it; ``X`` by default.
+    size_factor
+        Modality name -> column of the depth of its cells, or one column for all that have it.
     """
+    batch_key = one_name("batch_key", batch_key)
+    covariates = several("covariates", covariates, "names of obs columns")
     measure, layers = by_modality(view, measure, layers)
     modalities = {}
     for name, adata in view.modalities.items():
@@ -148,22 +162,33 @@ def build(
         except ValueError as error:
             raise ValueError(f"Modality {name!r}: {error}") from None
         modalities[name] = ModalitySchema(operator, features, options, layer)
-    check_all_values(view, modalities)
+    given = _size_factor.columns(view, modalities, size_factor)
+    totals = check_all_values(view, modalities)
+    for name, key in _size_factor.chosen(view, modalities, given, totals).items():
+        modalities[name] = replace(modalities[name], size_factor=key)
     _check_encoded(view, modalities)
     note(view, modalities, [key for key in (batch_key, *covariates) if key is not None])
     batches = ["all"]
     if batch_key is not None:
         batches = sorted(set(_text(view, batch_key).tolist()))
+    note_panels(view, batches)
     categorical: dict[str, list[str]] = {}
     continuous: dict[str, tuple[float, float]] = {}
     for key in covariates:
         column = view.column(key)
         if is_numeric(column):
             values = _numeric(view, key)
-            continuous[key] = (float(values.mean()), float(values.std()) or 1.0)
+            continuous[key] = (float(values.mean()), float(values.std()))
+            if _constant(*continuous[key]):
+                logger.warning("obs[%r] is %g in all cells, so it tells nothing; it is not used.", key, values[0])
         else:
             categorical[key] = sorted(set(_text(view, key).tolist()))
     return Schema(modalities, batch_key, batches, categorical, continuous)
+
+
+def _constant(mean: float, sd: float) -> bool:
+    """Whether a covariate did not vary but for rounding."""
+    return sd <= CONSTANT * abs(mean)
 
 
 def _check_encoded(view: View, modalities: Mapping[str, ModalitySchema]) -> None:

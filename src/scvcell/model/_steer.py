@@ -225,7 +225,9 @@ def _balance(slopes: Array, made: Array, relative: bool, weight: Array, steady: 
     slopes = slopes - np.einsum("g,ngr->nr", weight / weight.sum(), slopes)[:, None]
     weighted = slopes * weight[:, None]
     normal = weighted.transpose(0, 2, 1) @ slopes
-    shrunk = normal + RIDGE * np.trace(normal, axis1=1, axis2=2).mean() / RANK * np.eye(normal.shape[1])
+    # a single gene says nothing: then steps are 0
+    ridge = max(RIDGE * float(np.trace(normal, axis1=1, axis2=2).mean()) / RANK, 1e-9)
+    shrunk = normal + ridge * np.eye(normal.shape[1])
     for _ in range(ROUNDS):
         excess = made / steady - 1 if relative else made - steady
         right = (weighted.transpose(0, 2, 1) @ excess[..., None])[..., 0]

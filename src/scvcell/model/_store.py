@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
-import pickle
-import shutil
-import uuid
 import zipfile
+from contextlib import contextmanager
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 import torch
 
+from scvcell import _folder
 from scvcell._compat import scvi_version
-from scvcell.measure import Summary
+from scvcell.measure import MEASUREMENTS, Summary
 from scvcell.model._drift import Drift
 from scvcell.model._front_end import FrontEnd
 from scvcell.model._response_store import response_arrays, response_from
@@ -24,21 +25,25 @@ from scvcell.objective import Weights
 from scvcell.prior import Edges
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from scvcell._containers import Container
     from scvcell.model._csl import CSL
 
 FORMAT = 1
 """Version of the layout on disk; raised when an older package could not read it."""
-META, TENSORS, CALIBRATION, GRAPH = "model.json", "model.pt", "calibration.npz", "guidance.npz"
+TENSORS, CALIBRATION, GRAPH = "model.pt", "calibration.npz", "guidance.npz"
 DRIFT = "drift.npz"
 RESPONSE = "response"
 """Name of the files of a perturbation operator."""
+KNOWN = (TENSORS, CALIBRATION, GRAPH, DRIFT, f"{RESPONSE}.json", f"{RESPONSE}.npz")
+LARGEST_ARRAYS = 2**31
+"""Bytes of arrays, unpacked, beyond which a file that packs them a hundredfold is refused."""
+LARGEST_PACKING = 100
 
 
 def save(model: CSL, path: str | Path, *, overwrite: bool = False) -> Path:
-    """Write `model` to a folder. It is written beside the target first, so that an older model survives a full disk.
+    """Write `model` to a folder. Files of others in the folder stay, and so does the old model if anything fails.
 
     Raises
     ------
@@ -49,19 +54,12 @@ def save(model: CSL, path: str | Path, *, overwrite: bool = False) -> Path:
     OSError
         If the folder cannot be written; what was there before is untouched.
     """
-    from scvcell import __version__
-
-    if model.module is None:
+    if model.module is None or not model.is_trained_:
         raise RuntimeError("Only a trained model can be saved. Run `model.train()` first.")
-    target = Path(path)
-    if target.exists() and not overwrite:
-        raise FileExistsError(f"{target} exists already. Give another path, or overwrite=True.")
-    if target.exists() and not (target / META).is_file() and not (target.is_dir() and not any(target.iterdir())):
-        raise FileExistsError(f"{target} is no scvcell model, so it is not overwritten. Give another path.")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target = _folder.claim(path, overwrite=overwrite)
     meta = {
         "format": FORMAT,
-        "scvcell": __version__,
+        "scvcell": version("scvcell"),
         "scvi-tools": scvi_version,
         "class": type(model).__name__,
         "registry": model.registry_,
@@ -73,44 +71,29 @@ def save(model: CSL, path: str | Path, *, overwrite: bool = False) -> Path:
         "alignment": model.alignment,
         "matched": model.matched,
         "gain": model.gain,
+        "absent": model.absent,
         "history": {name: frame.iloc[:, 0].tolist() for name, frame in model.history_.items()},
     }
-    scratch = target.with_name(f".{target.name}-{uuid.uuid4().hex}")
-    try:
-        scratch.mkdir()
-        (scratch / META).write_text(json.dumps(meta, indent=1, default=_plain))
-        torch.save({k: v.cpu() for k, v in model.module.state_dict().items()}, scratch / TENSORS)
-        arrays: dict[str, Any] = {f"{key}/{name}": a for key, c in model.calibration_.items() for name, a in c.items()}
-        np.savez_compressed(scratch / CALIBRATION, **arrays)
-        if model.edges is not None:
-            np.savez_compressed(scratch / GRAPH, **model.edges._asdict())
-        if model.response is not None:
-            plain, numbers = response_arrays(model.response)
-            (scratch / f"{RESPONSE}.json").write_text(json.dumps(plain, indent=1, default=_plain))
-            np.savez_compressed(scratch / f"{RESPONSE}.npz", **numbers)
-        if model.drift is not None:
-            np.savez_compressed(scratch / DRIFT, **model.drift.as_arrays())
-        _swap(scratch, target)
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
-    return target
+    state = {k: v.cpu() for k, v in model.module.state_dict().items()}
+    calibration = {f"{key}/{name}": a for key, c in model.calibration_.items() for name, a in c.items()}
+    writers: dict[str, Callable[[Any], None]] = {
+        TENSORS: lambda file: torch.save(state, file),
+        CALIBRATION: _writer(calibration),
+    }
+    if model.edges is not None:
+        writers[GRAPH] = _writer(model.edges._asdict())
+    if model.response is not None:
+        plain, numbers = response_arrays(model.response)
+        text = json.dumps(plain, indent=1, default=_plain).encode()
+        writers |= {f"{RESPONSE}.json": lambda file: file.write(text), f"{RESPONSE}.npz": _writer(numbers)}
+    if model.drift is not None:
+        writers[DRIFT] = _writer(model.drift.as_arrays())
+    _folder.write(target, meta, writers, plain=_plain)
+    return Path(path)
 
 
-def _swap(new: Path, target: Path) -> None:
-    """Put `new` in the place of `target`; if that fails, the old one comes back."""
-    if not target.exists():
-        new.rename(target)
-        return
-    old = target.with_name(f".{target.name}-old")
-    shutil.rmtree(old, ignore_errors=True)
-    target.rename(old)
-    try:
-        new.rename(target)
-    except BaseException:
-        old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+def _writer(arrays: dict[str, Any]) -> Callable[[Any], None]:
+    return lambda file: np.savez_compressed(file, **arrays)
 
 
 def _plain(value: Any) -> Any:
@@ -135,34 +118,60 @@ def load(cls: type[CSL], path: str | Path, data: Container | None = None, *, dev
         If it is no model of this class, was written by a newer layout, or does not fit the files beside it.
     """
     folder = Path(path)
-    for name in (META, TENSORS):
-        if not (folder / name).is_file():
-            raise FileNotFoundError(
-                f"No scvcell model at {folder}: {name} is missing. Save one with `model.save(path)`."
-            )
-    meta, state, calibration = (
-        _read(folder / name, reader)
-        for name, reader in ((META, _read_json), (TENSORS, _read_tensors), (CALIBRATION, _calibration))
-    )
-    if meta.get("format", 0) > FORMAT:
+    meta, files = _folder.read(folder, KNOWN)
+    if TENSORS not in files:
+        raise _folder.missing(folder, TENSORS)
+    try:
+        newer = meta.get("format", 0) > FORMAT
+    except TypeError as error:
+        raise ValueError(_folder.damaged(folder / _folder.MANIFEST)) from error
+    if newer:
         raise ValueError(
             f"{folder} was saved by scvcell {meta.get('scvcell')} in a newer layout (format {meta['format']}, this "
             f"version reads up to {FORMAT}). Update scvcell to load it."
         )
     if meta.get("class") != cls.__name__:
         raise ValueError(f"{folder} holds a {meta.get('class')!r} model, not {cls.__name__}.")
-    model = cls(
-        registry=meta["registry"],
-        n_latent=meta["n_latent"],
-        n_components=meta["n_components"],
-        weights=Weights(**meta["weights"]),
-    )
-    model.n_networks = meta["n_networks"]
-    model.edges = _read(folder / GRAPH, _read_edges)
-    model.module = model._build(_empty_summaries(model))
-    for name, module in model.module.named_modules():
-        if isinstance(module, FrontEnd):
-            module.complete(state, f"{name}.")
+    if not _folder.unchanged(meta):
+        raise ValueError(_folder.damaged(folder / _folder.MANIFEST))
+    model = _restored(cls, meta, files, folder)
+    model._trained_module().to(device).eval()
+    if data is not None:
+        model.adopt(data)
+    return model
+
+
+def _restored(cls: type[CSL], meta: dict[str, Any], files: dict[str, bytes], folder: Path) -> CSL:
+    """A model from the content of its files."""
+
+    def part(name: str, reader: Callable[[bytes], Any]) -> Any:
+        with _whole(folder / name):
+            return reader(files[name])
+
+    state = part(TENSORS, _read_tensors)
+    edges = part(GRAPH, lambda raw: Edges(**_read_arrays(raw))) if GRAPH in files else None
+    with _whole(folder / _folder.MANIFEST):
+        operators = [spec["operator"] for spec in meta["registry"]["schema"]["modalities"].values()]
+    for operator in operators:
+        if operator not in MEASUREMENTS:
+            raise ValueError(
+                f"{folder} uses the operator {operator!r}, which is not registered here. Install or import the package "
+                f"that has it. Registered: {', '.join(MEASUREMENTS)}."
+            )
+    with _whole(folder / _folder.MANIFEST):
+        _check_sizes(meta, state)
+        model = cls(
+            registry=meta["registry"],
+            n_latent=meta["n_latent"],
+            n_components=meta["n_components"],
+            weights=Weights(**meta["weights"]),
+        )
+        model.n_networks = meta["n_networks"]
+        model.edges = edges
+        model.module = model._build(_empty_summaries(model))
+        for name, module in model.module.named_modules():
+            if isinstance(module, FrontEnd):
+                module.complete(state, f"{name}.")
     try:
         model.module.load_state_dict(state)
     except RuntimeError as error:
@@ -170,51 +179,53 @@ def load(cls: type[CSL], path: str | Path, data: Container | None = None, *, dev
             f"The parameters in {folder} do not fit its description (saved by scvcell {meta.get('scvcell')}). "
             "The folder is damaged, or an operator changed since; fit again or use the version that saved it."
         ) from error
-    model.split_ = meta["split"]
-    model.alignment, model.matched = meta.get("alignment", ""), meta.get("matched", 0)
-    model.gain = meta.get("gain", {})
-    model.history_ = {
-        k: pd.DataFrame({k: v}, index=pd.RangeIndex(len(v), name="epoch")) for k, v in meta["history"].items()
-    }
-    model.calibration_ = calibration
-    if (folder / f"{RESPONSE}.json").is_file():
-        plain = _read(folder / f"{RESPONSE}.json", _read_json)
-        model.response = response_from(plain, _read(folder / f"{RESPONSE}.npz", _read_arrays), model.n_latent)
-    if (folder / DRIFT).is_file():
-        model.drift = Drift.from_arrays(_read(folder / DRIFT, _read_arrays))
+    with _whole(folder / _folder.MANIFEST):
+        model.split_ = meta["split"]
+        model.alignment, model.matched = meta.get("alignment", ""), meta.get("matched", 0)
+        model.gain, model.absent = meta.get("gain", {}), meta.get("absent", {})
+        model.history_ = {
+            k: pd.DataFrame({k: v}, index=pd.RangeIndex(len(v), name="epoch")) for k, v in meta["history"].items()
+        }
+    if CALIBRATION in files:
+        model.calibration_ = part(CALIBRATION, _calibration)
+    if f"{RESPONSE}.json" in files:
+        plain = part(f"{RESPONSE}.json", json.loads)
+        model.response = part(f"{RESPONSE}.npz", lambda raw: response_from(plain, _read_arrays(raw), model.n_latent))
+    if DRIFT in files:
+        model.drift = part(DRIFT, lambda raw: Drift.from_arrays(_read_arrays(raw)))
     model.is_trained_ = True
-    model.module.to(device).eval()
-    if data is not None:
-        model.adopt(data)
     return model
 
 
-def _read(path: Path, reader: Callable[[Path], Any]) -> Any:
-    """Content of a file of a model; whatever is wrong with it is one kind of error."""
+@contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """Whatever is wrong with a file of a model is one kind of error."""
     try:
-        return reader(path)
-    except (ValueError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is damaged, or holds more than numbers; nothing of it was loaded.") from error
+        yield
+    except Exception as error:
+        raise ValueError(_folder.damaged(path)) from error
 
 
-def _read_json(path: Path) -> Any:
-    return json.loads(path.read_text())
+def _check_sizes(meta: dict[str, Any], state: dict[str, torch.Tensor]) -> None:
+    """Refuse sizes that the parameters do not have, before anything of that size is made."""
+    longest = max((max(tensor.shape, default=0) for tensor in state.values()), default=0)
+    if not 0 < meta["n_latent"] <= longest or not 0 < meta["n_networks"] <= len(state):
+        raise IndexError("no parameters of these sizes")
 
 
-def _read_tensors(path: Path) -> Any:
-    return torch.load(path, map_location="cpu", weights_only=True)
+def _read_tensors(raw: bytes) -> dict[str, torch.Tensor]:
+    state = torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)
+    if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
+        raise TypeError("not a dictionary of tensors")
+    return state
 
 
-def _read_edges(path: Path) -> Edges | None:
-    """Guidance graph of a model, None where it has none."""
-    if not path.is_file():
-        return None
-    with np.load(path, allow_pickle=False) as arrays:
-        return Edges(**{name: arrays[name] for name in Edges._fields})
-
-
-def _read_arrays(path: Path) -> dict[str, Any]:
-    with np.load(path, allow_pickle=False) as arrays:
+def _read_arrays(raw: bytes) -> dict[str, Any]:
+    with zipfile.ZipFile(io.BytesIO(raw)) as packed:
+        size = sum(item.file_size for item in packed.infolist())
+    if size > LARGEST_ARRAYS and size > LARGEST_PACKING * len(raw):
+        raise IndexError("unpacks to far more than it holds")
+    with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
         return dict(arrays)
 
 
@@ -225,16 +236,15 @@ def _empty_summaries(model: CSL) -> dict[str, Summary]:
     for name, spec in model.schema.modalities.items():
         n = len(spec.features)
         zero, one, per_batch = (np.full(shape, v, np.float32) for shape, v in (((b, n), 0), ((b, n), 1), (b, 1)))
-        out[name] = Summary(n, c, b, zero, one, per_batch, one[0], np.ones(b, np.int64))
+        rest = None if spec.size_factor is None else 1.0
+        out[name] = Summary(n, c, b, zero, one, per_batch, one[0], np.ones(b, np.int64), rest=rest)
     return out
 
 
-def _calibration(path: Path) -> dict[str, dict[str, Any]]:
-    """Calibration arrays by key, empty where none were saved."""
+def _calibration(raw: bytes) -> dict[str, dict[str, Any]]:
+    """Calibration arrays by key."""
     out: dict[str, dict[str, Any]] = {}
-    if path.is_file():
-        with np.load(path, allow_pickle=False) as arrays:
-            for key in arrays.files:
-                name, _, field = key.rpartition("/")
-                out.setdefault(name, {})[field] = arrays[key]
+    for key, array in _read_arrays(raw).items():
+        name, _, field = key.rpartition("/")
+        out.setdefault(name, {})[field] = array
     return out

@@ -37,7 +37,7 @@ def summarise(
         stop = start + chunk.shape[0]
         sparse = sp.csr_matrix(chunk)
         raw += np.asarray(sparse.sum(0)).ravel()
-        totals[start:stop] = np.asarray(operator.size(chunk)).ravel()
+        totals[start:stop] = x.depths(rows[start:stop], chunk, operator.size)
         onehot = sp.csr_matrix(
             (np.ones(stop - start), (batch[start:stop], np.arange(stop - start))), shape=(n_batches, stop - start)
         )
@@ -59,6 +59,7 @@ def summarise(
         mean=(raw / np.maximum(count.sum(0), 1)).astype(np.float32),
         cells=cells.astype(np.int64),
         panel=panel,
+        rest=None if x.depth is None else max(float((totals.sum() - raw.sum()) / max(len(rows), 1)), 1e-3),
     )
 
 

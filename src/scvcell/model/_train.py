@@ -19,6 +19,7 @@ from scvi.train import Trainer
 
 from scvcell._calm import Bar, calm
 from scvcell._containers import expect, whole_number
+from scvcell._registry import near_miss
 from scvcell.model._data import Loader
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("scvcell")
 
+ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
 FEW_CELLS = 4000
 """Training cells below which fewer are held out, steps are larger and encoders have two networks."""
 TOLERANCE = 1e-4
@@ -67,7 +69,7 @@ class TrainConfig:
     n_components
         Components of the linear front-ends.
     accelerator
-        Lightning's: ``"auto"``, ``"cpu"``, ``"gpu"``.
+        Lightning's: ``"auto"``, ``"cpu"``, ``"gpu"``, ``"cuda"``, ``"mps"``, ``"tpu"``.
     progress
         Whether progress is shown. ``scvi.settings.verbosity = "warning"`` and ``scanpy.settings.verbosity = 0`` hide
         it for everything.
@@ -98,6 +100,11 @@ class TrainConfig:
             value = getattr(self, name)
             if not isinstance(value, Real) and not (value is None and name == "validation"):
                 raise TypeError(f"TrainConfig.{name} must be a number, not {value!r}.")
+        if self.accelerator not in ACCELERATORS:
+            hint = near_miss(str(self.accelerator), ACCELERATORS)
+            raise ValueError(
+                f"TrainConfig.accelerator must be one of {', '.join(ACCELERATORS)}, not {self.accelerator!r}.{hint}"
+            )
         if not 0 < self.lr < math.inf:
             raise ValueError(f"TrainConfig.lr must be > 0, not {self.lr!r}.")
         if not 0 <= self.weight_decay < math.inf:

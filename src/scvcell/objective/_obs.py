@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from scvcell._checks import is_number
 from scvcell.objective._align import info_nce, mmd
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ class Weights:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
+            if not is_number(value):
+                raise TypeError(f"Weights.{name} must be a number >= 0, not {value!r}.")
             if not (np.isfinite(value) and value >= 0):
                 raise ValueError(f"Weights.{name} must be a finite number >= 0, not {value!r}.")
         if self.likelihood == 0 and self.align == 0:
@@ -79,9 +81,8 @@ def likelihood(module: Any, batch: Any, state: Any) -> dict[str, Float[Tensor, "
     """
     out = {}
     for name, o in batch.observed.items():
-        views = [
-            (view, keep, at) for view in state.views if len((parts := view.overlap(o.rows))[0]) for keep, at in [parts]
-        ]
+        overlaps = [(view, batch.layout.overlaps.get((view.name, name))) for view in state.views]
+        views = [(view, *found) for view, found in overlaps if found is not None]
         z = torch.cat([view.z[at] for view, _, at in views])
         keep = torch.cat([keep for _, keep, _ in views])
         weight = torch.cat([view.weight[at] for view, _, at in views])
@@ -154,20 +155,18 @@ def _of_pairs(module: Any) -> float:
 
 def match(module: Any, batch: Any, state: Any) -> Float[Tensor, ""]:
     """MMD between the latents of every two modalities, within batch, where both assays sampled the same population."""
-    code = batch.context.batch
     total = module.log_tau.new_zeros(())
-    for (rows_a, a), (rows_b, b) in combinations(state.experts.values(), 2):
-        for value in torch.unique(code[rows_a]):
-            in_a, in_b = code[rows_a] == value, code[rows_b] == value
-            n = min(int(in_a.sum()), int(in_b.sum()))
+    for (a, b), groups in batch.layout.groups.items():
+        for in_a, in_b in groups:
+            n = min(len(in_a), len(in_b))
             if n >= MATCH_CELLS:
-                total = total + mmd(a.mean[in_a], b.mean[in_b]) * n / len(batch)
+                total = total + mmd(state.experts[a][1].mean[in_a], state.experts[b][1].mean[in_b]) * n / len(batch)
     return total
 
 
 def prior(module: Any, batch: Any, state: Any) -> dict[str, Float[Tensor, ""]]:
     """Negative log-likelihood of the guidance graph, in nats, where there is one."""
-    return {} if module.prior is None else {"prior": module.prior.loss()}
+    return {} if module.prior is None else {"prior": module.prior.loss(state.nodes)}
 
 
 TERMS: dict[str, Callable] = {

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scvcell._containers import whole_number
 from scvcell.pl import _style
 from scvcell.pl._tables import need, part
 
@@ -50,7 +51,9 @@ def effects(
     """
     need(frame, ("feature", "lfc", "lower", "upper", "group"), "effects")
     here, title, of = part(frame, group, modality)
-    here = here.iloc[np.argsort(-here["lfc"].abs().to_numpy(), kind="stable")[:n_features]]
+    here = here.iloc[
+        np.argsort(-here["lfc"].abs().to_numpy(), kind="stable")[: whole_number("n_features", n_features, 1)]
+    ]
     here = here.sort_values("lfc", ascending=False)
     names = [_style.short(name) for name in here["feature"]]
     size = (3.4 + 0.07 * max(map(len, names)), 0.45 + _style.ranked_height(min(len(here), _style.MANY)))
@@ -163,7 +166,7 @@ def support(frame: pd.DataFrame, *, n_actions: int = _style.MANY, ax: Axes | Non
         each.index = each.index.set_names(["action", "group"])
         groups = list(each.index.unique("group"))
     mean = each["support"].groupby("action", observed=True).mean().sort_values(ascending=False, kind="stable")
-    names = list(mean.index[-n_actions:])
+    names = list(mean.index[-whole_number("n_actions", n_actions, 1) :])
     row = max(0.19, 0.06 * len(groups))
     legend = 0.2 * len(groups) / _style.legend_columns(len(groups)) if len(groups) > 1 else 0
     (ax,) = _style.make_axes(ax, 1, size=(4.6 if len(groups) > 1 else 4.2, max(0.9 + row * len(names), 0.9 + legend)))

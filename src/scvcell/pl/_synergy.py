@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scvcell._containers import whole_number
 from scvcell.pl import _style
 from scvcell.pl._tables import need, part
 
@@ -69,7 +70,7 @@ def synergy(
     place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0, -0.14), "borderaxespad": 0.0}
     ax.legend(frameon=False, fontsize="small", handletextpad=0.2, markerscale=2, **place)
     _style.tidy(ax)
-    _name_largest(ax, here, n_names, reach=0.05 * (high - low))
+    _name_largest(ax, here, whole_number("n_names", n_names), reach=0.05 * (high - low))
     return ax
 
 

@@ -24,7 +24,10 @@ SYMBOLS = (
 IDS = ("gene_ids", "gene_id", "ensembl_id", "ensembl", "feature_id")
 """Columns of var in which Ensembl ids are looked for."""
 ENSEMBL = re.compile(r"^(ENS[A-Z]*[GTP]\d{11})(\.\d+)?$", re.IGNORECASE)
-TAG = re.compile(r"[-_ ]?TotalSeq.*$|[-_](Total[ABC]|TS[ABC]|ADT|AB|PROT|PROTEIN)$", re.IGNORECASE)
+TAG = re.compile(
+    r"[-_ .]?TotalSeq.*$|[-_ .](Total[-_]?[ABC]|TS[ABC]|ADT|AB|PROT|PROTEIN|Antibody|[ABC]\d{4})$|_\d$", re.IGNORECASE
+)
+GENOME = re.compile(r"^(GRC[a-z]+\d+|hg\d{2}|mm\d{1,2}|rn\d|dm\d|danRer\d+|refdata[^_]*)_+", re.IGNORECASE)
 SEVERAL = 3
 """Features that may share one plain name, such as two antibodies of one protein."""
 
@@ -58,18 +61,13 @@ def _names(var: pd.DataFrame) -> pd.DataFrame:
 
 
 def _untagged(name: str) -> str:
-    return TAG.sub("", name)
-
-
-def _stem(name: str) -> str:
-    return name.split("_")[0]
+    return TAG.sub("", GENOME.sub("", name))
 
 
 STAGES: tuple[tuple[Callable[[str], str], bool], ...] = (
     (str, False),
     (_untagged, False),
     (_untagged, True),
-    (_stem, True),
 )
 """What is compared and whether without case; a later stage joins only features that an earlier one did not."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.sparse as sp
 
+from scvcell._containers import whole_number
 from scvcell._registry import near_miss
 
 if TYPE_CHECKING:
@@ -51,8 +52,7 @@ def tokenize(
     """
     if how not in ("rank", "bin"):
         raise ValueError(f"how must be 'rank' or 'bin', not {how!r}.{near_miss(how, ['rank', 'bin'])}")
-    if n_bins < 2:
-        raise ValueError(f"n_bins must be at least 2, not {n_bins!r}.")
+    n_bins, length = whole_number("n_bins", n_bins, 2), whole_number("length", length, 1)
     from scvcell.model import check_layer, raw_counts
 
     check_layer(adata, "rna", layer, "layer='counts'")

@@ -231,25 +231,28 @@ class GuidancePrior(nn.Module):
         value = signed / (degree[i] * degree[j]).sqrt()
         smooth = torch.sparse_coo_tensor(torch.stack([i, j]), value, (n, n), check_invariants=False)
         self.register_buffer("smooth", smooth.coalesce(), persistent=False)
+        owner = np.repeat(np.arange(len(self.sizes)), list(self.sizes.values()))
+        ends = owner[np.asarray(edges.a)], owner[np.asarray(edges.b)]
+        apart = ends[0] != ends[1]
+        found = {*ends[0][apart].tolist(), *ends[1][apart].tolist()}
+        self._joined = [name for i, name in enumerate(self.sizes) if i in found]
 
     def joined(self) -> list[str]:
         """Modalities that have an edge to another one."""
-        owner = np.repeat(np.arange(len(self.sizes)), list(self.sizes.values()))
-        a, b = owner[self.a.cpu().numpy()], owner[self.b.cpu().numpy()]
-        found = set(a[a != b]) | set(b[a != b])
-        return [name for i, name in enumerate(self.sizes) if i in found]
+        return self._joined
 
-    def vectors(self) -> dict[str, Float[Tensor, "features latent"]]:
-        """Vector of every feature, per modality."""
-        return dict(zip(self.sizes, self.nodes().split(list(self.sizes.values())), strict=True))
+    def vectors(self, nodes: Float[Tensor, "nodes latent"] | None = None) -> dict[str, Float[Tensor, "some latent"]]:
+        """Vector of every feature, per modality; of `nodes`, where these are known."""
+        nodes = self.nodes() if nodes is None else nodes
+        return dict(zip(self.sizes, nodes.split(list(self.sizes.values())), strict=True))
 
     def nodes(self) -> Float[Tensor, "nodes latent"]:
         """Vectors of all nodes."""
         return torch.sparse.mm(self.smooth, self.free)
 
-    def loss(self) -> Float[Tensor, ""]:
+    def loss(self, nodes: Float[Tensor, "nodes latent"] | None = None) -> Float[Tensor, ""]:
         """Negative log-likelihood of all edges and as many non-edges, estimated from a sample of them."""
-        v = self.nodes()
+        v = self.nodes() if nodes is None else nodes
         some = torch.randint(len(self.a), (min(len(self.a), EDGES_PER_STEP),), device=v.device)
         a, b = self.a[some], self.b[some]
         other = b[torch.randperm(len(b), device=v.device)]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.neighbors import KNeighborsClassifier
 
+from scvcell._checks import seed_of
 from scvcell._choose import choose, is_container
 from scvcell._containers import expect
 from scvcell._labels import labels, tell_missing
@@ -78,7 +79,7 @@ def alignment_report(
     if labels_key is not None:
         text = labels(seen.column(labels_key))
         tell_missing(text.isna().to_numpy(), [labels_key])
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed_of(seed))
     rows = []
     for a, b in combinations(names, 2):
         cells = _pairs(model, seen, a, b, pairs)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scvcell._checks import share
 from scvcell.model import bridge, context, decode, own_depth
 from scvcell.risk import Conformal
 from scvcell.risk._calibrate import MINIMUM
@@ -26,8 +27,7 @@ FEWEST = 200
 
 def check_level(level: float) -> None:
     """Refuse a level of coverage that is none."""
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, e.g. 0.9, not {level!r}.")
+    share("level", level, 0.9)
 
 
 def interval_scale(model: CSL, to: str) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:

@@ -14,6 +14,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from scvcell import _keys
+from scvcell._checks import several
 from scvcell._choose import choose
 from scvcell._containers import expect
 from scvcell._labels import PLAIN, group, label, tell_missing
@@ -75,7 +76,7 @@ class Controls:
 
     def _grouped(self, groupby: str | Sequence[str] | None) -> tuple[Sequence[Any], NDArray[np.int64]]:
         """Names of all groups, and of each of the cells the number of its group, -1 where it has none."""
-        names = [groupby] if isinstance(groupby, str) else groupby
+        names = None if groupby is None else several("groupby", groupby, "names of obs columns")
         if names is None:
             known = self.view.columns
             names = [name for name in self.response.keys.contexts if name in known]

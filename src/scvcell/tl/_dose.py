@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from scvcell._choose import choose_features
 from scvcell.perturb import Action
+from scvcell.tl._calibrate import check_level
 from scvcell.tl._controls import Controls, as_target, asked
 from scvcell.tl._perturb import effect_frame
 
@@ -26,9 +28,9 @@ def dose_response(
     model: CSL,
     target: str,
     *,
-    doses: Sequence[float | str] | None = None,
-    times: Sequence[float | None] = (None,),
-    features: Sequence[str] | None = None,
+    doses: float | str | Sequence[float | str] | None = None,
+    times: float | Sequence[float | None] | None = None,
+    features: str | Sequence[str] | None = None,
     cells: Any = None,
     level: float = 0.9,
 ) -> pd.DataFrame:
@@ -58,8 +60,9 @@ def dose_response(
     Raises
     ------
     ValueError
-        If the target was given at no dose in training, or a dose is negative.
+        If the target was given at no dose in training, a dose is negative, or a feature is not in the model.
     """
+    check_level(level)
     start = Controls(data, model, cells)
     flow, target = start.response.flow, as_target(target)
     if target not in flow.largest:
@@ -68,14 +71,24 @@ def dose_response(
             "PerturbationKeys(..., dose=column)."
         )
     top = flow.largest[target]
-    grid = np.geomspace(top / 100, top, POINTS).tolist() if doses is None else list(doses)
+    grid = np.geomspace(top / 100, top, POINTS).tolist() if doses is None else _several("doses", doses)
+    every = [name for m in start.bulks for name in start.model.schema.modalities[m].features]
+    kept = None if features is None else choose_features("features", features, every)
     frames = []
-    for time in times:
+    for time in _several("times", times):
         for dose in grid:
             action = start.response.check(asked(start.response, Action({target: dose}, time)))
             given = action.doses.get(target, 0.0)
             for name, group in start.groups():
                 frame = effect_frame(start, action, name, group, level)
-                frame = frame if features is None else frame[frame["feature"].isin(features)]
+                frame = frame if kept is None else frame[frame["feature"].isin(kept)]
                 frames.append(frame.assign(dose=given, unit=start.response.units.get(target, ""), time=time))
     return pd.concat(frames, ignore_index=True)
+
+
+def _several(argument: str, value: Any) -> list[Any]:
+    """One value or several, as a list."""
+    values = [value] if value is None or isinstance(value, str) or np.ndim(value) == 0 else list(value)
+    if not values:
+        raise ValueError(f"{argument}= is empty; leave it out for the default.")
+    return values

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def embed(
-    data: Container, model: CSL, *, modalities: Sequence[str] | None = None, key_added: str = _keys.LATENT
+    data: Container, model: CSL, *, modalities: Sequence[str] | None = None, key_added: str | None = None
 ) -> None:
     """Write the state of every cell to the data, from the modalities it has.
 
@@ -30,8 +30,8 @@ def embed(
     modalities
         Modalities that may be used; all by default.
     key_added
-        ``.obsm`` key. The uncertainty goes to ``.obs["csl_uncertainty"]`` for the default key, else to
-        ``.obs[f"{key_added}_uncertainty"]``.
+        ``.obsm`` key, ``"X_csl"`` by default. The uncertainty goes to ``.obs["csl_uncertainty"]`` for the default key,
+        else to ``.obs[f"{key_added}_uncertainty"]``.
 
     Notes
     -----
@@ -40,8 +40,11 @@ def embed(
     expect("model", model, CSL, "The data come first, then the model.")
     if isinstance(modalities, str):
         modalities = [modalities]
+    if modalities is not None and not len(modalities):
+        raise ValueError(f"modalities= is empty; give some of {model.assays}, or leave it out for all.")
     model.check_modalities(modalities, assays=True)
     seen = model.view(data).only(model.assays)
+    key_added = _keys.LATENT if key_added is None else key_added
     column = _keys.uncertainty_key(key_added)
     _keys.check_key_added(seen.source, key_added, [column], default=_keys.LATENT, obsm=True)
     posterior = model.posterior(seen, modalities=modalities)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from scvcell import _keys
+from scvcell._checks import one_name, seed_of, several
 from scvcell._choose import choose, is_container
-from scvcell._containers import expect, table_name, view, whole_number
+from scvcell._containers import expect, table_name, view
 from scvcell._labels import labels
 from scvcell.model import CSL, TrainConfig
 from scvcell.perturb import PerturbationKeys, read_design
@@ -34,15 +35,16 @@ def fit(
     *,
     measure: Mapping[str, Any] | str | None = None,
     batch_key: str | None = None,
-    covariates: str | Sequence[str] = (),
+    covariates: str | Sequence[str] | None = None,
     layers: Mapping[str, str] | str | None = None,
+    size_factor: Mapping[str, str | None] | str | None = None,
     weights: Weights | None = None,
     train: TrainConfig | None = None,
     priors: GuidanceGraph | TargetKernel | Iterable[GuidanceGraph | TargetKernel] = (),
     perturbation: PerturbationKeys | None = None,
     split: Any = None,
     table_key: str | None = None,
-    key_added: str = _keys.LATENT,
+    key_added: str | None = None,
     seed: int = 0,
     max_epochs: int | None = None,
 ) -> CSL:
@@ -63,6 +65,11 @@ def fit(
         Further obs columns of the context; numeric ones are continuous, others categorical.
     layers
         Modality -> layer of its raw counts, or one layer for all that have it (``"counts"``); ``X`` by default.
+    size_factor
+        Modality -> obs column of the depth of its cells, their counts over all genes, or one column for all that have
+        it. Needed where the data hold only some of the genes that were measured, variable ones say; depth and shares
+        are those of all then. By default ``total_counts`` (of :func:`scanpy.pp.calculate_qc_metrics`) where the data
+        hold clearly less; None for a modality: the sum of its features, as for a targeted panel.
     weights
         Weights of the loss terms; ``Weights(align=0)`` is a plain multimodal VAE.
     train
@@ -109,10 +116,13 @@ def fit(
     >>> model = scvcell.tl.fit(mdata, batch_key="batch")
     >>> protein = scvcell.tl.translate(mdata, model, to="adt")
     """
-    train, seed = TrainConfig.of(train, max_epochs), whole_number("seed", seed)
-    covariates = (covariates,) if isinstance(covariates, str) else tuple(covariates)
+    train, seed = TrainConfig.of(train, max_epochs), seed_of(seed)
+    batch_key = one_name("batch_key", batch_key)
+    covariates = several("covariates", covariates, "names of obs columns")
+    priors = [priors] if isinstance(priors, GuidanceGraph | TargetKernel) else several("priors", priors, "priors")
     seen = view(data, table_key=table_key)
     source = seen.source
+    key_added = _keys.LATENT if key_added is None else key_added
     _keys.check_key_added(source, key_added, [_keys.uncertainty_key(key_added)], default=_keys.LATENT, obsm=True)
     held_out = split if split is None or is_container(split) else getattr(split, "test", split)
     hidden = () if held_out is None else seen.obs_names[choose(seen, "split", held_out)]
@@ -124,13 +134,13 @@ def fit(
     setup: Any = CSL.setup_mudata
     if not hasattr(source, "mod"):
         setup = partial(CSL.setup_anndata, table_key=table_name(data, table_key))
-    setup(source, measure=measure, batch_key=batch_key, covariates=covariates, layers=layers)
-    given = [priors] if isinstance(priors, GuidanceGraph | TargetKernel) else list(priors)
-    for prior in given:
+    read: dict[str, Any] = {"measure": measure, "batch_key": batch_key, "covariates": covariates}
+    setup(source, **read, layers=layers, size_factor=size_factor)
+    for prior in priors:
         if not isinstance(prior, TargetKernel):
             expect("priors", prior, GuidanceGraph, "For example priors=scvcell.pp.link_features(mdata).")
-    graphs = [prior for prior in given if isinstance(prior, GuidanceGraph)]
-    kernels = [prior for prior in given if isinstance(prior, TargetKernel)]
+    graphs = [prior for prior in priors if isinstance(prior, GuidanceGraph)]
+    kernels = [prior for prior in priors if isinstance(prior, TargetKernel)]
     if len(kernels) > 1 or (kernels and perturbation is None):
         raise ValueError("Give one TargetKernel at most, and perturbation= with it.")
     model = CSL(

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t
 
+from scvcell._checks import seed_of, several
 from scvcell.model import Bulk, jackknife_variance
 from scvcell.tl._calibrate import check_level
 from scvcell.tl._controls import asked, compared, design_of, learned, treated
@@ -191,8 +192,9 @@ def _measure(
     data: Container, model: CSL, actions: Iterable[str | Mapping[str, float | str | None] | Action] | None, seed: int
 ) -> dict[str, dict[tuple[str, Any], _Effect]]:
     """Effect of each action in each context, by assay."""
-    response, view, rng = learned(model), model.view(data), np.random.default_rng(seed)
-    wanted = None if actions is None else [asked(response, action) for action in actions]
+    response, view, rng = learned(model), model.view(data), np.random.default_rng(seed_of(seed))
+    given = None if actions is None else several("actions", actions, "actions, one or several")
+    wanted = None if given is None else [asked(response, action) for action in given]
     design = compared(design_of(view, response), response)
     units = treated(design, design.actions if wanted is None else wanted)
     out: dict[str, dict[tuple[str, Any], _Effect]] = {}

@@ -34,10 +34,12 @@ def modality_information(data: Container, model: CSL) -> None:
     """
     expect("model", model, CSL, "The data come first, then the model.")
     seen = model.view(data).only(model.assays)
-    full = model.posterior(seen)
+    full, found = model.posterior(seen), {}
     for name in seen.modalities:
         others = [m for m in seen.modalities if m != name]
         without = model.posterior(seen, modalities=others)
         bits = full.kl_to(without).numpy().astype(np.float64) / np.log(2)
         bits[~seen.present(name)] = np.nan
-        seen.source.obs[_keys.BITS.format(modality=name)] = bits
+        found[_keys.BITS.format(modality=name)] = bits
+    for key, bits in found.items():
+        seen.source.obs[key] = bits

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from scipy.stats import false_discovery_control
 from sklearn.neighbors import NearestNeighbors
 
+from scvcell._checks import seed_of
 from scvcell._containers import expect
 from scvcell.model import CSL
 
@@ -87,7 +88,7 @@ def feature_links(data: Container, model: CSL, *, seed: int = 0) -> pd.DataFrame
         raise ValueError(
             f"The graph has edges of {missing[0]!r}, which the data lack; they have {list(seen.modalities)}."
         )
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed_of(seed))
     pooled = _pooled(model, seen, needed, rng)
     score, pvalue = np.zeros(len(a), np.float32), np.ones(len(a))
     offset = {m: int(np.flatnonzero(owner == m)[0]) for m in needed}
@@ -120,10 +121,11 @@ def _pooled(model: CSL, seen: View, needed: Sequence[str], rng: np.random.Genera
         )
         values = np.zeros((len(states), len(model.schema.modalities[name].features)), np.float32)
         operator, start = model.operator(name), 0
-        for chunk in model._matrix(seen, name).chunks(seen.rows[name][cells]):
+        matrix, rows = model._matrix(seen, name), seen.rows[name][cells]
+        for chunk in matrix.chunks(rows):
             part = pool[:, start : start + chunk.shape[0]]
             if operator.count_data:
-                total = np.maximum(np.asarray(chunk.sum(1)).ravel(), 1).astype(np.float32)
+                total = np.maximum(matrix.depths(rows[start : start + chunk.shape[0]], chunk, lambda x: x.sum(1)), 1)
                 part = part @ sp.diags(1 / total)
             values += np.asarray((part @ sp.csr_matrix(chunk)).todense())
             start += chunk.shape[0]

@@ -12,6 +12,9 @@ from scipy.stats import norm
 
 from scvcell import _keys
 from scvcell._calm import progress
+from scvcell._checks import seed_of
+from scvcell._containers import whole_number
+from scvcell._labels import is_numeric, labels, numbers, tell_missing
 from scvcell.model import FEWEST, Bulk, Origin, Posterior, Unit, trace
 from scvcell.tl._calibrate import check_level
 from scvcell.tl._controls import Controls, asked, compared, learned, show_action
@@ -71,7 +74,8 @@ def match_counterfactual(
     action
         As :func:`scvcell.tl.perturb`, among the treated cells.
     covariates
-        Columns whose balance is told; to compare only within a column, make it a context of the fit.
+        Columns whose balance is told, among the cells that have a value; to compare only within a column,
+        make it a context of the fit.
     n_boot
         Bootstrap samples of cells, each with a fit and draws of the states; at least 2.
     level
@@ -114,8 +118,8 @@ def match_counterfactual(
     >>> scvcell.pl.effects(treated.uns["csl_match"]["effects"])
     """
     check_level(level)
-    if n_boot < 2:
-        raise ValueError(f"n_boot must be at least 2, not {n_boot!r}.")
+    seed = seed_of(seed)
+    n_boot = whole_number("n_boot", n_boot, 2)
     action = asked(learned(model), action)
     start = Controls(data, model, groupby=())
     names, units = _units(start, action)
@@ -199,12 +203,18 @@ def _units(start: Controls, action: Action) -> tuple[list[Any], list[Unit]]:
 
 
 def _columns(view: View, covariates: str | Sequence[str]) -> pd.DataFrame:
-    """Covariates as numbers, one column per category."""
-    names = [covariates] if isinstance(covariates, str) else list(covariates)
-    columns = {name: view.column(name) for name in names}
-    frame = pd.DataFrame({name: column.to_numpy() for name, column in columns.items()}, index=view.obs_names)
-    text = [name for name in names if not pd.api.types.is_numeric_dtype(frame[name])]
-    return (pd.get_dummies(frame, columns=text, prefix_sep="=") if text else frame).astype(float)
+    """Covariates as numbers, one column per category; NaN where they are missing, of which a line tells."""
+    found: dict[str, Any] = {}
+    for name in [covariates] if isinstance(covariates, str) else covariates:
+        column = view.column(name)
+        if is_numeric(column):
+            found[name] = numbers(column)
+        else:
+            text = labels(column)
+            for each in sorted(set(text.dropna())):
+                found[f"{name}={each}"] = (text == each).astype(float).where(text.notna()).to_numpy()
+        tell_missing(labels(column).isna().to_numpy(), [name])
+    return pd.DataFrame(found, index=view.obs_names)
 
 
 def _draws(
@@ -300,7 +310,7 @@ def _matched(bulk: Bulk, matches: list[Match], cells: NDArray[np.int64]) -> Arra
             continue
         values = bulk.matrix.dense(rows[has]).astype(float)
         if bulk.shares:
-            values = values / np.maximum(values.sum(1, keepdims=True), 1)
+            values = values / bulk.depths(rows[has], values)[:, None]
         for at, _, odds in match.rows():
             share = odds.numpy()[:, has]
             out[np.searchsorted(cells, match.treated[at])] = bulk.each(share @ values / share.sum(1, keepdims=True))

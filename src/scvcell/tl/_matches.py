@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.floating]
+
+logger = logging.getLogger("scvcell")
 
 MOST = 4000
 """Cells of either side of a context from which a matching is made, at most."""
@@ -115,10 +118,16 @@ def balance_of(
     }
     columns |= {str(name): (x.to_numpy()[cells], x.to_numpy()[controls]) for name, x in table.items()}
     rows = []
-    for name, (treated, untreated) in columns.items():
+    for name, values in columns.items():
+        had = [~np.isnan(side) for side in values]
+        treated, untreated = (side[has] for side, has in zip(values, had, strict=True))
+        if min(len(treated), len(untreated)) == 0:
+            logger.warning("%s is missing for all treated cells or all controls; its balance is not told.", name)
+            continue
         spread = max(np.sqrt((treated.var() + untreated.var()) / 2), 1e-12)
         difference = {
-            f"smd_{when}": (treated.mean() - np.average(untreated, weights=w)) / spread for when, w in weights.items()
+            f"smd_{when}": (treated.mean() - np.average(untreated, weights=w[had[1]])) / spread
+            for when, w in weights.items()
         }
         rows.append({"variable": name, **difference, "p_value": float(mannwhitneyu(treated, untreated).pvalue)})
     states, label = np.concatenate([basal, latent[controls]]), np.repeat([1, 0], [len(cells), len(controls)])

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from scvcell._calm import progress
+from scvcell._checks import seed_of
 from scvcell._containers import whole_number
 from scvcell._keys import LOWER, UPPER
 from scvcell.model import FEWEST, Unit, conditions, evenly, make_flow, train_flow
@@ -105,7 +106,7 @@ def order_effect(
     Bootstrap Methods and their Application, 1997, ch. 4 (parametric bootstrap tests).
     """
     check_level(level)
-    n_null = whole_number("n_null", n_null, 1)
+    n_null, seed = whole_number("n_null", n_null, 1), seed_of(seed)
     first, second = as_target(first), as_target(second)
     if first == second:
         raise ValueError(f"Give two different targets; both are {first!r}.")

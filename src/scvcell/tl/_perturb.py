@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from scvcell import _keys
+from scvcell._checks import seed_of
 from scvcell._choose import unique_names
 from scvcell._containers import whole_number
 from scvcell.tl._calibrate import check_level
@@ -91,19 +92,20 @@ def perturb(
     n_samples = whole_number("n_samples", n_samples, 1)
     action = asked(learned(model), action)
     start = Controls(data, model, cells)
-    response, rng = start.response, np.random.default_rng(seed)
+    response, rng = start.response, np.random.default_rng(seed_of(seed))
     after = response.states(start.latent, action)
     support = np.ones(len(start.index))
     values: dict[str, list[Any]] = {m: [] for m in response.anchors}
     expected = {m: np.empty((len(start.index), len(model.schema.modalities[m].features)), np.float32) for m in values}
     groups = [group for _, group in start.groups()]
-    moves = []
+    moves, depth = [], {m: np.ones(len(start.index)) for m in values}
     for group in groups:
         place = start.latent[group].mean(0).numpy()
         support[group] = response.support(action, place)
         for m, bulk in start.bulks.items():
             residual = response.residual(m, action, place)[0]
             states = start.latent[group], after[group]
+            depth[m][group] = bulk.after(group, residual)
             moves.append((group, m, bulk, states, residual, bulk.shift(group, *states, residual)))
     for _ in range(n_samples):
         drawn = {m: np.empty_like(e) for m, e in expected.items()}
@@ -112,7 +114,7 @@ def perturb(
         for m, table in drawn.items():
             counts = model._trained_module().operators[m].count_data
             values[m].append(sp.csr_matrix(table) if counts else table)
-    return _container(start, action, after.numpy(), support, values, expected, n_samples)
+    return _container(start, action, after.numpy(), support, values, expected, depth, n_samples)
 
 
 def effects(
@@ -158,8 +160,7 @@ def effects(
         As `perturb`, or if `level` is not between 0 and 1.
     """
     check_level(level)
-    if n_cells is not None and n_cells < 1:
-        raise ValueError(f"n_cells must be at least 1, not {n_cells!r}.")
+    n_cells = None if n_cells is None else whole_number("n_cells", n_cells, 1)
     action = asked(learned(model), action)
     start = Controls(data, model, cells, groupby)
     start.response.check(action)
@@ -204,6 +205,7 @@ def _container(
     support: NDArray[np.float64],
     values: dict[str, list[Any]],
     expected: dict[str, NDArray[np.float32]],
+    depth: dict[str, NDArray[np.float64]],
     n_samples: int,
 ) -> AnnData | MuData:
     """Counterfactual cells as AnnData or MuData."""
@@ -218,6 +220,9 @@ def _container(
         stack = sp.vstack(draws, format="csr") if sp.issparse(draws[0]) else np.concatenate(draws)
         table = AnnData(stack, obs=obs.copy(), var=pd.DataFrame(index=start.model.schema.modalities[m].features))
         table.layers[_keys.EXPECTED] = np.concatenate([expected[m]] * n_samples)
+        key = start.model.schema.modalities[m].size_factor
+        if key is not None:
+            table.obs[key] = np.maximum(np.tile(depth[m], n_samples), np.asarray(stack.sum(1)).ravel())
         tables[m] = table
     return gather(tables, {_keys.LATENT: np.concatenate([states] * n_samples)})
 

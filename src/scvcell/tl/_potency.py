@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2, t
 
+from scvcell._checks import seed_of
 from scvcell._labels import several
 from scvcell.model import FEWEST, Bulk, conditions, jackknife_variance
 from scvcell.tl._calibrate import check_level
@@ -90,7 +91,7 @@ def potency(
     Ritz et al., Dose-response analysis using R, PLOS ONE 2015 (log-logistic model).
     """
     check_level(level)
-    response, view, rng = learned(model), model.view(data), np.random.default_rng(seed)
+    response, view, rng = learned(model), model.view(data), np.random.default_rng(seed_of(seed))
     design = compared(design_of(view, response), response)
     curves = _curves(conditions(design, np.ones(len(design.code), bool)))
     asked = None if targets is None else {name.strip() for name in several(targets)}

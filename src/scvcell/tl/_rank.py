@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import torch
 
+from scvcell._checks import seed_of, several
 from scvcell._choose import choose
+from scvcell._containers import whole_number
 from scvcell.objective import energy_distance
 from scvcell.tl._calibrate import check_level
 from scvcell.tl._controls import Controls, asked, learned
@@ -74,15 +76,16 @@ def rank_actions(
     >>> scvcell.tl.rank_actions(adata, model, goal="cell_type == 'healthy'", cells="cell_type == 'diseased'")
     """
     check_level(level)
-    response = learned(model)
-    candidates = response.actions if actions is None else [asked(response, action) for action in actions]
+    n_boot, response = whole_number("n_boot", n_boot, 1), learned(model)
+    given = None if actions is None else several("actions", actions, "actions, one or several")
+    candidates = response.actions if given is None else [asked(response, action) for action in given]
     start = Controls(data, model, cells, ())
     wanted = choose(start.view, "goal", goal)
     if min(len(wanted), len(start.index)) < 2:
         raise ValueError(
             f"{len(start.index)} cells and {len(wanted)} cells of the goal are too few; give at least 2 each."
         )
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed_of(seed))
     there = model.posterior(start.view.subset(wanted)).mean
     place = start.latent.mean(0).numpy()
     moved = {action: response.states(start.latent, action) for action in candidates}

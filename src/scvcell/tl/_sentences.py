@@ -9,7 +9,7 @@ import pandas as pd
 from anndata import AnnData
 
 from scvcell._choose import unique_names
-from scvcell._containers import view
+from scvcell._containers import view, whole_number
 from scvcell.measure import MEASUREMENTS
 from scvcell.model import check_layer, raw_counts
 
@@ -77,8 +77,7 @@ def cell_sentences(
     name = genes_of[0] if modality is None else modality
     if name not in names:
         raise ValueError(f"The data have no modality {name!r}; they have {names}.")
-    if n_genes < 1:
-        raise ValueError(f"n_genes must be at least 1, not {n_genes!r}.")
+    n_genes = whole_number("n_genes", n_genes, 1)
     adata, cells = seen.modalities[name], np.flatnonzero(seen.present(name))
     genes = np.array([str(gene) for gene in adata.var_names], dtype=object)
     _without_spaces(genes)
@@ -113,8 +112,8 @@ def expression_from_sentences(
     Parameters
     ----------
     sentences
-        What `cell_sentences` returned, or a model wrote; unknown words are ignored, of a repeated one the first counts.
-        A missing sentence, as of a cell without RNA, is an empty one.
+        What `cell_sentences` returned, or a model wrote; unknown words are ignored, of a repeated one the first
+        counts. A missing sentence, as cells without the modality have, is an empty row.
     features
         Genes of the result, in this order.
     slope, intercept
@@ -135,13 +134,15 @@ def expression_from_sentences(
     intercept = held.get("intercept") if intercept is None else intercept
     if slope is None or intercept is None:
         raise ValueError("Give slope= and intercept=, or the series that scvcell.tl.cell_sentences returned.")
+    if isinstance(sentences, str):
+        raise TypeError("sentences= takes one sentence per cell, a series or a list; of one cell [sentence].")
     names = pd.Index(np.asarray(features).astype(str))
     rows = sentences.index if isinstance(sentences, pd.Series) else range(len(sentences))
     index = unique_names(map(str, rows))
     x = np.zeros((len(sentences), len(names)), np.float32)
     known = np.full(len(sentences), np.nan)
     for row, sentence in enumerate(sentences):
-        words = [] if pd.isna(sentence) else list(dict.fromkeys(sentence.split()))
+        words = [] if pd.isna(sentence) else list(dict.fromkeys(str(sentence).split()))
         at = names.get_indexer(pd.Index(words, dtype=object))
         if words:
             known[row] = (at >= 0).mean()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from scvcell.tl._calibrate import check_level
 from scvcell.tl._controls import Controls, asked, learned
 from scvcell.tl._perturb import effect_frame
 
@@ -54,6 +55,7 @@ def synergy(
     ----------
     Bliss, The toxicity of poisons applied jointly, Ann Appl Biol 1939.
     """
+    check_level(level)
     action = asked(learned(model), action)
     if len(action.targets) < 2:
         raise ValueError(f"Synergy needs at least two targets, as in 'A+B'; {str(action)!r} has {len(action.targets)}.")

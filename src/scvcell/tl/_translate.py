@@ -86,7 +86,8 @@ def translate(
     has = np.logical_or.reduce([seen.present(m) for m in here])
     posterior = model.posterior(seen, modalities=here)
     own = own_depth(model, seen, to) if to in here else None
-    decoded = decode(model, posterior, context(model, seen, batch), to, own)
+    where = context(model, seen, batch)
+    decoded = decode(model, posterior, where, to, own)
     out = AnnData(
         decoded.point,
         obs=pd.DataFrame(index=seen.obs_names.copy()),
@@ -115,7 +116,8 @@ def translate(
         width = conformal.relative_width(half[has], level)
         out.var[_keys.RELATIVE_WIDTH] = width
         out.var[_keys.TRUSTED] = (width <= TRUST_WIDTH) & model.trusts(to)
-        out.obs[_keys.TRUSTED] = near & has & model.trusts(to)
+        measured = ~np.isin(np.array(model.schema.batches)[where.batch.numpy()], model.absent.get(to, []))
+        out.obs[_keys.TRUSTED] = near & has & measured & model.trusts(to)
         info["calibration_cells"] = len(conformal.scores)
     _blank(out, has, source)
     out.obs[_keys.SPLIT] = _split(model, seen, to)

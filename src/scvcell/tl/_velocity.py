@@ -166,8 +166,8 @@ def forecast(
     -------
     AnnData (of a model of one modality) or MuData. ``X``: expected values, of counts at the depth of the cell; layers
     ``lower``, ``upper``; obs of the cells with ``source_cell``, ``forecast_time``, ``action``, ``support`` (least on
-    the way; 0 far from the data, 1 amid them) and ``trusted`` (support of at least one half); ``obsm["X_csl"]``:
-    states.
+    the way; 0 far from the data, 1 amid them; of a treated cell at most that of the action) and ``trusted`` (support of
+    at least one half, and a direction that :func:`velocity` trusts); ``obsm["X_csl"]``: states.
 
     Raises
     ------
@@ -195,17 +195,22 @@ def forecast(
         seen, index, part = controls.view, controls.index, controls.part
         start = controls.response.states(controls.latent, action).numpy()
     states, members, support = drift.flow(start.astype(float), float(time))
-    trusted = support >= SUPPORTED
-    if len(index) and not trusted.any():
+    if len(index) and not (support >= SUPPORTED).any():
         raise ValueError(
             f"Every cell leaves what the data support within {time:g} ({drift.unit}). Give a shorter time."
         )
-    if not trusted.all():
-        logger.warning("%d of %d cells leave what the data support; see obs['trusted'].", (~trusted).sum(), len(index))
+    left = int((support < SUPPORTED).sum())
+    if left:
+        logger.warning("%d of %d cells leave what the data support; see obs['trusted'].", left, len(index))
+    if action is not None:
+        for _, group in controls.groups():
+            done = controls.response.support(action, controls.latent[group].mean(0).numpy())
+            support[group] = np.minimum(support[group], done)
+    trusted = (support >= SUPPORTED) & drift.trusted(start) & model.trusts()
     obs = seen.obs(index, model.columns)
     obs[_keys.SOURCE_CELL], obs[_keys.TIME] = obs.index.to_numpy(), float(time)
     obs = show_action(obs, "none", model.response) if action is None else controls.label(obs, action)
-    obs[_keys.SUPPORT], obs[_keys.TRUSTED] = support, trusted & model.trusts()
+    obs[_keys.SUPPORT], obs[_keys.TRUSTED] = support, trusted
     obs.index = unique_names(f"{name}-{time:g}" for name in obs.index)
     tables = {m: _expected(model, part, m, states, members, obs, level) for m in model.assays}
     return gather(tables, {_keys.LATENT: states.astype(np.float32)})

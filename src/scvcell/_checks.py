@@ -1,0 +1,87 @@
+"""Checks of plain arguments, the same in every verb: what was given, what is allowed, what to give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from numbers import Real
+from typing import Any
+
+from scvcell._containers import whole_number
+
+
+def seed_of(value: Any) -> int:
+    """A seed; None is what leaving it out is, 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no whole number from 0 on.
+    """
+    return whole_number("seed", 0 if value is None else value)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a real number, numpy's included."""
+    return isinstance(value, Real)
+
+
+def share(argument: str, value: Any, example: float) -> float:
+    """A number between 0 and 1, neither of them.
+
+    Raises
+    ------
+    TypeError
+        If it is no number.
+    ValueError
+        If it is not between 0 and 1.
+    """
+    if isinstance(value, bool) or not is_number(value):
+        raise TypeError(f"{argument} must be a number between 0 and 1, e.g. {example}, not {value!r}.")
+    if not 0 < float(value) < 1:
+        raise ValueError(f"{argument} must lie between 0 and 1, e.g. {example}, not {value!r}.")
+    return float(value)
+
+
+def one_name(argument: str, value: Any) -> Any:
+    """The name of one column; a list of one is that one.
+
+    Raises
+    ------
+    TypeError
+        If it is several.
+    """
+    if isinstance(value, list | tuple | set) or hasattr(value, "tolist"):
+        names = list(value)
+        if len(names) == 1:
+            return names[0]
+        raise TypeError(
+            f"{argument} takes one column, not {names!r}. Join them in one: "
+            "data.obs['joined'] = data.obs[['a', 'b']].astype(str).agg(' '.join, axis=1)."
+        )
+    return value
+
+
+def several(argument: str, value: Any, what: str) -> list[Any]:
+    """One or several, as a list; none where None is given.
+
+    Parameters
+    ----------
+    argument
+        Name of the argument, for messages.
+    value
+        What was given: text and mappings are one.
+    what
+        What it takes, for messages.
+
+    Raises
+    ------
+    TypeError
+        If it is nothing of that kind.
+    """
+    if value is None:
+        return []
+    if isinstance(value, str | Mapping):
+        return [value]
+    if not isinstance(value, Iterable):
+        raise TypeError(f"{argument} takes {what}, not {value!r}.")
+    return list(value)
