@@ -274,3 +274,14 @@ def test_names_on_the_data_do_not_overlap(flat):
     boxes = [text.get_window_extent() for text in ax.texts]
     assert len(boxes) == 12
     assert not [(a, b) for i, a in enumerate(boxes) for b in boxes[:i] if a.shrunk(0.95, 0.9).overlaps(b)]
+
+
+def test_what_modalities_call_differently_is_told(flat, caplog):
+    both = (flat.obsmap["rna"].ravel() > 0) & (flat.obsmap["adt"].ravel() > 0)
+    flat["rna"].obs["kind"], flat["adt"].obs["kind"] = "T", "B"
+    pl.embedding(flat, color="kind")
+    assert f"obs['kind']: modalities say different things of {both.sum()} cells, e.g. of" in caplog.text
+    assert "'T', which is drawn, and 'B'. Name one: 'rna:kind'" in caplog.text
+    caplog.clear()
+    pl.embedding(flat, color="adt:kind")
+    assert not caplog.text

@@ -77,3 +77,43 @@ def test_bin_tokens(cells):
         scvcell.pp.tokenize(cells, how="bins")
     with pytest.raises(ValueError, match="whole number >= 2"):
         scvcell.pp.tokenize(cells, how="bin", n_bins=1)
+
+
+def test_sentences_of_a_mosaic(mosaic):
+    mdata = mosaic(60)
+    sentences = scvcell.tl.cell_sentences(mdata, n_genes=5)
+    other = scvcell.tl.cell_sentences(md.MuData({"adt": mdata["adt"], "rna": mdata["rna"]}), n_genes=5)
+    pd.testing.assert_series_equal(sentences, other.loc[sentences.index])
+    with pytest.raises(ValueError, match=r"The data have \['a', 'b'\]; say which is written out: modality="):
+        scvcell.tl.cell_sentences(md.MuData({"a": mdata["rna"], "b": mdata["adt"]}))
+    column = sentences.reindex(mdata.obs_names)
+    back = scvcell.tl.expression_from_sentences(column, mdata["rna"].var_names, slope=-0.5, intercept=3)
+    assert list(back.obs_names) == list(mdata.obs_names)
+    lacking = column.isna().to_numpy()
+    assert lacking.any()
+    assert not back.X[lacking].any()
+    assert back.obs["known_words"].isna().tolist() == lacking.tolist()
+    twice = scvcell.tl.expression_from_sentences(pd.concat([column, column]), ["gene000"], slope=-0.5, intercept=3)
+    assert twice.obs_names.is_unique
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        lambda adata, **layer: scvcell.tl.cell_sentences(adata, **layer),
+        lambda adata, **layer: scvcell.pp.tokenize(adata, **layer),
+    ],
+)
+def test_layers_and_values_are_checked(mosaic, monkeypatch, verb):
+    monkeypatch.setattr("scvcell._matrix.SAMPLE", 1)
+    adata = mosaic(60)["rna"].copy()
+    adata.layers["counts"] = adata.X.copy()
+    with pytest.raises(ValueError, match=r"no layer 'count'; it has \['counts'\]. Did you mean 'counts'"):
+        verb(adata, layer="count")
+    del adata.X
+    with pytest.raises(ValueError, match=r"no X; it has layers \['counts'\]. Give layer='counts'"):
+        verb(adata)
+    verb(adata, layer="counts")
+    adata.layers["counts"][20, 3] = 0.5
+    with pytest.raises(ValueError, match=r"'counts'.*non-integer"):
+        verb(adata, layer="counts")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from mudata import MuData
 
 from scvcell import _keys
 from scvcell._containers import view
-from scvcell._labels import label
+from scvcell._labels import label, unlike
 from scvcell._registry import near_miss
 from scvcell.pl._style import short
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
     from numpy.typing import NDArray
+
+logger = logging.getLogger("scvcell")
 
 
 class Column(NamedTuple):
@@ -100,6 +103,13 @@ def _obs(data: AnnData | MuData, key: str) -> Column | None:
     values = having[0].obs[key].reindex(data.obs_names)
     for adata in having[1:]:
         more = adata.obs[key].reindex(data.obs_names)
+        differ = data.obs_names[unlike(values, more)]
+        if len(differ):
+            logger.warning(
+                "obs[%r]: modalities say different things of %d cells, e.g. of %r %r, which is drawn, and %r. Name "
+                "one: '%s:%s'.",
+                *(key, len(differ), differ[0], values[differ[0]], more[differ[0]], next(iter(data.mod)), key),
+            )
         if values.isna().any() and more[values.isna()].notna().any():
             kind = values.dtype
             values = values.astype(object).where(values.notna(), more.astype(object))

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from scvcell._choose import unique_names
 from scvcell._containers import view, whole_number
 from scvcell.measure import MEASUREMENTS
 from scvcell.model import check_layer, raw_counts
@@ -136,7 +137,8 @@ def expression_from_sentences(
     if isinstance(sentences, str):
         raise TypeError("sentences= takes one sentence per cell, a series or a list; of one cell [sentence].")
     names = pd.Index(np.asarray(features).astype(str))
-    index = sentences.index if isinstance(sentences, pd.Series) else pd.RangeIndex(len(sentences)).astype(str)
+    rows = sentences.index if isinstance(sentences, pd.Series) else range(len(sentences))
+    index = unique_names(map(str, rows))
     x = np.zeros((len(sentences), len(names)), np.float32)
     known = np.full(len(sentences), np.nan)
     for row, sentence in enumerate(sentences):
