@@ -17,7 +17,7 @@ from scvcell._containers import view
 from scvcell._matrix import Matrix
 from scvcell.measure import Context, Summary
 from scvcell.measure._counts import Counts
-from scvcell.model import own_depth
+from scvcell.model import _size_factor, own_depth, warn_by_names
 from scvcell.model._bulk import Bulk
 from scvcell.model._front_end import FrontEnd
 from scvcell.model._schema import Schema
@@ -137,8 +137,6 @@ class TestWhichColumn:
         measure = {"nuclei": "counts"}
         assert chosen(mdata, measure=measure, size_factor=given) == given
         seen = view(mdata)
-        from scvcell.model import _size_factor
-
         for name, seed in (("rna", 0), ("nuclei", 1)):
             found = pd.Series(_size_factor.read(seen, name, given[name]), seen.modalities[name].obs_names)
             want = whole(seed=seed).obs["total_counts"]
@@ -162,13 +160,13 @@ class TestWarning:
             CSL.setup_anndata(adata, **given)
         return [r.getMessage() for r in caplog.records if "some of the genes" in r.getMessage()]
 
-    @pytest.mark.parametrize("sign", ["highly_variable", "raw", "names", "n_counts", "nCount_RNA", "log total_counts"])
+    @pytest.mark.parametrize("sign", ["highly_variable", "raw", "n_counts", "nCount_RNA", "log total_counts"])
     def test_a_subset_is_told_with_the_way_out(self, caplog, sign):
-        adata = named(GENOME[1000:] if sign == "names" else GENOME[:300])
+        adata = named(GENOME[1000:] if sign == "raw" else GENOME[:300])
         if sign == "highly_variable":
             adata.var["highly_variable"] = True
         if sign == "raw":
-            adata.raw = named(GENOME[:600])
+            adata.raw = named(GENOME)
         if sign.startswith("n"):
             adata.obs[sign] = adata.X.sum(1) * 3 + np.arange(adata.n_obs)
         if sign == "log total_counts":
@@ -183,6 +181,20 @@ class TestWarning:
         caplog.clear()
         assert not self.told(adata, caplog, size_factor={"rna": None})
 
+    @pytest.mark.parametrize("sign", ["names", "names and annotation"])
+    def test_names_alone_tell_of_it_where_effects_are_to_be_learned(self, caplog, quick, sign):
+        adata = named(GENOME[2500:])
+        if sign != "names":
+            adata.var["highly_variable"] = True
+        assert bool(self.told(adata, caplog)) == (sign != "names")
+        caplog.clear()
+        adata.obs["drug"] = ["none", "A"] * 20
+        scvcell.tl.fit(adata, perturbation=KEYS, train=replace(quick, max_epochs=1))
+        assert len([r for r in caplog.records if "some of the genes" in r.getMessage()]) == 1
+        caplog.clear()
+        scvcell.tl.fit(adata, perturbation=KEYS, train=replace(quick, max_epochs=1), size_factor={"rna": None})
+        assert not [r for r in caplog.records if "some of the genes" in r.getMessage()]
+
     @pytest.mark.parametrize(
         "names", [GENOME + RIBOSOME, GENOME[:300], GENOME[:120], [*GENOME, *map(str, range(7000))]]
     )
@@ -191,6 +203,8 @@ class TestWarning:
         adata.obs["n_counts"] = adata.X.sum(1)
         adata.var["highly_variable"] = np.arange(len(names)) % 3 == 0
         assert not self.told(adata, caplog)
+        warn_by_names(view(adata), Schema.from_dict(CSL(adata).registry_["schema"]).modalities, None)
+        assert not [r for r in caplog.records if "some of the genes" in r.getMessage()]
 
 
 def operator(features, depth, rest=None, **options):
