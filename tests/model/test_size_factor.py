@@ -21,6 +21,7 @@ from scvcell.model import _size_factor, own_depth, warn_by_names
 from scvcell.model._bulk import Bulk
 from scvcell.model._front_end import FrontEnd
 from scvcell.model._schema import Schema
+from scvcell.tl._controls import Controls
 
 PANEL = 55
 KEYS = scvcell.PerturbationKeys("drug", control="none")
@@ -329,6 +330,17 @@ class TestLife:
         effect = scvcell.tl.effects(fitted.some, fitted.panel, "A").set_index("feature")["lfc"]
         np.testing.assert_allclose(level(after) - level(before), effect.loc[after.var_names], atol=0.1)
         assert np.isfinite(fitted.panel.get_latent_representation(after)).all()
+
+    def test_values_that_verbs_make_are_encoded_at_the_depth_of_their_cells(self, fitted):
+        start = Controls(fitted.some, fitted.panel, None)
+        cells = np.array([4, 9, 9, 30])
+        states = start.encode(cells, {"rna": fitted.some.X[cells]})
+        np.testing.assert_allclose(states, fitted.some.obsm["X_csl"][cells], atol=1e-5)
+        pooled = fitted.some.X[cells].sum(0, keepdims=True)
+        own = start.whole["rna"].after(cells)
+        np.testing.assert_array_equal(own, fitted.some.obs["total_counts"].iloc[cells])
+        for depth in (None, {"rna": own.sum(keepdims=True)}):
+            assert start.encode(cells[:1], {"rna": pooled}, depth).isfinite().all()
 
     def test_saved_and_read_it_is_the_same(self, fitted, tmp_path):
         again = CSL.load(fitted.panel.save(tmp_path / "model"))
