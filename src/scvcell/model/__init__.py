@@ -14,6 +14,7 @@ from scvcell.model._query import load_query_data
 from scvcell.model._recognise import annotation, proteins_in_obsm
 from scvcell.model._respond import Unit, conditions, make_flow, train_flow
 from scvcell.model._response import Effect, Response
+from scvcell.model._size_factor import warn_by_names
 from scvcell.model._steer import kinetics_of
 from scvcell.model._store import load, save
 from scvcell.model._train import Diverged, TrainConfig
@@ -55,4 +56,5 @@ __all__ = [
     "save",
     "trace",
     "train_flow",
+    "warn_by_names",
 ]

@@ -177,10 +177,12 @@ class Bulk:
             depth[torch.from_numpy(here)] = torch.from_numpy(size).to(depth)
         return ctx.measured(depth)
 
-    def after(self, cells: NDArray[np.int64], residual: Array) -> Array:
-        """Depth of cells after an action; 1 where values have none, ``(cells,)``."""
+    def after(self, cells: NDArray[np.int64], residual: Array | None = None) -> Array:
+        """Depth of cells after an action that leaves `residual` (default: of cells as they are), ``(cells,)``."""
         depth = self.at(cells).depth
-        return np.ones(len(cells)) if depth is None or not self.shares else depth.cpu().numpy() * np.exp(residual[-1])
+        if depth is None or not self.shares:
+            return np.ones(len(cells))
+        return depth.cpu().numpy().astype(float) * (1.0 if residual is None else np.exp(residual[-1]))
 
     @torch.inference_mode()
     def shift(

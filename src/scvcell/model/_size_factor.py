@@ -207,8 +207,10 @@ def _usual(view: View, name: str, rows: NDArray[np.int64], total: NDArray[np.flo
     return float(np.median(total / read(view, name, USUAL)[rows])), ""
 
 
-def _warn(view: View, name: str, rows: NDArray[np.int64], total: NDArray[np.floating], wrong: str) -> None:
-    """Say so where the features look like some of more that were measured."""
+def _warn(
+    view: View, name: str, rows: NDArray[np.int64], total: NDArray[np.floating], wrong: str = "", *, names: bool = False
+) -> None:
+    """Say so where the features look like some of more that were measured, by annotation or, with `names`, by these."""
     adata = view.modalities[name]
     column = _holds_more(adata, rows, total)
     signs = [f"obs[{column!r}] exceeds the sum of the features"] if column else []
@@ -216,8 +218,9 @@ def _warn(view: View, name: str, rows: NDArray[np.int64], total: NDArray[np.floa
         signs.append("every feature is marked highly_variable")
     if adata.raw is not None and adata.raw.n_vars > adata.n_vars:
         signs.append(f".raw has {adata.raw.n_vars} features")
-    if _cut(adata):
-        signs.append("it has transcripts that no targeted panel has, but hardly a gene of the ribosome")
+    if names:
+        by_names = "it has transcripts that no targeted panel has, but hardly a gene of the ribosome"
+        signs = [by_names] if _cut(adata) and not signs else []
     if not signs:
         return
     logger.warning(
@@ -232,6 +235,23 @@ def _warn(view: View, name: str, rows: NDArray[np.int64], total: NDArray[np.floa
         f" Not used: {wrong}" if wrong else "",
         name,
     )
+
+
+def warn_by_names(view: View, modalities: Mapping[str, ModalitySchema], given: Any) -> None:
+    """As `chosen` warns, where nothing but names of features tells; for fits that compare depths and shares.
+
+    Parameters
+    ----------
+    view, modalities
+        As `chosen`.
+    given
+        `size_factor` of the fit.
+    """
+    for name, spec in modalities.items():
+        known = spec.size_factor is not None or (isinstance(given, Mapping) and name in given)
+        if MEASUREMENTS[spec.operator].sized and not known:
+            rows = np.unique(view.rows[name][view.present(name)])
+            _warn(view, name, rows, view.matrix(name, spec.layer).all_depths(rows, lambda x: x.sum(1)), names=True)
 
 
 def _holds_more(adata: AnnData, rows: NDArray[np.int64], total: NDArray[np.floating]) -> str:

@@ -103,8 +103,13 @@ class Controls:
             seen = {name: self.view.column(name).to_numpy()[cell] for name in names}
         return show_action(label_cells(obs, keys, action, seen), str(action), self.response)
 
-    def encode(self, cells: NDArray[np.int64], values: Mapping[str, Array]) -> torch.Tensor:
-        """States of cells, of which some may occur twice, whose measurements are `values`, ``(cells, latent)``."""
+    def encode(
+        self, cells: NDArray[np.int64], values: Mapping[str, Array], depth: Mapping[str, Array] | None = None
+    ) -> torch.Tensor:
+        """States of cells, of which some may occur twice, whose measurements are `values`, ``(cells, latent)``.
+
+        Where the fit read the depth from a column, it is `depth`, by default that of the cells.
+        """
         part, tables = self.view.subset(cells), {}
         obs = pd.DataFrame({key: part.column(key) for key in self.model.schema.keys}, index=part.obs_names)
         obs.index = [f"{i}" for i in range(len(cells))]
@@ -112,6 +117,9 @@ class Controls:
             schema = self.model.schema.modalities[m]
             layers = {} if schema.layer is None else {schema.layer: table}
             tables[m] = AnnData(table, obs=obs.copy(), var=pd.DataFrame(index=schema.features), layers=layers)
+            if schema.size_factor is not None:
+                deep = self.whole[m].after(cells) if depth is None else depth[m]
+                tables[m].obs[schema.size_factor] = np.maximum(deep, table.sum(1))
         return self.model.posterior(self.model.view(MuData(tables))).mean
 
     @cached_property

@@ -14,7 +14,7 @@ from scvcell._checks import one_name, seed_of, several
 from scvcell._choose import choose, is_container
 from scvcell._containers import expect, table_name, view
 from scvcell._labels import labels, tell_missing
-from scvcell.model import CSL, TrainConfig
+from scvcell.model import CSL, TrainConfig, warn_by_names
 from scvcell.perturb import PerturbationKeys, read_design
 from scvcell.prior import GuidanceGraph, TargetKernel
 from scvcell.tl._calibrate import calibrate_all
@@ -150,6 +150,8 @@ def fit(
         weights=weights,
         guidance=sum(graphs[1:], graphs[0]) if graphs else None,
     )
+    if perturbation is not None:
+        warn_by_names(seen, model.schema.modalities, size_factor)
     model.train(train, held_out=hidden, seed=seed)
     calibrate_all(model)
     if perturbation is not None:

@@ -272,7 +272,8 @@ def _against_pooling(
 
     def bulk(states: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
         values = {m: b.pooled(b.moved(group, z, states, rng), pools) for m, b in start.bulks.items()}
-        return start.encode(first, values)
+        depth = {m: b.pooled(b.after(group), pools) for m, b in start.bulks.items()}
+        return start.encode(first, values, depth)
 
     before = bulk(z, drawn)
     off = torch.stack([(z[pool] - one).norm(dim=1).mean() for pool, one in zip(pools, before, strict=True)])
@@ -324,7 +325,8 @@ def _additive(
         moved = {m: bulk.measured(unit.treated)[0] - bulk.measured(unit.controls)[0] for m, bulk in here.items()}
         for draw in draws:
             values = {m: bulk.counterfactual(unit.controls, z, z, moved[m], rng)[0] for m, bulk in here.items()}
-            states = start.encode(unit.controls, values)
+            depth = {m: bulk.after(unit.controls, moved[m]) for m, bulk in here.items()}
+            states = start.encode(unit.controls, values, depth)
             treated = states[rng.integers(len(states), size=len(unit.treated))]
             controls = z[rng.integers(len(z), size=len(z))]
             draw.append(Arm(unit.action, unit.context, treated, controls))
