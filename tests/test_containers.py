@@ -256,6 +256,34 @@ class TestColumn:
             mdata.obs = obs
             assert view(mdata).subset(cells).column("batch").tolist() == truth.tolist()
 
+    @pytest.mark.parametrize(
+        ("one", "other", "categories", "ordered"),
+        [
+            (("early", "late"), ("late", "last"), ["early", "late", "last"], True),
+            (("d", "b"), ("d", "c", "b", "a"), ["d", "c", "b", "a"], True),
+            (("a", "c"), ("b", "c"), ["a", "b", "c"], False),  # whether a or b comes first is not known
+            (("a", "b"), ("b", "a"), ["a", "b"], False),
+        ],
+    )
+    @pytest.mark.parametrize("turn", [False, True])
+    def test_categories_of_two_modalities(self, mosaic, turn, one, other, categories, ordered):
+        mdata = mosaic(60)
+        for name, order in zip(("adt", "rna") if turn else ("rna", "adt"), (one, other), strict=True):
+            labels = np.array(order)[np.arange(mdata[name].n_obs) % len(order)]
+            mdata[name].obs["kind"] = pd.Categorical(labels, order, ordered=True)
+        column = view(mdata).column("kind")
+        assert column.cat.ordered == ordered
+        assert sorted(column.cat.categories) == sorted(categories)
+        assert not ordered or list(column.cat.categories) == categories
+
+    def test_numbers_beside_text_become_text(self, mosaic):
+        mdata = mosaic(60)
+        mdata["rna"].obs["kind"], mdata["adt"].obs["kind"] = 1, "1"
+        seen = view(mdata)
+        assert set(seen.column("kind")) == {"1"}
+        assert seen._differing(seen._parts("kind")) is None, "they are one label"
+        AnnData(obs=seen.obs()[["kind"]]).strings_to_categoricals()
+
     def test_unknown(self, mosaic):
         with pytest.raises(KeyError, match=r"No obs column 'bacth'\. Did you mean 'batch'\? Columns: age"):
             view(mosaic()).column("bacth")
