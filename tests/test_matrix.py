@@ -146,3 +146,25 @@ def test_dask_arrays(truth, kind):
         at = index(kind, truth.n_obs)
         np.testing.assert_array_equal(matrix.dense(at), truth.X[at].toarray())
         assert matrix.rows(at).dtype == np.float32
+
+
+@pytest.mark.parametrize(("gap", "span"), [(0, 5), (3, 8), (256, 16_384)])
+def test_reads_bridge_gaps_and_are_bounded(truth, stored, form, gap, span, monkeypatch):
+    monkeypatch.setattr("scvcell._matrix.GAP", max(gap, 1))
+    monkeypatch.setattr("scvcell._matrix.SPAN", span)
+    matrix, dense, rng = Matrix(stored(truth, form).X), truth.X.toarray(), np.random.default_rng(0)
+    for n in (1, 7, 40, truth.n_obs):
+        at = rng.choice(truth.n_obs, n, replace=False)
+        np.testing.assert_array_equal(matrix.dense(at), dense[at])
+
+
+def test_few_reads_for_many_rows(truth):
+    class Counted:
+        shape, reads = truth.shape, 0
+
+        def __getitem__(self, rows):
+            Counted.reads += 1
+            return truth.X[rows]
+
+    Matrix(Counted()).rows(np.arange(0, truth.n_obs, 2))
+    assert Counted.reads == 1

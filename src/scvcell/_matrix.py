@@ -16,6 +16,9 @@ CHUNK = 4096
 """Rows read at a time when a matrix is walked through."""
 
 
+GAP, SPAN = 256, 16_384
+"""Rows that are read though nobody asked for them, between two that were asked for, at most; and rows of one read: a
+file gives thousands of neighbouring rows sooner than one row a hundred times."""
 SAMPLE = 256
 """Rows that `Matrix.sample` takes."""
 
@@ -69,16 +72,17 @@ class Matrix:
         return block
 
     def _read_sorted(self, index: NDArray[np.integer]) -> Any:
-        """Rows of an on-disk matrix for a sorted, unique index; runs of neighbours are read as slices."""
+        """Rows of an on-disk matrix for a sorted, unique index; near ones are one slice, with what is between them."""
         if _is_dask(self._x):  # dask itself reads the blocks that hold some of the rows, each once
             block = self._x[index].compute()
             return block if isinstance(block, np.ndarray) else sp.csr_matrix(block)
         if len(index) == 0:
             return self._x[0:0]
-        breaks = np.flatnonzero(np.diff(index) > 1) + 1
-        starts = np.concatenate([[0], breaks])
-        stops = np.concatenate([breaks, [len(index)]])
-        parts = [self._x[int(index[a]) : int(index[b - 1]) + 1] for a, b in zip(starts, stops, strict=True)]
+        parts = []
+        for run in np.split(index, np.flatnonzero(np.diff(index) > GAP) + 1):
+            for some in np.split(run, np.flatnonzero(np.diff((run - run[0]) // SPAN)) + 1):
+                block = self._x[int(some[0]) : int(some[-1]) + 1]
+                parts.append(block if len(some) == block.shape[0] else block[some - some[0]])
         if len(parts) == 1:
             return parts[0]
         return sp.vstack(parts, format="csr") if sp.issparse(parts[0]) else np.concatenate(parts)

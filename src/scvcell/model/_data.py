@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from scvcell.model._layout import Positions
     from scvcell.model._match import Matches
 
-BUFFER = 8192
+BUFFER = 16_384
 """Cells read from disk at once; they are shuffled among themselves."""
-BLOCK = 64
-"""Neighbouring cells that are read together from disk."""
+BLOCK = 512
+"""Neighbouring cells that are read together from disk; stored chunks hold about as many."""
 
 
 @dataclass(frozen=True)
