@@ -67,6 +67,10 @@ def test_only_the_wanted_rows_are_read_from_disk(truth, stored, monkeypatch):
         type(x), "__getitem__", lambda self, key, *a, **k: (read.append(key), original(self, key, *a, **k))[1]
     )
     matrix.rows(np.array([30, 2, 3]))
+    assert [(k.start, k.stop) for k in read] == [(2, 31)]
+    monkeypatch.setattr("scvcell._matrix.GAP", 5)
+    read.clear()
+    matrix.rows(np.array([30, 2, 3]))
     assert [(k.start, k.stop) for k in read] == [(2, 4), (30, 31)]
 
 

@@ -19,6 +19,8 @@ CHUNK = 4096
 GAP, SPAN = 256, 16_384
 """Rows that are read though nobody asked for them, between two that were asked for, at most; and rows of one read: a
 file gives thousands of neighbouring rows sooner than one row a hundred times."""
+HELD = 2**28
+"""Bytes of rows that `Matrix.held` keeps in memory."""
 SAMPLE = 256
 """Rows that `Matrix.sample` takes."""
 
@@ -107,6 +109,22 @@ class Matrix:
         """Walk through rows `index`, `size` rows at a time."""
         for start in range(0, len(index), size):
             yield self.rows(index[start : start + size])
+
+    def held(self, index: NDArray[np.int64]) -> tuple[Matrix, NDArray[np.int64]]:
+        """A matrix from which rows `index` can be read many times, and where they are in it.
+
+        Rows on disk are read once and kept where they are no more than `HELD` bytes.
+        """
+        if not self.on_disk or len(index) == 0:
+            return self, index
+        first: Any = self.rows(index[:CHUNK])
+        size = (first.data.nbytes + first.indices.nbytes) if sp.issparse(first) else first.nbytes
+        if size / min(len(index), CHUNK) * len(index) > HELD:
+            return self, index
+        parts = [first, *(self.rows(index[start : start + CHUNK]) for start in range(CHUNK, len(index), CHUNK))]
+        block = sp.vstack(parts, format="csr") if sp.issparse(first) else np.concatenate(parts)
+        depth = None if self.depth is None else self.depth[index]
+        return Matrix(block, None, depth), np.arange(len(index))
 
     def sample(self) -> NDArray[np.float32] | sp.csr_matrix:
         """Some evenly spaced rows; few of a matrix on disk."""

@@ -99,3 +99,56 @@ def test_arrays_bring_it_back():
 def test_coverage_by_hand():
     truth = np.array([[0.0, 5.0], [1.0, 5.0], [2.0, 5.0]])
     np.testing.assert_allclose(coverage(truth, truth * 0, truth * 0 + 1), [2 / 3, 0])
+
+
+def few(seed, n=60, optimism=0.7, n_features=6):
+    """A pool whose errors are too small, as those of cells that training saw, calibration cells, and new cells."""
+    rng = np.random.default_rng(seed)
+    z = [rng.normal(size=(m, 2)) for m in (900, n, 4000)]
+    size = np.linspace(0.5, 2, n_features) * 1.0
+    noise = [rng.standard_t(5, (len(part), n_features)) * size * (1 + np.abs(part[:, :1])) for part in z]
+    conformal = Conformal.fit(z[0], (optimism * noise[0]) ** 2, z[1], noise[1], 0 * noise[1])
+    half, _ = conformal.halfwidth(z[2], 0.9)
+    return conformal, (np.abs(noise[2]) <= half).mean(0)
+
+
+def test_few_calibration_cells_borrow_the_shape_of_the_pool():
+    found = np.array([few(seed)[1] for seed in range(12)])
+    assert np.abs(found.mean() - 0.9) < 0.015
+    split = np.array([few(seed, n=60)[1] for seed in range(12)]).mean(1)
+    assert split.std() < 0.025
+    assert np.abs(found.mean(0) - 0.9).max() < 0.03, "each feature"
+
+
+def test_many_calibration_cells_speak_for_themselves():
+    conformal, cover = few(0, n=1500)
+    assert conformal.cells == len(conformal.scores) == 1500
+    assert conformal.unsure == 0
+    assert np.abs(cover.mean() - 0.9) < 0.02
+
+
+def test_the_expected_range_holds_nine_times_in_ten():
+    inside = []
+    for seed in range(30):
+        conformal, cover = few(seed)
+        low, high = conformal.expected(0.9)
+        assert low < 0.9 < high
+        inside.append(low - 0.005 <= cover.mean() <= high + 0.005)
+    assert np.mean(inside) > 0.8
+    many, _ = few(0, n=1500)
+    assert np.ptp(many.expected(0.9)) < np.ptp(few(0)[0].expected(0.9))
+
+
+def test_limits_of_further_numbers():
+    rng = np.random.default_rng(0)
+    z, y = rng.normal(size=(300, 2)), rng.normal(size=(300, 3))
+    depth = np.r_[rng.uniform(5, 6, 299), np.nan][:, None]
+    conformal = Conformal.fit(z[:200], y[:200] ** 2, z[200:], y[200:], 0 * y[200:], depth)
+    np.testing.assert_array_equal(
+        conformal.within(np.array([[5.5], [4.0], [7.0], [np.nan]])), [True, False, False, True]
+    )
+    again = Conformal.from_arrays(conformal.as_arrays())
+    np.testing.assert_array_equal(again.limits, conformal.limits)
+    assert (again.cells, again.unsure) == (conformal.cells, pytest.approx(conformal.unsure))
+    old = {name: conformal.as_arrays()[name] for name in ("pool", "error", "scores", "spread", "reach")}
+    assert Conformal.from_arrays(old).within(np.array([[99.0]])).all()

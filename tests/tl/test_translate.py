@@ -1,10 +1,12 @@
 """tl.translate: predictions from any source, intervals that cover, NaN and distrust where nothing can be said."""
 
+import dataclasses
 import itertools
 
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 import torch
 from anndata import AnnData
 from mudata import MuData
@@ -100,7 +102,12 @@ def test_flags_follow_width_and_reach(pbmc):
     out = scvcell.tl.translate(pbmc.mdata, pbmc.model, to="adt", source=["rna"])
     np.testing.assert_array_equal(out.var["trusted"], out.var["relative_width"] <= 0.9)
     has = pbmc.model.view().present("rna")
-    assert out.obs["trusted"][has].mean() > 0.9
+    batch = pbmc.mdata.obs.loc[out.obs_names, "batch"].astype(str).to_numpy()
+    measured = np.isin(batch, ["p3_0", "p4_0"])
+    assert out.obs["trusted"][has & measured].mean() > 0.9
+    assert not out.obs["trusted"][~measured].any(), "nobody knows how strongly proteins stain there"
+    there = scvcell.tl.translate(pbmc.mdata, pbmc.model, to="adt", source=["rna"], batch="p3_0")
+    assert there.obs["trusted"][has].mean() > 0.8
     far = pbmc.mdata["rna"].copy()
     far.X = far.X[:, np.random.default_rng(0).permutation(far.n_vars)]
     strange = scvcell.tl.translate(far, pbmc.model, to="adt")
@@ -271,7 +278,7 @@ def test_normalized_expression_of_several_assays(small):
     np.testing.assert_allclose(both, (one + other) / 2, rtol=1e-4, atol=1e-7)
     for options, message in (
         ({"modality": "adt"}, r"'adt' has none of.*source=\['adt'\]"),
-        ({"gene_list": ["gene00"]}, "no feature 'gene00'"),
+        ({"gene_list": ["gene00"]}, "gene00"),
         ({"library_size": "observed"}, "library_size must be"),
         ({"indices": [10_000]}, "indices must be positions among 300 cells"),
         ({"transform_batch": "b9"}, "knows no batch 'b9'"),
@@ -291,3 +298,44 @@ def test_intervals_are_those_of_the_sources_that_the_data_have(mosaic, quick):
     all_sources = scvcell.tl.translate(fewer, model, to="adt")
     one_source = scvcell.tl.translate(fewer, model, to="adt", source=["rna"])
     np.testing.assert_allclose(all_sources.layers["upper"], one_source.layers["upper"], rtol=1e-5)
+
+
+def test_a_batch_that_never_measured_the_target_is_told_and_not_trusted(mosaic, quick, caplog):
+    mdata = mosaic(120)
+    batch = mdata["adt"].obs["batch"].astype(str)
+    one = sorted(set(batch))[0]
+    mdata.mod["adt"] = mdata["adt"][(batch != one).to_numpy()].copy()
+    mdata.update()
+    model = scvcell.tl.fit(mdata, batch_key="batch", train=dataclasses.replace(quick, validation=0.3))
+    caplog.clear()
+    out = scvcell.tl.translate(mdata, model, to="adt", source=["rna"])
+    here = (mdata["rna"].obs["batch"].astype(str).reindex(out.obs_names) == one).to_numpy()
+    assert f"'adt' was never measured in batch {one!r}" in caplog.text
+    assert not out.obs["trusted"][here].any()
+    assert out.obs["trusted"][~here].any()
+    query = mdata["rna"][here[mdata.obs_names.get_indexer(mdata["rna"].obs_names)]].copy()
+    query.obs["batch"] = "new"
+    mapped = model.load_query_data(query, train=quick)
+    assert not scvcell.tl.translate(query, mapped, to="adt").obs["trusted"].any()
+    assert bool(mapped.module.operators["rna"].seen[-1])
+    assert not bool(mapped.module.operators["adt"].seen[-1])
+
+
+def test_the_expected_range_of_coverage_is_told(pbmc):
+    info = scvcell.tl.translate(pbmc.mdata, pbmc.model, to="adt", source=["rna"], level=0.9).uns["csl_translate"]
+    low, high = info["expected_coverage"]
+    assert 0.6 < low < 0.9 < high < 1
+    assert info["calibration_cells"] > 0
+
+
+def test_cells_far_shallower_than_calibration_cells_are_not_trusted(pbmc):
+    cells = pbmc.mdata["rna"].copy()
+    keep = cells.obs["batch"].astype(str).isin(["p3_0", "p4_0"]).to_numpy()
+    cells = cells[keep].copy()
+    usual = scvcell.tl.translate(cells, pbmc.model, to="adt").obs["trusted"].mean()
+    x = sp.csr_matrix(cells.X)
+    x.data = np.random.default_rng(0).binomial(x.data.astype(int), 0.05).astype(np.float32)
+    x.eliminate_zeros()
+    cells.X = x
+    assert usual > 0.8
+    assert scvcell.tl.translate(cells, pbmc.model, to="adt").obs["trusted"].mean() < 0.1

@@ -128,6 +128,7 @@ class FrontEnd(nn.Module):
         if len(rows) > FIT_CELLS:
             keep = np.sort(rng.choice(len(rows), FIT_CELLS, replace=False))
             rows, batch = rows[keep], batch[keep]
+        x, rows = x.held(rows)
         total, squares = np.zeros((2, self.n_features))
         for chunk in x.chunks(rows):
             total += np.asarray(chunk.sum(0)).ravel()

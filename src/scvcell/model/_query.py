@@ -73,6 +73,9 @@ def load_query_data(model: CSL, data: Container, *, train: TrainConfig | None = 
     known = len(model.schema.batches)
     columns = _columns(known, len(new), schema.n_context)
     grew = _copy(old, query.module, columns, model.n_latent, known)
+    for name, operator in query.module.operators.items():
+        has = seen.present(name) if name in seen.modalities else np.zeros(seen.n_obs, bool)
+        operator.seen[known:] = torch.from_numpy(np.bincount(batch[has], minlength=len(schema.batches))[known:] > 0)
     query.split_, query.history_, query.is_trained_ = model.split_, model.history_, True
     query.alignment, query.matched, query.gain = model.alignment, model.matched, dict(model.gain)
     layers = {m: s.layer for m, s in schema.modalities.items() if model.operator(m).count_data}

@@ -14,6 +14,9 @@ from scvcell.risk._calibrate import MINIMUM
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from numpy.typing import NDArray
+
+    from scvcell._containers import View
     from scvcell.model import CSL
 
 POOL = 2000
@@ -88,4 +91,15 @@ def _make(model: CSL, to: str, source: Sequence[str]) -> Conformal | None:
     truth, predicted = forward(raw), forward(decoded.point)
     n = len(pool)
     error = ((truth - predicted) ** 2)[:n]
-    return Conformal.fit(latent[:n], error, latent[n:], truth[n:], predicted[n:])
+    return Conformal.fit(latent[:n], error, latent[n:], truth[n:], predicted[n:], depths(model, part, source))
+
+
+def depths(model: CSL, seen: View, source: Sequence[str]) -> NDArray[np.float32]:
+    """Log depth of each assay of counts among `source`, NaN where a cell lacks it, ``(cells, assays)``."""
+    counted = [m for m in sorted(source) if model.operator(m).count_data]
+    out = np.full((seen.n_obs, len(counted)), np.nan, np.float32)
+    for column, m in enumerate(m for m in counted if m in seen.modalities):
+        has = seen.present(m)
+        values = model._matrix(seen, m).all_depths(seen.rows[m][has], model.operator(m).size)
+        out[has, column] = np.log1p(values)
+    return out

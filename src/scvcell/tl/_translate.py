@@ -12,10 +12,12 @@ from anndata import AnnData
 from scvcell import _keys
 from scvcell._containers import expect, view
 from scvcell.model import CSL, context, decode, own_depth
-from scvcell.tl._calibrate import calibration, check_level, interval_scale
+from scvcell.tl._calibrate import calibration, check_level, depths, interval_scale
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from scvcell._containers import Container, View
 
@@ -116,9 +118,16 @@ def translate(
         width = conformal.relative_width(half[has], level)
         out.var[_keys.RELATIVE_WIDTH] = width
         out.var[_keys.TRUSTED] = (width <= TRUST_WIDTH) & model.trusts(to)
-        measured = ~np.isin(np.array(model.schema.batches)[where.batch.numpy()], model.absent.get(to, []))
+        near &= conformal.within(depths(model, seen, here))
+        measured = _measured(model, to, where.batch.numpy())
         out.obs[_keys.TRUSTED] = near & has & measured & model.trusts(to)
-        info["calibration_cells"] = len(conformal.scores)
+        info["calibration_cells"] = conformal.cells
+        low, high = conformal.expected(level)
+        info["expected_coverage"] = [low, high]
+        logger.info(
+            "%g %% intervals of %r from %d held-out cells: cells like these are covered in %.0f to %.0f %%.",
+            *(100 * level, to, conformal.cells, 100 * low, 100 * high),
+        )
     _blank(out, has, source)
     out.obs[_keys.SPLIT] = _split(model, seen, to)
     out.uns[_keys.TRANSLATE] = info
@@ -134,6 +143,22 @@ def _check(model: CSL, to: str, source: Sequence[str] | None, level: float) -> l
         raise ValueError(f"source= is empty; give some of {model.assays}.")
     check_level(level)
     return names
+
+
+def _measured(model: CSL, to: str, batch: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether each cell's batch measured `to`; where not, its scale there is not known, and a warning says so."""
+    seen = model._trained_module().operators[to].seen.cpu().numpy().copy()
+    absent = model.absent.get(to, [])
+    seen &= ~np.isin(model.schema.batches, absent)
+    without = ~seen[batch]
+    if without.any() and seen.any():
+        named = [model.schema.batches[b] for b in np.unique(batch[without])]
+        logger.warning(
+            "%r was never measured in batch %s: how strongly it stains or how deep it is there is not known, so that "
+            "these %d cells are not trusted, and intervals may cover less than they say.",
+            *(to, ", ".join(map(repr, named)), int(without.sum())),
+        )
+    return ~without
 
 
 def _split(model: CSL, seen: View, to: str) -> pd.Categorical:
