@@ -2,8 +2,9 @@
 
 Models of 1,500 cells of PBMC10k (10x, RNA and 14 proteins), default settings, predict proteins from RNA: of 2,000 other
 cells of that experiment; of the same cells with their RNA thinned to 30 %; of these mapped as a new batch; and of
-another experiment (PBMC5k), mapped by its RNA, whose proteins are not in the file. One line per seed and kind of cells: coverage of 90 % intervals, of the
-worst protein, share of trusted cells, coverage among them, and of the least covered type with 50 trusted cells.
+another experiment (PBMC5k), mapped by its RNA, whose proteins are not in the file. One line per seed and kind of cells:
+coverage of 90 % intervals, of the worst protein, share of trusted cells, coverage among them, and of the least covered
+type with 50 trusted cells.
 """
 
 import argparse

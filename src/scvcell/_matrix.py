@@ -21,6 +21,8 @@ GAP, SPAN = 256, 16_384
 file gives thousands of neighbouring rows sooner than one row a hundred times."""
 HELD = 2**28
 """Bytes of rows that `Matrix.held` keeps in memory."""
+DENSE_GAP, DENSE_SPAN = 2**19, 2**27
+"""The same in bytes, for dense rows."""
 SAMPLE = 256
 """Rows that `Matrix.sample` takes."""
 
@@ -80,9 +82,11 @@ class Matrix:
             return block if isinstance(block, np.ndarray) else sp.csr_matrix(block)
         if len(index) == 0:
             return self._x[0:0]
-        parts = []
-        for run in np.split(index, np.flatnonzero(np.diff(index) > GAP) + 1):
-            for some in np.split(run, np.flatnonzero(np.diff((run - run[0]) // SPAN)) + 1):
+        parts, dense = [], not hasattr(self._x, "format")
+        row = self.shape[1] * 4 if dense else 1
+        gap, span = min(GAP, max(DENSE_GAP // row, 1)), min(SPAN, max(DENSE_SPAN // row, 1))
+        for run in np.split(index, np.flatnonzero(np.diff(index) > gap) + 1):
+            for some in np.split(run, np.flatnonzero(np.diff((run - run[0]) // span)) + 1):
                 block = self._x[int(some[0]) : int(some[-1]) + 1]
                 parts.append(block if len(some) == block.shape[0] else block[some - some[0]])
         if len(parts) == 1:

@@ -301,7 +301,7 @@ def test_intervals_are_those_of_the_sources_that_the_data_have(mosaic, quick):
 
 
 def test_a_batch_that_never_measured_the_target_is_told_and_not_trusted(mosaic, quick, caplog):
-    mdata = mosaic(120)
+    mdata = mosaic(600)
     batch = mdata["adt"].obs["batch"].astype(str)
     one = sorted(set(batch))[0]
     mdata.mod["adt"] = mdata["adt"][(batch != one).to_numpy()].copy()

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 BUFFER = 16_384
 """Cells read from disk at once; they are shuffled among themselves."""
-BLOCK = 512
-"""Neighbouring cells that are read together from disk; stored chunks hold about as many."""
+BLOCK = 256
+"""Neighbouring cells that are read together from disk; a buffer mixes 64 such blocks."""
 
 
 @dataclass(frozen=True)
