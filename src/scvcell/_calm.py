@@ -6,9 +6,10 @@ import inspect
 import logging
 import os
 import sys
+import threading
 import time
 import warnings
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -102,33 +103,74 @@ def progress[T](
         bar.close()
 
 
+class _Calm:
+    """Settings of the process: changed by the first of those who work, put back by the last."""
+
+    def __init__(self) -> None:
+        self.lock, self.at_work, self.undo = threading.Lock(), 0, ExitStack()
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.at_work += 1
+            if self.at_work == 1:
+                self._begin()
+
+    def __exit__(self, *error: object) -> None:
+        with self.lock:
+            self.at_work -= 1
+            if self.at_work == 0:
+                self.undo.close()
+
+    def _begin(self) -> None:
+        self.undo.enter_context(warnings.catch_warnings())
+        warnings.filterwarnings("ignore", module=LIBRARIES)
+        for message in MESSAGES:
+            warnings.filterwarnings("ignore", message=message)
+        lightning, torch = logging.getLogger("lightning.pytorch"), sys.modules.get("torch")
+        if lightning.level < logging.WARNING:
+            self.undo.callback(lightning.setLevel, lightning.level)
+            lightning.setLevel(logging.WARNING)
+        if torch is None:
+            return
+        threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+        if not any(map(os.environ.get, THREADS)) and threads in _usual():
+            self.undo.callback(torch.set_num_threads, threads)
+            torch.set_num_threads(1)
+        if dtype != torch.float32:
+            self.undo.callback(torch.set_default_dtype, dtype)
+            torch.set_default_dtype(torch.float32)
+
+
+_CALM, _VERB = _Calm(), threading.local()
+
+
 @contextmanager
 def calm() -> Iterator[None]:
     """Work on one thread, and keep to itself what other libraries say to this package; also a decorator.
 
     Steps on a few hundred cells gain next to nothing by a second thread, and where other programs keep cores busy
     threads wait for each other. A number of threads that the user chose, by ``OMP_NUM_THREADS`` or
-    ``torch.set_num_threads``, is kept.
+    ``torch.set_num_threads``, is kept. New tensors are single precision and on the CPU, whatever torch's defaults are.
     """
     torch: Any = sys.modules.get("torch")
-    before = None if torch is None or any(map(os.environ.get, THREADS)) else torch.get_num_threads()
-    lightning = logging.getLogger("lightning.pytorch")
-    level = lightning.level
-    if level < logging.WARNING:
-        lightning.setLevel(logging.WARNING)
-    chosen = before not in _usual()
-    if not chosen:
-        torch.set_num_threads(1)
+    elsewhere = torch is not None and torch.get_default_device().type != "cpu"
+    told = getattr(_VERB, "told", None)
+    _VERB.told = set() if told is None else told
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=LIBRARIES)
-            for message in MESSAGES:
-                warnings.filterwarnings("ignore", message=message)
+        with _CALM, torch.device("cpu") if elsewhere else nullcontext():
             yield
     finally:
-        lightning.setLevel(level)
-        if not chosen:
-            torch.set_num_threads(before)
+        _VERB.told = told
+
+
+def first(what: object) -> bool:
+    """Whether the verb that runs has not said `what` yet."""
+    told: set[object] | None = getattr(_VERB, "told", None)
+    if told is None:
+        return True
+    new = what not in told
+    told.add(what)
+    return new
 
 
 def calm_down(module: dict[str, Any]) -> None:

@@ -96,7 +96,7 @@ def _fit(args: argparse.Namespace) -> int:
         view(data).column(args.batch_key)
     # PyTorch is imported from here on, when what can be wrong with the files and options is known to be right
     import scvcell
-    from scvcell.model import Diverged
+    from scvcell.model import Diverged, Terminated
 
     try:
         model = scvcell.tl.fit(
@@ -110,6 +110,11 @@ def _fit(args: argparse.Namespace) -> int:
         )
     except Diverged as error:
         raise ValueError(str(error)) from error
+    except Terminated as stop:
+        if stop.model is not None and stop.model.is_trained_:
+            stop.model.save(target, overwrite=args.overwrite)
+            sys.stderr.write(f"scvcell: ended by SIGTERM in training; the model as it was then is in {target}.\n")
+        raise
     args.output.mkdir(parents=True, exist_ok=True)
     model.save(target, overwrite=args.overwrite)
     _latent(data).to_csv(args.output / "latent.csv")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from scvcell._random import seeded
 from scvcell.measure import Context, Measurement, Summary
 
 __all__ = ["check_measurement", "example_summary"]
@@ -52,8 +53,12 @@ def check_measurement(cls: type[Measurement], options: dict[str, Any] | None = N
     AssertionError
         If a check fails; the message says which.
     """
-    torch.manual_seed(0)
-    operator = cls(LATENT, example_summary(), **(options or {})).eval()
+    with seeded(0):
+        _check(cls, options or {})
+
+
+def _check(cls: type[Measurement], options: dict[str, Any]) -> None:
+    operator = cls(LATENT, example_summary(), **options).eval()
     x = torch.poisson(torch.full((CELLS, FEATURES), 3.0))
     x[0] = 0
     z = torch.randn(CELLS, LATENT, requires_grad=True)
@@ -68,7 +73,7 @@ def check_measurement(cls: type[Measurement], options: dict[str, Any] | None = N
     _masked(operator, x, z.detach(), ctx)
     _predictions(operator, z.detach(), ctx)
     _shifts(operator, z.detach(), ctx.measured(None))
-    _save_load(cls, options or {}, operator, x, z.detach(), ctx)
+    _save_load(cls, options, operator, x, z.detach(), ctx)
     encoded = cls.encoder_input(x.numpy(), x.numpy().mean(0))
     _require(encoded.shape == (CELLS, FEATURES), "encoder_input must keep the shape (cells, features)")
 

@@ -17,7 +17,7 @@ from scvcell.model._response import Effect, Response
 from scvcell.model._size_factor import warn_by_names
 from scvcell.model._steer import kinetics_of
 from scvcell.model._store import load, save
-from scvcell.model._train import Diverged, TrainConfig
+from scvcell.model._train import Diverged, Terminated, TrainConfig
 from scvcell.model._transport import potential
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Origin",
     "Posterior",
     "Response",
+    "Terminated",
     "TrainConfig",
     "Unit",
     "annotation",

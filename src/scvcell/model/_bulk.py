@@ -10,6 +10,7 @@ import scipy.sparse as sp
 import torch
 
 from scvcell._matrix import Matrix
+from scvcell._random import seeded
 from scvcell.measure import Context, Shares, expected_log1p
 from scvcell.model._predict import context
 
@@ -336,8 +337,7 @@ class Bulk:
             if not self.operator.count_data:
                 value = np.where(has[:, None], x + mean - old, rng.normal(mean, new.stddev.cpu().numpy()))
             else:
-                with torch.random.fork_rng(devices=[]):
-                    torch.manual_seed(int(rng.integers(2**31)))
+                with seeded(int(rng.integers(2**31))):
                     fresh = new.sample().cpu().numpy().astype(np.int64)
                 ratio = np.where(has[:, None], mean / np.maximum(old, 1e-12), np.inf)
                 kept = rng.binomial(x.astype(np.int64), np.minimum(1, ratio))

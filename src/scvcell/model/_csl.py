@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
-from scvcell._calm import calm
+from scvcell._calm import calm, first
 from scvcell._choose import choose
 from scvcell._compat import Manager, ModelLifecycle
 from scvcell._containers import View, expect, fitted_table, view, whole_number
+from scvcell._random import seeded
 from scvcell.measure import MEASUREMENTS, Summary
 from scvcell.model import _absent, _de, _normalized, _query, _respond, _schema, _size_factor, _steer, _store
 from scvcell.model._check import by_modality, check_read, check_sample
@@ -27,7 +28,7 @@ from scvcell.model._module import CSLModule
 from scvcell.model._plan import alignment
 from scvcell.model._schema import Schema
 from scvcell.model._summary import summarise
-from scvcell.model._train import TrainConfig, run
+from scvcell.model._train import Diverged, Terminated, TrainConfig, run
 from scvcell.objective import Weights
 from scvcell.prior import GuidancePrior
 
@@ -104,6 +105,7 @@ class CSL(ModelLifecycle):
         self.split_: dict[str, list[str]] = {}
         self.calibration_: dict[str, dict[str, NDArray[np.float32]]] = {}
         self.interrupted = False
+        self.outdated: set[str] = set()
         self.progress, self.accelerator = TrainConfig.progress, TrainConfig.accelerator
         self.alignment = ""
         self.matched = 0
@@ -209,32 +211,57 @@ class CSL(ModelLifecycle):
         linked = None if self.edges is None else self.edges.linked(self.nodes)
         self.alignment = alignment(data.only(self.assays), train, linked)
         rng = np.random.default_rng(seed)
-        devices = list(range(torch.cuda.device_count()))
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(seed)
-            fresh = self.module is None
-            if self.module is None:
+        self.interrupted, module = False, self.module
+        with seeded(seed):
+            fresh = module is None
+            if module is None:
                 summaries = self._summaries(data, batch, train)
                 operators = {m: self.operator(m) for m in summaries}
                 self.absent = _absent.in_summaries(summaries, operators, self.schema.batches)
                 _absent.say(self.absent, self.schema.batch_key)
                 self.n_networks = config.networks(len(train))
-                self.module = self._build(summaries)
-                for name, front in self.module.front_ends.items():
+                module = self._build(summaries)
+                for name, front in module.front_ends.items():
                     rows = data.rows[name][train]
                     panel = data.panel(name, self.schema.batches)
                     front.fit(
                         self._matrix(data, name, check=False), rows[rows >= 0], batch[train][rows >= 0], rng, panel
                     )
+            self.module = module
             source = self._source(data, design, batch, check=False)
             names = data.obs_names.to_numpy().astype(str)
             self.split_ = {"train": names[train].tolist(), "validation": names[validation].tolist()}
             self.train_indices_, self.validation_indices_ = train, validation
             unmatched = self.alignment in ("partly paired", "unpaired, guidance graph")
             rounds = config.rematch if fresh and self.weights.align and unmatched else 0
-            self._fit(source, train, validation, config, seed, rounds)
+            try:
+                self._fit(source, train, validation, config, seed, rounds)
+            except BaseException as stop:
+                self._stopped(stop)
+            self._outdate()
             self.gain = gained(self._trained_module(), source, validation if len(validation) else train)
             warn(self.gain)
+
+    def _stopped(self, stop: BaseException) -> None:
+        """What a training that ended early leaves: the last usable parameters, or nothing, as before it."""
+        if not self.is_trained_:
+            self.module = None
+        if isinstance(stop, Terminated):
+            stop.model = self
+        if not self.is_trained_ or not isinstance(stop, KeyboardInterrupt):
+            if not isinstance(stop, Diverged):
+                self._outdate()
+            raise stop
+        self.interrupted = True
+        logger.warning("Training was interrupted; the model is usable as it is.")
+
+    def _outdate(self) -> None:
+        """Drop what was learned on states that have moved since; verbs say that it is to be learned again."""
+        self.calibration_ = {}
+        for part in ("response", "drift"):
+            if getattr(self, part) is not None:
+                setattr(self, part, None)
+                self.outdated.add(part)
 
     def trusts(self, modality: str | None = None) -> bool:
         """Whether the fit learned anything of cells' states, and of `modality`; if not, no answer is trusted."""
@@ -314,6 +341,9 @@ class CSL(ModelLifecycle):
         """Training and validation cells, the same share of every batch and combination of assays."""
         rng = np.random.default_rng(seed)
         allowed = ~data.obs_names.isin(held_out)
+        known = data.obs_names.isin(self.split_.get("validation", []))
+        if self.is_trained_ and (known & allowed).any():  # cells that were trained on can calibrate nothing
+            return np.flatnonzero(allowed & ~known), np.flatnonzero(allowed & known)
         if not allowed.any():
             raise ValueError("Every cell is held out; nothing is left to train on.")
         pattern = batch.astype(np.int64)
@@ -423,6 +453,7 @@ class CSL(ModelLifecycle):
         """
         self._trained_module()
         self.response = _respond.fit(self, keys, kernel=kernel, seed=seed)
+        self.outdated.discard("response")
 
     @calm()
     def learn_drift(
@@ -453,6 +484,7 @@ class CSL(ModelLifecycle):
         """
         seen = data if isinstance(data, View) else self.view(data)
         self.drift = _steer.fit(self, seen, time_key, clone_key, seed)
+        self.outdated.discard("drift")
 
     def _trained_module(self) -> CSLModule:
         if self.module is None:
@@ -472,6 +504,8 @@ class CSL(ModelLifecycle):
         ValueError
             If a modality has hardly any features of the model, no modality is known, or values cannot be used.
         """
+        if self.interrupted and first("interrupted"):
+            logger.warning("The training of this model was interrupted, so it may be less exact. Go on: model.train().")
         if data is None:
             if self.adata is None:
                 raise ValueError("This model was loaded without data; give the data.")

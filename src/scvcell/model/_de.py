@@ -13,6 +13,7 @@ from anndata import AnnData
 from scvcell._checks import is_number, share
 from scvcell._compat import de_core, shim_manager
 from scvcell._labels import group, label, several, tell_missing
+from scvcell._random import seeded
 from scvcell._registry import near_miss
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ def _difference(a: Any, b: Any, pseudocounts: float) -> Any:
     return a - b
 
 
+@seeded(0)
 @torch.inference_mode()
 def _expected(
     model: CSL,

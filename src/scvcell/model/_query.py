@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from scvcell._compat import Manager
+from scvcell._random import seeded
 from scvcell.model import _absent
 from scvcell.model._check import check_all_values
 from scvcell.model._store import _empty_summaries
@@ -69,7 +70,8 @@ def load_query_data(model: CSL, data: Container, *, train: TrainConfig | None = 
     query._adata, query._adata_manager = seen.source, manager
     query.progress, query.accelerator = model.progress, model.accelerator
     query.n_networks, query.edges = model.n_networks, model.edges
-    query.module = query._build(_empty_summaries(query))
+    with seeded(seed):
+        query.module = query._build(_empty_summaries(query))
     known = len(model.schema.batches)
     columns = _columns(known, len(new), schema.n_context)
     grew = _copy(old, query.module, columns, model.n_latent, known)
@@ -94,8 +96,7 @@ def load_query_data(model: CSL, data: Container, *, train: TrainConfig | None = 
         config = replace(train, validation=0.0, weight_decay=0.0)
         query.module.n_train = seen.n_obs
         query.module.paired = source.paired(np.arange(seen.n_obs))
-        with torch.random.fork_rng(devices=list(range(torch.cuda.device_count()))):
-            torch.manual_seed(seed)
+        with seeded(seed):
             run(query, source, np.flatnonzero(batch >= known), np.array([], np.int64), config, seed)
         for hook in hooks:
             hook.remove()

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from scvcell._calm import progress
+from scvcell._random import seeded
 from scvcell.measure import Measurement
 from scvcell.model._bulk import FEWEST, Bulk
 from scvcell.model._response import FEWEST_ROWS, Response, describe, noise_of, unrelated
@@ -158,8 +159,7 @@ def make_flow(units: list[Unit], n_latent: int, seed: int) -> AffineFlow:
             doses.setdefault(pulse.target, []).append(pulse.dose)
     targets = tuple(sorted({target for action in actions for target in action.targets}))
     times = [action.time for action in actions if action.time is not None]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         return AffineFlow(n_latent, targets, {t: max(d) for t, d in doses.items()}, max(times, default=None))
 
 

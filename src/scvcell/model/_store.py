@@ -17,6 +17,7 @@ import torch
 
 from scvcell import _folder
 from scvcell._compat import scvi_version
+from scvcell._random import seeded
 from scvcell.measure import MEASUREMENTS, Summary
 from scvcell.model._drift import Drift
 from scvcell.model._front_end import FrontEnd
@@ -71,6 +72,7 @@ def save(model: CSL, path: str | Path, *, overwrite: bool = False) -> Path:
         "alignment": model.alignment,
         "matched": model.matched,
         "gain": model.gain,
+        "interrupted": model.interrupted,
         "absent": model.absent,
         "history": {name: frame.iloc[:, 0].tolist() for name, frame in model.history_.items()},
     }
@@ -134,7 +136,8 @@ def load(cls: type[CSL], path: str | Path, data: Container | None = None, *, dev
         raise ValueError(f"{folder} holds a {meta.get('class')!r} model, not {cls.__name__}.")
     if not _folder.unchanged(meta):
         raise ValueError(_folder.damaged(folder / _folder.MANIFEST))
-    model = _restored(cls, meta, files, folder)
+    with seeded(0):
+        model = _restored(cls, meta, files, folder)
     model._trained_module().to(device).eval()
     if data is not None:
         model.adopt(data)
@@ -182,6 +185,7 @@ def _restored(cls: type[CSL], meta: dict[str, Any], files: dict[str, bytes], fol
     with _whole(folder / _folder.MANIFEST):
         model.split_ = meta["split"]
         model.alignment, model.matched = meta.get("alignment", ""), meta.get("matched", 0)
+        model.interrupted = meta.get("interrupted", False)
         model.gain, model.absent = meta.get("gain", {}), meta.get("absent", {})
         model.history_ = {
             k: pd.DataFrame({k: v}, index=pd.RangeIndex(len(v), name="epoch")) for k, v in meta["history"].items()

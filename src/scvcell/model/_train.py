@@ -156,6 +156,20 @@ class Diverged(RuntimeError):
     """Training met a loss that is not finite."""
 
 
+class Terminated(SystemExit):
+    """SIGTERM ended a training; ends the process with status 143, as a shell expects, where nobody catches it.
+
+    Attributes
+    ----------
+    model
+        The model as it was then, to be saved; None where there was none.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(143)
+        self.model: Any = None
+
+
 class TrainingPlan(pl.LightningModule):
     """Optimise the sum of terms; log each term per epoch, on training and held-out cells."""
 
@@ -297,7 +311,10 @@ def run(
     ------
     Diverged
         If a loss is not finite; the message names the modality.
+    Terminated
+        If the process was asked to end; the model is usable as it is.
     """
+    model.interrupted = terminated = False
     epochs = config.epochs(len(train))
     loader = Loader(source, train, config.cells_per_step(len(train)), shuffle=True, seed=seed)
     held = Loader(source, validation, 1024) if len(validation) else None
@@ -326,22 +343,30 @@ def run(
         raise
     except (KeyboardInterrupt, SystemExit) as stop:
         # Lightning turns Ctrl-C into exit(1); a SIGTERM must still end the process
-        if isinstance(stop, SIGTERMException):
-            raise
-        model.interrupted = True
+        terminated, model.interrupted = isinstance(stop, SIGTERMException), True
     finally:
         bar.close()
-        if on_main:
+        # None where a program around Python handles it
+        if on_main and on_interrupt is not None:
             signal.signal(signal.SIGINT, on_interrupt)
     model.interrupted = model.interrupted or trainer.interrupted
     # Lightning's objects refer to each other and outlive this call; the data must not
     for walk in (loader, held):
         if walk is not None:
             walk.release()
+    if not all(bool(torch.isfinite(value).all()) for value in plan.module.parameters()):
+        model.module.load_state_dict(last)
+        model.module.eval()
+        raise Diverged(
+            "Training diverged: parameters are not finite after the last step. Try train=TrainConfig(lr=1e-3). "
+            "The model was not changed."
+        )
     if model.interrupted:
         logger.warning("Training was interrupted after %d epochs; the model is usable as it is.", len(plan.records))
     model.history_ = plan.history()
     model.module.to("cpu" if config.accelerator == "cpu" else plan.device)
     model.module.eval()
     model.is_trained_ = True
+    if terminated:
+        raise Terminated
     return not model.interrupted

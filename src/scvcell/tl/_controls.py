@@ -136,6 +136,11 @@ class Controls:
 def learned(model: CSL) -> Response:
     """What a model knows of actions; refused if that is nothing."""
     expect("model", model, CSL, "The data come first, then the model.")
+    if "response" in model.outdated:
+        raise ValueError(
+            "The model was trained further since it learned what actions do, and states have moved. Learn it again: "
+            "model.learn_actions(keys)."
+        )
     if model.response is None:
         raise ValueError(
             "This model has learned no perturbation. Fit with perturbation=, for example "

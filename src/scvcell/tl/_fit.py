@@ -152,10 +152,18 @@ def fit(
     )
     if perturbation is not None:
         warn_by_names(seen, model.schema.modalities, size_factor)
-    model.train(train, held_out=hidden, seed=seed)
-    calibrate_all(model)
-    if perturbation is not None:
-        model.learn_actions(perturbation, kernel=kernels[0] if kernels else None, seed=seed)
+    try:
+        model.train(train, held_out=hidden, seed=seed)
+        calibrate_all(model)
+        if perturbation is not None:
+            model.learn_actions(perturbation, kernel=kernels[0] if kernels else None, seed=seed)
+    except KeyboardInterrupt:
+        if not model.is_trained_:
+            raise
+        model.interrupted = True
+        lacks = "" if perturbation is None or model.response is not None else " What actions do was not learned:"
+        hint = " model.learn_actions(keys) learns it." if lacks else ""
+        logger.warning("Interrupted after training; the model is usable as it is.%s%s", lacks, hint)
     embed(source, model, key_added=key_added)
     source.uns[_keys.UNS] = {
         "params": {**model.parameters(), "seed": seed, "key_added": key_added},

@@ -326,6 +326,11 @@ def fate(
 
 
 def _drift(model: CSL) -> Drift:
+    if "drift" in model.outdated:
+        raise ValueError(
+            "The model was trained further since it learned velocities, and states have moved. Learn them again: "
+            "scvcell.tl.velocity(data, model)."
+        )
     if model.drift is None:
         raise ValueError("This model has no velocity yet. Run `scvcell.tl.velocity(data, model)` first.")
     return model.drift

@@ -1,0 +1,262 @@
+"""Interruption at every stage, further training, threads, and what is torch's own: nothing lost, nothing stale."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+import scvcell
+from scvcell import CSL
+from scvcell.model import Diverged, Terminated
+from scvcell.model._train import TrainingPlan
+
+QUICK = scvcell.TrainConfig(max_epochs=3, progress=False, accelerator="cpu", validation=0.3)
+KEYS = scvcell.PerturbationKeys("action", control="control")
+
+
+def cells(paired=1.0, seed=1):
+    return scvcell.datasets.simulate(200, n_genes=40, n_proteins=5, paired=paired, seed=seed)
+
+
+def screen():
+    return scvcell.datasets.simulate_actions(200, n_targets=2, pairs=False, n_genes=40, n_proteins=5, seed=1)
+
+
+def raising(error, at=1):
+    """A function that raises when it is called for the `at`-th time, and else does nothing of its own."""
+    calls = [0]
+
+    def wrap(original):
+        def call(*args, **options):
+            calls[0] += 1
+            if calls[0] == at:
+                raise error
+            return original(*args, **options)
+
+        return call
+
+    return wrap
+
+
+class TestInterrupts:
+    def test_before_there_are_parameters_nothing_is_left(self, monkeypatch):
+        mdata = scvcell.datasets.simulate(200, n_genes=80, n_proteins=5, paired=1.0, seed=1)
+        CSL.setup_mudata(mdata)
+        model = CSL(mdata)
+        monkeypatch.setattr(np.linalg, "qr", raising(KeyboardInterrupt())(np.linalg.qr))
+        with pytest.raises(KeyboardInterrupt):
+            model.train(QUICK)
+        assert model.module is None
+        model.train(QUICK)
+        assert float(model.module.front_ends["rna"].loadings.abs().sum()) > 0
+
+    def test_in_training_the_model_is_usable_and_says_so_until_it_is_trained(self, monkeypatch, caplog, tmp_path):
+        mdata = cells()
+        with monkeypatch.context() as patch:
+            step = raising(KeyboardInterrupt(), at=2)(TrainingPlan.training_step)
+            patch.setattr(TrainingPlan, "training_step", step)
+            model = scvcell.tl.fit(mdata, train=QUICK)
+        assert model.interrupted
+        assert np.isfinite(mdata.obsm["X_csl"]).all()
+        loaded = CSL.load(model.save(tmp_path / "m"), mdata)
+        for one in (model, loaded):
+            caplog.clear()
+            scvcell.tl.embed(mdata, one)
+            assert caplog.text.count("The training of this model was interrupted") == 1
+            one.train(QUICK)
+            caplog.clear()
+            scvcell.tl.embed(mdata, one)
+            assert "interrupted" not in caplog.text
+            assert not one.interrupted
+
+    @pytest.mark.parametrize("stage", ["scvcell.tl._fit.calibrate_all", "scvcell.model._respond.fit"])
+    def test_after_training_the_model_comes_back(self, stage, monkeypatch, caplog):
+        def stop(*args, **options):
+            raise KeyboardInterrupt
+
+        mdata = screen()
+        with monkeypatch.context() as patch:
+            patch.setattr(stage, stop)
+            model = scvcell.tl.fit(mdata, perturbation=KEYS, train=QUICK)
+        assert model.interrupted
+        assert "model.learn_actions(keys) learns it" in caplog.text
+        assert np.isfinite(mdata.obsm["X_csl"]).all()
+        model.learn_actions(KEYS)
+        assert len(scvcell.tl.effects(mdata, model, "T1"))
+
+    def test_between_rounds_the_first_one_stays(self, monkeypatch):
+        mdata = cells(paired=0.5)
+        monkeypatch.setattr("scvcell.model._csl.mutual_matches", raising(KeyboardInterrupt())(lambda *a: None))
+        model = scvcell.tl.fit(mdata, train=QUICK)
+        assert model.interrupted
+        assert np.isfinite(mdata.obsm["X_csl"]).any()
+
+    def test_sigterm_ends_the_process_with_its_status_and_the_model(self, monkeypatch):
+        mdata = cells()
+        CSL.setup_mudata(mdata)
+        model, step = CSL(mdata), TrainingPlan.training_step
+
+        def killed(self, batch, index):
+            if self.global_step == 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return step(self, batch, index)
+
+        monkeypatch.setattr(TrainingPlan, "training_step", killed)
+        with pytest.raises(Terminated) as stop:
+            model.train(scvcell.TrainConfig(max_epochs=50, progress=False, accelerator="cpu"))
+        assert stop.value.code == 143
+        assert stop.value.model is model
+        assert model.is_trained_
+        assert model.interrupted
+
+    def test_a_handler_of_another_language_stays(self, monkeypatch):
+        get = signal.getsignal
+        monkeypatch.setattr(signal, "getsignal", lambda n: None if n == signal.SIGINT else get(n))
+        assert scvcell.tl.fit(cells(), train=QUICK).is_trained_
+
+
+def test_a_command_that_is_ended_saves_and_says_so(tmp_path):
+    code = """
+import os, signal, sys
+from scvcell.model._train import TrainingPlan
+step = TrainingPlan.training_step
+def killed(self, batch, index):
+    if self.global_step == 3:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return step(self, batch, index)
+TrainingPlan.training_step = killed
+from scvcell._cli import main
+sys.exit(main(["fit", sys.argv[1], sys.argv[2], "--max-epochs", "300"]))
+"""
+    cells().write(tmp_path / "in.h5mu")
+    command = [sys.executable, "-W", "ignore", "-c", code, tmp_path / "in.h5mu", tmp_path / "out"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 143
+    assert "ended by SIGTERM in training; the model as it was then is in" in done.stderr
+    assert CSL.load(tmp_path / "out" / "model").interrupted
+
+
+class TestDivergence:
+    def test_a_first_training_leaves_no_model(self, tmp_path):
+        mdata = cells()
+        CSL.setup_mudata(mdata)
+        model = CSL(mdata)
+        with pytest.raises(Diverged):
+            model.train(scvcell.TrainConfig(max_epochs=5, lr=1e30, progress=False, accelerator="cpu"))
+        assert model.module is None
+        for call in (lambda: model.save(tmp_path / "m"), lambda: scvcell.tl.embed(mdata, model)):
+            with pytest.raises(RuntimeError, match=r"not trained|trained model"):
+                call()
+        assert "X_csl" not in mdata.obsm
+
+    @pytest.mark.parametrize("validation", [0.3, 0.0])
+    def test_a_further_training_changes_nothing(self, validation):
+        mdata = screen()
+        model = scvcell.tl.fit(mdata, perturbation=KEYS, train=QUICK)
+        before = scvcell.tl.effects(mdata, model, "T1")
+        bad = scvcell.TrainConfig(max_epochs=2, lr=1e30, validation=validation, progress=False, accelerator="cpu")
+        with pytest.raises(Diverged, match="diverged"):
+            model.train(bad)
+        after = scvcell.tl.effects(mdata, model, "T1")
+        np.testing.assert_array_equal(before["lfc"], after["lfc"])
+
+    def test_parameters_that_are_not_finite_after_the_last_step(self, monkeypatch):
+        mdata = cells()
+        model = scvcell.tl.fit(mdata, train=QUICK)
+        before = model.get_latent_representation()
+
+        def broken(self):
+            next(self.module.parameters()).data.fill_(float("nan"))
+
+        monkeypatch.setattr(TrainingPlan, "on_train_epoch_end", broken)
+        with pytest.raises(Diverged, match="not finite after the last step"):
+            model.train(scvcell.TrainConfig(max_epochs=1, validation=0.0, progress=False, accelerator="cpu"))
+        np.testing.assert_array_equal(model.get_latent_representation(), before)
+
+
+class TestFurtherTraining:
+    def test_what_was_learned_on_old_states_is_refused_until_it_is_learned_again(self):
+        mdata = screen()
+        model = scvcell.tl.fit(mdata, perturbation=KEYS, train=QUICK)
+        held = set(model.split_["validation"])
+        pool = next(iter(model.calibration_.values()))["pool"]
+        model.train(scvcell.TrainConfig(max_epochs=2, progress=False, accelerator="cpu"), seed=5)
+        with pytest.raises(ValueError, match=r"states have moved. Learn it again: model.learn_actions\(keys\)"):
+            scvcell.tl.perturb(mdata, model, "T1")
+        assert set(model.split_["validation"]) == held, "cells that were trained on can calibrate nothing"
+        scvcell.tl.translate(mdata, model, to="adt", source=["rna"])
+        assert np.abs(next(iter(model.calibration_.values()))["pool"] - pool).max() > 0
+        model.learn_actions(KEYS)
+        assert len(scvcell.tl.effects(mdata, model, "T1"))
+
+    def test_velocity_too(self):
+        adata = scvcell.datasets.simulate(150, n_genes=30, n_proteins=5, seed=1)["rna"]
+        adata.obs["day"] = np.arange(adata.n_obs) % 2
+        model = scvcell.tl.fit(adata, train=QUICK)
+        scvcell.tl.velocity(adata, model, time_key="day")
+        model.train(QUICK)
+        with pytest.raises(ValueError, match=r"Learn them again: scvcell.tl.velocity\(data, model\)"):
+            scvcell.tl.forecast(adata, model, time=0.1)
+
+
+class TestWhatIsTorchs:
+    def test_two_fits_beside_each_other_are_two_fits(self):
+        mdata = cells()
+        scvcell.tl.fit(mdata, batch_key="batch", train=QUICK)
+        alone, found = mdata.obsm["X_csl"], {}
+        level, dtype = logging.getLogger("lightning.pytorch").level, torch.get_default_dtype()
+
+        def fit(i):
+            own = cells()
+            scvcell.tl.fit(own, batch_key="batch", train=QUICK)
+            found[i] = own.obsm["X_csl"]
+
+        threads = [threading.Thread(target=fit, args=(i,)) for i in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(found) == 2
+        for latent in found.values():
+            np.testing.assert_array_equal(latent, alone)
+        assert logging.getLogger("lightning.pytorch").level == level
+        assert torch.get_default_dtype() == dtype
+
+    def test_its_random_state_is_left_alone(self, tmp_path):
+        mdata = screen()
+        torch.manual_seed(3)
+        before = torch.get_rng_state()
+        model = scvcell.tl.fit(mdata, perturbation=KEYS, batch_key="cell_type", train=QUICK)
+        CSL.load(model.save(tmp_path / "m"), mdata)
+        scvcell.tl.perturb(mdata, model, "T1")
+        model.differential_expression(mdata, "cell_type", modality="rna")
+        query = mdata.copy()
+        for part in (query, *query.mod.values()):
+            part.obs["cell_type"] = "new"
+        model.load_query_data(query, train=QUICK)
+        assert torch.equal(torch.get_rng_state(), before)
+
+    def test_differential_expression_is_the_same_twice(self):
+        mdata = cells()
+        model = scvcell.tl.fit(mdata, train=QUICK)
+        one, other = (model.differential_expression(mdata, "cell_type", modality="rna") for _ in range(2))
+        np.testing.assert_array_equal(one["lfc_mean"], other["lfc_mean"])
+
+    def test_its_default_dtype_is_neither_assumed_nor_changed(self, tmp_path):
+        mdata = cells()
+        model = scvcell.tl.fit(mdata, train=QUICK)
+        folder, wanted = model.save(tmp_path / "m"), scvcell.tl.translate(mdata, model, to="adt").X
+        torch.set_default_dtype(torch.float64)
+        try:
+            scvcell.tl.fit(cells(), train=QUICK)
+            for one in (model, CSL.load(folder)):
+                np.testing.assert_allclose(scvcell.tl.translate(mdata, one, to="adt").X, wanted, atol=1e-4)
+            assert torch.get_default_dtype() == torch.float64
+        finally:
+            torch.set_default_dtype(torch.float32)
