@@ -270,7 +270,7 @@ class TestOperator:
         rows, batch = np.arange(adata.n_obs), np.zeros(adata.n_obs, np.int64)
         out = []
         for scale in (1.0, unit):
-            x = Matrix(adata.X, (scale * adata.obs["total_counts"]).to_numpy(np.float32))
+            x = Matrix(adata.X, depth=(scale * adata.obs["total_counts"]).to_numpy(np.float32))
             front = FrontEnd(Counts, adata.n_vars, 1, 10)
             front.fit(x, rows, batch, np.random.default_rng(0))
             out.append(front(torch.from_numpy(front.scores(x, rows)), torch.from_numpy(batch)))

@@ -94,7 +94,7 @@ def test_seeds_repeat_and_data_are_not_changed(confounded, fingerprint):
         ({"action": "control"}, ValueError, "No cell had the action"),
         ({"covariates": "donor"}, KeyError, "No obs column 'donor'"),
         ({"level": 1.0}, ValueError, "level must lie between 0 and 1"),
-        ({"n_boot": 1}, ValueError, "n_boot must be at least 2"),
+        ({"n_boot": 1}, ValueError, "n_boot must be a whole number >= 2"),
     ],
 )
 def test_refused(confounded, arguments, error, message):

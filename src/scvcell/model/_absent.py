@@ -51,6 +51,13 @@ def in_new(
 def say(absent: Mapping[str, Sequence[str]], batch_key: str | None) -> None:
     """Warn of each, with both ways out."""
     for name, batches in absent.items():
+        if batch_key is None:
+            logger.warning(
+                "%r has no count in any cell. Zeros are learned, and nothing that is said of it is trusted. If it was "
+                "not measured, leave it out: del mdata.mod[%r]; mdata.update().",
+                *(name, name),
+            )
+            continue
         logger.warning(
             "%r is zero in all cells and features of batch %s. It was hardly measured there, but counts as measured: "
             "zeros are learned, and predictions for this batch are not trusted. Leave these cells out of it: "

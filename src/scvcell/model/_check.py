@@ -33,7 +33,6 @@ MANY_EMPTY = 0.1
 WRONG = {
     "not finite": "contains NaN or infinite values. Remove them, or drop the cells or features",
     "negative": "contains negative values; raw counts are needed (scaled data, as of sc.pp.scale, have negative ones)",
-    "zero": "has no count in any cell. If it was not measured, leave it out",
     "not whole": "contains non-integer values, so it looks normalised; raw counts are needed",
 }
 
@@ -193,11 +192,9 @@ def _walk(view: View, name: str, layer: str | None, *, counts: bool) -> tuple[st
         sums.append(np.asarray(chunk.sum(1), dtype=float).ravel())
     depth = np.concatenate(sums)
     empty, where, without = int((total == 0).sum()), _where(name, layer), int((depth == 0).sum())
-    if counts and empty == len(total):
-        return "zero", depth
-    if counts and empty:
+    if counts and 0 < empty < len(total):
         logger.info("%s: %d of %d features are zero in all cells; they are kept.", where, empty, len(total))
-    if counts and without > MANY_EMPTY * matrix.shape[0]:
+    if counts and empty < len(total) and without > MANY_EMPTY * matrix.shape[0]:
         logger.warning(
             "%s: %d of %d cells have no count at all and are taken for measured. If they were not, leave them out of "
             "it: mdata.mod[%r] = mdata[%r][mdata[%r].X.sum(1) > 0].copy(); mdata.update().",
@@ -213,7 +210,7 @@ def _where(name: str, layer: str | None) -> str:
 def _complaint(view: View, wrong: dict[str, tuple[str | None, str]], *, fitted: bool = False) -> str:
     """What is wrong with each modality, and the layers that hold counts, which can be given before a fit."""
     lines = [f"{_where(name, layer)} {WRONG[found]}." for name, (layer, found) in wrong.items()]
-    counted = [name for name, (_, found) in wrong.items() if found not in ("not finite", "zero")]
+    counted = [name for name, (_, found) in wrong.items() if found != "not finite"]
     held = {}
     for name in counted:
         adata = view.modalities[name]

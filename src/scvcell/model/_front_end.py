@@ -140,7 +140,7 @@ class FrontEnd(nn.Module):
             sd = np.sqrt(np.maximum(squares / max(len(rows), 1) - mean**2, 0))
             self.unit.copy_(torch.as_tensor(np.where(sd > 1e-6 * np.abs(mean), sd, np.inf)))
         if self.project:
-            loadings = self._svd(x, rows, batch, rng)
+            loadings = self._svd(x, rows, batch, rng) if total.any() else np.zeros(self.loadings.shape)
             self.loadings.copy_(torch.as_tensor(loadings))
         self._spread(x, rows, batch)
         if panel is not None:
