@@ -62,16 +62,16 @@ def translate(
     Returns
     -------
     AnnData of all cells x features of `to`. ``X``: point prediction on the raw scale (``log1p(X)`` is the best log-
-    scale prediction); layers ``lower``, ``upper`` (conformal interval for the measurement, calibrated on
-    cells with both assays that training did not see, :class:`scvcell.risk.Conformal`) and ``mean`` (mean of the operator's predictive distribution);
-    ``obs["trusted"]`` (near calibration cells in the latent and in depth, of a batch that measured `to`), ``obs["split"]`` (``"train"``, ``"validation"`` or ``"test"``: whether
-    the fit saw the cell's own measurement of `to`), ``var["trusted"]`` and ``var["relative_width"]`` (interval over
-    marginal interval; 1 means that nothing was learned); ``uns["csl_translate"]``, with the range in which the coverage lies (``expected_coverage``).
-    Cells without any of `source`
-    are NaN and not trusted. Without calibration cells the intervals are NaN and nothing is trusted. All of it is dense:
-    into chromatin, translate the cells of interest, not a whole atlas. Of denoised values the interval is for the
-    measurement that was the input, so it says how much the model smooths, not what a second measurement would be
-    (``uns["csl_translate"]["input_seen"]``).
+    scale prediction); layers ``lower``, ``upper`` (conformal interval for the measurement, calibrated on cells with
+    both assays that training did not see, :class:`scvcell.risk.Conformal`) and ``mean`` (mean of the operator's
+    predictive distribution); ``obs["trusted"]`` (near calibration cells in the latent and in depth, of a batch that
+    measured `to`), ``obs["split"]`` (``"train"``, ``"validation"`` or ``"test"``: whether the fit saw the cell's own
+    measurement of `to`), ``var["trusted"]`` and ``var["relative_width"]`` (interval over marginal interval; 1 means
+    that nothing was learned); ``uns["csl_translate"]``, with the range in which the coverage lies
+    (``expected_coverage``). Cells without any of `source` are NaN and not trusted. Without calibration cells the
+    intervals are NaN and nothing is trusted. All of it is dense: into chromatin, translate the cells of interest, not a
+    whole atlas. Of denoised values the interval is for the measurement that was the input, so it says how much the
+    model smooths, not what a second measurement would be (``uns["csl_translate"]["input_seen"]``).
 
     Raises
     ------
