@@ -539,3 +539,28 @@ def test_copies_of_a_model_with_actions_and_with_query_batches(mosaic, quick, tm
     mapped = scvcell.tl.fit(cells, batch_key="batch", train=quick).load_query_data(query, train=quick)
     again = pickle.loads(pickle.dumps(mapped))
     np.testing.assert_array_equal(again.get_latent_representation(query), mapped.get_latent_representation(query))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        np.full(6, 0.1),
+        pd.Series(np.full(6, 0.1)),
+        tuple(np.full(6, 0.1)),
+        np.full(6, 0.1, np.float32),
+        [np.float64(0.1)] * 6,
+    ],
+)
+def test_options_are_made_plain_when_they_are_given(mosaic, quick, tmp_path, options):
+    mdata = mosaic(90)
+    measure = {"rna": scvcell.measure.Counts, "adt": (scvcell.measure.Protein, {"background": options})}
+    if len(options) == 1:
+        measure["adt"] = (scvcell.measure.Protein, {"background": list(options) * 6})
+    model = scvcell.tl.fit(mdata, measure=measure, train=quick, batch_key=["batch"])
+    assert model.schema.modalities["adt"].options["background"] == pytest.approx([0.1] * 6)
+    assert CSL.load(model.save(tmp_path / "m"), mdata).schema == model.schema
+
+
+def test_options_that_no_file_holds_are_refused_before_any_work(mosaic):
+    with pytest.raises(TypeError, match=r"measure\['adt'\]: background must be plain: a number, text, or a list"):
+        scvcell.tl.fit(mosaic(90), measure={"adt": ("protein", {"background": object()})})

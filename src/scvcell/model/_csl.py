@@ -172,7 +172,9 @@ class CSL(ModelLifecycle):
         schema = _schema.build(seen, **args)
         measure, layers = by_modality(seen, args.get("measure"), args.get("layers"))
         sized = {m: s.size_factor for m, s in schema.modalities.items() if s.size_factor is not None}
-        plain = args | {"measure": measure or None, "layers": layers or None, "table_key": table_key}
+        given = {m: (schema.modalities[m].operator, schema.modalities[m].options) for m in measure}
+        read = {"batch_key": schema.batch_key, "covariates": [*schema.categorical, *schema.continuous]}
+        plain = args | read | {"measure": given or None, "layers": layers or None, "table_key": table_key}
         plain |= {"size_factor": sized or None}
         manager = Manager(
             seen.source, model_name=cls.__name__, method=method, setup_args=plain, schema=schema.as_dict()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from inspect import signature
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from scvcell.model._check import by_modality, check_all_values, check_layer, not
 from scvcell.model._recognise import check_kinds, unrecognised
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from anndata import AnnData
     from numpy.typing import NDArray
@@ -161,6 +162,7 @@ def build(
             MEASUREMENTS[operator].check(features, **options)
         except ValueError as error:
             raise ValueError(f"Modality {name!r}: {error}") from None
+        options = {key: plain(f"measure[{name!r}]: {key}", value) for key, value in options.items()}
         modalities[name] = ModalitySchema(operator, features, options, layer)
     given = _size_factor.columns(view, modalities, size_factor)
     totals = check_all_values(view, modalities)
@@ -227,6 +229,25 @@ def _operator(name: str, given: Any, adata: AnnData, layer: str | None) -> tuple
     except KeyError as error:
         raise ValueError(error.args[0]) from None
     return given, options
+
+
+def plain(what: str, value: Any) -> Any:
+    """An option as what a file can hold: numbers, text, and lists of them.
+
+    Raises
+    ------
+    TypeError
+        If it is nothing of that kind; `what` names it.
+    """
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {str(key): plain(what, each) for key, each in value.items()}
+    if isinstance(value, np.ndarray | pd.Series | pd.Index | list | tuple):
+        return [plain(what, each) for each in (value.tolist() if hasattr(value, "tolist") else value)]
+    raise TypeError(f"{what} must be plain: a number, text, or a list or array of them, not {type(value).__name__}.")
 
 
 def _check_options(name: str, operator: str, options: Mapping[str, Any]) -> None:
