@@ -103,9 +103,11 @@ class Conformal:
             known = np.sqrt(pool_error) / own
             each = scores.mean(1)
             unsure = float(each.std() / np.sqrt(len(each)) / max(each.mean(), 1e-12))
-            scores = np.quantile(known, np.arange(1, KEPT + 1) / (KEPT + 1), axis=0)
-            scores = (scores * (each.mean() / max(known.mean(), 1e-12))).astype(np.float32)
-        scores = np.sort(scores, axis=0)
+            known *= each.mean() / max(known.mean(), 1e-12)
+            ranks = np.ceil(np.arange(1, KEPT + 1) / (KEPT + 1) * len(known)).astype(int) - 1
+            scores = np.ascontiguousarray(np.sort(known.T, axis=1)[:, ranks].T, dtype=np.float32)
+        else:
+            scores = np.sort(scores, axis=0)
         share = np.arange(1, 100) / 200
         spread = np.empty((len(share), truth.shape[1]), np.float32)
         for start in range(0, truth.shape[1], BLOCK):
