@@ -37,8 +37,9 @@ class Conformal:
 
     with :math:`\sigma(z)` the root mean squared error among the nearest cells of a pool, and s the scores of n
     calibration cells that training never saw (split conformal). Of few such cells a quantile is a matter of luck:
-    below `ENOUGH`, s are the scores of the pool's many cells, each with the others as its neighbours, times one factor
-    for all features, the mean score of calibration cells over that of the pool: what training made of its own cells.
+    below `ENOUGH`, s are the scores of the pool's many cells, each with the others as its neighbours, times one factor:
+    the mean score of calibration cells over that of the pool (what training made of its own cells), the median over
+    features.
 
     Attributes
     ----------
@@ -103,7 +104,8 @@ class Conformal:
             known = np.sqrt(pool_error) / own
             each = scores.mean(1)
             unsure = float(each.std() / np.sqrt(len(each)) / max(each.mean(), 1e-12))
-            known *= each.mean() / max(known.mean(), 1e-12)
+            told = known.mean(0) > 0
+            known *= np.median(scores[:, told].mean(0) / known[:, told].mean(0)) if told.any() else 1.0
             ranks = np.ceil(np.arange(1, KEPT + 1) / (KEPT + 1) * len(known)).astype(int) - 1
             scores = np.ascontiguousarray(np.sort(known.T, axis=1)[:, ranks].T, dtype=np.float32)
         else:
