@@ -24,6 +24,8 @@ MINIMUM = 20
 
 ENOUGH = 500
 """Calibration cells from which their own quantiles are surer than those of the pool, brought to their size."""
+SHRUNK = 20
+"""Calibration cells that the factor of all features stands for in that of each."""
 KEPT = 400
 """Ranks of the pool's scores that are kept."""
 
@@ -37,9 +39,8 @@ class Conformal:
 
     with :math:`\sigma(z)` the root mean squared error among the nearest cells of a pool, and s the scores of n
     calibration cells that training never saw (split conformal). Of few such cells a quantile is a matter of luck:
-    below `ENOUGH`, s are the scores of the pool's many cells, each with the others as its neighbours, times one factor:
-    the mean score of calibration cells over that of the pool (what training made of its own cells), the median over
-    features.
+    below `ENOUGH`, s are the scores of the pool's many cells, each with the others as its neighbours, times a factor:
+    the mean score of calibration cells over that of the pool, what training made of its own cells.
 
     Attributes
     ----------
@@ -104,8 +105,7 @@ class Conformal:
             known = np.sqrt(pool_error) / own
             each = scores.mean(1)
             unsure = float(each.std() / np.sqrt(len(each)) / max(each.mean(), 1e-12))
-            told = known.mean(0) > 0
-            known *= np.median(scores[:, told].mean(0) / known[:, told].mean(0)) if told.any() else 1.0
+            known *= _optimism(scores, known)
             ranks = np.ceil(np.arange(1, KEPT + 1) / (KEPT + 1) * len(known)).astype(int) - 1
             scores = np.ascontiguousarray(np.sort(known.T, axis=1)[:, ranks].T, dtype=np.float32)
         else:
@@ -194,6 +194,15 @@ class Conformal:
         pool, error, scores, spread = (arrays[name] for name in ("pool", "error", "scores", "spread"))
         limits = arrays.get("limits", np.zeros((0, 2)))
         return cls(pool, error, scores, spread, float(arrays["reach"][0]), int(cells), float(unsure), limits)
+
+
+def _optimism(scores: Array, known: Array) -> Array:
+    """By how much scores of training cells, `known`, are too small, ``(features,)``; drawn to their median."""
+    n, told = len(scores), known.mean(0) > 0
+    each = np.ones(scores.shape[1])
+    each[told] = scores[:, told].mean(0) / known[:, told].mean(0)
+    usual = float(np.median(each[told])) if told.any() else 1.0
+    return (n * each + SHRUNK * usual) / (n + SHRUNK)
 
 
 def coverage(truth: Array, lower: Array, upper: Array) -> Array:
