@@ -152,3 +152,15 @@ def test_limits_of_further_numbers():
     assert (again.cells, again.unsure) == (conformal.cells, pytest.approx(conformal.unsure))
     old = {name: conformal.as_arrays()[name] for name in ("pool", "error", "scores", "spread", "reach")}
     assert Conformal.from_arrays(old).within(np.array([[99.0]])).all()
+
+
+def test_features_that_are_nearly_always_zero_keep_to_calibration_cells():
+    rng = np.random.default_rng(0)
+    z = [rng.normal(size=(m, 2)) for m in (600, 80, 4000)]
+    y = [np.log1p(rng.poisson(rate, (len(part), 5))) for part in z for rate in [[0.05, 0.1, 0.2, 3.0, 8.0]]]
+    point = np.log1p([0.05, 0.1, 0.2, 3.0, 8.0])
+    conformal = Conformal.fit(z[0], (0.7 * (y[0] - point)) ** 2, z[1], y[1], np.tile(point, (80, 1)))
+    half, _ = conformal.halfwidth(z[2], 0.9)
+    cover = (np.abs(y[2] - point) <= half).mean(0)
+    assert (cover > 0.84).all()
+    assert np.isinf(conformal.quantile(0.999)[:3]).all()

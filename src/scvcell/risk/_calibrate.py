@@ -40,7 +40,8 @@ class Conformal:
     with :math:`\sigma(z)` the root mean squared error among the nearest cells of a pool, and s the scores of n
     calibration cells that training never saw (split conformal). Of few such cells a quantile is a matter of luck:
     below `ENOUGH`, s are the scores of the pool's many cells, each with the others as its neighbours, times a factor:
-    the mean score of calibration cells over that of the pool, what training made of its own cells.
+    the mean score of calibration cells over that of the pool, what training made of its own cells. Features of which
+    half of the values are one keep to calibration cells.
 
     Attributes
     ----------
@@ -105,9 +106,7 @@ class Conformal:
             known = np.sqrt(pool_error) / own
             each = scores.mean(1)
             unsure = float(each.std() / np.sqrt(len(each)) / max(each.mean(), 1e-12))
-            known *= _optimism(scores, known)
-            ranks = np.ceil(np.arange(1, KEPT + 1) / (KEPT + 1) * len(known)).astype(int) - 1
-            scores = np.ascontiguousarray(np.sort(known.T, axis=1)[:, ranks].T, dtype=np.float32)
+            scores = _shaped(scores, known * _optimism(scores, known), truth)
         else:
             scores = np.sort(scores, axis=0)
         share = np.arange(1, 100) / 200
@@ -194,6 +193,20 @@ class Conformal:
         pool, error, scores, spread = (arrays[name] for name in ("pool", "error", "scores", "spread"))
         limits = arrays.get("limits", np.zeros((0, 2)))
         return cls(pool, error, scores, spread, float(arrays["reach"][0]), int(cells), float(unsure), limits)
+
+
+def _shaped(scores: Array, known: Array, truth: Array) -> Array:
+    """Sorted scores at `KEPT` ranks: of the pool, or, where most values are one, of the calibration cells.
+
+    Scores of a feature that is nearly always zero are no multiple of each other.
+    """
+    share = np.arange(1, KEPT + 1) / (KEPT + 1)
+    out = np.sort(known.T, axis=1)[:, np.ceil(share * len(known)).astype(int) - 1].T
+    sparse = (truth == np.median(truth, axis=0)).mean(0) >= 0.5
+    rank = np.ceil(share * (len(scores) + 1)).astype(int)
+    own = np.vstack([np.sort(scores[:, sparse], axis=0), np.full((1, int(sparse.sum())), np.inf)])
+    out[:, sparse] = own[np.minimum(rank, len(scores) + 1) - 1]
+    return np.ascontiguousarray(out, dtype=np.float32)
 
 
 def _optimism(scores: Array, known: Array) -> Array:
