@@ -100,7 +100,8 @@ class Conformal:
         """
         draft = cls(pool, pool_error, np.zeros((0, truth.shape[1])), np.zeros((99, truth.shape[1])), np.inf)
         sigma, distance = draft.sigma(latent)
-        scores, unsure = np.abs(truth - predicted) / sigma, 0.0
+        scores: Array = np.abs(truth - predicted) / sigma
+        unsure = 0.0
         if len(scores) < ENOUGH:
             own, _ = draft.sigma(pool, own=True)
             known = np.sqrt(pool_error) / own
