@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
+import threading
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from scvcell._containers import Container
 
 
+INTERRUPTED, TERMINATED = 130, 143
+"""Exit status of a process that Ctrl-C or SIGTERM ended, as shells have it."""
 SUFFIXES, SIGNATURE = (".h5ad", ".h5mu"), b"\x89HDF\r\n\x1a\n"
 
 
@@ -26,15 +30,31 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("scvcell").setLevel(logging.INFO)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    ended: list[int] = []
+
+    def end(number: int, frame: object) -> None:
+        """SIGTERM is as Ctrl-C, once: what there is is saved."""
+        ended.append(number)
+        if len(ended) == 1:
+            raise KeyboardInterrupt
+
+    on_main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGTERM)
+    if on_main and before is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, end)
     try:
-        return int(args.run(args))
+        status = int(args.run(args))
+        return TERMINATED if ended else status
     except (ValueError, TypeError, KeyError, OSError) as error:
         message = error.args[0] if isinstance(error, KeyError) else error
         sys.stderr.write(f"scvcell: {message}\n")
         return 2
     except KeyboardInterrupt:
         sys.stderr.write("scvcell: interrupted before there was a model to save.\n")
-        return 130
+        return TERMINATED if ended else INTERRUPTED
+    finally:
+        if on_main and before is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -88,6 +108,7 @@ def _demo(args: argparse.Namespace) -> int:
 def _fit(args: argparse.Namespace) -> int:
     target = args.output / "model"
     _check_fit(args, target)
+    from scvcell import _keys
     from scvcell._containers import view
 
     data = _read(args.input)
@@ -96,7 +117,7 @@ def _fit(args: argparse.Namespace) -> int:
         view(data).column(args.batch_key)
     # PyTorch is imported from here on, when what can be wrong with the files and options is known to be right
     import scvcell
-    from scvcell.model import Diverged, Terminated
+    from scvcell.model import Diverged
 
     try:
         model = scvcell.tl.fit(
@@ -110,16 +131,15 @@ def _fit(args: argparse.Namespace) -> int:
         )
     except Diverged as error:
         raise ValueError(str(error)) from error
-    except Terminated as stop:
-        if stop.model is not None and stop.model.is_trained_:
-            stop.model.save(target, overwrite=args.overwrite)
-            sys.stderr.write(f"scvcell: ended by SIGTERM in training; the model as it was then is in {target}.\n")
-        raise
     args.output.mkdir(parents=True, exist_ok=True)
     model.save(target, overwrite=args.overwrite)
-    _latent(data).to_csv(args.output / "latent.csv")
-    sys.stdout.write(f"{model}\nSaved in {args.output}: model/, latent.csv\n")
-    return 130 if model.interrupted else 0
+    states = _keys.LATENT in data.obsm
+    if states:
+        _latent(data).to_csv(args.output / "latent.csv")
+    sys.stdout.write(f"{model}\nSaved in {args.output}: model/{', latent.csv' * states}\n")
+    if model.interrupted:
+        sys.stderr.write(f"scvcell: interrupted; the model as it was then is in {target}.\n")
+    return INTERRUPTED if model.interrupted else 0
 
 
 def _check_folder(folder: Path) -> None:

@@ -52,6 +52,8 @@ def run(out: Path, *, seed: int = 0) -> str:
     start = time.perf_counter()
     mdata, pairs = hide_pairing(scvcell.datasets.pbmc_mosaic())
     model = scvcell.tl.fit(mdata, batch_key="batch", seed=seed)
+    if model.interrupted:
+        raise KeyboardInterrupt
     fitted = time.perf_counter() - start
     report = scvcell.tl.alignment_report(mdata, model, labels_key="celltype", pairs=pairs)
     predicted = scvcell.tl.translate(mdata, model, to="adt", source=["rna"])[pairs[0]].copy()

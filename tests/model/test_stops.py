@@ -97,6 +97,58 @@ class TestInterrupts:
         assert model.interrupted
         assert np.isfinite(mdata.obsm["X_csl"]).any()
 
+    def test_while_a_round_is_set_up_the_first_one_stays_and_the_next_training_has_its_round(self, monkeypatch):
+        mdata = cells(paired=0.5)
+        with monkeypatch.context() as patch:
+            patch.setattr(CSL, "_summaries", raising(KeyboardInterrupt(), at=2)(CSL._summaries))
+            model = scvcell.tl.fit(mdata, train=QUICK)
+        once = scvcell.tl.fit(cells(paired=0.5), train=scvcell.TrainConfig(**{**vars(QUICK), "rematch": 0}))
+        np.testing.assert_array_equal(model.get_latent_representation(), once.get_latent_representation())
+        assert model.interrupted
+        model.train(QUICK)
+        assert model.matched > 0
+
+    def test_before_the_first_step_there_is_no_model(self, monkeypatch):
+        mdata = cells()
+        CSL.setup_mudata(mdata)
+        model = CSL(mdata)
+        monkeypatch.setattr(CSL, "_source", raising(KeyboardInterrupt())(CSL._source))
+        with pytest.raises(KeyboardInterrupt):
+            model.train(QUICK)
+        assert model.module is None
+        assert not model.split_
+
+    def test_while_states_are_written_the_model_comes_back(self, monkeypatch, caplog, fingerprint):
+        mdata = cells()
+        before = fingerprint(mdata)
+        monkeypatch.setattr("scvcell.tl._fit.embed", raising(KeyboardInterrupt())(scvcell.tl.embed))
+        model = scvcell.tl.fit(mdata, train=QUICK)
+        assert model.interrupted
+        assert "scvcell.tl.embed(data, model) writes states" in caplog.text
+        assert fingerprint(mdata) == before
+
+    def test_an_exit_of_the_user_is_none_of_a_fit(self, monkeypatch):
+        """A handler of the user's may leave by its own status, and is alone in what SIGTERM does."""
+        monkeypatch.setattr(TrainingPlan, "training_step", raising(SystemExit(5), at=2)(TrainingPlan.training_step))
+        with pytest.raises(SystemExit) as stop:
+            scvcell.tl.fit(cells(), train=QUICK)
+        assert stop.value.code == 5
+        monkeypatch.undo()
+        came, step = [], TrainingPlan.training_step
+
+        def signalled(self, batch, index):
+            if self.global_step == 0:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return step(self, batch, index)
+
+        monkeypatch.setattr(TrainingPlan, "training_step", signalled)
+        before = signal.signal(signal.SIGTERM, lambda *_: came.append(1))
+        try:
+            assert not scvcell.tl.fit(cells(), train=QUICK).interrupted
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        assert came == [1]
+
     def test_sigterm_ends_the_process_with_its_status_and_the_model(self, monkeypatch):
         mdata = cells()
         CSL.setup_mudata(mdata)
@@ -138,8 +190,36 @@ sys.exit(main(["fit", sys.argv[1], sys.argv[2], "--max-epochs", "300"]))
     command = [sys.executable, "-W", "ignore", "-c", code, tmp_path / "in.h5mu", tmp_path / "out"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 143
-    assert "ended by SIGTERM in training; the model as it was then is in" in done.stderr
+    assert "interrupted; the model as it was then is in" in done.stderr
+    assert (tmp_path / "out" / "latent.csv").is_file()
     assert CSL.load(tmp_path / "out" / "model").interrupted
+
+
+@pytest.mark.parametrize(
+    "stage", ["scvcell._containers.view", "scvcell.tl._fit.calibrate_all", "scvcell.tl._fit.embed"]
+)
+def test_sigterm_at_every_stage_of_a_command(stage, tmp_path, monkeypatch, capsys):
+    """Before there is a model, and after training, when only a part is there."""
+    import importlib
+
+    from scvcell._cli import main
+
+    cells().write(tmp_path / "in.h5mu")
+    module, name = stage.rsplit(".", 1)
+    original, calls = getattr(importlib.import_module(module), name), []
+
+    def kill(*args, **options):
+        calls.append(1)
+        if len(calls) == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(*args, **options)
+
+    monkeypatch.setattr(stage, kill)
+    before = signal.getsignal(signal.SIGTERM)
+    assert main(["fit", str(tmp_path / "in.h5mu"), str(tmp_path / "out"), "--max-epochs", "1"]) == 143
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert (tmp_path / "out" / "model").exists() == stage.startswith("scvcell.tl")
+    assert "interrupted" in capsys.readouterr().err
 
 
 class TestDivergence:
@@ -248,6 +328,18 @@ class TestWhatIsTorchs:
         one, other = (model.differential_expression(mdata, "cell_type", modality="rna") for _ in range(2))
         np.testing.assert_array_equal(one["lfc_mean"], other["lfc_mean"])
 
+    def test_draws_of_two_groups_are_independent(self, monkeypatch):
+        from scvcell.model import Posterior
+
+        states, sample = [], Posterior.sample
+        monkeypatch.setattr(Posterior, "sample", lambda self: states.append(torch.get_rng_state()) or sample(self))
+        mdata = cells()
+        model = scvcell.tl.fit(mdata, train=QUICK)
+        states.clear()
+        model.differential_expression(mdata, "cell_type", *np.unique(mdata.obs["cell_type"])[:2], modality="rna")
+        assert len(states) > 1
+        assert len({state.numpy().tobytes() for state in states}) == len(states)
+
     def test_its_default_dtype_is_neither_assumed_nor_changed(self, tmp_path):
         mdata = cells()
         model = scvcell.tl.fit(mdata, train=QUICK)
@@ -260,3 +352,19 @@ class TestWhatIsTorchs:
             assert torch.get_default_dtype() == torch.float64
         finally:
             torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("first", [0.0, 0.3])
+def test_cells_that_were_trained_on_never_calibrate(first):
+    """Whatever is held out, in whatever order, and also where the first training held nothing out."""
+    mdata = cells()
+    CSL.setup_mudata(mdata)
+    model, trained = CSL(mdata), set()
+    tests = [mdata.obs_names[:40], mdata.obs_names[100:], ()]
+    for seed, held_out in enumerate(tests):
+        share = first if seed == 0 else 0.3
+        config = scvcell.TrainConfig(max_epochs=1, progress=False, accelerator="cpu", validation=share)
+        model.train(config, held_out=held_out, seed=seed)
+        trained |= set(mdata.obs_names[model.train_indices_])
+        assert trained <= set(model.split_["train"])
+        assert not trained & set(model.split_["validation"])

@@ -28,7 +28,7 @@ from scvcell.model._module import CSLModule
 from scvcell.model._plan import alignment
 from scvcell.model._schema import Schema
 from scvcell.model._summary import summarise
-from scvcell.model._train import Diverged, Terminated, TrainConfig, run
+from scvcell.model._train import Terminated, TrainConfig, run
 from scvcell.objective import Weights
 from scvcell.prior import GuidancePrior
 
@@ -208,12 +208,13 @@ class CSL(ModelLifecycle):
         data = view(self.adata)
         check_sample(data, self.schema.modalities)
         held_out = data.obs_names[choose(data, "held_out", held_out)]
+        kept = dict(self.__dict__)
         design, batch = self.schema.context(data)
         train, validation = self._split(data, batch, config, held_out, seed)
         linked = None if self.edges is None else self.edges.linked(self.nodes)
         self.alignment = alignment(data.only(self.assays), train, linked)
         rng = np.random.default_rng(seed)
-        self.interrupted, module = False, self.module
+        again, self.interrupted, module = self.interrupted and not self.matched, False, self.module
         with seeded(seed):
             fresh = module is None
             if module is None:
@@ -229,32 +230,36 @@ class CSL(ModelLifecycle):
                     front.fit(
                         self._matrix(data, name, check=False), rows[rows >= 0], batch[train][rows >= 0], rng, panel
                     )
-            self.module = module
-            source = self._source(data, design, batch, check=False)
-            names = data.obs_names.to_numpy().astype(str)
-            self.split_ = {"train": names[train].tolist(), "validation": names[validation].tolist()}
-            self.train_indices_, self.validation_indices_ = train, validation
-            unmatched = self.alignment in ("partly paired", "unpaired, guidance graph")
-            rounds = config.rematch if fresh and self.weights.align and unmatched else 0
             try:
+                self.module = module
+                source = self._source(data, design, batch, check=False)
+                names = data.obs_names.to_numpy().astype(str)
+                seen = sorted(set(self.split_.get("train", [])).difference(names[train]))
+                self.split_ = {"train": [*names[train].tolist(), *seen], "validation": names[validation].tolist()}
+                self.train_indices_, self.validation_indices_ = train, validation
+                unmatched = self.alignment in ("partly paired", "unpaired, guidance graph")
+                rounds = config.rematch if (fresh or again) and self.weights.align and unmatched else 0
                 self._fit(source, train, validation, config, seed, rounds)
             except BaseException as stop:
-                self._stopped(stop)
+                self._stopped(stop, kept)
             self._outdate()
             self.gain = gained(self._trained_module(), source, validation if len(validation) else train)
             warn(self.gain)
 
-    def _stopped(self, stop: BaseException) -> None:
-        """What a training that ended early leaves: the last usable parameters, or nothing, as before it."""
-        if not self.is_trained_:
-            self.module = None
-        if isinstance(stop, Terminated):
-            stop.model = self
-        if not self.is_trained_ or not isinstance(stop, KeyboardInterrupt):
-            if not isinstance(stop, Diverged):
+    def _stopped(self, stop: BaseException, kept: dict[str, Any]) -> None:
+        """What a training that ended early leaves: the last usable parameters, or all as it was, `kept`."""
+        if not self.is_trained_ or not isinstance(stop, KeyboardInterrupt | Terminated):
+            moved = kept["is_trained_"] and self.history_ is not kept["history_"]
+            self.__dict__.clear()
+            self.__dict__.update(kept)
+            if moved:
                 self._outdate()
             raise stop
         self.interrupted = True
+        if isinstance(stop, Terminated):
+            stop.model = self
+            self._outdate()
+            raise stop
         logger.warning("Training was interrupted; the model is usable as it is.")
 
     def _outdate(self) -> None:
@@ -310,9 +315,9 @@ class CSL(ModelLifecycle):
             if len(found.one) == 0:
                 return
             logger.info("Round %d: %d cells have a match in another assay; fitting anew.", number + 1, len(found.one))
-            self.module = self._build(self._summaries(view(self.adata), source.batch, train))
-            self.module.front_ends.load_state_dict(before.front_ends.state_dict())
             try:
+                self.module = self._build(self._summaries(view(self.adata), source.batch, train))
+                self.module.front_ends.load_state_dict(before.front_ends.state_dict())
                 finished = fit(found)
             except BaseException:
                 self.module, self.history_ = before, history
@@ -343,9 +348,9 @@ class CSL(ModelLifecycle):
         """Training and validation cells, the same share of every batch and combination of assays."""
         rng = np.random.default_rng(seed)
         allowed = ~data.obs_names.isin(held_out)
-        known = data.obs_names.isin(self.split_.get("validation", []))
-        if self.is_trained_ and (known & allowed).any():  # cells that were trained on can calibrate nothing
-            return np.flatnonzero(allowed & ~known), np.flatnonzero(allowed & known)
+        seen, known = (data.obs_names.isin(self.split_.get(part, [])) for part in ("train", "validation"))
+        if (seen & ~allowed).any():
+            logger.warning("%d of the cells that are held out were trained on before.", (seen & ~allowed).sum())
         if not allowed.any():
             raise ValueError("Every cell is held out; nothing is left to train on.")
         pattern = batch.astype(np.int64)
@@ -355,9 +360,9 @@ class CSL(ModelLifecycle):
                 raise ValueError(f"Modality {name!r} is present in no training cell. Drop it or change the split.")
             pattern = pattern * 2 + present
         share = config.held_out(int(allowed.sum()))
-        chosen = []
-        for value in np.unique(pattern[allowed]):
-            cells = np.flatnonzero((pattern == value) & allowed)
+        chosen, fresh = [np.flatnonzero(known & allowed)], allowed & ~seen & ~known  # others can calibrate nothing
+        for value in np.unique(pattern[fresh]):
+            cells = np.flatnonzero((pattern == value) & fresh)
             chosen.append(rng.permutation(cells)[: round(share * len(cells))])
         validation = np.sort(np.concatenate(chosen))
         train = np.setdiff1d(np.flatnonzero(allowed), validation)

@@ -99,28 +99,29 @@ def differential_expression(
     design, batch = model.schema.context(seen)
     design = np.broadcast_to(design.mean(0), design.shape).copy()
     features = model.schema.modalities[modality].features
-    table = de_core(
-        shim_manager(shell),
-        partial(_expected, model, modality, posterior, torch.from_numpy(design), torch.from_numpy(batch)),
-        None,
-        groupby,
-        group1,
-        group2,
-        None,
-        None,
-        False,
-        None,
-        features,
-        "change",
-        None,
-        None,
-        delta,
-        False,
-        fdr,
-        True,
-        pseudocounts=PSEUDOCOUNT,
-        **({} if model.operator(modality).count_data else {"change_fn": _difference}),
-    )
+    with seeded(0):  # once: the draws of both groups are independent
+        table = de_core(
+            shim_manager(shell),
+            partial(_expected, model, modality, posterior, torch.from_numpy(design), torch.from_numpy(batch)),
+            None,
+            groupby,
+            group1,
+            group2,
+            None,
+            None,
+            False,
+            None,
+            features,
+            "change",
+            None,
+            None,
+            delta,
+            False,
+            fdr,
+            True,
+            pseudocounts=PSEUDOCOUNT,
+            **({} if model.operator(modality).count_data else {"change_fn": _difference}),
+        )
     named = dict(zip(known, found.names, strict=True))
     for column in ("group1", *(() if group2 is None else ("group2",))):
         table[column] = table[column].map(named)
@@ -132,7 +133,6 @@ def _difference(a: Any, b: Any, pseudocounts: float) -> Any:
     return a - b
 
 
-@seeded(0)
 @torch.inference_mode()
 def _expected(
     model: CSL,

@@ -78,6 +78,7 @@ def load_query_data(model: CSL, data: Container, *, train: TrainConfig | None = 
     for name, operator in query.module.operators.items():
         has = seen.present(name) if name in seen.modalities else np.zeros(seen.n_obs, bool)
         operator.seen[known:] = torch.from_numpy(np.bincount(batch[has], minlength=len(schema.batches))[known:] > 0)
+    query.interrupted = model.interrupted
     query.split_, query.history_, query.is_trained_ = model.split_, model.history_, True
     query.alignment, query.matched, query.gain = model.alignment, model.matched, dict(model.gain)
     layers = {m: s.layer for m, s in schema.modalities.items() if model.operator(m).count_data}
@@ -98,6 +99,7 @@ def load_query_data(model: CSL, data: Container, *, train: TrainConfig | None = 
         query.module.paired = source.paired(np.arange(seen.n_obs))
         with seeded(seed):
             run(query, source, np.flatnonzero(batch >= known), np.array([], np.int64), config, seed)
+        query.interrupted |= model.interrupted
         for hook in hooks:
             hook.remove()
         query.module.requires_grad_(True)

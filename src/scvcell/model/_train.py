@@ -14,6 +14,7 @@ import lightning.pytorch as pl
 import numpy as np
 import pandas as pd
 import torch
+from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from scvi.train import Trainer
 
@@ -274,10 +275,21 @@ class TrainingPlan(pl.LightningModule):
 
 
 class Epochs(pl.Callback):
-    """One step of a progress bar per epoch, with the last values of the objective."""
+    """One step of a progress bar per epoch, with the last values of the objective; and what stopped the training."""
 
     def __init__(self, bar: Bar) -> None:
         self.bar = bar
+        self.stopped: BaseException | None = None
+        self._on_sigterm = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Lightning has put itself before a handler of SIGTERM that is the user's; it is theirs alone."""
+        if callable(self._on_sigterm) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._on_sigterm)
+
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        """What stopped the training: of Ctrl-C Lightning makes exit(1)."""
+        self.stopped = exception
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         """The epoch before is over, its values are known."""
@@ -301,7 +313,7 @@ def run(
     config: TrainConfig,
     seed: int,
 ) -> bool:
-    """Train `model.module` on cells `train`; an interrupt or a divergence leaves the last usable parameters.
+    """Train `model.module` on cells `train`; an interrupt leaves the parameters as they are, an error as they were.
 
     Returns
     -------
@@ -320,15 +332,18 @@ def run(
     held = Loader(source, validation, 1024) if len(validation) else None
     plan = TrainingPlan(model.module, config, epochs * len(loader))
     bar = Bar(epochs, "Training, epochs", shown=config.progress, delay=0)
+    watch = Epochs(bar)
     with calm():
         trainer = Trainer(
             max_epochs=epochs,
             accelerator=config.accelerator,
             devices=1,
+            benchmark=None,  # torch's settings stay, and Lightning does not requeue the user's job
+            plugins=LightningEnvironment(),
             gradient_clip_val=100.0,
             check_val_every_n_epoch=1,
             enable_progress_bar=False,
-            callbacks=[Epochs(bar)],
+            callbacks=[watch],
             logger=False,
         )
     on_main = threading.current_thread() is threading.main_thread()
@@ -337,19 +352,19 @@ def run(
     try:
         with calm():
             trainer.fit(plan, loader, held)
-    except Diverged:
-        model.module.load_state_dict(last)
-        model.module.eval()
-        raise
-    except (KeyboardInterrupt, SystemExit) as stop:
-        # Lightning turns Ctrl-C into exit(1); a SIGTERM must still end the process
-        terminated, model.interrupted = isinstance(stop, SIGTERMException), True
+    except BaseException as error:
+        stop = watch.stopped or error
+        terminated, model.interrupted = isinstance(stop, SIGTERMException), isinstance(stop, KeyboardInterrupt)
+        if not (terminated or model.interrupted):
+            model.module.load_state_dict(last)
+            model.module.eval()
+            raise
     finally:
         bar.close()
-        # None where a program around Python handles it
-        if on_main and on_interrupt is not None:
-            signal.signal(signal.SIGINT, on_interrupt)
-    model.interrupted = model.interrupted or trainer.interrupted
+        if on_main and signal.getsignal(signal.SIGINT) is not on_interrupt:
+            # None where a program around Python handles it; Lightning ignores it after a Ctrl-C
+            signal.signal(signal.SIGINT, signal.default_int_handler if on_interrupt is None else on_interrupt)
+    model.interrupted = model.interrupted or terminated
     # Lightning's objects refer to each other and outlive this call; the data must not
     for walk in (loader, held):
         if walk is not None:

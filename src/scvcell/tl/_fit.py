@@ -164,7 +164,12 @@ def fit(
         lacks = "" if perturbation is None or model.response is not None else " What actions do was not learned:"
         hint = " model.learn_actions(keys) learns it." if lacks else ""
         logger.warning("Interrupted after training; the model is usable as it is.%s%s", lacks, hint)
-    embed(source, model, key_added=key_added)
+    try:
+        embed(source, model, key_added=key_added)
+    except KeyboardInterrupt:
+        model.interrupted = True
+        logger.warning("Interrupted after training; the model is usable. scvcell.tl.embed(data, model) writes states.")
+        return model
     source.uns[_keys.UNS] = {
         "params": {**model.parameters(), "seed": seed, "key_added": key_added},
         "version": version("scvcell"),
