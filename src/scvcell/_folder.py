@@ -272,6 +272,7 @@ def read(folder: Path, known: tuple[str, ...] = ()) -> tuple[Any, dict[str, byte
 
 
 def missing(folder: Path, name: str) -> FileNotFoundError:
+    """The error of a folder that lacks a file."""
     return FileNotFoundError(f"No scvcell model at {folder}: {name} is missing. Save one with `model.save(path)`.")
 
 
