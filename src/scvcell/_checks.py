@@ -61,7 +61,7 @@ def one_name(argument: str, value: Any) -> Any:
     return value
 
 
-def several(argument: str, value: Any, what: str) -> list[Any]:
+def listed(argument: str, value: Any, what: str) -> list[Any]:
     """One or several, as a list; none where None is given.
 
     Parameters

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from scvcell import _keys
-from scvcell._checks import one_name, several
+from scvcell._checks import listed, one_name
 from scvcell._labels import is_numeric, labels, numbers
 from scvcell._registry import near_miss
 from scvcell.measure import MEASUREMENTS
@@ -148,7 +148,7 @@ def build(
         Modality name -> column of the depth of its cells, or one column for all that have it.
     """
     batch_key = one_name("batch_key", batch_key)
-    covariates = several("covariates", covariates, "names of obs columns")
+    covariates = listed("covariates", covariates, "names of obs columns")
     measure, layers = by_modality(view, measure, layers)
     modalities = {}
     for name, adata in view.modalities.items():

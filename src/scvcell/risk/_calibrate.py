@@ -87,7 +87,7 @@ class Conformal:
         predicted: Array,
         numbers: Array | None = None,
     ) -> Conformal:
-        """Learn from a pool (whose errors only give the scale) and calibration cells that training never saw.
+        """Learn from a pool that training saw, and from calibration cells that it never saw.
 
         Parameters
         ----------

@@ -14,7 +14,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from scvcell import _keys
-from scvcell._checks import several
+from scvcell._checks import listed
 from scvcell._choose import choose
 from scvcell._containers import expect
 from scvcell._labels import PLAIN, group, label, tell_missing
@@ -76,7 +76,7 @@ class Controls:
 
     def _grouped(self, groupby: str | Sequence[str] | None) -> tuple[Sequence[Any], NDArray[np.int64]]:
         """Names of all groups, and of each of the cells the number of its group, -1 where it has none."""
-        names = None if groupby is None else several("groupby", groupby, "names of obs columns")
+        names = None if groupby is None else listed("groupby", groupby, "names of obs columns")
         if names is None:
             known = self.view.columns
             names = [name for name in self.response.keys.contexts if name in known]
@@ -160,6 +160,13 @@ def asked(response: Response, action: str | Iterable[str] | Mapping[str, float |
     if isinstance(action, str) and not all(map(response.flow.knows, made.targets)):
         made = {str(each): each for each in (Action(), *response.actions)}.get(action.strip(), made)
     return made.filled(response.flow.largest, response.units, response.flow.span)
+
+
+def asked_each(response: Response, actions: Any) -> list[Action] | None:
+    """`asked` of one action or of several; None where none is given."""
+    if actions is None:
+        return None
+    return [asked(response, action) for action in listed("actions", actions, "actions, one or several")]
 
 
 def _named(action: Any, response: Response) -> Any:

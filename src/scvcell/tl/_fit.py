@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from scvcell import _keys
-from scvcell._checks import one_name, seed_of, several
+from scvcell._checks import listed, one_name, seed_of
 from scvcell._choose import choose, is_container
 from scvcell._containers import expect, table_name, view
 from scvcell._labels import labels, tell_missing
@@ -118,8 +118,8 @@ def fit(
     """
     train, seed = TrainConfig.of(train, max_epochs), seed_of(seed)
     batch_key = one_name("batch_key", batch_key)
-    covariates = several("covariates", covariates, "names of obs columns")
-    priors = [priors] if isinstance(priors, GuidanceGraph | TargetKernel) else several("priors", priors, "priors")
+    covariates = listed("covariates", covariates, "names of obs columns")
+    priors = [priors] if isinstance(priors, GuidanceGraph | TargetKernel) else listed("priors", priors, "priors")
     seen = view(data, table_key=table_key)
     source = seen.source
     key_added = _keys.LATENT if key_added is None else key_added

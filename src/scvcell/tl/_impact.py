@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t
 
-from scvcell._checks import seed_of, several
+from scvcell._checks import seed_of
 from scvcell.model import Bulk, jackknife_variance
 from scvcell.tl._calibrate import check_level
-from scvcell.tl._controls import asked, compared, design_of, learned, treated
+from scvcell.tl._controls import asked_each, compared, design_of, learned, treated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -193,8 +193,7 @@ def _measure(
 ) -> dict[str, dict[tuple[str, Any], _Effect]]:
     """Effect of each action in each context, by assay."""
     response, view, rng = learned(model), model.view(data), np.random.default_rng(seed_of(seed))
-    given = None if actions is None else several("actions", actions, "actions, one or several")
-    wanted = None if given is None else [asked(response, action) for action in given]
+    wanted = asked_each(response, actions)
     design = compared(design_of(view, response), response)
     units = treated(design, design.actions if wanted is None else wanted)
     out: dict[str, dict[tuple[str, Any], _Effect]] = {}

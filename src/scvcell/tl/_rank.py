@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from scvcell._checks import seed_of, several
+from scvcell._checks import seed_of
 from scvcell._choose import choose
 from scvcell._containers import whole_number
 from scvcell.objective import energy_distance
 from scvcell.tl._calibrate import check_level
-from scvcell.tl._controls import Controls, asked, learned
+from scvcell.tl._controls import Controls, asked_each, learned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -77,8 +77,8 @@ def rank_actions(
     """
     check_level(level)
     n_boot, response = whole_number("n_boot", n_boot, 1), learned(model)
-    given = None if actions is None else several("actions", actions, "actions, one or several")
-    candidates = response.actions if given is None else [asked(response, action) for action in given]
+    given = asked_each(response, actions)
+    candidates = response.actions if given is None else given
     start = Controls(data, model, cells, ())
     wanted = choose(start.view, "goal", goal)
     if min(len(wanted), len(start.index)) < 2:
