@@ -19,7 +19,7 @@ from benchmarks.tables import NAMES
 from benchmarks.tables.order import ORDERS, POTENCY
 from benchmarks.tables.perturbation import normalise
 from benchmarks.task import Output
-from scvcell._walk import neighbours, walk
+from scvcell._stats._walk import neighbours, walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,8 +8,7 @@ import numpy as np
 
 from scvcell._checks import share
 from scvcell.model import bridge, context, decode, own_depth
-from scvcell.risk import Conformal
-from scvcell.risk._calibrate import MINIMUM
+from scvcell.risk import MINIMUM, Conformal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

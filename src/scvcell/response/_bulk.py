@@ -12,7 +12,7 @@ import torch
 from scvcell._matrix import Matrix
 from scvcell._random import seeded
 from scvcell.measure import Context, Shares, expected_log1p
-from scvcell.model._predict import context
+from scvcell.model import context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from scvcell._containers import View
     from scvcell._types import Array, Rows
-    from scvcell.model._csl import CSL
+    from scvcell.model import CSL
 
 
 PER = 1e4
@@ -364,8 +364,3 @@ def evenly(n: int, most: int = SOME) -> Rows:
 def _sum(values: Any) -> Array:
     """Sum over rows, dense or sparse."""
     return np.asarray(values.sum(0), dtype=float).ravel()
-
-
-def jackknife_variance(replicates: Array) -> Array:
-    """Sampling variance of an estimate (row 0), by those without each group of the cells (rows 1 on)."""
-    return (len(replicates) - 2) * np.asarray(replicates[1:].var(0))

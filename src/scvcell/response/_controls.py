@@ -18,8 +18,10 @@ from scvcell._checks import listed
 from scvcell._choose import choose
 from scvcell._containers import expect
 from scvcell._labels import PLAIN, group, label, tell_missing
-from scvcell.model import CSL, FEWEST, Bulk, conditions
+from scvcell.model import CSL
 from scvcell.perturb import Action, as_action, label_cells, read_design
+from scvcell.response._bulk import FEWEST, Bulk
+from scvcell.response._contrast import conditions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -28,8 +30,9 @@ if TYPE_CHECKING:
 
     from scvcell._containers import Container, View
     from scvcell._types import Array, Mask, Rows
-    from scvcell.model import Response, Unit
     from scvcell.perturb import Design
+    from scvcell.response._contrast import Unit
+    from scvcell.response._response import Response
 
 
 logger = logging.getLogger("scvcell")

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import torch
 
-from scvcell.model._response import Response
-from scvcell.perturb import Action, AffineFlow, Anchor, PerturbationKeys, Units
+from scvcell.perturb import Action, AffineFlow, PerturbationKeys
 from scvcell.prior import TargetKernel
+from scvcell.response._anchor import Anchor
+from scvcell.response._conditions import Units
+from scvcell.response._response import Response
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
