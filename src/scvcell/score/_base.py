@@ -15,7 +15,8 @@ from scvcell._registry import Registry
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Array = NDArray[np.floating]
+    from scvcell._types import Array
+
 
 PER_CELL = 1e4
 """Counts to which every cell is brought by `log_cp10k`."""
@@ -96,7 +97,9 @@ def show() -> pd.DataFrame:
     columns = [field.name for field in fields(Metric) if field.name not in ("name", "function")]
     rows = {name: {c: getattr(METRICS[name], c) for c in columns} for name in METRICS}
     defined = {name: getattr(METRICS[name].function, "__module__", "") for name in METRICS}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("metric").assign(**{"defined in": pd.Series(defined)})
+    return (
+        pd.DataFrame.from_dict(rows, orient="index").rename_axis("metric").assign(**{"defined in": pd.Series(defined)})
+    )
 
 
 def as_array(x: Any) -> NDArray[Any]:

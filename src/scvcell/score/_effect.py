@@ -10,9 +10,7 @@ from scvcell.score._base import metric
 from scvcell.score._point import pearson
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.floating]
+    from scvcell._types import Array, Rows
 
 
 def effect(cells: Array, controls: Array) -> Array:
@@ -20,7 +18,7 @@ def effect(cells: Array, controls: Array) -> Array:
     return cells.mean(0) - controls.mean(0)  # type: ignore[no-any-return]
 
 
-def largest(effect: Array, n: int) -> NDArray[np.int64]:
+def largest(effect: Array, n: int) -> Rows:
     """Positions of the `n` features that change most, the largest first; along the last axis of several effects."""
     return np.argsort(-np.abs(effect), axis=-1)[..., :n]
 

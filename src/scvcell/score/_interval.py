@@ -9,12 +9,10 @@ import numpy as np
 from scvcell.score._base import metric
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.floating]
+    from scvcell._types import Array, Mask
 
 
-def inside(truth: Array, lower: Array, upper: Array) -> NDArray[np.bool_]:
+def inside(truth: Array, lower: Array, upper: Array) -> Mask:
     """Whether each true value lies in its interval, its ends included; of the shape of `truth`."""
     return (truth >= lower) & (truth <= upper)
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Array = NDArray[np.floating]
+    from scvcell._types import Array, Mask, Rows
+
 
 Distance = Literal["euclidean", "cosine"]
 
@@ -149,7 +150,7 @@ def _blocks(n: int) -> Iterator[slice]:
         yield slice(start, min(start + CELLS_AT_ONCE, n))
 
 
-def _scaled(x: Array, distance: Distance) -> NDArray[np.float64]:
+def _scaled(x: Array, distance: Distance) -> Array:
     """Rows scaled so that the squared Euclidean distance orders cells as `distance` does."""
     x = np.asarray(x, dtype=np.float64)
     if distance == "euclidean":
@@ -165,7 +166,7 @@ def _squared_distances(a: Array, b: Array) -> Array:
     return np.maximum(squared, 0.0)  # type: ignore[no-any-return]
 
 
-def nearest(query: Array, reference: Array, k: int, *, exclude_self: bool = False) -> NDArray[np.int64]:
+def nearest(query: Array, reference: Array, k: int, *, exclude_self: bool = False) -> Rows:
     """Row numbers of the k nearest rows of `reference` (Euclidean), nearest first, ``(query, k)``.
 
     Parameters
@@ -228,7 +229,7 @@ class Votes(NamedTuple):
         right = self.label == labels
         return float(np.quantile(self.distance[right] if right.any() else self.distance, REACH))
 
-    def near(self, reach: float) -> NDArray[np.bool_]:
+    def near(self, reach: float) -> Mask:
         """Which cells are within reach of annotated ones, and not unusually far away for cells of this query."""
         if not len(self.distance):
             return np.zeros(0, dtype=bool)
@@ -255,7 +256,7 @@ def votes(query: Array | None, reference: Array, labels: NDArray[np.str_], k: in
     return Votes(names[count.argmax(1)], count.max(1) / near.shape[1], distance.mean(1))
 
 
-def vote(neighbours: NDArray[np.int64], labels: NDArray[np.str_]) -> NDArray[np.str_]:
+def vote(neighbours: Rows, labels: NDArray[np.str_]) -> NDArray[np.str_]:
     """Label that most of each row of `neighbours` have; a tie goes to the first in alphabetical order.
 
     Parameters
@@ -269,7 +270,7 @@ def vote(neighbours: NDArray[np.int64], labels: NDArray[np.str_]) -> NDArray[np.
     return names[count.argmax(1)]
 
 
-def _tally(neighbours: NDArray[np.int64], labels: NDArray[np.str_]) -> tuple[NDArray[np.str_], Array]:
+def _tally(neighbours: Rows, labels: NDArray[np.str_]) -> tuple[NDArray[np.str_], Array]:
     """Names of labels, sorted, and how many of each row's neighbours have each, ``(cells, labels)``."""
     names, code = np.unique(labels, return_inverse=True)
     count = np.zeros((len(neighbours), len(names)))
@@ -278,7 +279,7 @@ def _tally(neighbours: NDArray[np.int64], labels: NDArray[np.str_]) -> tuple[NDA
     return names, count
 
 
-def trusted(query: Array, reference: Array, labels: NDArray[np.str_], k: int = 5) -> NDArray[np.bool_]:
+def trusted(query: Array, reference: Array, labels: NDArray[np.str_], k: int = 5) -> Mask:
     """Which cells find a confident match among annotated ones, by the rule of `scvcell.tl.transfer_labels`.
 
     At least three of five of its k nearest neighbours are of one type; they are no farther away than 99 % of the

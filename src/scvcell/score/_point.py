@@ -10,9 +10,9 @@ from sklearn.metrics import r2_score, roc_auc_score
 from scvcell.score._base import metric
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
-    Array = NDArray[np.floating]
+    from scvcell._types import Array, Mask
 
 FLAT = 1e-12
 """Product of the lengths of two centred columns up to which one of them is constant."""
@@ -185,7 +185,7 @@ def macro_f1(predicted: ArrayLike, true: ArrayLike) -> float:
     source="Hanley and McNeil, Radiology 1982",
     fooled_by="features that are there in most cells: the mean profile is far above .5",
 )
-def auroc(predicted: Array, true: NDArray[np.bool_]) -> float:
+def auroc(predicted: Array, true: Mask) -> float:
     """Area under the receiver operating characteristic of every row, mean over rows that have both kinds.
 
     Parameters

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 from scipy.spatial.distance import cdist
 
 from scvcell.score._base import metric
 from scvcell.score._point import r2
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.floating]
+    from scvcell._types import Array, Rows
 
 
 @metric(
@@ -58,7 +55,7 @@ def energy_distance(x: Array, y: Array, *, unbiased: bool = True) -> float:
     source="Lotfollahi, Wolf and Theis, scGen, Nat Methods 2019",
     fooled_by="variances that go with the mean: a right mean makes it high",
 )
-def variance_r2(predicted: Array, true: Array, features: NDArray[np.int64] | None = None) -> float:
+def variance_r2(predicted: Array, true: Array, features: Rows | None = None) -> float:
     """Coefficient of determination of the variances of features over cells.
 
     Parameters
