@@ -1,6 +1,6 @@
 """z: the cell-state latent model."""
 
-from scvcell.model import _baselines as baselines
+from scvcell._moved import moved
 from scvcell.model._bulk import FEWEST, Bulk, evenly, jackknife_variance
 from scvcell.model._check import check_layer, raw_counts
 from scvcell.model._csl import CSL
@@ -35,7 +35,6 @@ __all__ = [
     "TrainConfig",
     "Unit",
     "annotation",
-    "baselines",
     "bridge",
     "check_layer",
     "conditions",
@@ -59,3 +58,5 @@ __all__ = [
     "train_flow",
     "warn_by_names",
 ]
+
+__getattr__ = moved(__name__, {"baselines": "scvcell.risk:baselines"})
