@@ -10,12 +10,8 @@ from sklearn.decomposition import PCA
 from scvcell._registry import Registry
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from scvcell.perturb._action import Action
-    from scvcell.perturb._design import Design
-
-    Array = NDArray[np.floating]
+    from scvcell._types import Array, Mask, Rows
+    from scvcell.perturb import Action, Design
 
 COMPONENTS = 50
 RIDGE = 1.0
@@ -28,9 +24,7 @@ class Baseline(Protocol):
     be learned from, the `action`, and positions of the control `cells` to start from; returns ``(cells, features)``.
     """
 
-    def __call__(
-        self, values: Array, design: Design, allowed: NDArray[np.bool_], action: Action, cells: NDArray[np.int64]
-    ) -> Array:
+    def __call__(self, values: Array, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
         """Predict."""
 
 
@@ -38,7 +32,7 @@ BASELINES: Registry[Baseline] = Registry("baseline", "scvcell.baselines")
 """Every simple prediction by name."""
 
 
-def deltas(values: Array, design: Design, allowed: NDArray[np.bool_]) -> list[tuple[Action, int, Array]]:
+def deltas(values: Array, design: Design, allowed: Mask) -> list[tuple[Action, int, Array]]:
     """Mean difference from the controls of the same context, for every action and context."""
     found = []
     for k in range(len(design.contexts)):
@@ -55,23 +49,19 @@ def deltas(values: Array, design: Design, allowed: NDArray[np.bool_]) -> list[tu
 
 
 @BASELINES.register("control")
-def control(
-    values: Array, design: Design, allowed: NDArray[np.bool_], action: Action, cells: NDArray[np.int64]
-) -> Array:
+def control(values: Array, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
     """Nothing changes."""
     return values[cells]
 
 
 @BASELINES.register("mean")
-def mean(values: Array, design: Design, allowed: NDArray[np.bool_], action: Action, cells: NDArray[np.int64]) -> Array:
+def mean(values: Array, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
     """The mean difference over all actions and contexts."""
     return values[cells] + np.mean([delta for _, _, delta in deltas(values, design, allowed)], 0)
 
 
 @BASELINES.register("matching_mean")
-def matching_mean(
-    values: Array, design: Design, allowed: NDArray[np.bool_], action: Action, cells: NDArray[np.int64]
-) -> Array:
+def matching_mean(values: Array, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
     """The mean difference over actions that share a target with this one; over all where none does."""
     every = deltas(values, design, allowed)
     like = [delta for other, _, delta in every if set(other.targets) & set(action.targets)]
@@ -79,9 +69,7 @@ def matching_mean(
 
 
 @BASELINES.register("additive")
-def additive(
-    values: Array, design: Design, allowed: NDArray[np.bool_], action: Action, cells: NDArray[np.int64]
-) -> Array:
+def additive(values: Array, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
     """The sum over targets of the mean difference of each alone; for one never given alone, the mean over actions."""
     every = deltas(values, design, allowed)
     average = np.mean([delta for _, _, delta in every], 0)
@@ -93,9 +81,7 @@ def additive(
 
 
 @BASELINES.register("linear")
-def linear(
-    values: Array, design: Design, allowed: NDArray[np.bool_], action: Action, cells: NDArray[np.int64]
-) -> Array:
+def linear(values: Array, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
     """Ridge regression of the differences on which targets were given.
 
     References
@@ -112,9 +98,7 @@ def linear(
 
 
 @BASELINES.register("arithmetic")
-def arithmetic(
-    values: Array, design: Design, allowed: NDArray[np.bool_], action: Action, cells: NDArray[np.int64]
-) -> Array:
+def arithmetic(values: Array, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
     """The mean difference of the same action among 50 principal components, contexts weighed alike.
 
     References
@@ -129,9 +113,7 @@ def arithmetic(
 
 
 @BASELINES.register("replicate")
-def replicate(
-    values: Array, design: Design, allowed: NDArray[np.bool_], action: Action, cells: NDArray[np.int64]
-) -> Array:
+def replicate(values: Array, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
     """Cells measured after this very action in the same context: with half of them allowed, the ceiling for the rest.
 
     Raises

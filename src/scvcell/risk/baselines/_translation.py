@@ -1,33 +1,18 @@
-"""Simple predictors that every table must contain: mean, PCA + ridge, PCA + kNN, CCA."""
+"""Simple translations from one assay to another, which a model has to beat: mean, PCA + kNN, PCA + ridge."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse as sp
 from sklearn.decomposition import PCA
 from sklearn.linear_model import RidgeCV
 from sklearn.neighbors import KNeighborsRegressor
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.floating]
+    from scvcell._types import Array
 
 COMPONENTS = 30
-
-
-def normalise_counts(x: Any) -> Array:
-    """log1p of counts per 10,000, dense, ``(cells, genes)``."""
-    dense = x.toarray() if sp.issparse(x) else np.asarray(x)
-    return np.log1p(dense / np.maximum(dense.sum(1, keepdims=True), 1) * 1e4)
-
-
-def clr(x: Any) -> Array:
-    """Centred log-ratio of each cell: ``log1p(x)`` minus its mean over features."""
-    dense = np.log1p(x.toarray() if sp.issparse(x) else np.asarray(x))
-    return dense - dense.mean(1, keepdims=True)
 
 
 def mean_profile(x_train: Array, y_train: Array, x_new: Array) -> Array:

@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 
 from scvcell import Action, PerturbationKeys
-from scvcell.perturb import BASELINES, read_design
+from scvcell.perturb import read_design
+from scvcell.risk.baselines import BASELINES
 
 
 @pytest.fixture

@@ -11,9 +11,7 @@ from scipy.stats import beta
 from sklearn.neighbors import NearestNeighbors
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.floating]
+    from scvcell._types import Array, Mask
 
 NEIGHBOURS = 50
 BLOCK = 4096
@@ -144,12 +142,12 @@ class Conformal:
             return np.full(self.scores.shape[1], np.inf)
         return self.scores[rank - 1]
 
-    def halfwidth(self, latent: Array, level: float) -> tuple[Array, NDArray[np.bool_]]:
+    def halfwidth(self, latent: Array, level: float) -> tuple[Array, Mask]:
         """Half-widths ``(cells, features)``, and which cells lie within reach of the pool ``(cells,)``."""
         sigma, distance = self.sigma(latent)
         return sigma * self.quantile(level), distance <= self.reach
 
-    def within(self, numbers: Array) -> NDArray[np.bool_]:
+    def within(self, numbers: Array) -> Mask:
         """Whether cells lie within the limits, ``(cells,)``, by `numbers` as in `fit`; missing ones are."""
         if not len(self.limits):
             return np.ones(len(numbers), bool)
@@ -217,8 +215,3 @@ def _optimism(scores: Array, known: Array) -> Array:
     each[told] = scores[:, told].mean(0) / known[:, told].mean(0)
     usual = float(np.median(each[told])) if told.any() else 1.0
     return (n * each + SHRUNK * usual) / (n + SHRUNK)
-
-
-def coverage(truth: Array, lower: Array, upper: Array) -> Array:
-    """Share of cells whose true value lies in the interval, per feature ``(features,)``."""
-    return ((truth >= lower) & (truth <= upper)).mean(0)

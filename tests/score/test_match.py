@@ -32,7 +32,7 @@ def test_foscttm_is_brute_force(n):
 
 
 def test_foscttm_in_blocks(monkeypatch):
-    monkeypatch.setattr("scvcell.risk._modality.BLOCK", 7)
+    monkeypatch.setattr("scvcell.score._match.CELLS_AT_ONCE", 7)
     a, b = pair()
     np.testing.assert_allclose(foscttm(a, b)[0], brute_foscttm(a, b))
 
