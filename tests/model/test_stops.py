@@ -87,7 +87,7 @@ class TestInterrupts:
         assert model.interrupted
         assert "model.learn_actions(keys) learns it" in caplog.text
         assert np.isfinite(mdata.obsm["X_csl"]).all()
-        model.learn_actions(KEYS)
+        model.learn("response", KEYS)
         assert len(scvcell.tl.effects(mdata, model, "T1"))
 
     def test_between_rounds_the_first_one_stays(self, monkeypatch):
@@ -272,7 +272,7 @@ class TestFurtherTraining:
         assert set(model.split_["validation"]) == held, "cells that were trained on can calibrate nothing"
         scvcell.tl.translate(mdata, model, to="adt", source=["rna"])
         assert np.abs(next(iter(model.calibration_.values()))["pool"] - pool).max() > 0
-        model.learn_actions(KEYS)
+        model.learn("response", KEYS)
         assert len(scvcell.tl.effects(mdata, model, "T1"))
 
     def test_velocity_too(self):

@@ -2,8 +2,7 @@
 
 from scvcell.drift._expected import change_of_counts, expected_values
 from scvcell.drift._fate import absorbed, fates_differ, terminal_groups
-from scvcell.drift._field import Drift
-from scvcell.drift._learn import kinetics_of
+from scvcell.drift._learn import Drift, kinetics_of
 
 __all__ = [
     "Drift",

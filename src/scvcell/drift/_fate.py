@@ -37,7 +37,9 @@ def terminal_groups(
     for matrix in (flux, bordering):
         np.fill_diagonal(matrix, 0)
     between = (flux + flux.T).sum(1)
-    goes_on = ((net > MIN_DIRECTED_SHARE * (within + between)[:, None]) & (bordering + bordering.T >= CELLS_AT_END)).any(1)
+    goes_on = (
+        (net > MIN_DIRECTED_SHARE * (within + between)[:, None]) & (bordering + bordering.T >= CELLS_AT_END)
+    ).any(1)
     entered = (net.sum(1) < -MIN_DIRECTED_SHARE * between) & (bordering.sum(0) >= CELLS_AT_END)
     ends = [g for g, into, on in zip(groups, entered, goes_on, strict=True) if into and not on]
     return ends, {g for g, on in zip(groups, goes_on, strict=True) if on}

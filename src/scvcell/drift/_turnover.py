@@ -11,14 +11,12 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 
 from scvcell.drift import _tells
-from scvcell.drift._field import Drift
-from scvcell.measure import Context
-from scvcell.model import context
+from scvcell.drift._field import Field
 
 if TYPE_CHECKING:
-    from scvcell._containers import View
     from scvcell._types import Array, Mask, Rows
-    from scvcell.model import CSL
+    from scvcell.measure import Context
+    from scvcell.model import Readout
 
 logger = logging.getLogger("scvcell")
 
@@ -48,7 +46,7 @@ MEMBERS = 20
 """Samples of the evidence, each with a field of its own."""
 
 
-def by_turnover(model: CSL, data: View, name: str, rng: np.random.Generator) -> tuple[Array, list[Array], Array]:
+def by_turnover(readout: Readout, z: Array, rng: np.random.Generator) -> tuple[Array, list[Array], Array]:
     r"""Velocities that agree with what is made and what decays of each gene, one set per member; and how well told.
 
     .. math:: \nabla_z \log \rho_g(z) \cdot f(z) = k_g(z) - \gamma_g
@@ -58,16 +56,27 @@ def by_turnover(model: CSL, data: View, name: str, rng: np.random.Generator) -> 
     from its neighbours: f lies among the leading directions of their cloud, by a ridge whose shrinkage one factor for
     all cells undoes. Steady states :math:`\gamma` and the field are found in turn. Members are samples of the genes
     whose ratio varies with the state.
+
+    Parameters
+    ----------
+    readout
+        Kinetics of some cells, all of which have them.
+    z
+        Their states, ``(cells, latent)``.
+    rng
+        Draws samples of genes.
+
+    Returns
+    -------
+    States, velocities by each member, and how well the direction of each cell is told, see `_tells.told`.
     """
-    module = model._trained_module()
-    operator = module.operators[name]
-    genes = _genes(model, data, name)
-    ctx, z = context(model, data), model.posterior(data).mean.numpy()
+    operator = readout.operator
+    genes = _genes(readout)
     ways = _ways(z)
     slopes, made, levels = [], [], []
     for at in np.split(np.arange(len(z)), np.arange(BLOCK, len(z), BLOCK)):
-        here = operator.known(Context(ctx.design[at].to(module.device), ctx.batch[at].to(module.device)))
-        state, along = (torch.tensor(part[at], device=module.device) for part in (z, ways))
+        here = readout.known(at)
+        state, along = (torch.tensor(part[at], device=readout.device) for part in (z, ways))
 
         def turnover(state: torch.Tensor, here: Context = here) -> tuple[torch.Tensor, torch.Tensor]:
             share, made = operator.turnover(state, here)
@@ -87,7 +96,7 @@ def by_turnover(model: CSL, data: View, name: str, rng: np.random.Generator) -> 
     n_members = max(len(genes) // TOGETHER, 1)
     tells, coupled = np.ones(len(genes), bool), True
     if relative:
-        tells, coupled = _telling(model, data, name, genes, z, level)
+        tells, coupled = _telling(readout, genes, z, level)
     slope, rate, level = slope[:, tells], rate[:, tells], level[:, tells]
     every = np.ones(slope.shape[1], np.float32)
     _, steady = _balance(slope, rate, relative, every, np.median(rate, 0))
@@ -101,18 +110,18 @@ def by_turnover(model: CSL, data: View, name: str, rng: np.random.Generator) -> 
     def field(asked: Rows, made: Array) -> tuple[Array, Array]:
         made = made[:, asked]
         steps, _ = _balance(slope[:, asked], made, relative, every[asked], np.median(made, 0))
-        ahead = Drift.fit(z, [(z, (ways @ steps[..., None])[..., 0])], 0, "", "").velocity(z)
+        ahead = Field.fit(z, [(z, (ways @ steps[..., None])[..., 0])], 0, "", "").velocity(z)
         return ahead, (np.linalg.pinv(ways) @ ahead[..., None])[..., 0]
 
     told = _tells.told(field, slope, rate, level, relative, rng) if coupled else np.zeros(len(z))
     return z.astype(float), out, told
 
 
-def _telling(model: CSL, data: View, name: str, genes: Rows, z: Array, level: Array) -> tuple[Mask, bool]:
+def _telling(readout: Readout, genes: Rows, z: Array, level: Array) -> tuple[Mask, bool]:
     """Which of the genes tell by splicing; all where too few do, and then nothing is trusted for lack of agreement."""
-    operator = model._trained_module().operators[name]
+    operator = readout.operator
     n = operator.n_genes
-    chunks: Any = model._matrix(data, name).chunks(data.rows[name])
+    chunks: Any = readout.matrix.chunks(readout.rows)
     blocks = [(part[:, np.r_[genes, n + genes]], part[:, n:].sum(1)) for part in chunks]
     counts = np.concatenate([part.toarray() if sp.issparse(part) else np.asarray(part) for part, _ in blocks])
     depth = np.concatenate([np.asarray(total).reshape(-1, 1) for _, total in blocks])
@@ -150,9 +159,9 @@ def _balance(slopes: Array, made: Array, relative: bool, weight: Array, steady: 
     return steps, steady
 
 
-def _genes(model: CSL, data: View, name: str) -> Rows:
+def _genes(readout: Readout) -> Rows:
     """Genes with enough mature and nascent counts, the most abundant ones."""
-    total = sum(np.asarray(part.sum(0)).ravel() for part in model._matrix(data, name).chunks(data.rows[name]))
+    total = sum(np.asarray(part.sum(0)).ravel() for part in readout.matrix.chunks(readout.rows))
     fewer = np.minimum(*np.split(np.asarray(total), 2))
     genes = np.argsort(-fewer, kind="stable")[: min(GENES, int((fewer >= FEWEST_COUNTS).sum()))]
     if len(genes) < FEWEST_GENES:

@@ -14,7 +14,7 @@ from scvcell.model._recognise import annotation, proteins_in_obsm
 from scvcell.model._size_factor import warn_by_names
 from scvcell.model._store import load, save
 from scvcell.model._train import Diverged, Terminated
-from scvcell.model._translate import Calibration, calibrate, depths, interval_scale
+from scvcell.model._translate import Calibration, calibration, depths, interval_scale
 
 __all__ = [
     "CSL",
@@ -28,7 +28,7 @@ __all__ = [
     "Terminated",
     "TrainConfig",
     "annotation",
-    "calibrate",
+    "calibration",
     "check_layer",
     "depths",
     "differential_expression",

@@ -172,14 +172,14 @@ class Fitted(ModelLifecycle):
         ValueError
             If it was not, or states have moved since.
         """
-        again = PARTS[name].relearn
+        kind = PARTS[name]
         if name in self.outdated:
             raise ValueError(
-                f"The model was trained further since it learned its {name}, and states have moved. Learn it again: "
-                f"{again}."
+                f"The model was trained further since it learned {kind.what or name}, and states have moved. "
+                f"Learn it again: {kind.relearn or f'model.learn({name!r})'}."
             )
         if name not in self.parts:
-            raise ValueError(f"This model has learned no {name}. Learn it: {again}.")
+            raise ValueError(kind.absent or f"This model has no {name} yet. Learn it: model.learn({name!r}).")
         return self.parts[name]
 
     def outdate(self) -> None:
@@ -189,11 +189,11 @@ class Fitted(ModelLifecycle):
 
     # ------------------------------------------------------------------ data
 
-    def view(self, data: Container | None = None, *, check: bool = True) -> View:
+    def view(self, data: Container | View | None = None, *, check: bool = True) -> View:
         """`data` (default: the fitted data) with its features brought into the model's order.
 
-        Features that the data lack count as not measured. With `check`, some rows are looked at: data that were
-        normalised after the fit are refused.
+        Features that the data lack count as not measured. Data that were viewed already are not read again. With
+        `check`, some rows are looked at: data that were normalised after the fit are refused.
 
         Raises
         ------
@@ -209,6 +209,8 @@ class Fitted(ModelLifecycle):
                 return self.view(self.adata, check=check)
             except ValueError as error:
                 raise ValueError(f"Of the data that the model was fitted on: {error}") from None
+        if isinstance(data, View):
+            return conform(data, self.schema, check=check)
         table = fitted_table(data, self.registry_["setup_args"].get("table_key"))
         return conform(view(data, table_key=table, skip_empty=True), self.schema, check=check)
 

@@ -24,11 +24,17 @@ class Part(ABC):
 
     Attributes
     ----------
+    what
+        What a model has learned that has it, for messages: ``"what actions do"``.
     relearn
-        What users run where a model lacks the part, for messages.
+        What users run to learn it anew, for messages.
+    absent
+        What users are told where a model lacks it.
     """
 
+    what: ClassVar[str] = ""
     relearn: ClassVar[str] = ""
+    absent: ClassVar[str] = ""
 
     @classmethod
     @abstractmethod

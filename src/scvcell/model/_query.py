@@ -12,10 +12,10 @@ import torch
 from scvcell._compat import Manager
 from scvcell._random import seeded
 from scvcell.model import _absent
+from scvcell.model._build import build, empty_summaries
 from scvcell.model._check import check_all_values
 from scvcell.model._config import TrainConfig
-from scvcell.model._build import build, empty_summaries
-from scvcell.model._train import run
+from scvcell.model._train import Terminated, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,9 +29,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("scvcell")
 
 
-def load_query_data[T: Fitted](
-    model: T, data: Container, *, train: TrainConfig | None = None, seed: int = 0
-) -> T:
+def load_query_data[T: Fitted](model: T, data: Container, *, train: TrainConfig | None = None, seed: int = 0) -> T:
     """A model that also knows the batches of `data`; the given model does not change.
 
     Encoders, loadings and the state-dependent weights stay as they are: known cells keep their embedding. New are the

@@ -15,22 +15,22 @@ from scvcell.response._controls import (
     show_action,
     treated,
 )
+from scvcell.response._counterfactual import counterfactual, move, moved_values
 from scvcell.response._flow_fit import RIDGE, exposures, make_flow, train_flow
 from scvcell.response._intervals import Effect
+from scvcell.response._learn import Response
 from scvcell.response._novelty import SHIFTS, hidden, shifts
-from scvcell.response._response import Response
-from scvcell.response._store import response_arrays, response_from
 
 __all__ = [
+    "FEWEST",
+    "RIDGE",
+    "SHIFTS",
+    "STEPS",
     "Anchor",
     "Bulk",
     "Controls",
     "Effect",
-    "FEWEST",
-    "RIDGE",
     "Response",
-    "SHIFTS",
-    "STEPS",
     "Unit",
     "Units",
     "as_target",
@@ -38,15 +38,16 @@ __all__ = [
     "asked_each",
     "compared",
     "conditions",
+    "counterfactual",
     "design_of",
     "evenly",
     "exposures",
     "hidden",
     "learned",
     "make_flow",
+    "move",
+    "moved_values",
     "prior_weights",
-    "response_arrays",
-    "response_from",
     "shifts",
     "show_action",
     "stack_weights",

@@ -22,12 +22,19 @@ if TYPE_CHECKING:
 
 from typing import TYPE_CHECKING
 
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scvcell._types import Array
     from scvcell.perturb import AffineFlow
+
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from scvcell._types import Array
+    from scvcell.perturb import Action, AffineFlow
+    from scvcell.prior import TargetKernel
 
 
 @dataclass(frozen=True)
@@ -102,3 +109,15 @@ def describe(flow: AffineFlow, actions: Sequence[Action], places: Array) -> Unit
             time[i] = np.log(max(action.time / flow.span, 1e-6))
     related = np.array([any(target not in flow.targets for target in action.targets) for action in actions], bool)
     return Units(exposure, level, time, np.asarray(places, dtype=float), related)
+
+
+def unrelated(flow: AffineFlow, action: Action, kernel: TargetKernel | None) -> str | None:
+    """Relate the targets of an action that a flow does not know to those that it does; the first that cannot be."""
+    for target in action.targets:
+        if flow.knows(target):
+            continue
+        weights = None if kernel is None else kernel.weights(target, flow.targets)
+        if weights is None:
+            return target
+        flow.relate(target, weights)
+    return None

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from scvcell._types import Array, Mask, Rows
     from scvcell.perturb import Design
     from scvcell.response._contrast import Unit
-    from scvcell.response._response import Response
+    from scvcell.response._learn import Response
 
 
 logger = logging.getLogger("scvcell")
@@ -127,28 +127,19 @@ class Controls:
     @cached_property
     def bulks(self) -> dict[str, Bulk]:
         """Pseudobulks of every modality that actions act on, among the controls."""
-        return {m: Bulk(self.model, self.part, m) for m in self.response.anchors}
+        return {m: Bulk(self.model.readout(self.part, m)) for m in self.response.anchors}
 
     @cached_property
     def whole(self) -> dict[str, Bulk]:
         """The same among all cells of the data."""
-        return {m: Bulk(self.model, self.view, m) for m in self.response.anchors}
+        return {m: Bulk(self.model.readout(self.view, m)) for m in self.response.anchors}
 
 
 def learned(model: CSL) -> Response:
     """What a model knows of actions; refused if that is nothing."""
     expect("model", model, CSL, "The data come first, then the model.")
-    if "response" in model.outdated:
-        raise ValueError(
-            "The model was trained further since it learned what actions do, and states have moved. Learn it again: "
-            "model.learn_actions(keys)."
-        )
-    if model.response is None:
-        raise ValueError(
-            "This model has learned no perturbation. Fit with perturbation=, for example "
-            "scvcell.tl.fit(data, perturbation=PerturbationKeys('drug', control='DMSO'))."
-        )
-    return model.response
+    found: Response = model.part("response")
+    return found
 
 
 def asked(response: Response, action: str | Iterable[str] | Mapping[str, float | str | None] | Action) -> Action:

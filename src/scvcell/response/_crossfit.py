@@ -9,9 +9,9 @@ import numpy as np
 
 from scvcell._calm import progress
 from scvcell.response._anchor import Anchor, prior_weights, stack_weights
+from scvcell.response._conditions import unrelated
 from scvcell.response._flow_fit import STEPS, make_flow, train_flow
 from scvcell.response._novelty import SHIFTS, hidden
-from scvcell.response._response import unrelated
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -20,12 +20,12 @@ from scvcell.screen._rehearsal import draws_of, rehearse
 from scvcell.screen._strength import strengths
 
 __all__ = [
-    "Arm",
-    "Curve",
     "FEWEST_DOSES",
     "FOLDS",
-    "Match",
     "OPERATORS",
+    "Arm",
+    "Curve",
+    "Match",
     "Origin",
     "additive_null",
     "against_action",

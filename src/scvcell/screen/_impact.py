@@ -52,7 +52,7 @@ def measure_effect(
     units = treated(design, design.actions if wanted is None else wanted)
     out: dict[str, dict[tuple[str, Any], MeasuredEffect]] = {}
     for modality in response.anchors:
-        bulk = Bulk(model, view, modality)
+        bulk = Bulk(model.readout(view, modality))
         controls: dict[int, Array] = {}
         for name, unit in units.items():
             if min(map(bulk.count, (unit.treated, unit.controls))) < FOLDS:

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 from typing import TYPE_CHECKING
 
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

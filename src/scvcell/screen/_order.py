@@ -10,7 +10,7 @@ import torch
 
 from scvcell._calm import progress
 from scvcell.perturb import Action
-from scvcell.response import FEWEST, Controls, Unit, evenly, make_flow, train_flow
+from scvcell.response import FEWEST, Controls, Unit, counterfactual, evenly, make_flow, moved_values, train_flow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,7 +141,7 @@ def _against_pooling(start: Controls, action: Action, group: Rows, seed: int) ->
     first = start.index[group[[pool[0] for pool in pools]]]
 
     def bulk(states: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-        values = {m: b.pooled(b.moved(group, z, states, rng), pools) for m, b in start.bulks.items()}
+        values = {m: b.pooled(moved_values(b, group, z, states, rng), pools) for m, b in start.bulks.items()}
         depth = {m: b.pooled(b.after(group), pools) for m, b in start.bulks.items()}
         return start.encode(first, values, depth)
 
@@ -166,7 +166,9 @@ def _against_measuring(start: Controls, action: Action, group: Rows, seed: int) 
     @torch.no_grad()
     def kappa(flow: AffineFlow) -> float:
         after, rng = flow(z, action), np.random.default_rng(seed)
-        read = start.encode(start.index[some], {m: b.moved(some, z, after, rng) for m, b in start.bulks.items()})
+        read = start.encode(
+            start.index[some], {m: moved_values(b, some, z, after, rng) for m, b in start.bulks.items()}
+        )
         return float((read.mean(0) - after.mean(0)).norm() / (after - z).norm(dim=1).mean().clamp_min(1e-12))
 
     return kappa
@@ -192,7 +194,7 @@ def additive_null(
         here = {m: bulk for m, bulk in bulks.items() if bulk.count(unit.controls) and bulk.count(unit.treated)}
         moved = {m: bulk.measured(unit.treated)[0] - bulk.measured(unit.controls)[0] for m, bulk in here.items()}
         for draw in draws:
-            values = {m: bulk.counterfactual(unit.controls, z, z, moved[m], rng)[0] for m, bulk in here.items()}
+            values = {m: counterfactual(bulk, unit.controls, z, z, moved[m], rng)[0] for m, bulk in here.items()}
             depth = {m: bulk.after(unit.controls, moved[m]) for m, bulk in here.items()}
             states = start.encode(unit.controls, values, depth)
             treated = states[rng.integers(len(states), size=len(unit.treated))]

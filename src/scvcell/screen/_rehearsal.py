@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from scvcell._calm import progress
-from scvcell.response import Bulk, Controls, Unit
+from scvcell.response import Bulk, Controls, Unit, moved_values
 from scvcell.screen._origin import Origin, trace
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def rehearse(
         source = np.concatenate([_drawn(unit, latent, origin, rng) for unit in units])
         before = latent[source]
         after = origin.after(before)
-        values = {m: bulk.moved(source, before, after, rng) for m, bulk in bulks.items()}
+        values = {m: moved_values(bulk, source, before, after, rng) for m, bulk in bulks.items()}
         measured = start.encode(source, values)
         again = [
             Unit(u.action, u.context, len(latent) + g, rng.choice(u.controls, len(u.controls)))

@@ -11,13 +11,13 @@ from anndata import AnnData
 from scipy.stats import norm
 
 from scvcell import _keys
+from scvcell._checks import check_level
 from scvcell._containers import expect
 from scvcell._labels import labels, several
 from scvcell._registry import near_miss
 from scvcell._stats import neighbours, walk
 from scvcell.drift import absorbed, fates_differ, terminal_groups
 from scvcell.model import CSL
-from scvcell.tl._calibrate import check_level
 
 if TYPE_CHECKING:
     from scvcell._containers import Container
@@ -84,7 +84,7 @@ def fate(
     """
     expect("model", model, CSL, "The data come first, then the model.")
     check_level(level)
-    drift = _drift(model)
+    drift = model.part("drift")
     seen = model.view(data)
     column = seen.column(groupby)
     label: Any = labels(column).fillna("").to_numpy(object)

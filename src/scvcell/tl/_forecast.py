@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scvcell import _keys
+from scvcell._checks import check_level
 from scvcell._choose import choose, unique_names
 from scvcell._containers import expect
 from scvcell.drift import expected_values
 from scvcell.model import CSL
 from scvcell.response import Controls, asked, learned, show_action
-from scvcell.tl._calibrate import check_level
 from scvcell.tl._perturb import SUPPORTED, gather
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def forecast(
     check_level(level)
     if not (np.isfinite(time) and time >= 0):
         raise ValueError(f"time must be 0 or later, not {time!r}; the field tells where cells go, not whence.")
-    drift = _drift(model)
+    drift = model.part("drift")
     if action is None:
         seen = model.view(data)
         index = np.arange(seen.n_obs) if cells is None else choose(seen, "cells", cells)
@@ -110,5 +110,5 @@ def forecast(
     obs = show_action(obs, "none", model.response) if action is None else controls.label(obs, action)
     obs[_keys.SUPPORT], obs[_keys.TRUSTED] = support, trusted
     obs.index = unique_names(f"{name}-{time:g}" for name in obs.index)
-    tables = {m: expected_values(model, part, m, states, members, obs, level) for m in model.assays}
+    tables = {m: expected_values(model.readout(part, m), states, members, obs, level) for m in model.assays}
     return gather(tables, {_keys.LATENT: states.astype(np.float32)})

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t
 
+from scvcell._checks import check_level
 from scvcell._stats import jackknife_variance
 from scvcell.response import learned
 from scvcell.screen import FOLDS, measure_effect
-from scvcell.tl._calibrate import check_level
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

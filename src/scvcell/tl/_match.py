@@ -11,12 +11,11 @@ from scipy.stats import norm
 
 from scvcell import _keys
 from scvcell._calm import progress
-from scvcell._checks import seed_of
+from scvcell._checks import check_level, seed_of
 from scvcell._containers import whole_number
 from scvcell._labels import is_numeric, labels, numbers, tell_missing
 from scvcell.response import FEWEST, Controls, Unit, asked, compared, learned, show_action
 from scvcell.screen import Match, balance_of, draws_of, effects_on_cells, matched_values, rehearse, trace
-from scvcell.tl._calibrate import check_level
 from scvcell.tl._perturb import gather
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from scvcell._calm import progress
-from scvcell._checks import seed_of
+from scvcell._checks import check_level, seed_of
 from scvcell._containers import whole_number
 from scvcell._keys import LOWER, UPPER
 from scvcell.perturb import Action
@@ -26,7 +26,6 @@ from scvcell.screen import (
     resampled,
     singles,
 )
-from scvcell.tl._calibrate import check_level
 
 if TYPE_CHECKING:
     from scvcell._containers import Container

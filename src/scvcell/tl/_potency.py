@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from scvcell._checks import seed_of
+from scvcell._checks import check_level, seed_of
 from scvcell._labels import several
 from scvcell._stats import FOLDS, fit_curves
 from scvcell.response import FEWEST, Bulk, compared, conditions, design_of, learned
 from scvcell.screen import FEWEST_DOSES, Curve, curves_of
-from scvcell.tl._calibrate import check_level
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -88,7 +87,7 @@ def potency(
         )
     rows = []
     for modality in response.anchors:
-        bulk = Bulk(model, view, modality)
+        bulk = Bulk(model.readout(view, modality))
         found: dict[tuple[str, Any, float | None], list[tuple[Curve, Array]]] = {}
         for curve in curves:
             if asked is None or curve.target in asked:

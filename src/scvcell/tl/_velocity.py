@@ -14,11 +14,9 @@ from scvcell.model import CSL
 
 if TYPE_CHECKING:
     from scvcell._containers import Container
-    from scvcell.drift import Drift
 
 
 logger = logging.getLogger("scvcell")
-
 
 
 def velocity(
@@ -28,7 +26,7 @@ def velocity(
 
     .. math:: \frac{dz}{dt} = f(z), \qquad \nabla_z \log \rho_g(z) \cdot f(z) = k_g(z) - \gamma_g
 
-    The field is learned once, from the training cells, and kept on the model (``model.learn_drift`` learns it anew):
+    The field is learned once, from the training cells, and kept on the model (``model.learn("drift")`` learns it anew):
     from kinetics, so that the change of each gene agrees with what is made of it and what decays; or from cells of
     several times, as the flow that carries those of each time to those of the next, to cells of their clone where
     `clone_key` tells.
@@ -87,15 +85,15 @@ def velocity(
     seen = model.view(data)
     keys = {"time_key": time_key, "clone_key": clone_key}
     if model.drift is None or any(key not in (None, getattr(model.drift, name)) for name, key in keys.items()):
-        model.learn_drift(seen, **keys, seed=seed)
-    drift = _drift(model)
+        model.learn("drift", seen, **keys, seed=seed)
+    drift = model.part("drift")
     latent = model.posterior(seen).mean.numpy()
     ahead = drift.velocity(latent)
     confidence, trusted = drift.confidence(latent), drift.trusted(latent)
     name, source = kinetics_of(model), seen.source
     if name in seen.modalities:
         table = source.mod[name] if hasattr(source, "mod") else source
-        table.layers[_keys.VELOCITY] = change_of_counts(model, seen, name, latent, ahead, table)
+        table.layers[_keys.VELOCITY] = change_of_counts(model.readout(seen, name), latent, ahead, table)
     known = np.logical_or.reduce([seen.present(m) for m in seen.only(model.assays).modalities])
     source.obsm[_keys.VELOCITY_LATENT] = np.where(known[:, None], ahead, np.nan).astype(np.float32)
     source.obs[_keys.VELOCITY_CONFIDENCE] = np.where(known, confidence, np.nan)
@@ -103,14 +101,3 @@ def velocity(
     if not trusted[known].any():
         logger.warning("In no cell is it told reliably where it is going: obs['%s'].", _keys.VELOCITY_TRUSTED)
     source.uns[_keys.VELOCITY_UNS] = {name: getattr(drift, name) for name in ("unit", "time_key", "clone_key")}
-
-
-def _drift(model: CSL) -> Drift:
-    if "drift" in model.outdated:
-        raise ValueError(
-            "The model was trained further since it learned velocities, and states have moved. Learn them again: "
-            "scvcell.tl.velocity(data, model)."
-        )
-    if model.drift is None:
-        raise ValueError("This model has no velocity yet. Run `scvcell.tl.velocity(data, model)` first.")
-    return model.drift

@@ -1,4 +1,4 @@
-"""The perturbation operator of a fitted CSL: what an action does to states, assays and their pseudobulks."""
+"""Delta on the states of a fitted model: what an action does to states, assays and their pseudobulks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from scvcell.response._bulk import FEWEST
-from scvcell.response._conditions import describe, measured_row
+from scvcell.response._conditions import describe, measured_row, unrelated
 from scvcell.response._intervals import BINS, FEWEST_ROWS, Effect, excess_share, noise_of, sampling_halfwidth
 from scvcell.response._novelty import SHIFTS, shifts
 from scvcell.response._reach import NEW_COMBINATION, Reach
@@ -31,8 +31,8 @@ CERTAIN = 0.05
 """Noise of a condition that was measured, over that of what was never seen, before its number of cells counts."""
 
 
-@dataclass
-class Response:
+@dataclass(eq=False, repr=False)
+class Delta:
     r"""What actions do, learned on the states of a fitted model.
 
     The flow moves states (:class:`scvcell.perturb.AffineFlow`); it is fitted by energy distance between moved controls
@@ -72,6 +72,14 @@ class Response:
     spread: dict[str, Array] = field(default_factory=dict)
     calibration: dict[str, Array] = field(default_factory=dict)
     cells: dict[str, Array] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        given = ", ".join(self.flow.targets[:5]) + (", ..." if len(self.flow.targets) > 5 else "")
+        sure = ", ".join(m for m in self.anchors if len(self.calibration.get(m, ())) >= FEWEST_ROWS) or "none"
+        return (
+            f"{type(self).__name__} to {len(self.actions)} actions on {len(self.flow.targets)} targets ({given}); "
+            f"assays {', '.join(self.anchors) or 'none'}, intervals calibrated: {sure}."
+        )
 
     @property
     def reach(self) -> Reach:
@@ -226,15 +234,3 @@ class Response:
         if reach.together(action):
             return found
         return NEW_COMBINATION * min(found, *(self.support(action.alone(target), place) for target in action.targets))
-
-
-def unrelated(flow: AffineFlow, action: Action, kernel: TargetKernel | None) -> str | None:
-    """Relate the targets of an action that a flow does not know to those that it does; the first that cannot be."""
-    for target in action.targets:
-        if flow.knows(target):
-            continue
-        weights = None if kernel is None else kernel.weights(target, flow.targets)
-        if weights is None:
-            return target
-        flow.relate(target, weights)
-    return None
