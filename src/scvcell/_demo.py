@@ -11,8 +11,8 @@ import pandas as pd
 
 import scvcell
 from scvcell import score
-from scvcell.pl._alignment import metric_name
 from scvcell.risk import baselines
+from scvcell.score import metric_name
 
 if TYPE_CHECKING:
     from pathlib import Path

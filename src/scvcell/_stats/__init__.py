@@ -4,7 +4,6 @@ from scvcell._stats._cca import cca
 from scvcell._stats._conformal import MINIMUM, Conformal
 from scvcell._stats._hill import FOLDS, fit_curves
 from scvcell._stats._jackknife import jackknife_variance
-from scvcell._stats._transport import potential
 from scvcell._stats._walk import neighbours, walk
 
 __all__ = [
@@ -15,6 +14,5 @@ __all__ = [
     "fit_curves",
     "jackknife_variance",
     "neighbours",
-    "potential",
     "walk",
 ]

@@ -60,7 +60,7 @@ __getattr__ = moved(
         "jackknife_variance": "scvcell._stats:jackknife_variance",
         "kinetics_of": "scvcell.drift:kinetics_of",
         "make_flow": "scvcell.response:make_flow",
-        "potential": "scvcell._stats:potential",
+        "potential": "scvcell.screen:potential",
         "trace": "scvcell.screen:fit_origin",
         "train_flow": "scvcell.response:train_flow",
     },

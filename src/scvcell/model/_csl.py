@@ -10,7 +10,7 @@ from scvcell._calm import calm
 from scvcell._choose import choose
 from scvcell._compat import Manager
 from scvcell._containers import View, view, whole_number
-from scvcell.model import _de, _fit, _normalized, _query, _schema, _store
+from scvcell.model import _de, _fit, _normalized, _query, _set_up, _store
 from scvcell.model._check import by_modality, check_sample
 from scvcell.model._config import TrainConfig
 from scvcell.model._fitted import Fitted
@@ -112,7 +112,7 @@ class CSL(Fitted):
     @classmethod
     def set_up(cls, method: str, seen: View, table_key: str | None = None, **args: Any) -> None:
         """Remember how viewed data are to be read, as `setup_mudata` (or `setup_anndata`) was asked to."""
-        schema = _schema.build(seen, **args)
+        schema = _set_up.read_schema(seen, **args)
         measure, layers = by_modality(seen, args.get("measure"), args.get("layers"))
         sized = {m: s.size_factor for m, s in schema.modalities.items() if s.size_factor is not None}
         given = {m: (schema.modalities[m].operator, schema.modalities[m].options) for m in measure}

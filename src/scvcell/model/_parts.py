@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from scvcell.model._fitted import Fitted
+    from scvcell._compat import ModelLifecycle
 
 
 class Part(ABC):
@@ -38,7 +38,7 @@ class Part(ABC):
 
     @classmethod
     @abstractmethod
-    def learn(cls, model: Fitted, *args: Any, **options: Any) -> Self:
+    def learn(cls, model: ModelLifecycle, *args: Any, **options: Any) -> Self:
         """Learn the part on a trained model, as ``model.learn(name, *args, **options)`` asks."""
 
     @abstractmethod

@@ -1,16 +1,6 @@
 """phi and L: every formula that scores a prediction, once, as a registered record; functions of arrays, no torch."""
 
-from scvcell.score._base import (
-    METRICS,
-    Metric,
-    as_array,
-    clr,
-    dense,
-    log_counts,
-    log_cp10k,
-    metric,
-    show,
-)
+from scvcell.score._base import METRICS, Metric, as_array, clr, dense, log_counts, log_cp10k, metric, show
 from scvcell.score._effect import discrimination, effect, largest, pearson_effect, slope
 from scvcell.score._interval import coverage, inside, interval_scores, relative_width, worst_coverage
 from scvcell.score._match import (
@@ -43,6 +33,7 @@ from scvcell.score._point import (
     rmse,
 )
 from scvcell.score._spread import energy_distance, variance_r2
+from scvcell.score._title import metric_name
 
 __all__ = [
     "METRICS",
@@ -73,6 +64,7 @@ __all__ = [
     "match_recall",
     "match_scores",
     "metric",
+    "metric_name",
     "mixing",
     "mse",
     "nearest",

@@ -18,7 +18,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.neighbors import NearestNeighbors
 
 from scvcell import _keys
-from scvcell._stats import potential
+from scvcell.screen._transport import potential
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
