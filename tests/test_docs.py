@@ -161,6 +161,14 @@ def test_links_lead_somewhere(page):
         assert not anchor or anchor in anchors(file), link
 
 
+def test_theory_says_what_each_folder_is_for():
+    folders = {path.parent.name for path in (ROOT / "src" / "scvcell").glob("*/__init__.py")} - {"datasets"}
+    assert len(folders) > 8
+    head = (ROOT / "docs" / "theory.md").read_text().split("\n## ")[0]
+    named = {name for row in re.findall(r"^\|.*\|$", head, flags=re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
+    assert folders - named == set()
+
+
 def test_each_section_of_benchmarks_has_a_verdict_and_a_small_table():
     _, *sections = re.split(r"^## ", (ROOT / "docs" / "benchmarks.md").read_text(), flags=re.MULTILINE)
     for section in sections[:-1]:
