@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scvcell._containers import View
+    from scvcell._types import Mask, Rows
 
 WAYS = "a query on obs (\"cell_type == 'B cells'\"), a boolean mask, or names of cells"
 
@@ -55,7 +56,7 @@ def is_container(value: Any) -> bool:
     return hasattr(value, "obs_names") or hasattr(value, "tables")
 
 
-def choose(view: View, what: str, value: Any) -> NDArray[np.int64]:
+def choose(view: View, what: str, value: Any) -> Rows:
     """Positions of the cells that a user named, in the user's order, repeats kept.
 
     Parameters
@@ -124,7 +125,7 @@ def _is_mask(values: pd.Series) -> bool:
     return bool(pd.api.types.is_bool_dtype(values))
 
 
-def _aligned(view: View, what: str, mask: pd.Series) -> NDArray[np.bool_]:
+def _aligned(view: View, what: str, mask: pd.Series) -> Mask:
     """A mask in the order of the cells: by its index, or by place where the index names no cells."""
     values = mask.astype(object).astype("boolean").fillna(False).to_numpy(bool)
     if mask.index.equals(view.obs_names):
@@ -140,7 +141,7 @@ def _aligned(view: View, what: str, mask: pd.Series) -> NDArray[np.bool_]:
     return values[at]
 
 
-def _named(view: View, what: str, given: NDArray[Any]) -> NDArray[np.int64]:
+def _named(view: View, what: str, given: NDArray[Any]) -> Rows:
     """Positions of cells by name."""
     kind = pd.api.types.infer_dtype(given, skipna=False)
     if len(given) and kind not in ("string", "categorical"):
@@ -161,7 +162,7 @@ def _named(view: View, what: str, given: NDArray[Any]) -> NDArray[np.int64]:
     return index.astype(np.int64)
 
 
-def _query(view: View, what: str, query: str) -> NDArray[np.bool_]:
+def _query(view: View, what: str, query: str) -> Mask:
     """Which cells a query holds for."""
     columns = [str(c) for c in view.columns]
     obs = pd.DataFrame({c: view.column(c) for c in view.columns if str(c) in query}, index=view.obs_names)

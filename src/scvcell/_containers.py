@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from scvcell._types import Mask, Rows
+
     type Container = AnnData | MuData | Any
 
 logger = logging.getLogger("scvcell")
@@ -55,8 +57,8 @@ class View:
     source: AnnData | MuData
     obs_names: pd.Index
     modalities: dict[str, AnnData]
-    rows: dict[str, NDArray[np.int64]]
-    positions: NDArray[np.int64] | None = None
+    rows: dict[str, Rows]
+    positions: Rows | None = None
     _told: set[str] = field(default_factory=set, compare=False, repr=False)
 
     @property
@@ -64,7 +66,7 @@ class View:
         """Number of cells."""
         return len(self.obs_names)
 
-    def present(self, modality: str) -> NDArray[np.bool_]:
+    def present(self, modality: str) -> Mask:
         """Boolean mask of the cells that have `modality`, shape ``(cells,)``."""
         return self.rows[modality] >= 0
 
@@ -82,7 +84,7 @@ class View:
         adata = self.modalities[modality]
         return Matrix(adata.X if layer is None else adata.layers[layer], check, depth)
 
-    def subset(self, cells: NDArray[np.int64]) -> View:
+    def subset(self, cells: Rows) -> View:
         """A view of cells at positions `cells`, in any order, some twice; `source` stays the whole container."""
         positions = cells if self.positions is None else self.positions[cells]
         rows = {m: r[cells] for m, r in self.rows.items()}
@@ -98,7 +100,7 @@ class View:
         """Names of all columns of cell annotation, the container's first."""
         return list(dict.fromkeys(c for part in (self.source, *self.modalities.values()) for c in part.obs))
 
-    def obs(self, cells: NDArray[np.int64] | None = None, keep: Iterable[str] = ()) -> pd.DataFrame:
+    def obs(self, cells: Rows | None = None, keep: Iterable[str] = ()) -> pd.DataFrame:
         """Every column of cell annotation, each of the type it has, of all cells or those at positions `cells`.
 
         A column of which modalities say different things comes once for each, as ``"rna:column"``, but for those in
@@ -157,7 +159,7 @@ class View:
             found = found.convert_dtypes()  # integers and booleans stay what they are beside missing ones
         return found.reindex(np.arange(self.n_obs)).set_axis(self.obs_names)
 
-    def _differing(self, parts: list[pd.Series]) -> tuple[NDArray[np.int64], Any, Any] | None:
+    def _differing(self, parts: list[pd.Series]) -> tuple[Rows, Any, Any] | None:
         """Cells of which a part says something else than those before it, and both values of the first; None: none."""
         for k, part in enumerate(parts[1:], 1):
             taken = self._merge(parts[:k]).iloc[part.index]
@@ -191,7 +193,7 @@ class View:
             raise KeyError(f"No obs column {key!r}.{hint} Columns: {', '.join(columns) or 'none'}.{also}")
         return held
 
-    def disagreeing(self, key: str) -> NDArray[np.bool_]:
+    def disagreeing(self, key: str) -> Mask:
         """Cells of which the container and its modalities hold different values of the column `key`, ``(cells,)``."""
         taken, out = self.column(key), np.zeros(self.n_obs, bool)
         for name, adata in self.modalities.items():
@@ -202,7 +204,7 @@ class View:
                 out[here] |= known & (labels(own).to_numpy() != labels(top).to_numpy())
         return out
 
-    def panel(self, modality: str, batches: list[str]) -> NDArray[np.bool_] | None:
+    def panel(self, modality: str, batches: list[str]) -> Mask | None:
         """Which features each batch measured, from the boolean frame ``.varm['observed']`` (one column per batch).
 
         Returns

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from scvcell._types import Mask, Rows
+
 logger = logging.getLogger("scvcell")
 
 WHOLE = 2**53
@@ -41,7 +43,7 @@ class Groups(NamedTuple):
         several columns are joined, so that no two groups have one name.
     """
 
-    code: NDArray[np.int64]
+    code: Rows
     keys: list[tuple[str, ...]]
     names: list[Any]
 
@@ -124,7 +126,7 @@ def _joined(keys: Sequence[tuple[str, ...]]) -> list[str]:
     return names
 
 
-def tell_missing(missing: NDArray[np.bool_], names: Sequence[str]) -> None:
+def tell_missing(missing: Mask, names: Sequence[str]) -> None:
     """Say how many cells lack a label, where there are any.
 
     Raises
@@ -157,7 +159,7 @@ def like(text: NDArray[Any], column: pd.Series) -> Any:
     return pd.Series(found, dtype=None if isinstance(kind, pd.ArrowDtype) else kind).array
 
 
-def unlike(one: pd.Series, other: pd.Series) -> NDArray[np.bool_]:
+def unlike(one: pd.Series, other: pd.Series) -> Mask:
     """Where two columns of the same cells hold different values, neither of them missing, ``(cells,)``."""
     known = one.notna().to_numpy() & other.notna().to_numpy()
     if is_numeric(one) and is_numeric(other):

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from scvcell._types import Rows
+
 CHUNK = 4096
 """Rows read at a time when a matrix is walked through."""
 
@@ -114,7 +116,7 @@ class Matrix:
         for start in range(0, len(index), size):
             yield self.rows(index[start : start + size])
 
-    def held(self, index: NDArray[np.int64]) -> tuple[Matrix, NDArray[np.int64]]:
+    def held(self, index: Rows) -> tuple[Matrix, Rows]:
         """A matrix from which rows `index` can be read many times, and where they are in it.
 
         Rows on disk are read once and kept where they are no more than `HELD` bytes.

@@ -30,7 +30,9 @@ def moved(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         where, _, new = names[name].partition(":")
         warnings.warn(
-            f"{module}.{name} is now {where}.{new}; the old name goes with the next release.", FutureWarning, stacklevel=2
+            f"{module}.{name} is now {where}.{new}; the old name goes with the next release.",
+            FutureWarning,
+            stacklevel=2,
         )
         return getattr(import_module(where), new)
 

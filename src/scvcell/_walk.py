@@ -9,20 +9,19 @@ import scipy.sparse as sp
 from sklearn.neighbors import kneighbors_graph
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from scvcell._types import Array
 
-    Floats = NDArray[np.floating]
 
 NEIGHBOURS = 30
 
 
-def neighbours(latent: Floats) -> sp.coo_array:
+def neighbours(latent: Array) -> sp.coo_array:
     """Who is a neighbour of whom, either way, ``(cells, cells)``."""
     graph = kneighbors_graph(latent, min(NEIGHBOURS, len(latent) - 1))
     return sp.coo_array(graph.maximum(graph.T))
 
 
-def walk(latent: Floats, velocity: Floats, graph: sp.coo_array) -> sp.csr_array:
+def walk(latent: Array, velocity: Array, graph: sp.coo_array) -> sp.csr_array:
     r"""Probabilities of the next cell, ``(cells, cells)``; rows sum to 1.
 
     .. math:: p_{ij} \propto \exp(\cos(f(z_i),\, z_j - z_i) / \kappa)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from scvcell._types import Array
+
 UNIT = "uM"
 HALF = 0.2
 """Dose of half the effect at saturation, as a share of the largest dose."""
@@ -164,7 +166,7 @@ def _generators(
     return out
 
 
-def _lean(rng: np.random.Generator, z: NDArray[np.floating]) -> NDArray[np.float64]:
+def _lean(rng: np.random.Generator, z: Array) -> NDArray[np.float64]:
     """State along a random direction, standardised, ``(cells,)``."""
     along = z @ rng.spawn(1)[0].standard_normal(z.shape[1])
     return (along - along.mean()) / max(along.std(), 1e-12)

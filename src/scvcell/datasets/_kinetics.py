@@ -13,9 +13,8 @@ from scvcell.datasets._simulate import _names
 from scvcell.datasets._world import negative_binomial
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from scvcell._types import Array, Rows
 
-    Floats = NDArray[np.floating]
 
 STEPS = 1000
 """Steps into which the process is cut."""
@@ -109,7 +108,7 @@ def simulate_kinetics(
     return adata
 
 
-def _branching(rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
+def _branching(rng: np.random.Generator, n: int) -> tuple[Array, Array]:
     """Log transcription over time ``(steps, genes)`` in branch A and in branch B."""
     time = np.linspace(0, 1, STEPS)[:, None]
     kind = rng.permutation(np.arange(n) % 3)
@@ -119,14 +118,14 @@ def _branching(rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
     return base + change * (kind != 2), base + change * (kind != 1)
 
 
-def _cycling(rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
+def _cycling(rng: np.random.Generator, n: int) -> tuple[Array, Array]:
     """The same of a cycle, twice."""
     time = np.linspace(0, 2 * np.pi, STEPS, endpoint=False)[:, None]
     alpha = rng.normal(0, 1, n) + rng.uniform(0.3, 1.5, n) * np.sin(time - rng.uniform(0, 2 * np.pi, n))
     return alpha, alpha
 
 
-def _integrate(log_alpha: Floats, beta: Floats, gamma: Floats, duration: float) -> tuple[Floats, Floats, Floats]:
+def _integrate(log_alpha: Array, beta: Array, gamma: Array, duration: float) -> tuple[Array, Array, Array]:
     """Unspliced, spliced and its velocity over time, ``(steps, genes)`` each; the second of two turns."""
     alpha, dt = np.exp(log_alpha), duration / STEPS
     closed = np.allclose(alpha[0], alpha[-1], atol=0.1, rtol=0.1)
@@ -140,7 +139,7 @@ def _integrate(log_alpha: Floats, beta: Floats, gamma: Floats, duration: float) 
     return nascent, mature, velocity
 
 
-def _stages(place: Floats, branch: NDArray[np.int64], topology: str) -> list[str]:
+def _stages(place: Array, branch: Rows, topology: str) -> list[str]:
     """Label of each cell by its place in the process, 0 to 1."""
     if topology == "cycle":
         return [f"quarter {int(4 * p) + 1}" for p in place]

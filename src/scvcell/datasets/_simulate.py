@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
 
+    from scvcell._types import Array, Rows
+
 CHUNK = 2_000_000
 """Number of matrix entries drawn at a time."""
 STEMS = {"rna": "gene", "adt": "protein", "atac": "peak"}
@@ -138,7 +140,7 @@ def simulate(
     return mdata
 
 
-def _missingness(rng: Generator, n: int, paired: float, *, peaks: bool) -> dict[str, NDArray[np.int64]]:
+def _missingness(rng: Generator, n: int, paired: float, *, peaks: bool) -> dict[str, Rows]:
     """Draw the row numbers of the cells that each modality measures, ascending."""
     order = rng.permutation(n)
     n_paired = round(paired * n)
@@ -168,7 +170,7 @@ def _place(modalities: dict[str, AnnData], world: World) -> None:
         modalities["atac"].var = modalities["atac"].var.assign(**positions)
 
 
-def _measure(rng: Generator, measure: Measure, z: NDArray[np.floating], cells: Cells, keep_truth: bool) -> AnnData:
+def _measure(rng: Generator, measure: Measure, z: Array, cells: Cells, keep_truth: bool) -> AnnData:
     """Draw a modality chunk by chunk."""
     n, n_features = len(z), measure.panel.shape[1]
     step = max(1, CHUNK // n_features)
@@ -193,7 +195,7 @@ class _SparseRows:
         self.n_columns = n_columns
         self.data = np.empty(0, dtype=np.int32)
         self.indices = np.empty(0, dtype=np.int32)
-        self.counts: list[NDArray[np.int64]] = []
+        self.counts: list[Rows] = []
         self.used = 0
 
     def append(self, block: NDArray[np.int32]) -> None:
@@ -229,5 +231,5 @@ def _names(stem: str, n: int) -> pd.Index:
     return pd.Index([f"{stem}{i:0{width}d}" for i in range(1, n + 1)])
 
 
-def _category(stem: str, codes: NDArray[np.int64], n: int) -> pd.Categorical:
+def _category(stem: str, codes: Rows, n: int) -> pd.Categorical:
     return pd.Categorical.from_codes(codes, categories=_names(stem, n))

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
 
-    type Floats = NDArray[np.floating]
-    type Bools = NDArray[np.bool_]
+    from scvcell._types import Array, Mask, Rows
+
+    type Floats = Array
+    type Bools = Mask
 
 SIZE_SD = {"rna": 0.35, "adt": 0.25, "atac": 0.35}
 """Standard deviation of log cell size, per modality."""
@@ -64,10 +66,10 @@ class WorldParameters:
 class Cells:
     """Context c of some cells: batch number ``(cells,)``, and per modality the size ``(cells,)`` (depth of RNA)."""
 
-    batch: NDArray[np.int64]
+    batch: Rows
     size: dict[str, Floats]
 
-    def __getitem__(self, rows: NDArray[np.int64] | slice) -> Cells:
+    def __getitem__(self, rows: Rows | slice) -> Cells:
         return Cells(self.batch[rows], {name: size[rows] for name, size in self.size.items()})
 
 
@@ -108,7 +110,7 @@ class States:
     weights: Floats
     spread: float = 0.45
 
-    def sample(self, rng: Generator, n: int) -> tuple[NDArray[np.int64], Floats]:
+    def sample(self, rng: Generator, n: int) -> tuple[Rows, Floats]:
         """Draw type numbers ``(cells,)`` and states ``(cells, latent)`` of `n` cells."""
         types = rng.choice(len(self.weights), size=n, p=self.weights)
         z = self.centres[types] + self.spread * rng.standard_normal((n, self.centres.shape[1]))
@@ -220,7 +222,7 @@ class World:
     parameters: WorldParameters
     states: States
     measures: dict[str, Measure]
-    near: NDArray[np.int64]
+    near: Rows
 
     @classmethod
     def draw(cls, parameters: WorldParameters) -> Self:

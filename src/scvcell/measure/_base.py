@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch.distributions import Distribution
 
+    from scvcell._types import Mask, Rows
+
 MEASUREMENTS: Registry[type[Measurement]] = Registry("measurement", "scvcell.measurements")
 
 
@@ -95,7 +97,7 @@ class Summary:
     sd_log: NDArray[np.float32]
     depth: NDArray[np.float32]
     mean: NDArray[np.float32]
-    cells: NDArray[np.int64]
+    cells: Rows
     panel: NDArray[np.bool] | None = None
     rest: float | None = None
 
@@ -248,9 +250,7 @@ class Measurement(nn.Module, ABC):
         return x
 
     @classmethod
-    def encoder_part(
-        cls, x: Any, mean: NDArray[np.float32], observed: NDArray[np.bool_], every: NDArray[np.bool_]
-    ) -> Any:
+    def encoder_part(cls, x: Any, mean: NDArray[np.float32], observed: Mask, every: Mask) -> Any:
         """What the encoder is expected to see of the features that were measured, had more been.
 
         Parameters
@@ -419,7 +419,7 @@ def expected_log1p(
     return total
 
 
-def expected_part(mean: NDArray[np.float32], observed: NDArray[np.bool_], every: NDArray[np.bool_]) -> float:
+def expected_part(mean: NDArray[np.float32], observed: Mask, every: Mask) -> float:
     """Share that `observed` features have in the depth of `every` one of some, by their means; 1 of nothing."""
     total = float(mean[every].sum())
     return max(float(mean[observed].sum()) / total, 1e-3) if total > 0 else 1.0

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch.distributions import Distribution
 
+    from scvcell._types import Mask
+
 RATIO_SD = 1.0
 """Prior standard deviation of the weights that let the nascent share of a gene vary with the state."""
 
@@ -107,9 +109,7 @@ class Kinetics(Measurement):
         return cls.encoder_part(x, mean, every, every)
 
     @classmethod
-    def encoder_part(
-        cls, x: Any, mean: NDArray[np.float32], observed: NDArray[np.bool_], every: NDArray[np.bool_]
-    ) -> Any:
+    def encoder_part(cls, x: Any, mean: NDArray[np.float32], observed: Mask, every: Mask) -> Any:
         """Of either half what `Counts` sees."""
         n = x.shape[1] // 2
         x = x.tocsr() if sp.issparse(x) else x

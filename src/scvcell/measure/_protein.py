@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch.distributions import Distribution
 
+    from scvcell._types import Mask
+
 CLR_FROM = 50
 """Panels above this size are encoded by centred log-ratios, smaller ones by log1p."""
 
@@ -97,9 +99,7 @@ class Protein(Measurement):
         return dense - dense.mean(1, keepdims=True) if dense.shape[1] > CLR_FROM else dense
 
     @classmethod
-    def encoder_part(
-        cls, x: Any, mean: NDArray[np.float32], observed: NDArray[np.bool_], every: NDArray[np.bool_]
-    ) -> Any:
+    def encoder_part(cls, x: Any, mean: NDArray[np.float32], observed: Mask, every: Mask) -> Any:
         """As `Measurement.encoder_part`; the centre of a cell is that of its panel, moved by as much as the means'."""
         dense = log1p(x.toarray() if sp.issparse(x) else x)
         if dense.shape[1] <= CLR_FROM or not observed.any():

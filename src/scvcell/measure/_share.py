@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch.distributions import Distribution
 
+    from scvcell._types import Mask
+
 BLOCK = 1 << 22
 """Entries of a block of logits."""
 OFF_PANEL = -1e4
@@ -38,9 +40,7 @@ class Shares(Measurement):
         self.rest: Decoder | None = None
 
     @classmethod
-    def encoder_part(
-        cls, x: Any, mean: NDArray[np.float32], observed: NDArray[np.bool_], every: NDArray[np.bool_]
-    ) -> Any:
+    def encoder_part(cls, x: Any, mean: NDArray[np.float32], observed: Mask, every: Mask) -> Any:
         """As `Measurement.encoder_part`: square roots of shares of a depth of which the features expect a part."""
         return cls.encoder_input(x, mean) * np.float32(np.sqrt(expected_part(mean, observed, every)))
 

@@ -10,9 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
-
     from scvcell._containers import View
+    from scvcell._types import Rows
     from scvcell.measure import Measurement, Summary
 
 logger = logging.getLogger("scvcell")
@@ -32,7 +31,7 @@ def in_summaries(
 
 
 def in_new(
-    view: View, batch: NDArray[np.int64], known: int, layers: Mapping[str, str | None], batches: Sequence[str]
+    view: View, batch: Rows, known: int, layers: Mapping[str, str | None], batches: Sequence[str]
 ) -> dict[str, list[str]]:
     """The same of the batches of a query from number `known` on; `layers` of the modalities of counts."""
     out = {}

@@ -17,13 +17,12 @@ from scvcell.model._predict import context
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
     from torch.distributions import Distribution
 
     from scvcell._containers import View
+    from scvcell._types import Array, Rows
     from scvcell.model._csl import CSL
 
-    Array = NDArray[np.floating]
 
 PER = 1e4
 """Counts that a cell is brought to before the logarithm."""
@@ -70,11 +69,11 @@ class Bulk:
         """What the effect scale is divided by to be told: logs of counts to base 2."""
         return math.log(2) if self.operator.count_data else 1.0
 
-    def count(self, cells: NDArray[np.int64]) -> int:
+    def count(self, cells: Rows) -> int:
         """How many of the cells have the assay."""
         return int((self.rows[cells] >= 0).sum())
 
-    def measured(self, cells: NDArray[np.int64]) -> tuple[Array, Array]:
+    def measured(self, cells: Rows) -> tuple[Array, Array]:
         """Mean of cells that have the assay, and the variance of one cell, both on the effect scale.
 
         Where counts have a depth, one more entry holds the log of its mean.
@@ -95,7 +94,7 @@ class Bulk:
             return np.append(mean, np.log(depth)), np.append(var, float(size.var()) / depth**2)
         return self._logged(mean), var / (1 + np.maximum(mean, 0)) ** 2 if self.operator.count_data else var
 
-    def _values(self, rows: NDArray[np.int64]) -> Iterator[tuple[Any, Array]]:
+    def _values(self, rows: Rows) -> Iterator[tuple[Any, Array]]:
         """What is averaged over cells, block by block, and their depths."""
         block: Any
         rows, start = np.sort(rows), 0
@@ -109,7 +108,7 @@ class Bulk:
             else:
                 yield np.log1p(block * (PER / size[:, None])), size
 
-    def depths(self, rows: NDArray[np.int64], block: Any) -> Array:
+    def depths(self, rows: Rows, block: Any) -> Array:
         """Depth of rows of the assay, of which `block` are the values, at least 1, ``(rows,)``."""
         return np.maximum(self.matrix.depths(rows, block, lambda x: _sum(x.T)).astype(float), 1.0)
 
@@ -117,7 +116,7 @@ class Bulk:
         """Means of `_values` on the effect scale."""
         return np.log1p(np.maximum(mean, 0)) if self.operator.count_data and not self.shares else mean
 
-    def replicates(self, cells: NDArray[np.int64], n: int, rng: np.random.Generator) -> Array:
+    def replicates(self, cells: Rows, n: int, rng: np.random.Generator) -> Array:
         """Pseudobulks of cells that have the assay: of all, and without each of n groups of them, for the jackknife.
 
         Returns
@@ -137,7 +136,7 @@ class Bulk:
         return self.each(sums / np.maximum(size, 1)[:, None])
 
     @torch.inference_mode()
-    def expected(self, cells: NDArray[np.int64], z: torch.Tensor) -> Array:
+    def expected(self, cells: Rows, z: torch.Tensor) -> Array:
         """Mean expected of `cells` (of some, if many) in states `z`, ``(cells, latent)``, on the effect scale."""
         at = evenly(len(cells))
         ctx, z = self.at(cells[at]), z[at].to(self.device)
@@ -156,7 +155,7 @@ class Bulk:
         return self._logged(values)
 
     @torch.inference_mode()
-    def level(self, cells: NDArray[np.int64], z: torch.Tensor) -> Array:
+    def level(self, cells: Rows, z: torch.Tensor) -> Array:
         """Values (or shares) expected of each of `cells` in states `z`, on the effect scale, ``(cells, features)``."""
         out = []
         for at in torch.arange(len(cells)).split(BLOCK):
@@ -165,7 +164,7 @@ class Bulk:
             out.append(self.each(value.cpu().numpy()))
         return np.concatenate(out)
 
-    def at(self, cells: NDArray[np.int64]) -> Context:
+    def at(self, cells: Rows) -> Context:
         """Context of some cells with their own depth, typical where they lack the assay."""
         ctx = self.operator.known(
             Context(self.ctx.design[cells].to(self.device), self.ctx.batch[cells].to(self.device))
@@ -178,7 +177,7 @@ class Bulk:
             depth[torch.from_numpy(here)] = torch.from_numpy(size).to(depth)
         return ctx.measured(depth)
 
-    def after(self, cells: NDArray[np.int64], residual: Array | None = None) -> Array:
+    def after(self, cells: Rows, residual: Array | None = None) -> Array:
         """Depth of cells after an action that leaves `residual` (default: of cells as they are), ``(cells,)``."""
         depth = self.at(cells).depth
         if depth is None or not self.shares:
@@ -186,9 +185,7 @@ class Bulk:
         return depth.cpu().numpy().astype(float) * (1.0 if residual is None else np.exp(residual[-1]))
 
     @torch.inference_mode()
-    def shift(
-        self, cells: NDArray[np.int64], before: torch.Tensor, after: torch.Tensor, residual: Array
-    ) -> torch.Tensor:
+    def shift(self, cells: Rows, before: torch.Tensor, after: torch.Tensor, residual: Array) -> torch.Tensor:
         """How far `Measurement.shifted` is to move each feature so that the group meets its effect, ``(features,)``.
 
         Parameters
@@ -205,9 +202,7 @@ class Bulk:
         move = np.clip(np.log(np.maximum(wanted, 1e-12) / np.maximum(level, 1e-12)), -MOST_SHIFT, MOST_SHIFT)
         return self._tensor(np.where(residual == 0, 0.0, move))
 
-    def _tilt(
-        self, cells: NDArray[np.int64], before: torch.Tensor, after: torch.Tensor, residual: Array
-    ) -> torch.Tensor:
+    def _tilt(self, cells: Rows, before: torch.Tensor, after: torch.Tensor, residual: Array) -> torch.Tensor:
         """`shift` of shares, found by iteration: molecules are added and taken away cell by cell.
 
         Shares sum to one, so that not all effects can be met. Those are that are nearest by least squares, where a
@@ -278,7 +273,7 @@ class Bulk:
     def _tensor(self, values: Array) -> torch.Tensor:
         return torch.from_numpy(np.asarray(values, dtype=np.float32)).to(self.device)
 
-    def _dense(self, cells: NDArray[np.int64]) -> Array:
+    def _dense(self, cells: Rows) -> Array:
         """Measured values, 0 for cells that lack the assay, ``(cells, features)``."""
         rows = self.rows[cells]
         x = np.zeros((len(cells), self.matrix.shape[1]), np.float32)
@@ -289,7 +284,7 @@ class Bulk:
     @torch.inference_mode()
     def counterfactual(
         self,
-        cells: NDArray[np.int64],
+        cells: Rows,
         before: torch.Tensor,
         after: torch.Tensor,
         residual: Array,
@@ -346,14 +341,12 @@ class Bulk:
             expected.append(mean.astype(np.float32))
         return np.concatenate(values), np.concatenate(expected)
 
-    def moved(
-        self, cells: NDArray[np.int64], before: torch.Tensor, after: torch.Tensor, rng: np.random.Generator
-    ) -> Array:
+    def moved(self, cells: Rows, before: torch.Tensor, after: torch.Tensor, rng: np.random.Generator) -> Array:
         """Values of `counterfactual` where nothing but the states changes, ``(cells, features)``."""
         n = self.matrix.shape[1]
         return self.counterfactual(cells, before, after, np.zeros(n + 1), rng, self._tensor(np.zeros(n)))[0]
 
-    def pooled(self, values: Array, groups: list[NDArray[np.int64]]) -> Array:
+    def pooled(self, values: Array, groups: list[Rows]) -> Array:
         """Bulk sample of each group of rows: the sum of counts, else the mean, ``(groups, features)``."""
         return np.stack([values[g].sum(0) if self.operator.count_data else values[g].mean(0) for g in groups])
 
@@ -363,7 +356,7 @@ def _beside(shift: torch.Tensor, rest: int) -> torch.Tensor:
     return shift[:-1] - shift[-1] if rest else shift
 
 
-def evenly(n: int, most: int = SOME) -> NDArray[np.int64]:
+def evenly(n: int, most: int = SOME) -> Rows:
     """Positions of at most `most` of n cells, evenly."""
     return np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64))
 

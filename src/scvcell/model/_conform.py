@@ -18,9 +18,8 @@ from scvcell.measure import MEASUREMENTS
 from scvcell.model._check import check_sample
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from scvcell._containers import View
+    from scvcell._types import Rows
     from scvcell.model._schema import ModalitySchema, Schema
 
 logger = logging.getLogger("scvcell")
@@ -143,7 +142,7 @@ def _aligned(adata: AnnData, name: str, spec: ModalitySchema, batches: list[str]
     return out
 
 
-def _spread(held: Any, at: NDArray[np.int64]) -> Any:
+def _spread(held: Any, at: Rows) -> Any:
     """Columns `at` of a matrix, zeros where it is -1."""
     matrix = Matrix(held)
     rows: Any = matrix.rows(np.arange(matrix.shape[0]))

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from scvcell._containers import Container
     from scvcell._matrix import Matrix
+    from scvcell._types import Rows
     from scvcell.measure import Measurement
     from scvcell.model._data import Batch
     from scvcell.model._drift import Drift
@@ -277,8 +278,8 @@ class CSL(ModelLifecycle):
     def _fit(
         self,
         source: Source,
-        train: NDArray[np.int64],
-        validation: NDArray[np.int64],
+        train: Rows,
+        validation: Rows,
         config: TrainConfig,
         seed: int,
         rounds: int,
@@ -327,9 +328,7 @@ class CSL(ModelLifecycle):
                 self.module, self.history_ = before, history
                 return
 
-    def _graph_matches(
-        self, edges: Edges, source: Source, cells: NDArray[np.int64], rng: np.random.Generator
-    ) -> Matches:
+    def _graph_matches(self, edges: Edges, source: Source, cells: Rows, rng: np.random.Generator) -> Matches:
         """Pseudo-pairs before any fit: cells of two assays whose linked features are alike."""
         module = self._trained_module()
         views = {}
@@ -342,9 +341,7 @@ class CSL(ModelLifecycle):
         logger.info("The guidance graph suggests a match in another assay for %d cells.", len(found.one))
         return found
 
-    def _split(
-        self, data: View, batch: NDArray[np.int64], config: TrainConfig, held_out: Index, seed: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _split(self, data: View, batch: Rows, config: TrainConfig, held_out: Index, seed: int) -> tuple[Rows, Rows]:
         """Training and validation cells, the same share of every batch and combination of assays."""
         rng = np.random.default_rng(seed)
         allowed = ~data.obs_names.isin(held_out)
@@ -374,7 +371,7 @@ class CSL(ModelLifecycle):
         depth = None if spec.size_factor is None else _size_factor.read(data, name, spec.size_factor)
         return data.matrix(name, spec.layer, check_read(data, name, spec) if check else None, depth)
 
-    def _summaries(self, data: View, batch: NDArray[np.int64], train: NDArray[np.int64]) -> dict[str, Summary]:
+    def _summaries(self, data: View, batch: Rows, train: Rows) -> dict[str, Summary]:
         out = {}
         for name in self.schema.modalities:
             rows = data.rows[name][train]
@@ -403,9 +400,7 @@ class CSL(ModelLifecycle):
             prior = GuidancePrior(self.nodes, self.edges, self.n_latent)
         return CSLModule(operators, front_ends, self.n_latent, self.weights, self.n_networks, prior)
 
-    def _source(
-        self, data: View, design: NDArray[np.float32], batch: NDArray[np.int64], *, check: bool = True
-    ) -> Source:
+    def _source(self, data: View, design: NDArray[np.float32], batch: Rows, *, check: bool = True) -> Source:
         """Where mini-batches of `data` are cut from."""
         matrices = {m: self._matrix(data, m, check=check) for m in self.schema.modalities if m in data.modalities}
         module = self._trained_module()
@@ -527,17 +522,13 @@ class CSL(ModelLifecycle):
         """Mini-batch source of a view."""
         return self._source(data, *self.schema.context(data))
 
-    def batches(
-        self, source: Source, cells: NDArray[np.int64] | None = None, batch_size: int = 1024
-    ) -> Iterator[Batch]:
+    def batches(self, source: Source, cells: Rows | None = None, batch_size: int = 1024) -> Iterator[Batch]:
         """Walk through cells (default: all) in order, on the model's device."""
         for batch in Loader(source, np.arange(len(source.batch)) if cells is None else cells, batch_size):
             yield batch.to(self._trained_module().device)
 
     @torch.inference_mode()
-    def _posterior(
-        self, source: Source, cells: NDArray[np.int64], modalities: Sequence[str] | None = None
-    ) -> Posterior:
+    def _posterior(self, source: Source, cells: Rows, modalities: Sequence[str] | None = None) -> Posterior:
         """Posterior of some cells, on CPU."""
         module = self._trained_module().eval()
         parts = [module.posterior(batch, modalities) for batch in self.batches(source, cells)]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from scvcell._matrix import Matrix
+    from scvcell._types import Mask, Rows
     from scvcell.measure import Measurement
     from scvcell.model._layout import Positions
     from scvcell.model._match import Matches
@@ -77,7 +78,7 @@ class Batch:
     context: Context
     observed: dict[str, Observed]
     confidence: Tensor | None
-    host: tuple[Positions, list[str], NDArray[np.int64]]
+    host: tuple[Positions, list[str], Rows]
 
     def __len__(self) -> int:
         return len(self.index)
@@ -121,15 +122,15 @@ class Source:
     """
 
     matrices: dict[str, Matrix]
-    rows: dict[str, NDArray[np.int64]]
+    rows: dict[str, Rows]
     scores: dict[str, NDArray[np.float32]]
     operators: dict[str, type[Measurement]]
     design: NDArray[np.float32]
-    batch: NDArray[np.int64]
-    panels: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    batch: Rows
+    panels: dict[str, Mask] = field(default_factory=dict)
     confidence: NDArray[np.float32] | None = None
 
-    def paired(self, cells: NDArray[np.int64]) -> float:
+    def paired(self, cells: Rows) -> float:
         """Share of some cells in which more than one assay was measured."""
         return float(np.mean(sum(self.rows[m][cells] >= 0 for m in self.scores) > 1))
 
@@ -148,7 +149,7 @@ class Source:
         """Whether any modality is read from a file."""
         return any(matrix.on_disk for matrix in self.matrices.values())
 
-    def cut(self, index: NDArray[np.int64], *, ahead: dict[str, tuple] | None = None) -> Batch:
+    def cut(self, index: Rows, *, ahead: dict[str, tuple] | None = None) -> Batch:
         """The mini-batch of cells `index`; `ahead` holds rows that were read ahead, per modality."""
         observed, at_of = {}, {}
         nothing = np.zeros((len(index), 0), np.float32)
@@ -205,9 +206,7 @@ class Loader:
         Seed of the orders.
     """
 
-    def __init__(
-        self, source: Source, index: NDArray[np.int64], batch_size: int, *, shuffle: bool = False, seed: int = 0
-    ) -> None:
+    def __init__(self, source: Source, index: Rows, batch_size: int, *, shuffle: bool = False, seed: int = 0) -> None:
         self.source = source
         self.index = np.asarray(index, dtype=np.int64)
         self.batch_size = batch_size
@@ -251,7 +250,7 @@ class Loader:
             for start, stop in group:
                 yield self.source.cut(cells[start - group[0][0] : stop - group[0][0]], ahead=ahead)
 
-    def _block_order(self) -> NDArray[np.int64]:
+    def _block_order(self) -> Rows:
         if not self.shuffle:
             return self.index
         ordered = np.sort(self.index)

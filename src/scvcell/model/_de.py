@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scvcell._containers import Container
+    from scvcell._types import Rows
     from scvcell.model._csl import CSL
     from scvcell.model._fuse import Posterior
 
@@ -141,7 +142,7 @@ def _expected(
     design: torch.Tensor,
     batch: torch.Tensor,
     adata: Any,
-    indices: NDArray[np.int64] | None = None,
+    indices: Rows | None = None,
     n_samples: int = 1,
     n_samples_overall: int | None = None,
     **_: Any,

@@ -12,9 +12,8 @@ from scipy.spatial.distance import cdist
 if TYPE_CHECKING:
     from typing import Self
 
-    from numpy.typing import NDArray
+    from scvcell._types import Array, Mask
 
-    Array = NDArray[np.floating]
 
 LANDMARKS = 300
 WIDTH = 0.5
@@ -137,7 +136,7 @@ class Drift:
         told = np.clip(self.features(z) @ self.told, 0, 1) if len(self.told) else np.zeros(len(z))
         return np.minimum(agreement, told)  # type: ignore[no-any-return]
 
-    def trusted(self, z: Array) -> NDArray[np.bool_]:
+    def trusted(self, z: Array) -> Mask:
         """Whether the direction of cells is to be followed, ``(cells,)``: the one place where that is decided."""
         return self.confidence(z) >= TRUSTED  # type: ignore[no-any-return]
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scvcell._matrix import Matrix
+    from scvcell._types import Mask, Rows
     from scvcell.measure import Measurement
 
 PASSTHROUGH = 50
@@ -105,10 +106,10 @@ class FrontEnd(nn.Module):
     def fit(
         self,
         x: Matrix,
-        rows: NDArray[np.int64],
-        batch: NDArray[np.int64],
+        rows: Rows,
+        batch: Rows,
         rng: np.random.Generator,
-        panel: NDArray[np.bool_] | None = None,
+        panel: Mask | None = None,
     ) -> None:
         """Learn loadings and per-batch scales from training rows.
 
@@ -154,9 +155,9 @@ class FrontEnd(nn.Module):
     def _batch_means(
         self,
         x: Matrix,
-        rows: NDArray[np.int64],
-        batch: NDArray[np.int64],
-        lost: NDArray[np.bool_] | None = None,
+        rows: Rows,
+        batch: Rows,
+        lost: Mask | None = None,
     ) -> tuple[NDArray[np.float32], float]:
         """Mean encoder input of each batch, zero where it did not measure; and the sum of all squares."""
         sums, squares = np.zeros((len(self.score_mean), self.n_features), np.float32), 0.0
@@ -168,7 +169,7 @@ class FrontEnd(nn.Module):
         cells = np.maximum(np.bincount(batch, minlength=len(sums)), 1).astype(np.float32)
         return sums / cells[:, None], squares
 
-    def _spread(self, x: Matrix, rows: NDArray[np.int64], batch: NDArray[np.int64]) -> None:
+    def _spread(self, x: Matrix, rows: Rows, batch: Rows) -> None:
         """Means of the encoder input, covariance of the scores within batches and residual variance: see the class."""
         own, squares = self._batch_means(x, rows, batch)
         cells = np.bincount(batch, minlength=len(own))[:, None]
@@ -189,7 +190,7 @@ class FrontEnd(nn.Module):
     def _loadings(self) -> NDArray[np.float32]:
         return self.loadings.cpu().numpy() if self.project else np.eye(self.n_features, dtype=np.float32)
 
-    def _lost(self, panel: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    def _lost(self, panel: Mask | None) -> Mask | None:
         """Features that each batch lacks although it had them in training, ``(n_batches, n_features)``; None: none."""
         lost = None if panel is None else self.measured.cpu().numpy() & ~panel
         if lost is None or not lost.any():
@@ -201,7 +202,7 @@ class FrontEnd(nn.Module):
             )
         return lost
 
-    def _correction(self, b: int, lost: NDArray[np.bool_]) -> NDArray[np.float32]:
+    def _correction(self, b: int, lost: Mask) -> NDArray[np.float32]:
         """By what centred scores without the `lost` features are multiplied to be those with, ``(scores, scores)``."""
         loadings = self._loadings().astype(float)
         seen, gone = loadings[self.measured[b].cpu().numpy() & ~lost], loadings[lost]
@@ -209,7 +210,7 @@ class FrontEnd(nn.Module):
         shrunk = covariance @ np.linalg.inv(seen.T @ seen @ covariance + float(self.noise) * eye)
         return (eye + shrunk @ (gone.T @ gone)).astype(np.float32)
 
-    def _standardise(self, scores: NDArray[np.float32], batch: NDArray[np.int64]) -> None:
+    def _standardise(self, scores: NDArray[np.float32], batch: Rows) -> None:
         overall_sd = np.maximum(scores.std(0), 1e-4)
         floor = 0.1 * overall_sd
         if not self.project and len(scores):
@@ -225,10 +226,10 @@ class FrontEnd(nn.Module):
     def adapt(
         self,
         x: Matrix,
-        rows: NDArray[np.int64],
-        batch: NDArray[np.int64],
+        rows: Rows,
+        batch: Rows,
         first_new: int,
-        panel: NDArray[np.bool_] | None = None,
+        panel: Mask | None = None,
     ) -> None:
         """Learn the scales of batches from `first_new` on, keeping loadings and known batches (query data)."""
         own, _ = self._batch_means(x, rows, batch, self._lost(panel))
@@ -244,9 +245,9 @@ class FrontEnd(nn.Module):
     def _inputs(
         self,
         x: Matrix,
-        rows: NDArray[np.int64],
-        batch: NDArray[np.int64] | None = None,
-        lost: NDArray[np.bool_] | None = None,
+        rows: Rows,
+        batch: Rows | None = None,
+        lost: Mask | None = None,
     ) -> Iterator[tuple[Any, Any, Any]]:
         """Encoder input, raw values and positions, chunk by chunk; where features are `lost`, batch by batch.
 
@@ -283,9 +284,7 @@ class FrontEnd(nn.Module):
             return value
         return ((value.toarray() if sp.issparse(value) else value) - self.mean.cpu().numpy()) / self.unit.cpu().numpy()
 
-    def _svd(
-        self, x: Matrix, rows: NDArray[np.int64], batch: NDArray[np.int64], rng: np.random.Generator
-    ) -> NDArray[np.float32]:
+    def _svd(self, x: Matrix, rows: Rows, batch: Rows, rng: np.random.Generator) -> NDArray[np.float32]:
         """Leading right singular vectors of the batch-centred input, shape ``(features, components)``."""
         mean, _ = self._batch_means(x, rows, batch)
         onehot = _onehot(batch, len(mean))
@@ -316,9 +315,9 @@ class FrontEnd(nn.Module):
     def scores(
         self,
         x: Matrix,
-        rows: NDArray[np.int64],
-        batch: NDArray[np.int64] | None = None,
-        panel: NDArray[np.bool_] | None = None,
+        rows: Rows,
+        batch: Rows | None = None,
+        panel: Mask | None = None,
     ) -> NDArray[np.float32]:
         """Projected (or plain) input and log depth of rows, shape ``(rows, width)``, before standardisation.
 
@@ -357,7 +356,7 @@ class FrontEnd(nn.Module):
         return (scores - self.score_mean[batch]) / self.score_sd[batch] * self.scale
 
 
-def _onehot(batch: NDArray[np.int64], n_batches: int) -> sp.csr_matrix:
+def _onehot(batch: Rows, n_batches: int) -> sp.csr_matrix:
     """Batches as columns, ``(cells, n_batches)``."""
     n = len(batch)
     return sp.csr_matrix((np.ones(n, np.float32), batch, np.arange(n + 1)), shape=(n, n_batches))

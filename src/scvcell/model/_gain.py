@@ -13,9 +13,7 @@ from scvcell.model._data import Loader
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from scvcell._types import Rows
     from scvcell.model._data import Source
     from scvcell.model._module import CSLModule
 
@@ -28,7 +26,7 @@ LEAST_BITS = 1.0
 
 
 @torch.inference_mode()
-def gained(module: CSLModule, source: Source, cells: NDArray[np.int64]) -> dict[str, float]:
+def gained(module: CSLModule, source: Source, cells: Rows) -> dict[str, float]:
     r"""What states tell of cells, means over the cells that have the assay.
 
     .. math:: G_m = \log p(x_m \mid M_m(\mu(x_A))) - \log p(x_m \mid M_m(0))

@@ -13,10 +13,11 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from torch import Tensor
 
-type Positions = dict[str, NDArray[np.int64]]
+    from scvcell._types import Rows
+
+type Positions = dict[str, Rows]
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,7 @@ class Layout:
     groups: dict[tuple[str, str], list[tuple[Tensor, Tensor]]]
 
 
-def layout(
-    n_cells: int, rows: Positions, assays: list[str], batch: NDArray[np.int64], device: torch.device | str
-) -> Layout:
+def layout(n_cells: int, rows: Positions, assays: list[str], batch: Rows, device: torch.device | str) -> Layout:
     """The layout of a mini-batch.
 
     Parameters
@@ -64,7 +63,7 @@ def layout(
         Where the positions are needed.
     """
 
-    def there(*positions: NDArray[np.int64]) -> tuple[Tensor, ...]:
+    def there(*positions: Rows) -> tuple[Tensor, ...]:
         return tuple(torch.from_numpy(p.astype(np.int64, copy=False)).to(device, non_blocking=True) for p in positions)
 
     counts = np.zeros(n_cells, np.int64)

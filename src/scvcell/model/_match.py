@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from scvcell._types import Array, Mask, Rows
     from scvcell.prior import Edges
 
-    Array = NDArray[np.floating]
 
 NEIGHBOURS = 10
 """Neighbours whose mean similarity says how crowded it is around a cell."""
@@ -36,8 +36,8 @@ FEATURES = 2000
 class Matches(NamedTuple):
     """Pseudo-pairs: positions of both cells, and how far each can be relied on, in (0, 1]; each ``(pairs,)``."""
 
-    one: NDArray[np.int64]
-    other: NDArray[np.int64]
+    one: Rows
+    other: Rows
     confidence: NDArray[np.float32]
 
 
@@ -56,7 +56,7 @@ class LowRank(NamedTuple):
         ``(some, components)`` and ``(features, components)``.
     """
 
-    cells: NDArray[np.int64]
+    cells: Rows
     scores: Array
     loadings: Array
 
@@ -65,7 +65,7 @@ def graph_matches(
     views: Mapping[str, LowRank],
     sizes: Mapping[str, int],
     edges: Edges,
-    batch: NDArray[np.int64],
+    batch: Rows,
     rng: np.random.Generator,
 ) -> Matches:
     r"""Mutual nearest neighbours between cells of assays that a guidance graph joins, before any model is fitted.
@@ -123,7 +123,7 @@ def graph_matches(
     return Matches(*(np.concatenate(part) for part in zip(*parts, strict=True))) if parts else NONE
 
 
-def _some(cells: NDArray[np.int64], batch: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+def _some(cells: Rows, batch: Rows, rng: np.random.Generator) -> Rows:
     """At most `MOST` cells of each batch, drawn at random, in order."""
     parts = (cells[batch[cells] == code] for code in np.unique(batch[cells]))
     return np.sort(
@@ -134,10 +134,10 @@ def _some(cells: NDArray[np.int64], batch: NDArray[np.int64], rng: np.random.Gen
 def _linked(
     one: LowRank,
     other: LowRank,
-    a: NDArray[np.int64],
-    b: NDArray[np.int64],
+    a: Rows,
+    b: Rows,
     weight: Array,
-    rows: list[NDArray[np.bool_]],
+    rows: list[Mask],
 ) -> tuple[Array, Array]:
     """Linked features of `one`, and what `other` says of each, in some cells of either: ``(some, features)`` each."""
     features, column = np.unique(a, return_inverse=True)
@@ -149,7 +149,7 @@ def _linked(
     return x[rows[0]] @ left[:, varying], other.scores[rows[1], :COMPONENTS] @ right[:, varying]
 
 
-def _standard(values: Array, batch: NDArray[np.int64]) -> Array:
+def _standard(values: Array, batch: Rows) -> Array:
     """Each feature with mean 0 and standard deviation 1 within batch."""
     out = np.empty_like(values)
     for code in np.unique(batch):
@@ -158,9 +158,7 @@ def _standard(values: Array, batch: NDArray[np.int64]) -> Array:
     return out
 
 
-def mutual_matches(
-    latent: Array, batch: NDArray[np.int64], has: NDArray[np.bool_], rng: np.random.Generator
-) -> Matches:
+def mutual_matches(latent: Array, batch: Rows, has: Mask, rng: np.random.Generator) -> Matches:
     r"""Mutual nearest neighbours between cells of one batch that share no assay.
 
     .. math:: s(i, j) = 2 \cos(z_i, z_j) - r_i - r_j
@@ -187,7 +185,7 @@ def mutual_matches(
     """
     unit = latent / np.maximum(np.linalg.norm(latent, axis=1, keepdims=True), 1e-12)
     pattern = has @ (1 << np.arange(has.shape[1]))
-    found: list[tuple[NDArray[np.int64], NDArray[np.int64], Array]] = []
+    found: list[tuple[Rows, Rows, Array]] = []
     for code in np.unique(batch):
         here = np.flatnonzero(batch == code)
         for a, b in combinations(np.unique(pattern[here]), 2):
@@ -213,7 +211,7 @@ def mutual_matches(
     return Matches(one[keep], other[keep], confidence.astype(np.float32))
 
 
-def _mutual(a: Array, b: Array) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
+def _mutual(a: Array, b: Array) -> tuple[Rows, Rows, Array]:
     """Mutual nearest neighbours of unit vectors, by similarity scaled for crowding; the best of `NEIGHBOURS`."""
     k = min(NEIGHBOURS, len(a), len(b))
     to_b, to_a = (NearestNeighbors(n_neighbors=k).fit(x).kneighbors(y) for x, y in ((b, a), (a, b)))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scvcell._containers import Container, View
+    from scvcell._types import Rows
     from scvcell.model._csl import CSL
 
 BLOCK = 1024
@@ -135,11 +136,11 @@ def _modality(model: CSL, name: str | None) -> str:
     return name
 
 
-def _columns(features: list[str], genes: Sequence[str] | None) -> NDArray[np.int64]:
+def _columns(features: list[str], genes: Sequence[str] | None) -> Rows:
     return pd.Index(features).get_indexer(pd.Index(choose_features("gene_list", genes, features), dtype=object))
 
 
-def _positions(seen: View, indices: Any) -> NDArray[np.int64]:
+def _positions(seen: View, indices: Any) -> Rows:
     """Cells by position, as scvi-tools has it, or by what `choose` takes."""
     if isinstance(indices, np.ndarray | list | tuple | range) and np.asarray(indices).dtype.kind in "iu":
         at = np.asarray(indices, dtype=np.int64)

@@ -12,8 +12,7 @@ from scvcell.model._respond import RIDGE, STEPS, exposures, make_flow
 from scvcell.objective import energy_distance
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from scvcell._types import Rows
     from scvcell.model._respond import Unit
     from scvcell.perturb import Action, AffineFlow
 
@@ -100,7 +99,7 @@ def trace(units: list[Unit], latent: torch.Tensor, seed: int, *, tilted: bool, s
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-2, total_steps=steps)
     stiff = STIFF if tilted else 0.0
 
-    def draw(cells: NDArray[np.int64]) -> torch.Tensor:
+    def draw(cells: Rows) -> torch.Tensor:
         return latent[cells[torch.randint(len(cells), (SET,), generator=generator).numpy()]]
 
     strength = exposures(flow, units).detach()

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from scvcell._containers import View
+    from scvcell._types import Rows
 
 logger = logging.getLogger("scvcell")
 
@@ -20,7 +18,7 @@ FEW = 0.1
 """Share of an assay's features with an edge below which a graph hardly aligns it."""
 
 
-def alignment(data: View, train: NDArray[np.int64], linked: Mapping[str, int] | None) -> str:
+def alignment(data: View, train: Rows, linked: Mapping[str, int] | None) -> str:
     """How the assays of the training cells are held together.
 
     Parameters

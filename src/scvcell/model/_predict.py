@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scvcell._containers import View
+    from scvcell._types import Mask
     from scvcell.model._csl import CSL
     from scvcell.model._fuse import Posterior
 
@@ -85,6 +86,6 @@ def decode(
     return Decoded(np.concatenate(points), np.concatenate(means))
 
 
-def bridge(view: View, to: str, source: Sequence[str]) -> NDArray[np.bool_]:
+def bridge(view: View, to: str, source: Sequence[str]) -> Mask:
     """Cells that have `to` and any of `source`, ``(cells,)``."""
     return view.present(to) & np.logical_or.reduce([view.present(m) for m in source])

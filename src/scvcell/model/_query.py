@@ -19,10 +19,10 @@ from scvcell.model._train import TrainConfig, run
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from scvcell._containers import Container, View
+    from scvcell._types import Rows
     from scvcell.model._csl import CSL
 
 logger = logging.getLogger("scvcell")
@@ -159,7 +159,7 @@ def _copy(
     return grew
 
 
-def _adapt(query: CSL, seen: View, batch: NDArray[np.int64], known: int) -> None:
+def _adapt(query: CSL, seen: View, batch: Rows, known: int) -> None:
     """Scales of the front-ends and typical depths of the new batches, from the query data."""
     module = query._trained_module()
     for name in seen.modalities:

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from scvcell._types import Array, Mask, Rows
     from scvcell.model._csl import CSL
     from scvcell.perturb import Design, PerturbationKeys, Units
     from scvcell.prior import TargetKernel
 
-    Array = NDArray[np.floating]
 
 logger = logging.getLogger("scvcell")
 
@@ -57,8 +57,8 @@ class Unit:
 
     action: Action
     context: int
-    treated: NDArray[np.int64]
-    controls: NDArray[np.int64]
+    treated: Rows
+    controls: Rows
 
     @property
     def enough(self) -> bool:
@@ -135,7 +135,7 @@ def _tell_uncalibrated(modalities: list[str], actions: Sequence[Action]) -> None
     )
 
 
-def conditions(design: Design, allowed: NDArray[np.bool_]) -> list[Unit]:
+def conditions(design: Design, allowed: Mask) -> list[Unit]:
     """Every action in every context that has allowed treated cells and controls."""
     units = []
     for k in range(len(design.contexts)):
@@ -185,7 +185,7 @@ def train_flow(flow: AffineFlow, units: list[Unit], latent: torch.Tensor, seed: 
     optimiser = torch.optim.Adam(parameters, lr=2e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-2, total_steps=steps)
 
-    def draw(cells: NDArray[np.int64]) -> torch.Tensor:
+    def draw(cells: Rows) -> torch.Tensor:
         return latent[cells[torch.randint(len(cells), (SET,), generator=generator).numpy()]]
 
     for _ in range(steps):
@@ -250,7 +250,7 @@ class Effects:
         self.expected = np.array([bulk.expected(cells, latent[cells]) for cells in controls])[of_controls]
         self.places = np.array([latent[cells].mean(0).numpy() for cells in controls])[of_controls]
 
-    def by_flow(self, flow: AffineFlow, rows: NDArray[np.int64]) -> Array:
+    def by_flow(self, flow: AffineFlow, rows: Rows) -> Array:
         """Effects of some conditions that a flow predicts, ``(rows, features)``."""
         if not flow.moves:
             return np.zeros((len(rows), self.value.shape[1]))
@@ -259,7 +259,7 @@ class Effects:
             moved = [self.bulk.expected(u.controls, flow(self.latent[u.controls], u.action)) for u in asked]
         return np.array(moved) - self.expected[rows]
 
-    def describe(self, flow: AffineFlow, rows: NDArray[np.int64]) -> Units:
+    def describe(self, flow: AffineFlow, rows: Rows) -> Units:
         """Some conditions by targets, doses, time and place, as a flow knows them."""
         return describe(flow, [self.units[row].action for row in rows], self.places[rows])
 
@@ -316,7 +316,7 @@ def crossfit(
 
 
 def _left_out(
-    effects: Effects, left: NDArray[np.int64], fitted: Anchor, kernel: TargetKernel | None, seed: int
+    effects: Effects, left: Rows, fitted: Anchor, kernel: TargetKernel | None, seed: int
 ) -> tuple[NDArray[Any], ...] | None:
     """Predict conditions from the others.
 

@@ -17,13 +17,11 @@ from scvcell.perturb import SHIFTS, Action, Units, shifts
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
+    from scvcell._types import Array, Rows
     from scvcell.model._bulk import Bulk
     from scvcell.perturb import AffineFlow, Anchor, PerturbationKeys
     from scvcell.prior import TargetKernel
 
-    Array = NDArray[np.floating]
 
 logger = logging.getLogger("scvcell")
 
@@ -145,7 +143,7 @@ class Response:
         bulk: Bulk,
         modality: str,
         action: Action,
-        cells: NDArray[np.int64],
+        cells: Rows,
         z: torch.Tensor,
         level: float = 0.9,
         n_cells: int | None = None,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scvcell._containers import View
+    from scvcell._types import Rows
 
 logger = logging.getLogger("scvcell")
 
@@ -88,7 +89,7 @@ class Schema:
         """The same schema with further batch categories at the end."""
         return replace(self, batches=[*self.batches, *names])
 
-    def context(self, view: View) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    def context(self, view: View) -> tuple[NDArray[np.float32], Rows]:
         """Context design, shape ``(cells, n_context)``, and batch codes of every cell.
 
         Raises
@@ -272,7 +273,7 @@ def _text(view: View, key: str) -> NDArray[np.str_]:
     return text.to_numpy().astype(str)
 
 
-def _codes(view: View, key: str, categories: list[str], hint: str = "") -> NDArray[np.int64]:
+def _codes(view: View, key: str, categories: list[str], hint: str = "") -> Rows:
     codes = pd.Index(categories).get_indexer(pd.Index(_text(view, key)))
     if (codes < 0).any():
         unknown = sorted(set(_text(view, key)[codes < 0].tolist()))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scvcell._containers import View
+    from scvcell._types import Array, Mask, Rows
     from scvcell.model._schema import ModalitySchema
 
 logger = logging.getLogger("scvcell")
@@ -122,9 +123,7 @@ def _number(column: pd.Series) -> NDArray[np.float32]:
     return pd.to_numeric(pd.Series(np.asarray(column)), errors="coerce").to_numpy(np.float32, na_value=np.nan)
 
 
-def check(
-    view: View, name: str, key: str, at: NDArray[np.int64], sums: NDArray[np.floating], *, fitting: bool = False
-) -> None:
+def check(view: View, name: str, key: str, at: Rows, sums: Array, *, fitting: bool = False) -> None:
     """Refuse depths that cannot be those of the cells, whose rows `at` have such `sums` of features.
 
     Raises
@@ -136,7 +135,7 @@ def check(
     rows = np.unique(view.rows[name][view.present(name)])
     what = f"obs[{key!r}], the size factor of {name!r},"
 
-    def some(wrong: NDArray[np.bool_], rows: NDArray[np.int64], say: str) -> None:
+    def some(wrong: Mask, rows: Rows, say: str) -> None:
         if wrong.any():
             cell = rows[np.flatnonzero(wrong)[0]]
             raise ValueError(
@@ -163,7 +162,7 @@ def chosen(
     view: View,
     modalities: Mapping[str, ModalitySchema],
     given: Mapping[str, str | None],
-    sums: Mapping[str, NDArray[np.floating]],
+    sums: Mapping[str, Array],
 ) -> dict[str, str]:
     """Columns that are used: those given, or the usual one where the features hold clearly less; warns of lacking ones.
 
@@ -196,7 +195,7 @@ def chosen(
     return out
 
 
-def _usual(view: View, name: str, rows: NDArray[np.int64], total: NDArray[np.floating]) -> tuple[float, str]:
+def _usual(view: View, name: str, rows: Rows, total: Array) -> tuple[float, str]:
     """Share that the features have in the usual column, 1 without it; and why that cannot be used, if so."""
     if USUAL not in view.modalities[name].obs:
         return 1.0, ""
@@ -207,9 +206,7 @@ def _usual(view: View, name: str, rows: NDArray[np.int64], total: NDArray[np.flo
     return float(np.median(total / read(view, name, USUAL)[rows])), ""
 
 
-def _warn(
-    view: View, name: str, rows: NDArray[np.int64], total: NDArray[np.floating], wrong: str = "", *, names: bool = False
-) -> None:
+def _warn(view: View, name: str, rows: Rows, total: Array, wrong: str = "", *, names: bool = False) -> None:
     """Say so where the features look like some of more that were measured, by annotation or, with `names`, by these."""
     adata = view.modalities[name]
     column = _holds_more(adata, rows, total)
@@ -254,7 +251,7 @@ def warn_by_names(view: View, modalities: Mapping[str, ModalitySchema], given: A
             _warn(view, name, rows, view.matrix(name, spec.layer).all_depths(rows, lambda x: x.sum(1)), names=True)
 
 
-def _holds_more(adata: AnnData, rows: NDArray[np.int64], total: NDArray[np.floating]) -> str:
+def _holds_more(adata: AnnData, rows: Rows, total: Array) -> str:
     """Column of counts that are at least the sums of the features, and clearly more; "" without."""
     for key in map(str, adata.obs):
         if key == USUAL or not re.search(r"n_?counts?|total|umi", key, re.IGNORECASE):

@@ -20,12 +20,10 @@ from scvcell.model._drift import Drift
 from scvcell.model._predict import context
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from scvcell._containers import View
+    from scvcell._types import Array, Mask, Rows
     from scvcell.model._csl import CSL
 
-    Array = NDArray[np.floating]
 
 logger = logging.getLogger("scvcell")
 
@@ -94,7 +92,7 @@ def _times(data: View, key: str) -> Array:
     return time
 
 
-def _clones(data: View, key: str | None, time: Array) -> NDArray[np.int64]:
+def _clones(data: View, key: str | None, time: Array) -> Rows:
     """Number of the clone of each cell, -1 where it has none."""
     if key is None:
         return np.full(data.n_obs, -1)
@@ -108,7 +106,7 @@ def _clones(data: View, key: str | None, time: Array) -> NDArray[np.int64]:
     return clone  # type: ignore[no-any-return]
 
 
-def _between(z: Array, time: Array, clone: NDArray[np.int64], rng: np.random.Generator) -> tuple[Array, Array]:
+def _between(z: Array, time: Array, clone: Rows, rng: np.random.Generator) -> tuple[Array, Array]:
     r"""States on the straight ways between cells of consecutive times, and the velocities there.
 
     Cells whose clone was seen at the next time are each paired with one cell of it at random. Where there are none,
@@ -188,7 +186,7 @@ def _by_turnover(model: CSL, data: View, name: str, rng: np.random.Generator) ->
         steps, _ = _balance(slope[:, asked], rate[:, asked], relative, weight[asked], steady[asked])
         out.append((ways @ steps[..., None])[..., 0])
 
-    def field(asked: NDArray[np.int64], made: Array) -> tuple[Array, Array]:
+    def field(asked: Rows, made: Array) -> tuple[Array, Array]:
         made = made[:, asked]
         steps, _ = _balance(slope[:, asked], made, relative, every[asked], np.median(made, 0))
         ahead = Drift.fit(z, [(z, (ways @ steps[..., None])[..., 0])], 0, "", "").velocity(z)
@@ -198,9 +196,7 @@ def _by_turnover(model: CSL, data: View, name: str, rng: np.random.Generator) ->
     return z.astype(float), out, told
 
 
-def _telling(
-    model: CSL, data: View, name: str, genes: NDArray[np.int64], z: Array, level: Array
-) -> tuple[NDArray[np.bool_], bool]:
+def _telling(model: CSL, data: View, name: str, genes: Rows, z: Array, level: Array) -> tuple[Mask, bool]:
     """Which of the genes tell by splicing; all where too few do, and then nothing is trusted for lack of agreement."""
     operator = model._trained_module().operators[name]
     n = operator.n_genes
@@ -242,7 +238,7 @@ def _balance(slopes: Array, made: Array, relative: bool, weight: Array, steady: 
     return steps, steady
 
 
-def _genes(model: CSL, data: View, name: str) -> NDArray[np.int64]:
+def _genes(model: CSL, data: View, name: str) -> Rows:
     """Genes with enough mature and nascent counts, the most abundant ones."""
     total = sum(np.asarray(part.sum(0)).ravel() for part in model._matrix(data, name).chunks(data.rows[name]))
     fewer = np.minimum(*np.split(np.asarray(total), 2))

@@ -12,11 +12,9 @@ from scipy.stats import norm
 from sklearn.covariance import LedoitWolf
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from scvcell._types import Array
     from scvcell.perturb import Action, AffineFlow
 
-    Array = NDArray[np.floating]
 
 GRID = np.linspace(0, 5, 51)
 """Strengths of a cell; 0 has not responded, 1 is the action as the flow has learned it, over all treated cells."""

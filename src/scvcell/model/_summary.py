@@ -13,17 +13,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scvcell._matrix import Matrix
+    from scvcell._types import Mask, Rows
     from scvcell.measure import Measurement
 
 
 def summarise(
     x: Matrix,
-    rows: NDArray[np.int64],
-    batch: NDArray[np.int64],
+    rows: Rows,
+    batch: Rows,
     n_batches: int,
     n_context: int,
     operator: type[Measurement],
-    panel: NDArray[np.bool_] | None = None,
+    panel: Mask | None = None,
 ) -> Summary:
     """One pass over the rows of a modality; what a batch did not measure gets the mean of the batches that did."""
     n = x.shape[1]

@@ -10,9 +10,8 @@ from sklearn.neighbors import NearestNeighbors
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
+    from scvcell._types import Array, Mask, Rows
 
-    Array = NDArray[np.floating]
 
 NEIGHBOURS, PSEUDO = 30, 5.0
 """Cells whose ratio predicts that of a cell, and nascent counts at the constant ratio that are added to theirs."""
@@ -25,7 +24,7 @@ HALF_TRUST = 3.0
 """Standard errors of the correlation with genes left out at which the direction is half trusted."""
 
 
-def informative(z: Array, nascent: Array, expected: Array, theta: Array) -> NDArray[np.bool_]:
+def informative(z: Array, nascent: Array, expected: Array, theta: Array) -> Mask:
     r"""Which genes have a ratio of nascent to mature counts that varies with the state, ``(genes,)``.
 
     Those whose nascent counts are predicted better (NB log-likelihood) by the ratio of the cells around, the cell left
@@ -88,7 +87,7 @@ def in_proportion(level: Array, made: Array) -> float:
 
 
 def told(
-    field: Callable[[NDArray[np.int64], Array], tuple[Array, Array]],
+    field: Callable[[Rows, Array], tuple[Array, Array]],
     slope: Array,
     made: Array,
     level: Array,

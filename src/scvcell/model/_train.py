@@ -24,8 +24,7 @@ from scvcell._registry import near_miss
 from scvcell.model._data import Loader
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from scvcell._types import Rows
     from scvcell.model._data import Batch, Source
     from scvcell.model._module import CSLModule
 
@@ -308,8 +307,8 @@ class Epochs(pl.Callback):
 def run(
     model: Any,
     source: Source,
-    train: NDArray[np.int64],
-    validation: NDArray[np.int64],
+    train: Rows,
+    validation: Rows,
     config: TrainConfig,
     seed: int,
 ) -> bool:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Array = NDArray[np.floating]
-    Mask = NDArray[np.bool_]
+    from scvcell._types import Array, Mask
+
 
 REACH = 0.3
 """Length scale of the likeness of contexts, as a share of their median squared distance."""

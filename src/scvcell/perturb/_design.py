@@ -13,7 +13,7 @@ from scvcell.perturb._action import Action
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from numpy.typing import NDArray
+    from scvcell._types import Mask, Rows
 
 _NO_TREATMENT = {
     *("unassigned", "not assigned", "unknown", "undetermined", "ambiguous", "unmapped", "negative", "doublet"),
@@ -97,18 +97,18 @@ class Design:
     """
 
     actions: tuple[Action, ...]
-    code: NDArray[np.int64]
+    code: Rows
     contexts: tuple[Any, ...]
-    context: NDArray[np.int64]
+    context: Rows
     units: Mapping[str, str]
 
     @property
-    def control(self) -> NDArray[np.bool_]:
+    def control(self) -> Mask:
         """Untreated cells, ``(cells,)``."""
         return self.code == -1
 
     @property
-    def treated(self) -> NDArray[np.bool_]:
+    def treated(self) -> Mask:
         """Treated cells, ``(cells,)``."""
         return self.code >= 0
 

@@ -13,10 +13,9 @@ from scvcell.perturb._base import PERTURBATIONS, Perturbation
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import numpy as np
     from jaxtyping import Float
-    from numpy.typing import NDArray
 
+    from scvcell._types import Array
     from scvcell.perturb._action import Action
 
 RANK = 3
@@ -88,7 +87,7 @@ class AffineFlow(Perturbation):
         """Whether it has learned to move any state."""
         return bool(self.shift.any() or self.out.any())
 
-    def relate(self, target: str, weights: Sequence[float] | NDArray[np.floating]) -> None:
+    def relate(self, target: str, weights: Sequence[float] | Array) -> None:
         """Let an unseen target act as a weighted mean of the known ones, ``(targets,)``."""
         self.weights[target] = torch.as_tensor(weights, dtype=torch.float32)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from scvcell._types import Mask, Rows
     from scvcell.perturb._design import PerturbationKeys
 
 _UNTREATED = re.compile(
@@ -97,7 +98,7 @@ def read_design(
     return design
 
 
-def _check_labels(keys: PerturbationKeys, label: pd.Series, is_control: NDArray[np.bool_]) -> None:
+def _check_labels(keys: PerturbationKeys, label: pd.Series, is_control: Mask) -> None:
     cells = label.value_counts()  # the most frequent first
     for control in keys.controls:
         if control not in cells.index:
@@ -123,7 +124,7 @@ def _plain(value: Any) -> Any:
     return None if pd.isna(value) else value
 
 
-def _times(column: pd.Series, name: str, known: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _times(column: pd.Series, name: str, known: Mask) -> NDArray[np.float64]:
     times = numbers(column)
     bad = known & column.notna().to_numpy() & ~(np.isfinite(times) & (times >= 0))
     if bad.any():
@@ -187,7 +188,7 @@ def _doses(value: Any, names: list[str], keys: PerturbationKeys) -> list[Any]:
 
 
 def _in_one_unit(
-    actions: list[Action], cells: NDArray[np.int64], keys: PerturbationKeys, wanted: Mapping[str, str]
+    actions: list[Action], cells: Rows, keys: PerturbationKeys, wanted: Mapping[str, str]
 ) -> tuple[dict[str, str], list[Action]]:
     """Unit of each target's dose, and the actions in these; a plain number in a schedule is in that unit.
 
@@ -208,9 +209,7 @@ def _in_one_unit(
     return units, [action.in_units(units) for action in actions]
 
 
-def _contexts(
-    keys: PerturbationKeys, column: Callable[[str], pd.Series], n: int
-) -> tuple[tuple[Any, ...], NDArray[np.int64]]:
+def _contexts(keys: PerturbationKeys, column: Callable[[str], pd.Series], n: int) -> tuple[tuple[Any, ...], Rows]:
     if not keys.contexts:
         return ONE, np.zeros(n, np.int64)
     found = group([column(name) for name in keys.contexts])

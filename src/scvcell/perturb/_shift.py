@@ -9,8 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
-
+    from scvcell._types import Array, Mask, Rows
     from scvcell.perturb._anchor import Units
 
 DOSE = ("higher dose", "lower dose", "dose between")
@@ -22,7 +21,7 @@ CLOSE = 1e-3
 """Difference of logs up to which doses or times are the same."""
 
 
-def same_targets(a: Units, b: Units) -> NDArray[np.bool_]:
+def same_targets(a: Units, b: Units) -> Mask:
     """Whether two conditions have the same targets, ``(a, b)``."""
     return ((a.exposure > 0)[:, None] == (b.exposure > 0)[None]).all(-1)
 
@@ -49,14 +48,14 @@ def shifts(units: Units, seen: Units) -> list[str]:
     return found
 
 
-def _side(value: float, known: NDArray[np.floating], names: tuple[str, ...]) -> str:
+def _side(value: float, known: Array, names: tuple[str, ...]) -> str:
     above, below, between = names
     if (np.abs(known - value) <= CLOSE).any():
         return ""
     return above if value > known.max() else below if value < known.min() else between
 
 
-def hidden(units: Units, shift: str) -> Iterator[NDArray[np.int64]]:
+def hidden(units: Units, shift: str) -> Iterator[Rows]:
     """For every set of targets, the units without which they would be new in that way; of inner ones each in turn."""
     given = units.exposure > 0
     if shift == TARGET:

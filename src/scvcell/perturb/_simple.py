@@ -12,12 +12,9 @@ from scvcell.perturb._shift import COMBINATION, TIME, same_targets, shifts
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
-
+    from scvcell._types import Array, Mask
     from scvcell.perturb._anchor import Units
 
-    Array = NDArray[np.floating]
-    Mask = NDArray[np.bool_]
 
 CLOSE = 1e-6
 """Difference of distance up to which conditions are equally near."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
+    from scvcell._types import Rows
     from scvcell.pl._tables import Column
 
     type Floats = NDArray[np.float64]
@@ -108,7 +109,7 @@ def embedding(
 class Place(NamedTuple):
     """Where cells are drawn."""
 
-    rows: NDArray[np.int64]
+    rows: Rows
     """Positions of the cells in the data, in random order, so that none of the groups lies on top."""
     xy: Floats
     """Their coordinates."""

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
     from matplotlib.text import Text
-    from numpy.typing import NDArray
 
-    type Floats = NDArray[np.floating]
+    from scvcell._types import Array, Mask
+
+    type Floats = Array
 
 BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"
 GREY, LIGHT = "#8C8C8C", "#D0D0D0"
@@ -199,9 +200,7 @@ def ranked_height(n: int) -> float:
     return 3.2 if is_long(n) else 0.9 + 0.19 * n
 
 
-def ranked(
-    ax: Axes, values: Floats, names: Sequence[str], good: NDArray[np.bool_], *, label: str, compact: bool = False
-) -> None:
+def ranked(ax: Axes, values: Floats, names: Sequence[str], good: Mask, *, label: str, compact: bool = False) -> None:
     """Draw sorted dots, the highest first: named rows where there are few, a ranked curve where there are many.
 
     Parameters

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
+    from scvcell._types import Mask
+
 logger = logging.getLogger("scvcell")
 
 
@@ -175,9 +177,7 @@ FEWEST = 10
 """Held-out cells below which they are too few to be scored alone."""
 
 
-def scored(
-    pred: AnnData, known: NDArray[np.bool_], prefer: Mapping[tuple[str, ...], str]
-) -> tuple[NDArray[np.bool_], str]:
+def scored(pred: AnnData, known: Mask, prefer: Mapping[tuple[str, ...], str]) -> tuple[Mask, str]:
     """Cells that a prediction is judged by, of those that are `known`, and the words that name them in a title.
 
     Parameters

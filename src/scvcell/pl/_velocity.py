@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.axes import Axes
     from mudata import MuData
-    from numpy.typing import NDArray
 
-    Floats = NDArray[np.floating]
+    from scvcell._types import Array, Mask
+
 
 GRID, ARROWS = 40, 25
 """Points of the grid in either direction, for streams and for arrows."""
@@ -107,7 +107,7 @@ def velocity(
     return panel
 
 
-def _project(place: Floats, latent: Floats, ahead: Floats) -> Floats:
+def _project(place: Array, latent: Array, ahead: Array) -> Array:
     """Mean direction of each cell's next step in the embedding, beyond that of a walk without direction."""
     graph = neighbours(latent)
     steps = walk(latent, ahead, graph).tocoo()
@@ -118,9 +118,7 @@ def _project(place: Floats, latent: Floats, ahead: Floats) -> Floats:
     return np.stack([np.bincount(i, excess * part, len(place)) for part in way.T], 1)
 
 
-def _on_grid(
-    place: Floats, arrows: Floats, told: NDArray[np.bool_], n: int
-) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
+def _on_grid(place: Array, arrows: Array, told: Mask, n: int) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     """Axes of a grid, and the mean arrow of the cells around each point, masked where there are hardly any or told."""
     low, high = place.min(0), place.max(0)
     x, y = np.linspace(low - MARGIN * (high - low), high + MARGIN * (high - low), n).T

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from numpy.typing import NDArray
 
+    from scvcell._types import Rows
+
 logger = logging.getLogger("scvcell")
 
 COLUMNS = ("modality_a", "feature_a", "modality_b", "feature_b", "weight", "sign")
@@ -36,8 +38,8 @@ class Edges(NamedTuple):
         Weight in (0, 1] and sign (1 or -1) of each edge.
     """
 
-    a: NDArray[np.int64]
-    b: NDArray[np.int64]
+    a: Rows
+    b: Rows
     weight: NDArray[np.float32]
     sign: NDArray[np.float32]
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scvcell._containers import Container, View
+    from scvcell._types import Array, Rows
 
-    Array = NDArray[np.floating]
 
 logger = logging.getLogger("scvcell")
 
@@ -119,7 +119,7 @@ PAIRED = ("foscttm", "recall@1", "recall@10")
 LOWER = ("foscttm", "overcorrection_canary")
 
 
-def _pairs(model: CSL, seen: View, a: str, b: str, pairs: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+def _pairs(model: CSL, seen: View, a: str, b: str, pairs: Any) -> tuple[Rows, Rows] | None:
     """Positions of the same cells in two modalities."""
     if pairs is None:
         both = seen.present(a) & seen.present(b)
@@ -147,9 +147,7 @@ def _pairs(model: CSL, seen: View, a: str, b: str, pairs: Any) -> tuple[NDArray[
     return out[0], out[1]
 
 
-def _linear(
-    model: CSL, seen: View, a: str, b: str, cells: tuple[NDArray[np.int64], NDArray[np.int64]]
-) -> tuple[Array, Array] | None:
+def _linear(model: CSL, seen: View, a: str, b: str, cells: tuple[Rows, Rows]) -> tuple[Array, Array] | None:
     """CCA of the front-end features, fitted on the model's own training pairs."""
     both = np.flatnonzero(seen.present(a) & seen.present(b) & seen.obs_names.isin(model.split_.get("train", [])))
     if len(both) < 20:
@@ -161,7 +159,7 @@ def _linear(
     return left, right
 
 
-def _features(model: CSL, seen: View, modality: str, cells: NDArray[np.int64]) -> Array:
+def _features(model: CSL, seen: View, modality: str, cells: Rows) -> Array:
     import torch
 
     module = model._trained_module()

@@ -25,13 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     import torch
-    from numpy.typing import NDArray
 
     from scvcell._containers import Container, View
+    from scvcell._types import Array, Mask, Rows
     from scvcell.model import Response, Unit
     from scvcell.perturb import Design
 
-    Array = NDArray[np.floating]
 
 logger = logging.getLogger("scvcell")
 
@@ -74,7 +73,7 @@ class Controls:
         self.part = self.view.subset(self.index)
         self.latent: torch.Tensor = model.posterior(self.part).mean
 
-    def _grouped(self, groupby: str | Sequence[str] | None) -> tuple[Sequence[Any], NDArray[np.int64]]:
+    def _grouped(self, groupby: str | Sequence[str] | None) -> tuple[Sequence[Any], Rows]:
         """Names of all groups, and of each of the cells the number of its group, -1 where it has none."""
         names = None if groupby is None else listed("groupby", groupby, "names of obs columns")
         if names is None:
@@ -86,7 +85,7 @@ class Controls:
         tell_missing(found.code[self.index] < 0, names)
         return found.names, found.code[self.index]
 
-    def groups(self) -> Iterator[tuple[Any, NDArray[np.int64]]]:
+    def groups(self) -> Iterator[tuple[Any, Rows]]:
         """Name and positions (among the controls) of each group."""
         for number in np.unique(self._group):
             yield self._names[number], np.flatnonzero(self._group == number)
@@ -104,7 +103,7 @@ class Controls:
         return show_action(label_cells(obs, keys, action, seen), str(action), self.response)
 
     def encode(
-        self, cells: NDArray[np.int64], values: Mapping[str, Array], depth: Mapping[str, Array] | None = None
+        self, cells: Rows, values: Mapping[str, Array], depth: Mapping[str, Array] | None = None
     ) -> torch.Tensor:
         """States of cells, of which some may occur twice, whose measurements are `values`, ``(cells, latent)``.
 
@@ -288,7 +287,7 @@ def _told(view: View, response: Response, cells: Any) -> Design | None:
     return None
 
 
-def _known(index: NDArray[np.int64], design: Design | None, response: Response) -> NDArray[np.int64]:
+def _known(index: Rows, design: Design | None, response: Response) -> Rows:
     """Those of the chosen cells that are known to be untreated."""
     if design is None:
         return index
@@ -301,7 +300,7 @@ def _known(index: NDArray[np.int64], design: Design | None, response: Response) 
     return index
 
 
-def _choose(view: View, cells: Any, untreated: NDArray[np.bool_], response: Response) -> NDArray[np.int64]:
+def _choose(view: View, cells: Any, untreated: Mask, response: Response) -> Rows:
     """Positions of the chosen cells without those that were treated, of which one line tells."""
     if cells is None:
         return np.flatnonzero(untreated)

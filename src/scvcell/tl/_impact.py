@@ -16,13 +16,11 @@ from scvcell.tl._controls import asked_each, compared, design_of, learned, treat
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from numpy.typing import NDArray
-
     from scvcell._containers import Container
+    from scvcell._types import Array
     from scvcell.model import CSL, Unit
     from scvcell.perturb import Action
 
-    Array = NDArray[np.floating]
 
 FOLDS = 10
 """Groups of cells that are left out in turn."""

@@ -17,11 +17,9 @@ from scvcell.model import CSL
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
     from scvcell._containers import Container, View
+    from scvcell._types import Array, Rows
 
-    Array = NDArray[np.float32]
 
 STATES = 500
 """States at which the assays are compared, at most."""
@@ -135,7 +133,7 @@ def _pooled(model: CSL, seen: View, needed: Sequence[str], rng: np.random.Genera
     return out
 
 
-def _null(left: Array, right: Array, ends: NDArray[np.int64], sign: Array, rng: np.random.Generator) -> Array:
+def _null(left: Array, right: Array, ends: Rows, sign: Array, rng: np.random.Generator) -> Array:
     """Scores of edges whose second ends are permuted."""
     parts = []
     for _ in range(max(1, NULLS // len(ends))):

@@ -25,13 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mudata import MuData
-    from numpy.typing import NDArray
 
     from scvcell._containers import Container, View
+    from scvcell._types import Array, Rows
     from scvcell.model import CSL
     from scvcell.perturb import Action
 
-    Array = NDArray[np.floating]
 
 REFIT = 200
 """Steps of a bootstrap fit."""
@@ -218,7 +217,7 @@ def _columns(view: View, covariates: str | Sequence[str]) -> pd.DataFrame:
 
 
 def _draws(
-    units: list[Unit], cells: NDArray[np.int64], posterior: Posterior, origin: Origin, samples: Iterable[int], seed: int
+    units: list[Unit], cells: Rows, posterior: Posterior, origin: Origin, samples: Iterable[int], seed: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, Array]]:
     """Per bootstrap sample: drawn states of the treated cells after and before; how often each cell is in it."""
     rng = np.random.default_rng(seed)
@@ -270,7 +269,7 @@ def _rehearse(
     return errors
 
 
-def _drawn(unit: Unit, latent: torch.Tensor, origin: Origin, rng: np.random.Generator) -> NDArray[np.int64]:
+def _drawn(unit: Unit, latent: torch.Tensor, origin: Origin, rng: np.random.Generator) -> Rows:
     """As many controls as there are treated cells, by their odds of treatment."""
     odds = origin.weight(latent[unit.controls]).double().numpy()
     return rng.choice(unit.controls, len(unit.treated), p=odds / odds.sum())
@@ -282,8 +281,8 @@ def _halfway(square: Array) -> Array:
 
 def _effects(
     bulk: Bulk,
-    cells: NDArray[np.int64],
-    groups: list[NDArray[np.int64]],
+    cells: Rows,
+    groups: list[Rows],
     after: torch.Tensor,
     before: torch.Tensor,
     draws: list[tuple[torch.Tensor, torch.Tensor, Array]],
@@ -300,7 +299,7 @@ def _effects(
     return value, np.sqrt(square), counterfactual, mean, np.std(means, axis=0, ddof=1)
 
 
-def _matched(bulk: Bulk, matches: list[Match], cells: NDArray[np.int64]) -> Array:
+def _matched(bulk: Bulk, matches: list[Match], cells: Rows) -> Array:
     """What was measured in the matched controls, on the effect scale; NaN where none has the assay."""
     out = np.full((len(cells), bulk.matrix.shape[1]), np.nan)
     for match in matches:

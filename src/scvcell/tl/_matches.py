@@ -23,9 +23,8 @@ from scvcell.model import Origin, Unit, potential
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
+    from scvcell._types import Array, Rows
 
-    Array = NDArray[np.floating]
 
 logger = logging.getLogger("scvcell")
 
@@ -56,8 +55,8 @@ class Match:
         Distance within which a match lies among the controls.
     """
 
-    treated: NDArray[np.int64]
-    controls: NDArray[np.int64]
+    treated: Rows
+    controls: Rows
     basal: torch.Tensor
     there: torch.Tensor
     worth: torch.Tensor
@@ -103,7 +102,7 @@ class Match:
 
 
 def balance_of(
-    matches: list[Match], latent: torch.Tensor, cells: NDArray[np.int64], basal: torch.Tensor, table: pd.DataFrame
+    matches: list[Match], latent: torch.Tensor, cells: Rows, basal: torch.Tensor, table: pd.DataFrame
 ) -> tuple[pd.DataFrame, float]:
     """How unlike both sides are before and after matching; how well the basal state predicts treatment."""
     controls = np.concatenate([m.controls for m in matches])

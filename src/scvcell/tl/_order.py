@@ -22,13 +22,11 @@ from scvcell.tl._controls import Controls, as_target, compared
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
-
     from scvcell._containers import Container
+    from scvcell._types import Array, Rows
     from scvcell.model import CSL
     from scvcell.perturb import AffineFlow
 
-    Array = NDArray[np.floating]
 
 STEPS = 100
 """Steps of each refit of the flow."""
@@ -246,7 +244,7 @@ def _refit(arms: list[Arm], seed: int) -> AffineFlow:
 
 
 def _against_action(
-    second: Action, start: Controls, action: Action, group: NDArray[np.int64], seed: int
+    second: Action, start: Controls, action: Action, group: Rows, seed: int
 ) -> Callable[[AffineFlow], float]:
     """Kappa of an action with another one, by a flow; no draw is made."""
     z = start.latent[group]
@@ -261,9 +259,7 @@ def _against_action(
     return kappa
 
 
-def _against_pooling(
-    start: Controls, action: Action, group: NDArray[np.int64], seed: int
-) -> Callable[[AffineFlow], float]:
+def _against_pooling(start: Controls, action: Action, group: Rows, seed: int) -> Callable[[AffineFlow], float]:
     """Kappa of an action with pooling cells, by a flow: one bulk per batch, mean weighted by cells."""
     drawn, z = np.random.default_rng(seed), start.latent[group]
     _, batch = start.model.schema.context(start.part.subset(group))
@@ -288,9 +284,7 @@ def _against_pooling(
     return kappa
 
 
-def _against_measuring(
-    start: Controls, action: Action, group: NDArray[np.int64], seed: int
-) -> Callable[[AffineFlow], float]:
+def _against_measuring(start: Controls, action: Action, group: Rows, seed: int) -> Callable[[AffineFlow], float]:
     """Kappa of an action with measuring cells anew, which moves none that was not treated, by a flow."""
     some = group[evenly(len(group), SOME)]
     z = start.latent[some]

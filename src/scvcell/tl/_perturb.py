@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scvcell._containers import Container
+    from scvcell._types import Rows
     from scvcell.model import CSL
     from scvcell.perturb import Action
 
@@ -169,7 +170,7 @@ def effects(
 
 
 def effect_frame(
-    start: Controls, action: Action, name: Any, group: NDArray[np.int64], level: float, n_cells: int | None = None
+    start: Controls, action: Action, name: Any, group: Rows, level: float, n_cells: int | None = None
 ) -> pd.DataFrame:
     """Rows of `effects` for one group of controls."""
     latent, response = start.latent[group], start.response

@@ -17,12 +17,10 @@ from scvcell.tl._controls import compared, design_of, learned
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from numpy.typing import NDArray
-
     from scvcell._containers import Container
+    from scvcell._types import Array, Rows
     from scvcell.model import CSL, Unit
 
-    Array = NDArray[np.floating]
 
 FOLDS = 10
 """Groups of cells that are left out in turn."""
@@ -136,7 +134,7 @@ class _Curve(NamedTuple):
     context: int
     time: float | None
     doses: Array
-    cells: list[NDArray[np.int64]]
+    cells: list[Rows]
 
 
 def _curves(units: list[Unit]) -> list[_Curve]:
@@ -159,7 +157,7 @@ def _curves(units: list[Unit]) -> list[_Curve]:
     ]
 
 
-def _fit(doses: Array, parts: list[tuple[NDArray[np.int64], Array]], level: float) -> dict[str, float]:
+def _fit(doses: Array, parts: list[tuple[Rows, Array]], level: float) -> dict[str, float]:
     """EC50, slope and Emax with their intervals, of replicates ``(1 + doses, 1 + folds, features)`` of each context."""
     noises = []
     for _, values in parts:
@@ -195,9 +193,7 @@ def _fit(doses: Array, parts: list[tuple[NDArray[np.int64], Array]], level: floa
     }
 
 
-def _maximum(
-    log_doses: Array, grid: Array, parts: list[tuple[NDArray[np.int64], Array, Array]], level: float
-) -> tuple[float, ...]:
+def _maximum(log_doses: Array, grid: Array, parts: list[tuple[Rows, Array, Array]], level: float) -> tuple[float, ...]:
     """Logs of EC50, slope and Emax that maximise the marginal likelihood of values ``(1 + doses, features)``.
 
     Then the logs between which the profile likelihood has the EC50, infinite beyond the grid.

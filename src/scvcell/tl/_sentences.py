@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scvcell._containers import Container
+    from scvcell._types import Rows
 
 PER_CELL = 1e4
 """Counts to which cells are normalised before they are ranked."""
@@ -158,7 +159,7 @@ def _without_spaces(genes: NDArray[np.object_]) -> None:
         raise ValueError(f"{len(bad)} feature names contain white space, e.g. {bad[0]!r}; sentences could not be read.")
 
 
-def _line(rank: NDArray[np.int64], value: NDArray[np.float32]) -> dict[str, float]:
+def _line(rank: Rows, value: NDArray[np.float32]) -> dict[str, float]:
     if len(np.unique(rank)) < 2:
         return {}
     slope, intercept = np.polyfit(np.log10(rank), np.log10(1 + value), 1)

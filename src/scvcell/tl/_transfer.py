@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scvcell._containers import Container, View
+    from scvcell._types import Array, Mask, Rows
 
-    Array = NDArray[np.floating]
 
 K = 5
 """Neighbours that vote by default; where there are fewer, all do."""
@@ -107,8 +107,8 @@ def transfer_labels(
 
 
 def _predict(
-    latent: Array, annotated: Array, known: NDArray[np.str_], own: NDArray[np.int64], k: int
-) -> tuple[NDArray[np.str_], Array, NDArray[np.bool_]]:
+    latent: Array, annotated: Array, known: NDArray[np.str_], own: Rows, k: int
+) -> tuple[NDArray[np.str_], Array, Mask]:
     """Label of every cell, its share of the votes, and whether its voters are near.
 
     `own` is the place of each annotated cell among the cells, -1 where it is in other data.
@@ -125,7 +125,7 @@ def _predict(
     return label, share, near
 
 
-def _same(seen: View, where: View, cells: NDArray[np.int64], latent: Array, annotated: Array) -> NDArray[np.int64]:
+def _same(seen: View, where: View, cells: Rows, latent: Array, annotated: Array) -> Rows:
     """Place in `seen` of each annotated cell, -1 where it is not there: same name and same state."""
     if where is seen:
         return cells

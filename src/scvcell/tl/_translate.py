@@ -17,9 +17,8 @@ from scvcell.tl._calibrate import calibration, check_level, depths, interval_sca
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
     from scvcell._containers import Container, View
+    from scvcell._types import Mask, Rows
 
 logger = logging.getLogger("scvcell")
 
@@ -146,7 +145,7 @@ def _check(model: CSL, to: str, source: Sequence[str] | None, level: float) -> l
     return names
 
 
-def _measured(model: CSL, to: str, batch: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _measured(model: CSL, to: str, batch: Rows) -> Mask:
     """Whether each cell's batch measured `to`; where not, its scale there is not known, and a warning says so."""
     seen = model._trained_module().operators[to].seen.cpu().numpy().copy()
     absent = model.absent.get(to, [])

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scvcell._containers import Container, View
+    from scvcell._types import Array, Mask
     from scvcell.model import Drift
     from scvcell.perturb import Action
 
-    Array = NDArray[np.floating]
 
 logger = logging.getLogger("scvcell")
 
@@ -377,9 +377,7 @@ def _expected(
     return out
 
 
-def _ends(
-    steps: sp.csr_array, label: NDArray[np.str_], groups: list[str], trusted: NDArray[np.bool_]
-) -> tuple[list[str], set[str]]:
+def _ends(steps: sp.csr_array, label: NDArray[np.str_], groups: list[str], trusted: Mask) -> tuple[list[str], set[str]]:
     """Groups that trusted cells enter, net, and do not leave for another; and groups that they leave for one."""
     near = sp.csr_array((np.ones(steps.nnz), steps.indices, steps.indptr), steps.shape)
     plain = near.multiply(1 / np.maximum(near.sum(1), 1)[:, None])
