@@ -1,4 +1,4 @@
-"""Features shared by the simple baselines: normalised RNA, scaled target, principal components, folds of pairs."""
+"""Features shared by the simple baselines: scaled source and target, principal components, folds of pairs."""
 
 from __future__ import annotations
 
@@ -9,18 +9,12 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.model_selection import KFold
 
+from scvcell.score import log_cp10k
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from benchmarks.task import Task
-
-DEPTH = 1e4
-
-
-def log_normalised(counts: np.ndarray) -> np.ndarray:
-    """log1p of counts per ten thousand."""
-    depth = np.maximum(counts.sum(1, keepdims=True), 1.0)
-    return np.log1p(counts / depth * DEPTH)
 
 
 def within_batch(values: np.ndarray, batch: np.ndarray, *, scaled: bool) -> np.ndarray:
@@ -42,7 +36,7 @@ def components(values: np.ndarray, n: int, seed: int) -> np.ndarray:
 def source_components(task: Task, n: int, seed: int, *, scaled: bool) -> np.ndarray:
     """Principal components of the source (log counts or profiles) of every visible cell, centred within batch."""
     values = task.counts(task.source)
-    values = values if task.scale == "identity" else log_normalised(values)
+    values = values if task.scale == "identity" else log_cp10k(values)
     x = within_batch(values, task.batch(task.source), scaled=scaled)
     return components(x, min(n, x.shape[1] - 1), seed)
 

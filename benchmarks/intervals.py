@@ -19,6 +19,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 import scvcell
+from scvcell import score
 
 warnings.filterwarnings("ignore")
 FILE = "pbmc_citeseq_10k5k/pbmc_citeseq_10k5k.h5mu"
@@ -65,8 +66,8 @@ def scored(full: mudata.MuData, seed: int) -> list[dict]:
             rows.append({"seed": seed, "cells": kind, "trusted": trusted.mean()})
             continue
         truth = full["prot"][cells].X
-        truth = truth.toarray() if sp.issparse(truth) else np.asarray(truth)
-        inside = (truth >= found.layers["lower"]) & (truth <= found.layers["upper"])
+        truth = score.as_array(truth)
+        inside = score.inside(truth, found.layers["lower"], found.layers["upper"])
         types = full["prot"].obs["cell_type_adt_gate"].astype(str).loc[cells].to_numpy()
         groups = [inside[trusted & (types == t)].mean() for t in set(types) if (trusted & (types == t)).sum() >= 50]
         rows.append(

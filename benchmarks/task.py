@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from benchmarks.metrics import clr, dense, log1p_counts
+from scvcell.score import clr, dense, log_counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from scvcell import Action, PerturbationKeys
 
-SCALES = {"clr": clr, "log1p": log1p_counts, "identity": dense}
+SCALES = {"clr": lambda x: clr(dense(x)), "log1p": lambda x: log_counts(dense(x)), "identity": dense}
 
 
 class Question(NamedTuple):

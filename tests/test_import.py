@@ -64,7 +64,9 @@ def test_lazy_names_resolve(name):
     assert getattr(scvcell, name) is not None
 
 
-@pytest.mark.parametrize("module", ["datasets", "measure", "model", "objective", "pl", "pp", "risk", "testing", "tl"])
+@pytest.mark.parametrize(
+    "module", ["datasets", "measure", "model", "objective", "pl", "pp", "risk", "score", "testing", "tl"]
+)
 def test_public_names_of_modules_resolve_and_are_documented(module):
     package = importlib.import_module(f"scvcell.{module}")
     assert package.__doc__

@@ -10,16 +10,12 @@ import pandas as pd
 
 from benchmarks.clock import Stopwatch
 from benchmarks.features import choose, components, folds, options, pair_rows, source_components, target_centred
-from benchmarks.metrics import match_scores
 from benchmarks.task import Output
+from scvcell._stats import cca
+from scvcell.score import match_scores
 
 if TYPE_CHECKING:
     from benchmarks.task import Task
-
-
-def _inverse_root(matrix: np.ndarray) -> np.ndarray:
-    values, vectors = np.linalg.eigh(matrix)
-    return vectors @ np.diag(np.maximum(values, 1e-9) ** -0.5) @ vectors.T
 
 
 @dataclass
@@ -43,14 +39,7 @@ class CCA:
     def fit(self, x: np.ndarray, y: np.ndarray) -> CCA:
         """Fit on rows that are the same cells."""
         self.means = x.mean(0), y.mean(0)
-        x, y = x - self.means[0], y - self.means[1]
-        roots = []
-        for v in (x, y):
-            cov = v.T @ v / len(v)
-            roots.append(_inverse_root(cov + self.shrinkage * np.trace(cov) / len(cov) * np.eye(len(cov))))
-        u, s, vt = np.linalg.svd(roots[0] @ (x.T @ y / len(x)) @ roots[1])
-        weight = s[: self.n] if self.weighted else np.ones(self.n)
-        self.maps = roots[0] @ u[:, : self.n] * weight, roots[1] @ vt[: self.n].T * weight
+        self.maps = cca(x, y, self.n, self.shrinkage, weighted=self.weighted)
         return self
 
     def transform(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -75,7 +64,7 @@ def run_cca(task: Task, seed: int, grid: dict[str, tuple]) -> Output:
         losses = []
         for train, test in folds(len(src), seed):
             placed = model.fit(a[train], b[train]).transform(a[test], b[test])
-            losses.append(match_scores(*placed, metric="euclidean")["foscttm"])
+            losses.append(match_scores(*placed)["foscttm"])
         return float(np.mean(losses))
 
     best = choose(options(grid), mismatch)

@@ -22,8 +22,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from benchmarks.tables.perturbation import normalise
 from benchmarks.task import Output
+from scvcell.score import log_cp10k
 
 if TYPE_CHECKING:
     from benchmarks.task import Task
@@ -85,7 +85,7 @@ def run(task: Task, seed: int) -> Output:
     for name, (_, cells, _) in task.questions.items():
         part = slice(start, start + len(cells))
         for place, counts in ((out.counterfactual, drawn), (out.alternatives.setdefault("rates", {}), rates)):
-            place[name] = pd.DataFrame(normalise(counts[part]), index=cells, columns=task.features)
+            place[name] = pd.DataFrame(log_cp10k(counts[part]), index=cells, columns=task.features)
         start += len(cells)
     return out
 

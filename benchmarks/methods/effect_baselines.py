@@ -1,4 +1,4 @@
-"""Simple predictions of an action (`scvcell.perturb.BASELINES`): no change, means, additive, linear, arithmetic.
+"""Simple predictions of an action (`scvcell.risk.baselines.BASELINES`): no change, means, additive, linear, arithmetic.
 
 The row of the method itself is no change; the others stand beside it. A replicate has to see what is asked for, so that
 tables make it.
@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.clock import Stopwatch
-from benchmarks.tables.perturbation import normalise
 from benchmarks.task import Output
-from scvcell.perturb import BASELINES, read_design
+from scvcell.perturb import read_design
+from scvcell.risk.baselines import BASELINES
+from scvcell.score import log_cp10k
 
 if TYPE_CHECKING:
     from benchmarks.task import Task
@@ -26,7 +27,7 @@ def run(task: Task, seed: int) -> Output:
     """Answer every question by every baseline."""
     adata, keys = task.mdata[task.source], task.perturbation
     watch = Stopwatch()
-    values, design = normalise(task.counts(task.source)), read_design(keys, lambda name: adata.obs[name])
+    values, design = log_cp10k(task.counts(task.source)), read_design(keys, lambda name: adata.obs[name])
     out = watch.stamp(Output())
     allowed = np.ones(adata.n_obs, bool)
     for name, (action, cells, _) in task.questions.items():

@@ -15,8 +15,8 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
 from benchmarks.clock import Stopwatch
-from benchmarks.tables.perturbation import normalise
 from benchmarks.task import Output
+from scvcell.score import log_cp10k
 
 if TYPE_CHECKING:
     from benchmarks.task import Task
@@ -29,7 +29,7 @@ def run(task: Task, seed: int) -> Output:
     """Answer every question by every baseline."""
     adata, keys = task.mdata[task.source], task.perturbation
     watch = Stopwatch()
-    values = normalise(task.counts(task.source))
+    values = log_cp10k(task.counts(task.source))
     pca = PCA(COMPONENTS, random_state=seed)
     states = pca.fit_transform(values)
     rebuilt = pca.inverse_transform(states)

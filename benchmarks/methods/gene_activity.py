@@ -16,10 +16,10 @@ from sklearn.preprocessing import normalize
 from sklearn.utils.extmath import randomized_svd
 
 from benchmarks.clock import Stopwatch
-from benchmarks.features import log_normalised, within_batch
+from benchmarks.features import within_batch
 from benchmarks.methods._lsi import atac_components, rna_components
-from benchmarks.metrics import nearest
 from benchmarks.task import Output
+from scvcell.score import log_cp10k, nearest
 
 if TYPE_CHECKING:
     from benchmarks.task import Task
@@ -32,9 +32,9 @@ DIMENSIONS = 15
 def run(task: Task, seed: int) -> Output:
     """Place all cells without using a pair."""
     watch = Stopwatch()
-    rna = _smooth(log_normalised(task.counts("rna")), rna_components(task, 30, seed), 15)
+    rna = _smooth(log_cp10k(task.counts("rna")), rna_components(task, 30, seed), 15)
     activity = task.mdata.mod["atac"].X @ gene_weights(task)
-    activity = _smooth(log_normalised(activity.toarray()), atac_components(task, 30, seed), 50)
+    activity = _smooth(log_cp10k(activity.toarray()), atac_components(task, 30, seed), 50)
     x = within_batch(rna, task.batch("rna"), scaled=True)
     y = within_batch(activity, task.batch("atac"), scaled=True)
     u, s, vt = randomized_svd(x @ y.T, DIMENSIONS, random_state=seed)

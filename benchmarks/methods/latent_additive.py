@@ -22,8 +22,8 @@ import torch
 from torch import nn
 
 from benchmarks.clock import Stopwatch
-from benchmarks.tables.perturbation import normalise
 from benchmarks.task import Output
+from scvcell.score import log_cp10k
 
 if TYPE_CHECKING:
     from benchmarks.task import Task
@@ -79,7 +79,7 @@ def run(task: Task, seed: int) -> Output:
     controls = {number: np.flatnonzero((group == number) & ~treated) for number in np.unique(group)}
     values, x, c = (
         torch.from_numpy(np.asarray(array, np.float32))
-        for array in (normalise(task.counts(task.source)), targets, context)
+        for array in (log_cp10k(task.counts(task.source)), targets, context)
     )
     usable = (treated | bool(keys.contexts)) & np.array([len(controls[number]) > 0 for number in group])
     model = LatentAdditive(values.shape[1], x.shape[1], c.shape[1])

@@ -10,9 +10,9 @@ from sklearn.preprocessing import normalize
 
 import scvcell
 from benchmarks.clock import Stopwatch
-from benchmarks.features import components, log_normalised, within_batch
-from benchmarks.metrics import clr, nearest
+from benchmarks.features import components, within_batch
 from benchmarks.task import Output
+from scvcell.score import clr, log_cp10k, nearest
 
 if TYPE_CHECKING:
     from benchmarks.task import Task
@@ -26,7 +26,7 @@ def run(task: Task, seed: int) -> Output:
     watch = Stopwatch()
     edges = scvcell.pp.link_features(task.mdata, how="name").edges
     placed = {}
-    for end, scale in (("a", log_normalised), ("b", clr)):
+    for end, scale in (("a", log_cp10k), ("b", clr)):
         name = edges[f"modality_{end}"].iloc[0]
         batch = task.batch(name)
         values = within_batch(scale(task.counts(name)), batch, scaled=False)

@@ -11,8 +11,8 @@ from sklearn.linear_model import Ridge
 from benchmarks.clock import Stopwatch
 from benchmarks.features import choose, folds, options, pair_rows
 from benchmarks.methods._lsi import atac_components, rna_components
-from benchmarks.metrics import match_scores
 from benchmarks.task import Output
+from scvcell.score import match_scores
 
 if TYPE_CHECKING:
     from benchmarks.task import Task

@@ -16,8 +16,8 @@ from sklearn.preprocessing import normalize
 
 from benchmarks.clock import Stopwatch
 from benchmarks.features import choose, folds, options, pair_rows, source_components, target_centred
-from benchmarks.metrics import match_scores
 from benchmarks.task import Output
+from scvcell.score import match_scores
 
 if TYPE_CHECKING:
     from benchmarks.task import Task

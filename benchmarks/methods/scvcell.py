@@ -14,12 +14,11 @@ import torch  # noqa: F401  (imports are not timed)
 
 import scvcell
 from benchmarks.clock import Stopwatch
-from benchmarks.metrics import dense
 from benchmarks.tables import NAMES
 from benchmarks.tables.order import ORDERS, POTENCY
-from benchmarks.tables.perturbation import normalise
 from benchmarks.task import Output
-from scvcell._walk import neighbours, walk
+from scvcell._stats import neighbours, walk
+from scvcell.score import dense, log_cp10k
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,7 +95,7 @@ def _perturb(task: Task, seed: int) -> Output:
         if task.scale != "identity":
             found = scvcell.tl.perturb(mdata, model, action, cells=cells, n_samples=DRAWS, seed=seed)
             out.counterfactual[name] = pd.DataFrame(
-                normalise(dense(found.X)), index=found.obs_names, columns=found.var_names
+                log_cp10k(dense(found.X)), index=found.obs_names, columns=found.var_names
             )
         out.effects[name] = scvcell.tl.effects(
             mdata, model, action, cells=cells, groupby=[], level=task.level, n_cells=n_treated

@@ -17,9 +17,10 @@ import pandas as pd
 import scanpy as sc
 
 from benchmarks.clock import Stopwatch
-from benchmarks.features import components, log_normalised, pair_rows
+from benchmarks.features import components, pair_rows
 from benchmarks.methods._lsi import atac_components, rna_components
 from benchmarks.task import Output
+from scvcell.score import log_cp10k
 
 if TYPE_CHECKING:
     from benchmarks.task import Task
@@ -36,7 +37,7 @@ def run(task: Task, seed: int) -> Output:
         places = {task.source: rna_components(task, 30, seed), task.target: atac_components(task, 30, seed)}
         places = {name: z[rows[name]] for name, z in places.items()}
     else:
-        values = {task.source: log_normalised(task.counts(task.source)), task.target: task.scaled_target()}
+        values = {task.source: log_cp10k(task.counts(task.source)), task.target: task.scaled_target()}
         places = {name: components(x[rows[name]], min(30, x.shape[1] - 1), seed) for name, x in values.items()}
     mods = {}
     for name, place in places.items():

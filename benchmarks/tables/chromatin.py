@@ -23,13 +23,20 @@ from typing import TYPE_CHECKING, Any
 import mudata
 import numpy as np
 import pandas as pd
-from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import normalize
 
-import scvcell
-from benchmarks.features import log_normalised
-from benchmarks.metrics import dense, label_scores, match_scores, nearest, pearson_per_feature, vote
 from benchmarks.task import Task
+from scvcell.score import (
+    auroc,
+    correlation,
+    dense,
+    label_scores,
+    log_cp10k,
+    match_scores,
+    nearest,
+    trusted,
+    vote,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,7 +140,7 @@ def translation_scores(task: Task, truth: dict[str, Any], out: Output) -> dict[s
     found = {"": by_neighbours(task, truth, out), "_own": out.translation, "_mean": mean_profiles(task, truth)}
     for suffix, predicted in found.items():
         if "atac" in predicted:
-            scores[f"atac_auroc{suffix}"] = auroc(truth["counts"]["atac"] > 0, predicted["atac"].to_numpy())
+            scores[f"atac_auroc{suffix}"] = auroc(predicted["atac"].to_numpy(), truth["counts"]["atac"] > 0)
         if "rna" in predicted:
             shares = predicted["rna"].to_numpy()
             scores[f"rna_pearson{suffix}"] = profile_pearson(truth["counts"]["rna"], shares)
@@ -160,14 +167,9 @@ def mean_profiles(task: Task, truth: dict[str, Any]) -> dict[str, pd.DataFrame]:
     return {m: pd.DataFrame(np.tile(x / x.sum(), (n, 1))) for m, x in shares.items()}
 
 
-def auroc(true: np.ndarray, predicted: np.ndarray) -> float:
-    """Area under the receiver operating characteristic of every cell's open peaks, mean over cells with any."""
-    return float(np.mean([roc_auc_score(t, p) for t, p in zip(true, predicted, strict=True) if 0 < t.sum() < len(t)]))
-
-
 def profile_pearson(counts: np.ndarray, shares: np.ndarray) -> float:
     """Correlation over genes of log1p counts per ten thousand, mean over cells."""
-    return float(np.mean(pearson_per_feature(log_normalised(counts).T, np.log1p(1e4 * shares).T)))
+    return float(np.mean(correlation(np.log1p(1e4 * shares).T, log_cp10k(counts).T, constant="truth")))
 
 
 def notes(records: list[dict[str, Any]], out: Path) -> list[str]:
@@ -190,11 +192,11 @@ def score(truth: dict[str, Any], out: Output) -> dict[str, Any]:
         scaled = normalize if suffix else np.asarray
         a, b = scaled(rna), scaled(atac)
         for name, query, reference in (("rna_to_atac", b, a), ("atac_to_rna", a, b)):
-            given = label_scores(labels, vote(nearest(query, reference, NEIGHBOURS), labels))
+            given = label_scores(vote(nearest(query, reference, NEIGHBOURS), labels), labels)
             scores |= {f"{name}_{key}{suffix}": value for key, value in given.items()}
         if len(truth["absent"]):
             lonely = scaled(out.embedding["rna"].loc[truth["absent"]].to_numpy())
-            found = scvcell.risk.trusted(np.concatenate([lonely, a]), b, labels)
+            found = trusted(np.concatenate([lonely, a]), b, labels)
             scores |= {
                 f"canary{suffix}": float(found[: len(lonely)].mean()),
                 f"trusted{suffix}": float(found[len(lonely) :].mean()),

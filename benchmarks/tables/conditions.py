@@ -33,6 +33,7 @@ from sklearn.linear_model import RidgeCV
 import scvcell
 from benchmarks import local
 from benchmarks.task import Output, Question, Task
+from scvcell.score import inside, largest, nmse, pearson
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -186,7 +187,7 @@ def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, An
     every = conditions(adata)
     predictors = pair_baselines if case in PAIRS else compound_baselines if case in COMPOUNDS else dose_baselines
     found: dict[str, list[np.ndarray]] = {}
-    true, inside, trusted = [], [], []
+    true, held, trusted = [], [], []
     total = Output(fit_seconds=0.0, fit_cpu_seconds=0.0)
     for left in folds(every, truth, seed):
         gone = np.concatenate(every["cells"][left].to_list())
@@ -200,13 +201,13 @@ def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, An
         true.append(y)
         found.setdefault("", []).append(np.stack([answer["lfc"] for answer in answers]))
         lower, upper = (np.stack([answer[side] for answer in answers]) for side in ("lower", "upper"))
-        inside.append((y >= lower) & (y <= upper))
+        held.append(inside(y, lower, upper))
         trusted += [answer["trusted"].mean() for answer in answers]
         for kind, predicted in predictors(every, left, truth).items():
             found.setdefault(kind, []).append(predicted)
-    y, covered = np.concatenate(true), np.concatenate(inside)
+    y, covered = np.concatenate(true), np.concatenate(held)
     scores = {kind: score(y, np.concatenate(parts)) for kind, parts in found.items()}
-    top = np.argsort(-np.abs(y), axis=1)[:, :TOP]
+    top = largest(y, TOP)
     main = scores.pop("") | {
         "coverage": float(covered.mean()),
         "coverage_top": float(np.take_along_axis(covered, top, 1).mean()),
@@ -217,9 +218,8 @@ def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, An
 
 def score(y: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
     """Scores of predicted effects, ``(conditions, features)``."""
-    moved = predicted.std(1) > 0
-    each = [np.corrcoef(a, b)[0, 1] if ok else 0.0 for a, b, ok in zip(y, predicted, moved, strict=True)]
-    return {"nmse": float(((y - predicted) ** 2).sum() / (y**2).sum()), "pearson": float(np.mean(each))}
+    each = [pearson(true, found) if found.std() > 0 else 0.0 for true, found in zip(y, predicted, strict=True)]
+    return {"nmse": nmse(predicted, y), "pearson": float(np.mean(each))}
 
 
 def pair_baselines(every: pd.DataFrame, left: np.ndarray, truth: dict[str, Any]) -> dict[str, np.ndarray]:

@@ -18,9 +18,9 @@ import pandas as pd
 from anndata import AnnData
 from scipy.sparse import csr_matrix
 
-from benchmarks.metrics import dense
 from benchmarks.tables import perturbation
 from benchmarks.task import Output
+from scvcell.score import dense
 
 if TYPE_CHECKING:
     from collections.abc import Callable

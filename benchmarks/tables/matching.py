@@ -17,8 +17,8 @@ import numpy as np
 from mudata import MuData
 
 import scvcell
-from benchmarks.tables.perturbation import normalise
 from benchmarks.task import Output, Question, Task
+from scvcell.score import inside, log_cp10k, nmae, pearson, rmse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +61,7 @@ def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, An
     for name in TARGETS:
         here = cells[label == name]
         after, before = here.layers["rate"], here.layers["before"]
-        true = normalise(after) - normalise(before)
+        true = log_cp10k(after) - log_cp10k(before)
         for kind, frames in {"": out.counterfactual, **out.alternatives}.items():
             rows.setdefault(kind, []).append(score(frames[name].loc[here.obs_names].to_numpy(), true))
         if name in out.effects:
@@ -77,16 +77,16 @@ def coverage(out: Output, name: str, after: np.ndarray, before: np.ndarray) -> d
     lower, upper = out.lower.loc[cells].to_numpy(), out.upper.loc[cells].to_numpy()
     mean = true.mean(0)
     return {
-        "coverage": float(((true >= lower) & (true <= upper)).mean()),
-        "coverage_mean": float(((mean >= frame["lower"]) & (mean <= frame["upper"])).mean()),
+        "coverage": float(inside(true, lower, upper).mean()),
+        "coverage_mean": float(inside(mean, frame["lower"], frame["upper"]).mean()),
     }
 
 
 def score(found: np.ndarray, true: np.ndarray) -> dict[str, float]:
     """Scores of the effects on cells, ``(cells, genes)``."""
     return {
-        "rmse": float(np.sqrt(np.square(found - true).mean())),
-        "nmae": float(np.abs(found - true).sum() / np.abs(true).sum()),
-        "pearson": float(np.corrcoef(found.ravel(), true.ravel())[0, 1]) if found.std() > 0 else 0.0,
-        "mean_rmse": float(np.sqrt(np.square(found.mean(0) - true.mean(0)).mean())),
+        "rmse": rmse(found, true),
+        "nmae": nmae(found, true),
+        "pearson": pearson(found, true),
+        "mean_rmse": rmse(found.mean(0), true.mean(0)),
     }

@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import KFold
 
-from benchmarks.metrics import interval_scores, match_scores, prediction_scores
 from benchmarks.task import Task
+from scvcell.score import cosine, interval_scores, match_scores, prediction_scores
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,10 +82,9 @@ def score(true: pd.DataFrame, out: Output, level: float) -> dict[str, Any]:
     """Accuracy per feature and per compound, and whether the prediction finds its compound among all."""
     x = true.to_numpy()
     predicted = out.prediction.loc[true.index, true.columns].to_numpy()
-    scores: dict[str, Any] = prediction_scores(x, predicted)
+    scores: dict[str, Any] = prediction_scores(predicted, x)
     centred, guess = x - x.mean(0), predicted - predicted.mean(0)
-    norms = np.linalg.norm(centred, axis=1) * np.linalg.norm(guess, axis=1)
-    scores["profile_cosine"] = float(np.mean((centred * guess).sum(1) / np.maximum(norms, 1e-12)))
+    scores["profile_cosine"] = float(np.mean(cosine(guess, centred)))
     if guess.any():
         scores["found"] = match_scores(predicted, x, "cosine")["foscttm"]
     if out.lower is not None and out.upper is not None and out.lower.notna().all(axis=None):

@@ -14,16 +14,17 @@ import mudata
 import numpy as np
 import pandas as pd
 
-from benchmarks.metrics import (
+from benchmarks.task import Task
+from scvcell.score import (
     clr,
+    correlation,
+    dense,
     label_scores,
     match_scores,
     nearest,
-    pearson_per_feature,
     prediction_scores,
     vote,
 )
-from benchmarks.task import Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +66,7 @@ def task(data: Path, case: str, epochs: int | None) -> tuple[Task, dict[str, Any
     truth = {
         "rna": pd.Index([new_rna[c] for c in hidden]),
         "adt": pd.Index([new_adt[c] for c in hidden]),
-        "clr": pd.DataFrame(clr(adt[hidden].X), index=[new_rna[c] for c in hidden], columns=adt.var_names),
+        "clr": pd.DataFrame(clr(dense(adt[hidden].X)), index=[new_rna[c] for c in hidden], columns=adt.var_names),
         "labels": {
             "rna": rna.obs["celltype"].astype(str).rename(new_rna),
             "adt": adt.obs["celltype"].astype(str).rename(new_adt),
@@ -109,10 +110,10 @@ def score(task: Task, truth: dict[str, Any], out: Output) -> dict[str, Any]:
     if out.prediction is not None:
         true = truth["clr"].loc[task.query, task.features].to_numpy()
         predicted = {k: f.loc[task.query, task.features].to_numpy() for k, f in out.alternatives.items()}
-        scores["alternatives"] = {name: prediction_scores(true, values) for name, values in predicted.items()}
+        scores["alternatives"] = {name: prediction_scores(values, true) for name, values in predicted.items()}
         main = out.prediction.loc[task.query, task.features].to_numpy()
-        scores |= prediction_scores(true, main)
-        r = pearson_per_feature(true, main)
+        scores |= prediction_scores(main, true)
+        r = correlation(main, true, constant="truth")
         scores["per_protein_pearson"] = dict(zip(task.features, np.round(r, 4).tolist(), strict=True))
     return scores | _purity(task, truth, out)
 
@@ -132,7 +133,7 @@ def _transfer(task: Task, truth: dict[str, Any], out: Output) -> dict[str, float
     found = nearest(out.embedding["rna"].loc[query].to_numpy(), out.embedding["adt"].loc[reference].to_numpy(), 15)
     scores = {}
     for k in (5, 15):
-        result = label_scores(truth["labels"]["rna"].loc[query].to_numpy(), vote(found[:, :k], labels))
+        result = label_scores(vote(found[:, :k], labels), truth["labels"]["rna"].loc[query].to_numpy())
         scores |= {f"{key}_k{k}": value for key, value in result.items()}
     return scores
 
@@ -148,4 +149,4 @@ def _purity(task: Task, truth: dict[str, Any], out: Output, k: int = 15) -> dict
         found = nearest(x, x, k, exclude_self=True)
     else:
         return {}
-    return {"purity": label_scores(labels, vote(found, labels))["accuracy"]}
+    return {"purity": label_scores(vote(found, labels), labels)["accuracy"]}

@@ -17,8 +17,8 @@ import mudata
 import numpy as np
 import pandas as pd
 
-from benchmarks.metrics import label_scores, nearest, vote
 from benchmarks.task import Task
+from scvcell.score import label_scores, nearest, vote
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,11 +108,11 @@ def score(task: Task, truth: dict[str, Any], out: Output) -> dict[str, Any]:
     for name, place in places.items():
         if place is not None:
             z = place.loc[names].to_numpy()
-            found = label_scores(labels, vote(nearest(z, z, NEIGHBOURS, exclude_self=True), labels))
+            found = label_scores(vote(nearest(z, z, NEIGHBOURS, exclude_self=True), labels), labels)
             scores |= {name: found["accuracy"], f"{name}_macro_f1": found["macro_f1"]}
     if out.neighbours is not None:
         near = out.neighbours.loc[names].to_numpy()
-        found = label_scores(labels, vote_among(near, names, truth["labels"]))
+        found = label_scores(vote_among(near, names, truth["labels"]), labels)
         scores |= {"joint": found["accuracy"], "joint_macro_f1": found["macro_f1"]}
     for side, m in (("source", task.source), ("target", task.target)):
         if f"bits_{m}" in out.notes:

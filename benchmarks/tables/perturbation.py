@@ -30,14 +30,26 @@ import numpy as np
 import pandas as pd
 from mudata import MuData
 from scipy.optimize import nnls
-from scipy.spatial.distance import cdist
 from scipy.stats import ttest_ind
-from sklearn.metrics import r2_score
 
 import scvcell
 from benchmarks import local
-from benchmarks.metrics import dense
 from benchmarks.task import Output, Question, Task
+from scvcell.risk.baselines import BASELINES
+from scvcell.score import (
+    dense,
+    discrimination,
+    effect,
+    energy_distance,
+    inside,
+    largest,
+    log_cp10k,
+    mse,
+    nmae,
+    pearson_effect,
+    r2,
+    variance_r2,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -175,7 +187,7 @@ def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, An
     """Fit once per fold, score every condition that was left out."""
     adata, case = task.mdata["rna"], truth["case"]
     counts = dense(adata.X)
-    values, label = normalise(counts), adata.obs["perturbation"].astype(str).to_numpy()
+    values, label = log_cp10k(counts), adata.obs["perturbation"].astype(str).to_numpy()
     keys = replace(task.perturbation, context=CONTEXT.get(case, ()))
     design = scvcell.perturb.read_design(keys, lambda column: adata.obs[column])
     singles = {name for name in label if "+" not in name}
@@ -203,7 +215,7 @@ def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, An
                 half = np.zeros(len(label), bool)
                 half[np.random.default_rng(seed).permutation(np.flatnonzero(left[name]))[: len(y) // 2]] = True
                 action, cells = scvcell.Action(label[left[name]][0]), np.flatnonzero(controls[name])
-                again = scvcell.perturb.BASELINES["replicate"](values, design, half, action, cells)
+                again = BASELINES["replicate"](values, design, half, action, cells)
                 rest = values[left[name] & ~half]
                 scored = score(rest, base, again)
                 rows.setdefault("replicate", []).append(with_parts(scored, name, singles, case))
@@ -217,7 +229,7 @@ def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, An
         at = adata.var_names.get_indexer(READ_BY)
         for kind, found in effects.items():
             aim = truths.get(kind, truths[""])
-            scores[kind]["pds"] = discrimination(found, aim)
+            scores[kind]["pds"] = discrimination(*(np.array([of[name] for name in aim]) for of in (found, aim)))
             change, true = (np.stack([of[name][at] for name in SIGNAL]) for of in (found, aim))
             scores[kind] |= {"signal": float((change < 0).mean()), "signal_size": float(change.sum() / true.sum())}
     main = scores.pop("", {})
@@ -235,18 +247,6 @@ def mixture(values: np.ndarray, group: np.ndarray, treated: np.ndarray, name: st
     return nnls(others[:, top].T, true[top])[0] @ others
 
 
-def discrimination(found: dict[str, np.ndarray], truths: dict[str, np.ndarray]) -> float:
-    """Mean mid-rank of the true effect among all by cosine with the predicted one; 1 best, .5 chance (PDS)."""
-    every = np.array(list(truths.values()))
-    every = every / np.linalg.norm(every, axis=1, keepdims=True)
-    ranks = []
-    for i, name in enumerate(truths):
-        likeness = every @ found[name]
-        better = (likeness > likeness[i]).sum() + 0.5 * ((likeness == likeness[i]).sum() - 1)
-        ranks.append(1 - better / (len(every) - 1))
-    return float(np.mean(ranks))
-
-
 def with_parts(scored: dict[str, float], name: str, singles: set[str], case: str) -> dict[str, float]:
     """Scores of a double once more under how many of its parts were seen alone."""
     if case not in DOUBLES:
@@ -255,31 +255,26 @@ def with_parts(scored: dict[str, float], name: str, singles: set[str], case: str
     return scored | ({f"{key}_{seen}": scored[key] for key in ("pearson", "mse")} if seen else {})
 
 
-def normalise(counts: np.ndarray) -> np.ndarray:
-    """log1p of counts per 10,000."""
-    return np.log1p(counts / np.maximum(counts.sum(1, keepdims=True), 1) * 1e4)
-
-
 def score(y: np.ndarray, base: np.ndarray, p: np.ndarray) -> dict[str, float]:
     """Scores of predicted cells `p` against true ones `y`, whose controls are `base`."""
-    true, predicted = y.mean(0) - base.mean(0), p.mean(0) - base.mean(0)
-    top = np.argsort(-np.abs(true))[:TOP]
+    true, predicted = effect(y, base), effect(p, base)
+    top = largest(true, TOP)
     rng = np.random.default_rng(0)
     a, b = (x[rng.permutation(len(x))[:SET]][:, top] for x in (p, y))
     return {
-        "nmae": float(np.abs(predicted - true)[top].sum() / np.abs(true[top]).sum()),
-        "r2_mean": float(r2_score(y.mean(0)[top], p.mean(0)[top])),
-        "r2_variance": float(r2_score(y.var(0)[top], p.var(0)[top])),
-        "energy": float(2 * cdist(a, b).mean() - cdist(a, a).mean() - cdist(b, b).mean()),
-        "pearson": float(np.corrcoef(predicted, true)[0, 1]) if predicted.std() > 0 else 0.0,
-        "mse": float(((predicted - true) ** 2).mean() * 1e3),
+        "nmae": nmae(predicted[top], true[top]),
+        "r2_mean": r2(p.mean(0)[top], y.mean(0)[top]),
+        "r2_variance": variance_r2(p, y, top),
+        "energy": energy_distance(a, b, unbiased=False),
+        "pearson": pearson_effect(predicted, true),
+        "mse": mse(predicted, true) * 1e3,
     }
 
 
 def coverage(effects: pd.DataFrame, treated: np.ndarray, controls: np.ndarray) -> dict[str, float]:
     """Share of measured effects that lie in their intervals, of features that are found, and of what is not flagged."""
     true = (treated.mean(0) - controls.mean(0)) / np.log(2)
-    inside = (true >= effects["lower"].to_numpy()) & (true <= effects["upper"].to_numpy())
-    found, top = np.concatenate([treated, controls]).astype(bool).mean(0) >= FOUND, np.argsort(-np.abs(true))[:TOP]
+    held = inside(true, effects["lower"].to_numpy(), effects["upper"].to_numpy())
+    found, top = np.concatenate([treated, controls]).astype(bool).mean(0) >= FOUND, largest(true, TOP)
     trusted = float(effects["trusted"].mean())
-    return {"coverage": float(inside[found].mean()), "coverage_top": float(inside[top].mean()), "trusted": trusted}
+    return {"coverage": float(held[found].mean()), "coverage_top": float(held[top].mean()), "trusted": trusted}

@@ -16,9 +16,8 @@ import mudata
 import numpy as np
 import pandas as pd
 
-from benchmarks.features import log_normalised
-from benchmarks.metrics import dense, interval_scores, log1p_counts, pearson_per_feature, prediction_scores
 from benchmarks.task import Task
+from scvcell.score import correlation, coverage, dense, interval_scores, log_counts, log_cp10k, prediction_scores
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +66,10 @@ def task(data: Path, case: str, epochs: int | None) -> tuple[Task, dict[str, Any
         order = np.random.default_rng(0).permutation(prot.n_obs)
         hidden, seen = order[: prot.n_obs // 2], np.sort(order[prot.n_obs // 2 :])
         query, visible = prot.obs_names[np.sort(hidden)], prot[seen]
-        truth = {"log1p": pd.DataFrame(log1p_counts(prot[query].X), index=query, columns=prot.var_names), "curve": []}
+        truth = {
+            "log1p": pd.DataFrame(log_counts(dense(prot[query].X)), index=query, columns=prot.var_names),
+            "curve": [],
+        }
     else:
         query, visible = rna.obs_names[(rna.obs["batch"] == "pbmc5k").to_numpy()], prot
         truth = {"genes": marker_expression(rna[query]), "ceiling": ceiling(rna[prot.obs_names], prot)}
@@ -97,7 +99,7 @@ def _monitor(truth: dict[str, Any]) -> Callable[[pd.DataFrame, dict[str, float]]
 
     def monitor(prediction: pd.DataFrame, spent: dict[str, float]) -> None:
         true = truth["log1p"]
-        scores = prediction_scores(true.to_numpy(), prediction.loc[true.index, true.columns].to_numpy())
+        scores = prediction_scores(prediction.loc[true.index, true.columns].to_numpy(), true.to_numpy())
         truth["curve"].append({**{k: round(v, 2) for k, v in spent.items()}, **scores})
 
     return monitor
@@ -122,15 +124,15 @@ def score(task: Task, truth: dict[str, Any], out: Output) -> dict[str, Any]:
         }
     true = truth["log1p"].loc[task.query, task.features].to_numpy()
     values = {name: frame.loc[task.query, task.features].to_numpy() for name, frame in frames.items()}
-    scores: dict[str, Any] = prediction_scores(true, values[""])
-    scores["alternatives"] = {k: prediction_scores(true, v) for k, v in values.items() if k}
-    r = pearson_per_feature(true, values[""])
+    scores: dict[str, Any] = prediction_scores(values[""], true)
+    scores["alternatives"] = {k: prediction_scores(v, true) for k, v in values.items() if k}
+    r = correlation(values[""], true, constant="truth")
     scores["per_protein_pearson"] = dict(zip(task.features, np.round(r, 4).tolist(), strict=True))
     if out.lower is not None and out.upper is not None:
         bounds = [np.log1p(f.loc[task.query, task.features].to_numpy()) for f in (out.lower, out.upper)]
         scores |= interval_scores(true, *bounds, task.level)
-        inside = ((true >= bounds[0]) & (true <= bounds[1])).mean(0)
-        scores["per_protein_coverage"] = dict(zip(task.features, np.round(inside, 4).tolist(), strict=True))
+        held = np.round(coverage(true, *bounds), 4)
+        scores["per_protein_coverage"] = dict(zip(task.features, held.tolist(), strict=True))
     if truth["curve"]:
         scores["curve"] = truth["curve"]
     return scores
@@ -138,7 +140,7 @@ def score(task: Task, truth: dict[str, Any], out: Output) -> dict[str, Any]:
 
 def marker_expression(rna: Any) -> pd.DataFrame:
     """Log-normalised expression of each protein's own gene (mean over its genes in the data), cell by cell."""
-    values = pd.DataFrame(log_normalised(dense(rna.X)), index=rna.obs_names, columns=rna.var_names)
+    values = pd.DataFrame(log_cp10k(dense(rna.X)), index=rna.obs_names, columns=rna.var_names)
     genes = {protein: [g for g in names if g in values] for protein, names in MARKERS.items()}
     return pd.DataFrame({protein: values[names].mean(axis=1) for protein, names in genes.items() if names})
 
@@ -146,13 +148,13 @@ def marker_expression(rna: Any) -> pd.DataFrame:
 def concordance(predicted: pd.DataFrame, genes: pd.DataFrame) -> dict[str, float]:
     """Pearson correlation across cells of log1p protein and its own gene, per protein and mean."""
     shared = [p for p in genes if p in predicted and genes[p].std() > 0]
-    r = pearson_per_feature(genes[shared].to_numpy(), predicted.loc[genes.index, shared].to_numpy())
+    r = correlation(predicted.loc[genes.index, shared].to_numpy(), genes[shared].to_numpy(), constant="truth")
     return {**dict(zip(shared, np.round(r, 4).tolist(), strict=True)), "mean": float(np.mean(r))}
 
 
 def ceiling(rna: Any, prot: Any) -> dict[str, float]:
     """The same concordance of measured proteins, in the batch where they were measured."""
-    measured = pd.DataFrame(log1p_counts(prot.X), index=prot.obs_names, columns=prot.var_names)
+    measured = pd.DataFrame(log_counts(dense(prot.X)), index=prot.obs_names, columns=prot.var_names)
     return concordance(measured, marker_expression(rna))
 
 

@@ -23,10 +23,9 @@ from sklearn.metrics import roc_auc_score
 
 import scvcell
 from benchmarks import local
-from benchmarks.metrics import dense
 from benchmarks.tables.perturbation import FILES as PERTURBATION_FILES
-from benchmarks.tables.perturbation import normalise
 from benchmarks.task import Task
+from scvcell.score import dense, log_cp10k, slope
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,7 +112,7 @@ def discriminant(adata: AnnData, task: Task, probability: np.ndarray) -> np.ndar
     """Score treated cells along the difference from their controls; above one half as many as by `probability`."""
     action = adata.obs["action"].to_numpy()
     place = adata.obs["cell_type"].astype(str).to_numpy() if task.perturbation.contexts else np.full(len(action), "all")
-    x = PCA(COMPONENTS, random_state=0).fit_transform(normalise(dense(adata.X)))
+    x = PCA(COMPONENTS, random_state=0).fit_transform(log_cp10k(dense(adata.X)))
     out = np.full(len(action), np.nan)
     for context in np.unique(place):
         shape = LedoitWolf().fit(x[(place == context) & (action == CONTROL)])
@@ -148,7 +147,7 @@ def on_other_genes(
     adata: AnnData, probability: np.ndarray, response: pd.DataFrame, genes: np.ndarray
 ) -> dict[str, float]:
     """Effect of called cells and of the others along the mean effect, on genes that were hidden."""
-    x = normalise(dense(adata.X))[:, ~genes]
+    x = log_cp10k(dense(adata.X))[:, ~genes]
     one, two = np.array_split(np.flatnonzero(adata.obs["action"].to_numpy() == CONTROL), 2)
     rows = []
     for i, cells in groups(adata, response).items():
@@ -156,6 +155,6 @@ def on_other_genes(
         if not response.loc[i, "trusted"] or min(called.sum(), (~called).sum()) < FEWEST:
             continue
         mean = x[cells].mean(0) - x[one].mean(0)
-        effects = [(x[cells[some]].mean(0) - x[two].mean(0)) @ mean / (mean @ mean) for some in (called, ~called)]
+        effects = [slope(x[cells[some]].mean(0) - x[two].mean(0), mean) for some in (called, ~called)]
         rows.append(dict(zip(("called", "others"), effects, strict=True)))
     return pd.DataFrame(rows).mean().to_dict() | {"conditions": len(rows)}

@@ -28,9 +28,9 @@ import pandas as pd
 from scipy import sparse
 
 from benchmarks.environment import peak_mb, thread_environment
-from benchmarks.metrics import prediction_scores
 from benchmarks.tables import protein
 from benchmarks.task import Output, Task
+from scvcell.score import prediction_scores
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -163,7 +163,7 @@ def reach(run: Callable[[Task, int], Output], task: Task, truth: dict[str, Any],
     out, curve = Output(), []
     for epochs in (1, None) if task.epochs else BUDGETS:
         out = run(dataclasses.replace(task, epochs=epochs), seed)
-        scores = prediction_scores(true, out.prediction.loc[task.query, task.features].to_numpy())
+        scores = prediction_scores(out.prediction.loc[task.query, task.features].to_numpy(), true)
         spent = {"seconds": round(out.fit_seconds, 2), "cpu_seconds": round(out.fit_cpu_seconds, 2)}
         curve.append({"epochs": out.epochs, "budget": epochs, **spent, **scores})
         logger.info("reach: %s epochs, %.1f s, Pearson %.4f", out.epochs, out.fit_seconds, scores["pearson"])

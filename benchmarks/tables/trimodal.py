@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from benchmarks.metrics import interval_scores, log1p_counts, prediction_scores
 from benchmarks.task import Task
+from scvcell.score import dense, inside, interval_scores, log_counts, prediction_scores
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +67,7 @@ def task(data: Path, case: str, epochs: int | None) -> tuple[Task, dict[str, Any
     truth = whole[target][query, mods[target].var_names]
     mdata = mudata.MuData(mods)
     mdata.obs["batch"] = "pbmc10k"
-    values = pd.DataFrame(log1p_counts(truth.X), index=query, columns=truth.var_names)
+    values = pd.DataFrame(log_counts(dense(truth.X)), index=query, columns=truth.var_names)
     return Task(mdata=mdata, source=source, target=target, query=query, grid=GRID, epochs=epochs), {"log1p": values}
 
 
@@ -80,11 +80,11 @@ def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, An
 def score(task: Task, truth: dict[str, Any], out: Output) -> dict[str, Any]:
     """Accuracy on the log scale; coverage of all features, and of those that half of the cells have."""
     true = truth["log1p"].loc[task.query, task.features].to_numpy()
-    scores: dict[str, Any] = prediction_scores(true, out.prediction.loc[task.query, task.features].to_numpy())
+    scores: dict[str, Any] = prediction_scores(out.prediction.loc[task.query, task.features].to_numpy(), true)
     if out.lower is not None and out.upper is not None:
         lower, upper = (np.log1p(f.loc[task.query, task.features].to_numpy()) for f in (out.lower, out.upper))
         scores |= interval_scores(true, lower, upper, task.level)
         often = (true > 0).mean(0) >= FREQUENT
-        scores["coverage_frequent"] = float(((true >= lower) & (true <= upper))[:, often].mean())
+        scores["coverage_frequent"] = float(inside(true, lower, upper)[:, often].mean())
         scores["frequent"] = int(often.sum())
     return scores

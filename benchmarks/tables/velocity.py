@@ -32,6 +32,7 @@ from sklearn.neighbors import NearestNeighbors
 
 import scvcell
 from benchmarks.task import Output, Task
+from scvcell.score import cosine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,10 +110,6 @@ def mean_step(space: np.ndarray, steps: sp.csr_array) -> np.ndarray:
     plain = sp.csr_array((np.ones(steps.nnz), steps.indices, steps.indptr), steps.shape)
     plain = plain.multiply(1 / np.maximum(plain.sum(1), 1)[:, None])
     return (steps - plain) @ space
-
-
-def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return (a * b).sum(-1) / np.maximum(np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1), 1e-12)
 
 
 def absorbed(steps: sp.csr_array, ends: np.ndarray) -> np.ndarray:

@@ -14,8 +14,8 @@ import mudata
 import numpy as np
 import pandas as pd
 
-from benchmarks.metrics import label_scores, match_scores, nearest, vote
 from benchmarks.task import Task
+from scvcell.score import label_scores, match_scores, nearest, vote
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,6 +66,6 @@ def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, An
     scores: dict[str, Any] = match_scores(rna, adt)
     scores["foscttm_cosine"] = match_scores(rna, adt, "cosine")["foscttm"]
     for name, query, reference in (("rna_to_adt", adt, rna), ("adt_to_rna", rna, adt)):
-        given = label_scores(truth["labels"], vote(nearest(query, reference, NEIGHBOURS), truth["labels"]))
+        given = label_scores(vote(nearest(query, reference, NEIGHBOURS), truth["labels"]), truth["labels"])
         scores |= {f"{name}_{key}": value for key, value in given.items()}
     return out, scores

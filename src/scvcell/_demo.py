@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 import scvcell
-from scvcell.model import baselines
+from scvcell import score
 from scvcell.pl._alignment import metric_name
-from scvcell.risk import correlation
+from scvcell.risk import baselines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,13 +81,13 @@ def _table(
     """One row per method: translation on the CLR scale, coverage, and alignment of the hidden pairs."""
     rna, adt = mdata["rna"], mdata["adt"]
     bridge = rna.obs_names.intersection(adt.obs_names)
-    x = baselines.normalise_counts(rna[bridge].X)
-    y = baselines.clr(adt[bridge].X)
-    x_new, y_new = baselines.normalise_counts(rna[pairs[0]].X), baselines.clr(truth.X)
-    rows = {"scvcell": _translation(baselines.clr(predicted.X), y_new)}
+    x = score.log_cp10k(rna[bridge].X)
+    y = score.clr(adt[bridge].X)
+    x_new, y_new = score.log_cp10k(rna[pairs[0]].X), score.clr(truth.X)
+    rows = {"scvcell": _translation(score.clr(predicted.X), y_new)}
     raw = truth.X.toarray()
-    inside = (raw >= predicted.layers["lower"]) & (raw <= predicted.layers["upper"])
-    rows["scvcell"]["coverage of 90 % intervals"] = float(inside.mean())
+    held = score.inside(raw, predicted.layers["lower"], predicted.layers["upper"])
+    rows["scvcell"]["coverage of 90 % intervals"] = float(held.mean())
     for name, translate in baselines.TRANSLATORS.items():
         rows[name] = _translation(translate(x, y, x_new), y_new)
     values, linear = report.set_index("metric")["value"], report.set_index("metric")["cca"]
@@ -100,8 +100,8 @@ def _table(
 
 def _translation(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
     return {
-        "RNA -> protein Pearson": float(correlation(predicted, true).mean()),
-        "RMSE (CLR)": float(np.sqrt(((predicted - true) ** 2).mean())),
+        "RNA -> protein Pearson": float(score.correlation(predicted, true).mean()),
+        "RMSE (CLR)": score.rmse(predicted, true),
     }
 
 

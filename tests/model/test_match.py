@@ -11,8 +11,8 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 
 import scvcell
-from scvcell.model import _match
-from scvcell.model._match import LowRank, Matches, graph_matches, mutual_matches
+from scvcell.model import _pairs
+from scvcell.model._pairs import LowRank, Matches, graph_matches, mutual_matches
 from scvcell.objective import info_nce
 from scvcell.prior import Edges
 
@@ -44,7 +44,7 @@ def test_scaled_similarity_is_brute_force(monkeypatch):
     a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b))
     cosine = a @ b.T
     scaled = 2 * cosine - cosine.mean(1, keepdims=True) - cosine.mean(0, keepdims=True)
-    i, j, score = _match._mutual(a, b)
+    i, j, score = _pairs._mutual(a, b)
     best = [(p, q) for p, q in enumerate(scaled.argmax(1)) if scaled[:, q].argmax() == p]
     assert list(zip(i.tolist(), j.tolist(), strict=True)) == best
     np.testing.assert_allclose(score, scaled[i, j], atol=1e-6)

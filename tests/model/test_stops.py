@@ -75,7 +75,7 @@ class TestInterrupts:
             assert "interrupted" not in caplog.text
             assert not one.interrupted
 
-    @pytest.mark.parametrize("stage", ["scvcell.tl._fit.calibrate_all", "scvcell.model._respond.fit"])
+    @pytest.mark.parametrize("stage", ["scvcell.tl._fit.calibrate_all", "scvcell.response._learn.fit"])
     def test_after_training_the_model_comes_back(self, stage, monkeypatch, caplog):
         def stop(*args, **options):
             raise KeyboardInterrupt
@@ -329,7 +329,7 @@ class TestWhatIsTorchs:
         np.testing.assert_array_equal(one["lfc_mean"], other["lfc_mean"])
 
     def test_draws_of_two_groups_are_independent(self, monkeypatch):
-        from scvcell.model import Posterior
+        from scvcell.state._posterior import Posterior
 
         states, sample = [], Posterior.sample
         monkeypatch.setattr(Posterior, "sample", lambda self: states.append(torch.get_rng_state()) or sample(self))

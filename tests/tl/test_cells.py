@@ -18,7 +18,7 @@ from mudata import MuData
 import scvcell
 from scvcell import PerturbationKeys, TrainConfig, tl
 from scvcell._labels import unlike
-from scvcell.model import _respond
+from scvcell.response import _learn
 
 KEYS = PerturbationKeys("drug", control="ctrl", dose="dose", context="celltype")
 COLUMNS = ("drug", "dose", "celltype", "batch", "stage")
@@ -85,7 +85,7 @@ def screen(fewer_steps):
     graph = scvcell.pp.link_features(mdata, how="table", table=pd.DataFrame(table))
     train = TrainConfig(max_epochs=10, validation=0.25, progress=False, accelerator="cpu", rematch=0)
     model = tl.fit(mdata, batch_key="batch", priors=graph, train=train)
-    model.response = _respond.fit(model, KEYS, calibrate=False)
+    model.response = _learn.fit(model, KEYS, calibrate=False)
     tl.velocity(mdata, model, time_key="stage")
     return SimpleNamespace(mdata=mdata, model=model, answers={})
 

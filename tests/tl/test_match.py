@@ -9,8 +9,8 @@ from scipy.optimize import linear_sum_assignment
 
 import scvcell
 from scvcell import PerturbationKeys, TrainConfig
+from scvcell._stats._transport import potential
 from scvcell.datasets import simulate_actions
-from scvcell.model import potential
 
 KEYS = PerturbationKeys("action", control="control")
 

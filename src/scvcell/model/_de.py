@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from scvcell._containers import Container
     from scvcell._types import Rows
-    from scvcell.model._csl import CSL
-    from scvcell.model._fuse import Posterior
+    from scvcell.model._fitted import Fitted
+    from scvcell.state import Posterior
 
 
 PSEUDOCOUNT = 0.1
@@ -30,7 +30,7 @@ PSEUDOCOUNT = 0.1
 
 
 def differential_expression(
-    model: CSL,
+    model: Fitted,
     data: Container | None = None,
     groupby: str | None = None,
     group1: Any = None,
@@ -136,7 +136,7 @@ def _difference(a: Any, b: Any, pseudocounts: float) -> Any:
 
 @torch.inference_mode()
 def _expected(
-    model: CSL,
+    model: Fitted,
     modality: str,
     posterior: Posterior,
     design: torch.Tensor,
@@ -155,7 +155,7 @@ def _expected(
         index = np.flatnonzero(index)
     total = n_samples_overall or n_samples * len(index)
     chosen = torch.from_numpy(index[torch.randint(len(index), (total,)).numpy()])
-    module = model._trained_module()
+    module = model.network
     operator = module.operators[modality]
     parts = []
     for cells in chosen.split(1024):

@@ -11,8 +11,7 @@ import torch
 from scvcell._choose import choose, choose_features
 from scvcell._containers import whole_number
 from scvcell._labels import several
-from scvcell.measure import Context
-from scvcell.measure._share import Shares
+from scvcell.measure import Context, Shares
 from scvcell.model._predict import context, own_depth
 
 if TYPE_CHECKING:
@@ -22,13 +21,13 @@ if TYPE_CHECKING:
 
     from scvcell._containers import Container, View
     from scvcell._types import Rows
-    from scvcell.model._csl import CSL
+    from scvcell.model._fitted import Fitted
 
 BLOCK = 1024
 
 
 def normalized_expression(
-    model: CSL,
+    model: Fitted,
     data: Container | None = None,
     indices: Any = None,
     transform_batch: Any = None,
@@ -122,7 +121,7 @@ def normalized_expression(
     return pd.DataFrame(out[0], index=seen.obs_names, columns=[features[i] for i in columns])
 
 
-def _modality(model: CSL, name: str | None) -> str:
+def _modality(model: Fitted, name: str | None) -> str:
     """The modality that is asked for; by default the only one of RNA."""
     if name is None:
         rna = [m for m in model.assays if model.schema.modalities[m].operator == "counts"]
@@ -152,10 +151,10 @@ def _positions(seen: View, indices: Any) -> Rows:
 
 @torch.inference_mode()
 def _shares(
-    model: CSL, modality: str, state: torch.Tensor, ctx: Context, depth: NDArray[np.float32] | None
+    model: Fitted, modality: str, state: torch.Tensor, ctx: Context, depth: NDArray[np.float32] | None
 ) -> NDArray[np.float32]:
     """Shares of every cell, times its depth where that is asked for, ``(cells, features)``."""
-    module = model._trained_module()
+    module = model.network
     operator, parts = module.operators[modality], []
     for cells in torch.arange(len(state)).split(BLOCK):
         here = operator.known(Context(ctx.design[cells].to(module.device), ctx.batch[cells].to(module.device)))

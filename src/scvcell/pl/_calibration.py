@@ -11,6 +11,7 @@ from scipy.stats import binom
 
 from scvcell import _keys
 from scvcell.pl import _style, _tables
+from scvcell.score import coverage, dense
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -64,31 +65,31 @@ def calibration(pred: AnnData | pd.DataFrame, truth: AnnData | None = None, *, a
 
 
 def _by_feature(pred: AnnData, truth: AnnData, level: float, ax: Axes | None) -> Axes:
-    lower, upper = (_tables.dense(pred.layers[key]) for key in (_keys.LOWER, _keys.UPPER))
-    x = _tables.dense(truth.X)
+    lower, upper = (dense(pred.layers[key]) for key in (_keys.LOWER, _keys.UPPER))
+    x = dense(truth.X)
     rows = np.isfinite(lower).all(1) & np.isfinite(upper).all(1) & np.isfinite(x).all(1)
     if not rows.any():
         raise ValueError(
             "No cell has an interval; `scvcell.tl.translate` needs cells with both modalities to calibrate."
         )
     rows, cells = _tables.scored(pred, rows, CELLS)
-    coverage = ((x >= lower) & (x <= upper))[rows].mean(0)
+    observed = coverage(x[rows], lower[rows], upper[rows])
     (ax,) = _style.make_axes(ax, 1, size=(4.0, _style.ranked_height(pred.n_vars)))
     low, high = binom.interval(0.95, rows.sum(), level) / rows.sum()
-    good = (coverage >= low) & (coverage <= high)
+    good = (observed >= low) & (observed <= high)
     long = _style.is_long(pred.n_vars)
     band = "95% of calibrated features"
     label = f"Observed coverage (nominal {level:.0%})" + ("" if long else f"\nshaded: {band}\ngrey: outside it")
-    _style.ranked(ax, coverage, list(pred.var_names), good, label=label)
+    _style.ranked(ax, observed, list(pred.var_names), good, label=label)
     span, line, axis = (ax.axhspan, ax.axhline, ax.yaxis) if long else (ax.axvspan, ax.axvline, ax.xaxis)
     span(low, high, color=_style.SKY, alpha=0.25, linewidth=0, zorder=1, label=band)
     line(level, color="black", linewidth=0.8, linestyle=(0, (4, 3)), zorder=2)
     axis.set_major_formatter(PercentFormatter(1, decimals=0))
-    floor = min(float(coverage.min()) - 0.03, level - 0.12)
-    (ax.set_ylim if long else ax.set_xlim)(max(floor, 0.0 if coverage.min() > 0 else -0.02), 1.005)
+    floor = min(float(observed.min()) - 0.03, level - 0.12)
+    (ax.set_ylim if long else ax.set_xlim)(max(floor, 0.0 if observed.min() > 0 else -0.02), 1.005)
     if long:
         ax.legend(frameon=False, fontsize="small", loc="upper right")
-    _style.headline(ax, f"Mean coverage {coverage.mean():.1%}", cells)
+    _style.headline(ax, f"Mean coverage {observed.mean():.1%}", cells)
     return ax
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 from mudata import MuData
 
 from scvcell import _keys
@@ -15,13 +14,13 @@ from scvcell._containers import view
 from scvcell._labels import label, unlike
 from scvcell._registry import near_miss
 from scvcell.pl._style import short
+from scvcell.score import dense
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
     from anndata import AnnData
-    from numpy.typing import NDArray
 
     from scvcell._types import Mask
 
@@ -198,11 +197,6 @@ def scored(pred: AnnData, known: Mask, prefer: Mapping[tuple[str, ...], str]) ->
             return rows, f"{rows.sum():,} {words}"
     trained = int((split[known] == "train").sum())
     return known, f"{known.sum():,} cells" + (f", {trained:,} of them trained on" if trained else "")
-
-
-def dense(x: Any) -> NDArray[np.float64]:
-    """Matrix as a dense float array."""
-    return np.asarray(x.toarray() if sp.issparse(x) else x, dtype=np.float64)
 
 
 def need_layers(pred: AnnData, *names: str) -> None:

@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 
 from scvcell import _keys
 from scvcell.pl import _style, _tables
+from scvcell.score import correlation, dense, inside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    type Floats = NDArray[np.float64]
+    from scvcell._types import Array
 
 CELLS: dict[tuple[str, ...], str] = {("test", "validation"): "held-out cells"}
 """Parts of the split that are scored, and how the title names them."""
@@ -64,10 +65,10 @@ def translation(
         raise ValueError(f"Feature {unknown[0]!r} is not in both `pred` and `truth`, e.g. {pred.var_names[0]!r} is.")
     if chosen:
         _tables.need_layers(pred, _keys.LOWER, _keys.UPPER)
-    both = np.isfinite(_tables.dense(pred.X)).all(1) & np.isfinite(_tables.dense(truth.X)).all(1)
+    both = np.isfinite(dense(pred.X)).all(1) & np.isfinite(dense(truth.X)).all(1)
     rows, cells = _tables.scored(pred, both, CELLS)
     pred, truth = pred[rows], truth[rows]
-    r = log_pearson(_tables.dense(pred.X), _tables.dense(truth.X))
+    r = correlation(*(np.log1p(dense(part.X)) for part in (pred, truth)), constant="nan")
     size = (3.3, 3.1) if chosen else (4.0, _style.ranked_height(pred.n_vars))
     panels = _style.make_axes(ax, 1 + len(chosen), size=size, columns=3)
     _summary(panels[0], pred, r, cells, compact=bool(chosen))
@@ -76,16 +77,7 @@ def translation(
     return np.asarray(panels, dtype=object) if chosen else panels[0]
 
 
-def log_pearson(pred: Floats, truth: Floats) -> Floats:
-    """Pearson correlation of ``log1p`` values per column, over rows without NaN; NaN where a column is constant."""
-    rows = np.isfinite(pred).all(1) & np.isfinite(truth).all(1)
-    a, b = np.log1p(pred[rows]), np.log1p(truth[rows])
-    a, b = a - a.mean(0), b - b.mean(0)
-    scale = np.sqrt((a**2).sum(0) * (b**2).sum(0))
-    return np.divide((a * b).sum(0), scale, out=np.full(a.shape[1], np.nan), where=scale > 1e-12)
-
-
-def _summary(ax: Axes, pred: AnnData, r: Floats, cells: str, *, compact: bool) -> None:
+def _summary(ax: Axes, pred: AnnData, r: Array, cells: str, *, compact: bool) -> None:
     known = np.isfinite(r)
     if not known.any():
         raise ValueError("Every feature is constant in prediction or truth; there is no correlation to draw.")
@@ -108,15 +100,15 @@ def _summary(ax: Axes, pred: AnnData, r: Floats, cells: str, *, compact: bool) -
 
 
 def _scatter(ax: Axes, pred: AnnData, truth: AnnData, name: str, r: float) -> None:
-    point, x = (_tables.dense(m).ravel() for m in (pred.X, truth.X))
-    lower, upper = (_tables.dense(pred.layers[key]).ravel() for key in (_keys.LOWER, _keys.UPPER))
+    point, x = (dense(m).ravel() for m in (pred.X, truth.X))
+    lower, upper = (dense(pred.layers[key]).ravel() for key in (_keys.LOWER, _keys.UPPER))
     cells = np.flatnonzero(np.isfinite(point) & np.isfinite(x))
-    inside = (x >= lower) & (x <= upper)
-    covered = inside[cells].mean()
+    held = inside(x, lower, upper)
+    covered = held[cells].mean()
     cells = np.sort(np.random.default_rng(0).permutation(cells)[:DRAWN])
     top = max(float(np.nanmax(v[cells])) for v in (x, point, upper)) * 1.15 + 1
     ax.plot([0, top], [0, top], color="black", linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-    for colour, part in ((_style.BLUE, cells[inside[cells]]), (_style.VERMILION, cells[~inside[cells]])):
+    for colour, part in ((_style.BLUE, cells[held[cells]]), (_style.VERMILION, cells[~held[cells]])):
         ax.vlines(x[part], lower[part], upper[part], color=colour, linewidth=0.6, alpha=0.25, zorder=2)
         ax.scatter(x[part], point[part], s=9, color=colour, alpha=0.8, linewidths=0, zorder=3)
     ticks = [t for t in (0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000) if t <= top]
@@ -133,5 +125,5 @@ def _scatter(ax: Axes, pred: AnnData, truth: AnnData, name: str, r: float) -> No
     _style.tidy(ax)
 
 
-def _log1p(x: Floats) -> Floats:
+def _log1p(x: Array) -> Array:
     return np.log1p(np.maximum(x, -0.9))

@@ -1,20 +1,13 @@
 """R: where a model may be trusted. Metrics of the modality axis and calibration of intervals."""
 
-from scvcell.risk._calibrate import Conformal, coverage
-from scvcell.risk._modality import (
-    VOTES,
-    cca,
-    correlation,
-    foscttm,
-    match_recall,
-    mixing,
-    trusted,
-    votes,
-)
+from scvcell._stats import Conformal, cca
+from scvcell.risk import baselines
+from scvcell.score import VOTES, correlation, coverage, foscttm, match_recall, mixing, trusted, votes
 
 __all__ = [
     "VOTES",
     "Conformal",
+    "baselines",
     "cca",
     "correlation",
     "coverage",

@@ -14,8 +14,9 @@ from scvcell._checks import seed_of
 from scvcell._choose import choose, is_container
 from scvcell._containers import expect
 from scvcell._labels import labels, tell_missing
+from scvcell._stats import cca
 from scvcell.model import CSL
-from scvcell.risk import cca, foscttm, match_recall, mixing, trusted
+from scvcell.score import foscttm, match_recall, mixing, trusted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

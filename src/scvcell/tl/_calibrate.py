@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scvcell._checks import share
+from scvcell._stats import MINIMUM, Conformal
 from scvcell.model import bridge, context, decode, own_depth
-from scvcell.risk import Conformal
-from scvcell.risk._calibrate import MINIMUM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -9,8 +9,8 @@ import pandas as pd
 
 from scvcell._choose import choose_features
 from scvcell.perturb import Action
+from scvcell.response import Controls, as_target, asked
 from scvcell.tl._calibrate import check_level
-from scvcell.tl._controls import Controls, as_target, asked
 from scvcell.tl._perturb import effect_frame
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from scvcell import _keys
 from scvcell._checks import seed_of
 from scvcell._choose import unique_names
 from scvcell._containers import whole_number
+from scvcell.response import Controls, asked, learned
 from scvcell.tl._calibrate import check_level
-from scvcell.tl._controls import Controls, asked, learned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

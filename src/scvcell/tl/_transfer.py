@@ -12,7 +12,7 @@ from scvcell._choose import choose, is_container
 from scvcell._containers import expect, whole_number
 from scvcell._labels import is_numeric, labels, like, numbers
 from scvcell.model import CSL
-from scvcell.risk import VOTES, votes
+from scvcell.score import VOTES, votes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

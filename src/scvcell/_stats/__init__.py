@@ -1,0 +1,20 @@
+"""Statistics on plain arrays: no cell, no model, no module."""
+
+from scvcell._stats._cca import cca
+from scvcell._stats._conformal import MINIMUM, Conformal
+from scvcell._stats._hill import FOLDS, fit_curves
+from scvcell._stats._jackknife import jackknife_variance
+from scvcell._stats._transport import potential
+from scvcell._stats._walk import neighbours, walk
+
+__all__ = [
+    "FOLDS",
+    "MINIMUM",
+    "Conformal",
+    "cca",
+    "fit_curves",
+    "jackknife_variance",
+    "neighbours",
+    "potential",
+    "walk",
+]

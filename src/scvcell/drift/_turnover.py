@@ -1,0 +1,175 @@
+"""Velocities that agree with what is made and what decays of each gene."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from sklearn.neighbors import NearestNeighbors
+
+from scvcell.drift import _tells
+from scvcell.drift._field import Drift
+from scvcell.measure import Context
+from scvcell.model import context
+
+if TYPE_CHECKING:
+    from scvcell._containers import View
+    from scvcell._types import Array, Mask, Rows
+    from scvcell.model import CSL
+
+logger = logging.getLogger("scvcell")
+
+CELLS, GENES = 2000, 2000
+"""Cells and genes that are asked at most."""
+
+FEWEST_COUNTS, FEWEST_GENES = 20, 10
+"""Mature and nascent counts of a gene that is asked; genes below which there is no answer."""
+
+TOGETHER = 10
+"""Genes that err as one: a member asks so many times fewer genes than there are."""
+
+NEIGHBOURS, RANK = 100, 10
+"""Cells around a cell, and directions among them in which it may move."""
+
+RIDGE = 1.0
+
+ROUNDS = 10
+"""Rounds in which field and steady states are found from each other."""
+
+SLOWEST = 0.1
+"""Least of what may be made of a gene, relative to its steady state."""
+
+BLOCK = 256
+
+MEMBERS = 20
+"""Samples of the evidence, each with a field of its own."""
+
+
+def by_turnover(model: CSL, data: View, name: str, rng: np.random.Generator) -> tuple[Array, list[Array], Array]:
+    r"""Velocities that agree with what is made and what decays of each gene, one set per member; and how well told.
+
+    .. math:: \nabla_z \log \rho_g(z) \cdot f(z) = k_g(z) - \gamma_g
+
+    with :math:`k` what is made per molecule and unit of time. Without a labelling time only ratios are known: every
+    gene is given a lifetime of 1, so that the right side is :math:`k_g / \gamma_g - 1`. Where a cell may move is known
+    from its neighbours: f lies among the leading directions of their cloud, by a ridge whose shrinkage one factor for
+    all cells undoes. Steady states :math:`\gamma` and the field are found in turn. Members are samples of the genes
+    whose ratio varies with the state.
+    """
+    module = model._trained_module()
+    operator = module.operators[name]
+    genes = _genes(model, data, name)
+    ctx, z = context(model, data), model.posterior(data).mean.numpy()
+    ways = _ways(z)
+    slopes, made, levels = [], [], []
+    for at in np.split(np.arange(len(z)), np.arange(BLOCK, len(z), BLOCK)):
+        here = operator.known(Context(ctx.design[at].to(module.device), ctx.batch[at].to(module.device)))
+        state, along = (torch.tensor(part[at], device=module.device) for part in (z, ways))
+
+        def turnover(state: torch.Tensor, here: Context = here) -> tuple[torch.Tensor, torch.Tensor]:
+            share, made = operator.turnover(state, here)
+            return share[:, genes], made[:, genes]
+
+        with torch.no_grad():
+            each = [torch.func.jvp(turnover, (state,), (way.contiguous(),)) for way in along.unbind(2)]
+        slopes.append(torch.stack([tangent[0] for _, tangent in each], 2).cpu().numpy())
+        levels.append(each[0][0][0].cpu().numpy())
+        made.append(each[0][0][1].cpu().numpy())
+    slope, rate, level, relative = (
+        np.concatenate(slopes),
+        np.concatenate(made),
+        np.concatenate(levels),
+        not operator.time,
+    )
+    n_members = max(len(genes) // TOGETHER, 1)
+    tells, coupled = np.ones(len(genes), bool), True
+    if relative:
+        tells, coupled = _telling(model, data, name, genes, z, level)
+    slope, rate, level = slope[:, tells], rate[:, tells], level[:, tells]
+    every = np.ones(slope.shape[1], np.float32)
+    _, steady = _balance(slope, rate, relative, every, np.median(rate, 0))
+    out: list[Array] = []
+    for _ in range(MEMBERS):
+        weight = rng.multinomial(n_members, every / len(every)).astype(np.float32)
+        asked = weight > 0
+        steps, _ = _balance(slope[:, asked], rate[:, asked], relative, weight[asked], steady[asked])
+        out.append((ways @ steps[..., None])[..., 0])
+
+    def field(asked: Rows, made: Array) -> tuple[Array, Array]:
+        made = made[:, asked]
+        steps, _ = _balance(slope[:, asked], made, relative, every[asked], np.median(made, 0))
+        ahead = Drift.fit(z, [(z, (ways @ steps[..., None])[..., 0])], 0, "", "").velocity(z)
+        return ahead, (np.linalg.pinv(ways) @ ahead[..., None])[..., 0]
+
+    told = _tells.told(field, slope, rate, level, relative, rng) if coupled else np.zeros(len(z))
+    return z.astype(float), out, told
+
+
+def _telling(model: CSL, data: View, name: str, genes: Rows, z: Array, level: Array) -> tuple[Mask, bool]:
+    """Which of the genes tell by splicing; all where too few do, and then nothing is trusted for lack of agreement."""
+    operator = model._trained_module().operators[name]
+    n = operator.n_genes
+    chunks: Any = model._matrix(data, name).chunks(data.rows[name])
+    blocks = [(part[:, np.r_[genes, n + genes]], part[:, n:].sum(1)) for part in chunks]
+    counts = np.concatenate([part.toarray() if sp.issparse(part) else np.asarray(part) for part, _ in blocks])
+    depth = np.concatenate([np.asarray(total).reshape(-1, 1) for _, total in blocks])
+    mature, nascent = np.split(counts, 2, 1)
+    theta = operator.log_theta.detach().exp().cpu().numpy()[n + genes]
+    tells = _tells.informative(z, nascent, depth * np.exp(level), theta)
+    logger.info("Of %d genes %d tell by splicing where cells are going.", len(genes), tells.sum())
+    if tells.sum() < FEWEST_GENES:
+        tells = np.ones(len(genes), bool)
+    return tells, bool(_tells.together(mature, nascent) >= _tells.COUPLED)
+
+
+def _balance(slopes: Array, made: Array, relative: bool, weight: Array, steady: Array) -> tuple[Array, Array]:
+    """Steps along the ways of each cell, ``(cells, ways)``, and what is made of genes at steady state, ``(genes,)``.
+
+    A change of all genes alike is no change of shares, so that it is left out.
+    """
+    slopes = slopes - np.einsum("g,ngr->nr", weight / weight.sum(), slopes)[:, None]
+    weighted = slopes * weight[:, None]
+    normal = weighted.transpose(0, 2, 1) @ slopes
+    # a single gene says nothing: then steps are 0
+    ridge = max(RIDGE * float(np.trace(normal, axis1=1, axis2=2).mean()) / RANK, 1e-9)
+    shrunk = normal + ridge * np.eye(normal.shape[1])
+    for _ in range(ROUNDS):
+        excess = made / steady - 1 if relative else made - steady
+        right = (weighted.transpose(0, 2, 1) @ excess[..., None])[..., 0]
+        steps = np.linalg.solve(shrunk, right[..., None])[..., 0]
+        steps *= (steps * right).sum() / max(float(np.einsum("nr,nrs,ns->", steps, normal, steps)), 1e-12)
+        change = (slopes @ steps[..., None])[..., 0]
+        if relative:
+            level = np.maximum(1 + change, SLOWEST)
+            steady = (made * level).sum(0) / (level**2).sum(0)
+        else:
+            steady = (made - change).mean(0)
+    return steps, steady
+
+
+def _genes(model: CSL, data: View, name: str) -> Rows:
+    """Genes with enough mature and nascent counts, the most abundant ones."""
+    total = sum(np.asarray(part.sum(0)).ravel() for part in model._matrix(data, name).chunks(data.rows[name]))
+    fewer = np.minimum(*np.split(np.asarray(total), 2))
+    genes = np.argsort(-fewer, kind="stable")[: min(GENES, int((fewer >= FEWEST_COUNTS).sum()))]
+    if len(genes) < FEWEST_GENES:
+        raise ValueError(
+            f"Only {len(genes)} genes have {FEWEST_COUNTS} mature and as many nascent counts; velocity needs at least "
+            f"{FEWEST_GENES}."
+        )
+    return np.sort(genes)
+
+
+def _ways(z: Array) -> Array:
+    """Leading directions of the cloud around each cell, scaled by its spread there; ``(cells, latent, ways)``."""
+    n = max(min(NEIGHBOURS, len(z) // 10), min(RANK + 2, len(z)))
+    near = NearestNeighbors(n_neighbors=n).fit(z).kneighbors(z, return_distance=False)
+    out = []
+    for rows in np.array_split(near, max(len(z) // BLOCK, 1)):
+        cloud = z[rows] - z[rows].mean(1, keepdims=True)
+        _, spread, ways = np.linalg.svd(cloud / n**0.5, full_matrices=False)
+        out.append((spread[:, :RANK, None] * ways[:, :RANK]).transpose(0, 2, 1))
+    return np.concatenate(out)

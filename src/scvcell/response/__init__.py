@@ -1,0 +1,55 @@
+"""What actions would do to the cells of a fitted state, and how sure that is."""
+
+from scvcell.response._anchor import STEPS, Anchor, prior_weights, stack_weights
+from scvcell.response._bulk import FEWEST, Bulk, evenly
+from scvcell.response._conditions import Units
+from scvcell.response._contrast import Unit, conditions
+from scvcell.response._controls import (
+    Controls,
+    as_target,
+    asked,
+    asked_each,
+    compared,
+    design_of,
+    learned,
+    show_action,
+    treated,
+)
+from scvcell.response._flow_fit import RIDGE, exposures, make_flow, train_flow
+from scvcell.response._intervals import Effect
+from scvcell.response._novelty import SHIFTS, hidden, shifts
+from scvcell.response._response import Response
+from scvcell.response._store import response_arrays, response_from
+
+__all__ = [
+    "Anchor",
+    "Bulk",
+    "Controls",
+    "Effect",
+    "FEWEST",
+    "RIDGE",
+    "Response",
+    "SHIFTS",
+    "STEPS",
+    "Unit",
+    "Units",
+    "as_target",
+    "asked",
+    "asked_each",
+    "compared",
+    "conditions",
+    "design_of",
+    "evenly",
+    "exposures",
+    "hidden",
+    "learned",
+    "make_flow",
+    "prior_weights",
+    "response_arrays",
+    "response_from",
+    "shifts",
+    "show_action",
+    "stack_weights",
+    "train_flow",
+    "treated",
+]

@@ -1,0 +1,240 @@
+"""The perturbation operator of a fitted CSL: what an action does to states, assays and their pseudobulks."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from scvcell.response._bulk import FEWEST
+from scvcell.response._conditions import describe, measured_row
+from scvcell.response._intervals import BINS, FEWEST_ROWS, Effect, excess_share, noise_of, sampling_halfwidth
+from scvcell.response._novelty import SHIFTS, shifts
+from scvcell.response._reach import NEW_COMBINATION, Reach
+
+if TYPE_CHECKING:
+    from scvcell._types import Array, Rows
+    from scvcell.perturb import Action, AffineFlow, PerturbationKeys
+    from scvcell.prior import TargetKernel
+    from scvcell.response._anchor import Anchor
+    from scvcell.response._bulk import Bulk
+
+
+logger = logging.getLogger("scvcell")
+
+LIKENESS = {"target": 0.25, "target in context": 0.5, "target, dose and time": 0.25}
+"""How much of the support of an action hangs on what."""
+CERTAIN = 0.05
+"""Noise of a condition that was measured, over that of what was never seen, before its number of cells counts."""
+
+
+@dataclass
+class Response:
+    r"""What actions do, learned on the states of a fitted model.
+
+    The flow moves states (:class:`scvcell.perturb.AffineFlow`); it is fitted by energy distance between moved controls
+    and treated cells of the same context, with the model's encoders and decoders as they are. What is left of the
+    effect on each assay (pseudobulk, log scale) is predicted from like conditions (:class:`scvcell.perturb.Anchor`).
+
+    Attributes
+    ----------
+    keys
+        Columns that say what was done.
+    flow
+        Operator on states.
+    actions
+        Actions in training.
+    units
+        Unit of each target's dose.
+    kernel
+        Likeness of targets, None without side information.
+    anchors
+        By modality, what the flow leaves.
+    spread
+        By modality, the variance of one cell on the effect scale, over all conditions, ``(features,)``.
+    calibration
+        By modality, rows of ``(size of the predicted effect, squared error, predicted variance, number of the
+        condition, number of the shift)`` of conditions that were left out; 0 for no shift, else from 1 on as in
+        `scvcell.perturb.SHIFTS`.
+    cells
+        By modality, the treated cells of each condition, ``(conditions,)``; none in models of earlier versions.
+    """
+
+    keys: PerturbationKeys
+    flow: AffineFlow
+    actions: tuple[Action, ...]
+    units: dict[str, str]
+    kernel: TargetKernel | None = None
+    anchors: dict[str, Anchor] = field(default_factory=dict)
+    spread: dict[str, Array] = field(default_factory=dict)
+    calibration: dict[str, Array] = field(default_factory=dict)
+    cells: dict[str, Array] = field(default_factory=dict)
+
+    @property
+    def reach(self) -> Reach:
+        """Doses and times of training."""
+        return Reach(self.actions, self.flow.largest, self.flow.span)
+
+    def check(self, action: Action) -> Action:
+        """Refuse an action of which nothing can be said; relate unseen targets to known ones.
+
+        Raises
+        ------
+        ValueError
+            If a target is neither known nor among the side information, or the action has a time, a schedule or a
+            dose where training had none.
+        """
+        self.reach.check(action)
+        new = [target for target in action.targets if not self.flow.knows(target)]
+        lost = unrelated(self.flow, action, self.kernel)
+        if lost is not None:
+            known = ", ".join(self.flow.targets[:8]) + (", ..." if len(self.flow.targets) > 8 else "")
+            raise ValueError(
+                f"Nothing is known of the target {lost!r}: the model was trained on {known}. For targets that "
+                "were not perturbed, fit with side information on them: priors=[scvcell.prior.TargetKernel(table)]."
+            )
+        for target in new:
+            logger.warning("%r was never perturbed; its effect is that of like targets, an extrapolation.", target)
+        return action
+
+    @torch.no_grad()
+    def states(self, z: torch.Tensor, action: Action) -> torch.Tensor:
+        """States after `action`, ``(cells, latent)``; effects stop growing one step beyond the largest dose."""
+        return self.flow.eval()(z, self.reach.held(self.check(action)))
+
+    def taught(self, action: Action) -> bool:
+        """Whether the flow learned what every target of the action does to states; of few cells it does not."""
+        known = [target for target in action.targets if target in self.flow.targets]
+        rows = [self.flow.targets.index(target) for target in known]
+        moves = self.flow.shift[rows].any(1) | self.flow.out[rows].flatten(1).any(1)
+        return bool(moves.all())
+
+    def residual(self, modality: str, action: Action, place: Array) -> tuple[Array, Array]:
+        """What the flow leaves of the effect on a modality in a context, and its variance; ``(features,)`` each."""
+        mean, var = self.anchors[modality].predict(describe(self.flow, [self.reach.held(action)], place[None]))
+        return (mean[0], var[0]) if action.pulses else (0 * mean[0], 0 * var[0])
+
+    def effect(
+        self,
+        bulk: Bulk,
+        modality: str,
+        action: Action,
+        cells: Rows,
+        z: torch.Tensor,
+        level: float = 0.9,
+        n_cells: int | None = None,
+    ) -> Effect:
+        r"""Effect on the pseudobulk of `cells` in states `z`, with its interval.
+
+        .. math::
+            \sigma^2 = s^2 + v_{GP} + (\gamma\,\hat y)^2, \qquad [\hat y - q_b \sigma,\ \hat y + q_b \sigma]
+
+        with the sampling variance of the pseudobulks of `n_cells` treated cells and of the controls, the variance of
+        what like conditions leave open, and a share of the effect; :math:`\gamma` and the quantiles :math:`q_b`, one
+        per bin of effect size, are those of conditions that were left out (of a new dose, time or target those that
+        were new in the same way), at a level raised for how few conditions these are, and no interval is narrower than
+        the Gaussian one. Where too few conditions could be left out, the interval of one that was measured is that of
+        `sampling_halfwidth`; of others it is infinite.
+
+        References
+        ----------
+        Vovk et al., Algorithmic Learning in a Random World, 2005 (Mondrian conformal prediction); Lee, Barber and
+        Willett, Distribution-free inference with hierarchical data, 2023 (groups of exchangeable errors).
+        """
+        mean, var = self.residual(modality, action, z.mean(0).numpy())
+        before, after = bulk.expected(cells, z), bulk.expected(cells, self.states(z, action))
+        value = after - before + mean
+        rows = self._like(modality, action, z.mean(0).numpy())
+        if not action.pulses:
+            return Effect(value, np.zeros(len(value)))
+        noise = noise_of(bulk.measured(cells)[1], self.spread[modality], bulk.count(cells))
+        noise = np.where(np.isnan(noise), np.median(self.anchors[modality].noise, 0) / 2, noise)
+        new = noise * (1 + len(cells) / (n_cells or len(cells)))
+        if len(rows) < FEWEST_ROWS:
+            return Effect(value, self._sampling(modality, action, z.mean(0).numpy(), new, level))
+        gamma = excess_share(rows)
+        sampled = var + new
+        normal = float(torch.distributions.Normal(0.0, 1.0).icdf(torch.tensor(0.5 + level / 2)))
+        sd = np.sqrt(sampled + (gamma * value) ** 2)
+        score = np.sqrt(rows[:, 1] / (rows[:, 2] + (gamma * rows[:, 0]) ** 2))
+        seen, mine = rows[:, 0] / np.sqrt(rows[:, 2]), np.abs(value) / np.sqrt(sampled)
+        edges = np.quantile(seen, BINS)
+        # Features of one condition err together: the new one is one more condition, not one more feature.
+        units = len(np.unique(rows[:, 3]))
+        rank = min(level * (units + 1) / units, (1 + level) / 2)
+        quantile = np.empty(len(value))
+        for b in range(len(BINS) + 1):
+            here = score[np.digitize(seen, edges) == b]
+            quantile[np.digitize(mine, edges) == b] = np.quantile(here if len(here) >= FEWEST_ROWS else score, rank)
+        return Effect(value, np.maximum(quantile, normal) * sd)
+
+    def _like(self, modality: str, action: Action, place: Array) -> Array:
+        """Rows of `calibration` of conditions that were new in the way in which this one is."""
+        rows, seen = self.calibration.get(modality, np.zeros((0, 5))), self.anchors[modality].units
+        (shift,) = shifts(describe(self.flow, [action], place[None]), seen)
+        like = rows[:, 4] == (1 + SHIFTS.index(shift) if shift else 0)
+        return rows[like] if like.any() else rows[rows[:, 4] == 0]
+
+    def _sampling(self, modality: str, action: Action, place: Array, new: Array, level: float) -> Array:
+        """Half the sampling interval of a measured condition, infinite of others, ``(features,)``."""
+        anchor = self.anchors[modality]
+        row = (
+            None
+            if action not in self.actions
+            else measured_row(anchor.units, describe(self.flow, [action], place[None]))
+        )
+        if row is None:
+            return np.full(len(new), np.inf)
+        mean, var = self.residual(modality, action, anchor.units.place[row])
+        trained = np.maximum(anchor.noise[row], var)
+        # Cells of the smaller group in training, near enough; a variance of each group's own is known no better.
+        cells = (
+            np.nanmedian(self.spread[modality] / anchor.noise[row]) if np.isfinite(self.spread[modality]).any() else 2
+        )
+        return sampling_halfwidth(anchor.y[row] - mean, trained, new, level, max(float(cells) - 1, 1.0))
+
+    def support(self, action: Action, place: Array) -> float:
+        r"""How close an action in a context is to what was seen, from 0 (nothing like it) to 1 (seen).
+
+        .. math:: k_*^\top (K + \mathrm{diag}(\epsilon + n_0 / n))^{-1} k_* / k_{**}
+
+        with a kernel that adds over targets and fades with the distance of contexts, doses and times, and for cells the
+        number n of treated ones of each condition; times how much of a target that was never perturbed those that were
+        explain, and less with every dilution step beyond the largest dose (:class:`Reach`). Below the smallest dose it
+        is that of the smallest. Targets that were never given together have less than the least of them alone.
+        """
+        if not action.pulses:
+            return 1.0
+        name = next(iter(self.anchors), None)
+        if name is None:
+            return 0.0
+        anchor = self.anchors[name]
+        plain = replace(anchor, weights=LIKENESS)
+        reach = self.reach
+        unit = describe(self.flow, [reach.raised(action)], place[None])
+        among, cross, own = (plain.kernel(*pair) for pair in ((anchor.units,) * 2, (anchor.units, unit), (unit, unit)))
+        noise = np.full(len(among), CERTAIN)
+        if name in self.cells and self.flow.moves:
+            noise = noise + FEWEST / np.maximum(self.cells[name], 1)
+        explained = cross[:, 0] @ np.linalg.solve(among + np.diag(noise), cross[:, 0])
+        unseen = [target for target in action.targets if target not in self.flow.targets]
+        like = min((self.kernel.likeness(t, self.flow.targets) for t in unseen if self.kernel is not None), default=1.0)
+        found = float(np.clip(like * reach.share(action) * explained / max(own[0, 0], 1e-12), 0, 1))
+        if reach.together(action):
+            return found
+        return NEW_COMBINATION * min(found, *(self.support(action.alone(target), place) for target in action.targets))
+
+
+def unrelated(flow: AffineFlow, action: Action, kernel: TargetKernel | None) -> str | None:
+    """Relate the targets of an action that a flow does not know to those that it does; the first that cannot be."""
+    for target in action.targets:
+        if flow.knows(target):
+            continue
+        weights = None if kernel is None else kernel.weights(target, flow.targets)
+        if weights is None:
+            return target
+        flow.relate(target, weights)
+    return None

@@ -1,0 +1,81 @@
+"""A perturbation operator as plain values and arrays, and back."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import torch
+
+from scvcell.perturb import Action, AffineFlow, PerturbationKeys
+from scvcell.prior import TargetKernel
+from scvcell.response._anchor import Anchor
+from scvcell.response._conditions import Units
+from scvcell.response._response import Response
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+UNITS = ("exposure", "level", "time", "place")
+NUMBERS = ("y", "noise", "scale")
+LEARNED = ("spread", "weights", "shape", "nugget", "stack")
+FLOW = "//flow/"
+"""Before the arrays of the flow: no modality has an empty name. Earlier versions wrote ``flow/``."""
+
+
+def response_arrays(response: Response) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Plain values and arrays of a perturbation operator."""
+    flow, kernel = response.flow, response.kernel
+    plain = {
+        "keys": asdict(response.keys),
+        "targets": flow.targets,
+        "largest": flow.largest,
+        "span": flow.span,
+        "rank": flow.out.shape[2],
+        "actions": [action.as_dict() for action in response.actions],
+        "units": response.units,
+        "anchors": {m: {name: getattr(a, name) for name in LEARNED} for m, a in response.anchors.items()},
+        "kernel": None if kernel is None else {"names": list(kernel.names), "ridge": kernel.ridge},
+    }
+    arrays = {f"{FLOW}{name}": value.detach().cpu().numpy() for name, value in flow.state_dict().items()}
+    for m, anchor in response.anchors.items():
+        arrays |= {f"{m}/{name}": getattr(anchor, name) for name in NUMBERS}
+        arrays |= {f"{m}/{name}": getattr(anchor.units, name) for name in UNITS}
+        arrays[f"{m}/spread"] = response.spread[m]
+        if m in response.cells:
+            arrays[f"{m}/cells"] = response.cells[m]
+        if m in response.calibration:
+            arrays[f"{m}/calibration"] = response.calibration[m]
+    if kernel is not None:
+        arrays["kernel"] = kernel.table.to_numpy(float)
+    return plain, arrays
+
+
+def response_from(plain: dict[str, Any], arrays: dict[str, NDArray[Any]], n_latent: int) -> Response:
+    """Inverse of `response_arrays`."""
+    keys: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in plain["keys"].items()}
+    flow = AffineFlow(n_latent, tuple(plain["targets"]), plain["largest"], plain["span"], plain["rank"])
+    prefix = FLOW if any(name.startswith(FLOW) for name in arrays) else "flow/"
+    flow.load_state_dict(
+        {n.removeprefix(prefix): torch.from_numpy(v) for n, v in arrays.items() if n.startswith(prefix)}
+    )
+    kernel = plain["kernel"]
+    response = Response(
+        PerturbationKeys(**keys),
+        flow,
+        tuple(dict.fromkeys(Action.from_dict(entry).in_units(plain["units"]) for entry in plain["actions"])),
+        plain["units"],
+        None
+        if kernel is None
+        else TargetKernel(pd.DataFrame(arrays["kernel"], kernel["names"]), ridge=kernel["ridge"]),
+    )
+    for m, fields in plain["anchors"].items():
+        numbers: dict[str, Any] = {name: arrays[f"{m}/{name}"] for name in NUMBERS}
+        response.anchors[m] = Anchor(Units(*(arrays[f"{m}/{name}"] for name in UNITS)), **numbers, **fields)
+        response.spread[m] = arrays[f"{m}/spread"]
+        if f"{m}/cells" in arrays:
+            response.cells[m] = arrays[f"{m}/cells"]
+        if f"{m}/calibration" in arrays:
+            response.calibration[m] = arrays[f"{m}/calibration"]
+    return response

@@ -1,0 +1,9 @@
+"""Simple predictions that every answer stands beside: of an assay from another one, and of what an action does."""
+
+from scvcell._moved import moved
+from scvcell.risk.baselines._actions import BASELINES, Baseline
+from scvcell.risk.baselines._translation import TRANSLATORS, mean_profile, pca_knn, pca_ridge
+
+__all__ = ["BASELINES", "TRANSLATORS", "Baseline", "mean_profile", "pca_knn", "pca_ridge"]
+
+__getattr__ = moved(__name__, {"clr": "scvcell.score:clr", "normalise_counts": "scvcell.score:log_cp10k"})

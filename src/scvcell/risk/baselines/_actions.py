@@ -1,0 +1,134 @@
+"""Simple predictions of an action, which a model has to beat; all on log-normalised values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from sklearn.decomposition import PCA
+
+from scvcell._registry import Registry
+
+if TYPE_CHECKING:
+    from scvcell._types import Array, Mask, Rows
+    from scvcell.perturb import Action, Design
+
+COMPONENTS = 50
+RIDGE = 1.0
+
+
+class Baseline(Protocol):
+    """Predicts the values that control cells would have after an action.
+
+    Called with `values` ``(cells, features)`` of all cells on a log scale, their `design`, which cells are `allowed` to
+    be learned from, the `action`, and positions of the control `cells` to start from; returns ``(cells, features)``.
+    """
+
+    def __call__(self, values: Array, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
+        """Predict."""
+
+
+BASELINES: Registry[Baseline] = Registry("baseline", "scvcell.baselines")
+"""Every simple prediction by name."""
+
+
+def deltas(values: Array, design: Design, allowed: Mask) -> list[tuple[Action, int, Array]]:
+    """Mean difference from the controls of the same context, for every action and context."""
+    found = []
+    for k in range(len(design.contexts)):
+        here = allowed & (design.context == k)
+        controls = here & design.control
+        if not controls.any():
+            continue
+        base = values[controls].mean(0)
+        found += [
+            (design.actions[code], k, values[here & (design.code == code)].mean(0) - base)
+            for code in np.unique(design.code[here & design.treated])
+        ]
+    return found
+
+
+@BASELINES.register("control")
+def control(values: Array, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
+    """Nothing changes."""
+    return values[cells]
+
+
+@BASELINES.register("mean")
+def mean(values: Array, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
+    """The mean difference over all actions and contexts."""
+    return values[cells] + np.mean([delta for _, _, delta in deltas(values, design, allowed)], 0)
+
+
+@BASELINES.register("matching_mean")
+def matching_mean(values: Array, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
+    """The mean difference over actions that share a target with this one; over all where none does."""
+    every = deltas(values, design, allowed)
+    like = [delta for other, _, delta in every if set(other.targets) & set(action.targets)]
+    return values[cells] + np.mean(like or [delta for _, _, delta in every], 0)
+
+
+@BASELINES.register("additive")
+def additive(values: Array, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
+    """The sum over targets of the mean difference of each alone; for one never given alone, the mean over actions."""
+    every = deltas(values, design, allowed)
+    average = np.mean([delta for _, _, delta in every], 0)
+    total = np.zeros(values.shape[1])
+    for target in action.targets:
+        alone = [delta for other, _, delta in every if other.targets == (target,)]
+        total += np.mean(alone, 0) if alone else average
+    return values[cells] + total
+
+
+@BASELINES.register("linear")
+def linear(values: Array, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
+    """Ridge regression of the differences on which targets were given.
+
+    References
+    ----------
+    Ahlmann-Eltze, Huber and Anders, Deep-learning-based gene perturbation effect prediction does not yet outperform
+    simple linear baselines, Nat Methods 2025.
+    """
+    every = deltas(values, design, allowed)
+    given = np.array([[target in other.targets for target in design.targets] for other, _, _ in every], float)
+    average = np.mean([delta for _, _, delta in every], 0)
+    y = np.array([delta for _, _, delta in every]) - average
+    weights = np.linalg.solve(given.T @ given + RIDGE * np.eye(given.shape[1]), given.T @ y)
+    return values[cells] + average + np.array([target in action.targets for target in design.targets], float) @ weights
+
+
+@BASELINES.register("arithmetic")
+def arithmetic(values: Array, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
+    """The mean difference of the same action among 50 principal components, contexts weighed alike.
+
+    References
+    ----------
+    Lotfollahi, Wolf and Theis, scGen predicts single-cell perturbation responses, Nat Methods 2019 (vector arithmetic).
+    """
+    pca = PCA(min(COMPONENTS, *values[allowed].shape), svd_solver="randomized", random_state=0).fit(values[allowed])
+    every = deltas(values, design, allowed)
+    same = [delta for other, _, delta in every if other == action] or [delta for _, _, delta in every]
+    moved = pca.transform(values[cells]) + np.mean(same, 0) @ pca.components_.T
+    return pca.inverse_transform(moved)
+
+
+@BASELINES.register("replicate")
+def replicate(values: Array, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
+    """Cells measured after this very action in the same context: with half of them allowed, the ceiling for the rest.
+
+    Raises
+    ------
+    ValueError
+        If none of those are allowed.
+    """
+    same = allowed & np.isin(design.code, [i for i, other in enumerate(design.actions) if other == action])
+    out = np.empty((len(cells), values.shape[1]))
+    for k in np.unique(design.context[cells]):
+        measured, asked = np.flatnonzero(same & (design.context == k)), design.context[cells] == k
+        if not len(measured):
+            raise ValueError(
+                f"No cell that may be learned from was measured after {str(action)!r} in the context "
+                f"{design.contexts[k]!r}; a replicate is another sample of what is asked for: allow half of its cells."
+            )
+        out[asked] = values[measured[np.linspace(0, len(measured), asked.sum(), endpoint=False).astype(int)]]
+    return out

@@ -1,0 +1,135 @@
+"""What a metric is: a formula and its record; the scales on which values are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from scvcell._registry import Registry
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from scvcell._types import Array
+
+
+PER_CELL = 1e4
+"""Counts to which every cell is brought by `log_cp10k`."""
+
+Better = Literal["higher", "lower", "nominal"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A formula with what a reader has to know of it.
+
+    Parameters
+    ----------
+    name
+        Name in tables and in `METRICS`.
+    function
+        The formula, a function of arrays.
+    better
+        ``"higher"``, ``"lower"``, or ``"nominal"``: the nearer to the level that was asked for.
+    per
+        What one value stands for: ``"cell"``, ``"feature"``, ``"condition"``, ``"set of cells"``, ``"table"``.
+    scale
+        Scale on which its arguments have to be.
+    formula
+        The formula in one line.
+    source
+        Where it comes from.
+    fooled_by
+        What makes it look better than the prediction is.
+
+    Raises
+    ------
+    ValueError
+        If `better` is none of the three.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    better: Better
+    per: str
+    scale: str
+    formula: str
+    source: str
+    fooled_by: str
+
+    def __post_init__(self) -> None:
+        if self.better not in ("higher", "lower", "nominal"):
+            raise ValueError(f"better must be 'higher', 'lower' or 'nominal', not {self.better!r}.")
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """The value of the formula."""
+        return self.function(*arguments, **options)
+
+
+METRICS: Registry[Metric] = Registry("metric", "scvcell.metrics")
+"""Every metric by name, the package's own and those of other packages."""
+
+
+def metric[F: Callable[..., Any]](
+    name: str, *, better: Better, per: str, scale: str, formula: str, source: str, fooled_by: str
+) -> Callable[[F], F]:
+    """Decorator that registers a function as a `Metric` and leaves the function as it is."""
+
+    def add(function: F) -> F:
+        METRICS.register(name)(Metric(name, function, better, per, scale, formula, source, fooled_by))
+        return function
+
+    return add
+
+
+def show() -> pd.DataFrame:
+    """Table of every registered metric, the package's own and third parties'.
+
+    Returns
+    -------
+    One row per metric: the fields of `Metric` but for the function, and the module that defines it.
+    """
+    columns = [field.name for field in fields(Metric) if field.name not in ("name", "function")]
+    rows = {name: {c: getattr(METRICS[name], c) for c in columns} for name in METRICS}
+    defined = {name: getattr(METRICS[name].function, "__module__", "") for name in METRICS}
+    return (
+        pd.DataFrame.from_dict(rows, orient="index").rename_axis("metric").assign(**{"defined in": pd.Series(defined)})
+    )
+
+
+def as_array(x: Any) -> NDArray[Any]:
+    """A dense array of the type that `x` has, from a dense or sparse matrix."""
+    return np.asarray(x.toarray() if sp.issparse(x) else x)
+
+
+def dense(x: Any) -> NDArray[np.float64]:
+    """A dense array of double precision, from a dense or sparse matrix."""
+    return np.asarray(as_array(x), dtype=np.float64)
+
+
+def log_counts(x: Any) -> Array:
+    """``log1p`` of counts, ``(cells, features)``; what is below 0, as a prediction may be, counts as 0."""
+    return np.log1p(np.maximum(as_array(x), 0))  # type: ignore[no-any-return]
+
+
+def log_cp10k(x: Any) -> Array:
+    """``log1p`` of counts per 10,000 of the cell, ``(cells, genes)``; the depth of an empty cell counts as 1."""
+    counts = as_array(x)
+    return np.log1p(counts / np.maximum(counts.sum(1, keepdims=True), 1) * PER_CELL)  # type: ignore[no-any-return]
+
+
+def clr(x: Any) -> Array:
+    """Centred log-ratio of each cell: ``log1p`` of its counts minus its mean over features, ``(cells, features)``.
+
+    References
+    ----------
+    Stoeckius et al., Simultaneous epitope and transcriptome measurement in single cells, Nat Methods 2017 (with
+    ``log1p`` in place of the logarithm, as Seurat has it).
+    """
+    log = log_counts(x)
+    return log - log.mean(1, keepdims=True)
