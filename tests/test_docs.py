@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from importlib import import_module
 from pathlib import Path
 
 import anndata
@@ -15,7 +16,10 @@ import torch
 import scvcell
 from scvcell import Action, PerturbationKeys
 from scvcell.measure import MEASUREMENTS
-from scvcell.perturb import BASELINES, PERTURBATIONS, read_design
+from scvcell.model import PARTS
+from scvcell.perturb import PERTURBATIONS, read_design
+from scvcell.risk.baselines import BASELINES
+from scvcell.score import METRICS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [page for folder in (".", "docs", "benchmarks") for page in sorted((ROOT / folder).glob("*.md"))]
@@ -60,8 +64,8 @@ def extending(title):
 @pytest.fixture
 def forgetful(monkeypatch):
     """Registries that forget what a test registers."""
-    for registry in (MEASUREMENTS, PERTURBATIONS, BASELINES):
-        assert list(registry)
+    for registry in (MEASUREMENTS, PERTURBATIONS, PARTS, METRICS, BASELINES):
+        assert not {"fragments", "translation", "centre", "median_error", "median"} & set(registry)
         monkeypatch.setattr(registry, "_items", dict(registry._items))
         monkeypatch.setattr(registry, "_aliases", dict(registry._aliases))
 
@@ -103,6 +107,27 @@ def test_perturbation_of_extending(forgetful):
     assert torch.equal(operator(z, Action("A+B")), z + torch.tensor([240.0, 24, 0]))
     schedule = Action.schedule([("A", 3.0, 0, 6), ("B", 0.5, 6, 12)])
     assert torch.equal(operator(z, schedule), z + torch.tensor([18.0, 3, 0]))
+
+
+def test_part_of_extending(forgetful, mosaic, quick, tmp_path):
+    names = {}
+    (example,) = extending("Something learned on a fitted model: part")
+    exec(example, names)
+    mdata = mosaic()
+    model = scvcell.tl.fit(mdata, batch_key="batch", train=quick)
+    model.learn("centre")
+    again = scvcell.CSL.load(model.save(tmp_path / "model"), mdata)
+    assert again.centre is again.parts["centre"]
+    np.testing.assert_array_equal(again.centre.mean, mdata.obsm["X_csl"].mean(0))
+
+
+def test_metric_of_extending(forgetful):
+    names = {}
+    (example,) = extending("A metric")
+    exec(example, names)
+    found = METRICS["median_error"](np.array([[1.0, 5], [2, 5], [9, 5]]), np.array([[1.0, 4], [1, 4], [1, 4]]))
+    np.testing.assert_array_equal(found, [1, 1])
+    assert "median_error" in scvcell.score.show().index
 
 
 def test_baseline_of_extending(forgetful):
@@ -159,6 +184,16 @@ def test_links_lead_somewhere(page):
         file = file if file.exists() else file.with_name(file.name + ".md")
         assert file.exists(), link
         assert not anchor or anchor in anchors(file), link
+
+
+@pytest.mark.filterwarnings("error::FutureWarning")
+def test_names_of_the_api_page_live_where_it_says():
+    text = (ROOT / "docs" / "api.md").read_text()
+    names = re.findall(r"^   ([a-z]+(?:\.[\w.]+)|[A-Za-z]+)$", text, flags=re.MULTILINE)
+    assert len(names) > 100
+    for name in names:
+        module, _, last = f"scvcell.{name}".rpartition(".")
+        assert hasattr(import_module(module), last), name
 
 
 def test_theory_says_what_each_folder_is_for():

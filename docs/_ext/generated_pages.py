@@ -26,7 +26,7 @@ OPERATORS = {
     "perturb": (r"\Delta_a", "perturbation: state to state"),
 }
 # What is not chosen by name but always there.
-STATE = {"model": ("z", ("CSL", "fuse")), "prior": (r"\mathrm{prior}", ("GuidancePrior",))}
+STATE = {"state": ("z", ("fuse",)), "model": ("z", ("CSL",)), "prior": (r"\mathrm{prior}", ("GuidancePrior",))}
 # Terms whose docstring leaves the formula to the function they call, or to their name.
 FORMULAS = {
     "kl": r"$\mathrm{KL}\big(q(z \mid x_A)\,\|\,\mathcal N(0, I)\big)$",
