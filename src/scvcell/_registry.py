@@ -94,6 +94,11 @@ class Registry[T]:
         self._scan()
         return iter(sorted(self._items))
 
+    def in_order(self) -> list[tuple[str, T]]:
+        """Names and items as they were registered, those of other packages last."""
+        self._scan()
+        return list(self._items.items())
+
     def __getitem__(self, name: str) -> T:
         self._scan()
         if name in self._items:

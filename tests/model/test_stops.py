@@ -85,7 +85,7 @@ class TestInterrupts:
             patch.setattr(stage, stop)
             model = scvcell.tl.fit(mdata, perturbation=KEYS, train=QUICK)
         assert model.interrupted
-        assert "model.learn_actions(keys) learns it" in caplog.text
+        assert 'model.learn("response", keys) learns it' in caplog.text
         assert np.isfinite(mdata.obsm["X_csl"]).all()
         model.learn("response", KEYS)
         assert len(scvcell.tl.effects(mdata, model, "T1"))
@@ -265,13 +265,13 @@ class TestFurtherTraining:
         mdata = screen()
         model = scvcell.tl.fit(mdata, perturbation=KEYS, train=QUICK)
         held = set(model.split_["validation"])
-        pool = next(iter(model.calibration_.values()))["pool"]
+        pool = next(iter(model.calibration.arrays.values()))["pool"]
         model.train(scvcell.TrainConfig(max_epochs=2, progress=False, accelerator="cpu"), seed=5)
-        with pytest.raises(ValueError, match=r"states have moved. Learn it again: model.learn_actions\(keys\)"):
+        with pytest.raises(ValueError, match=r'states have moved. Learn it again: model.learn\("response", keys\)'):
             scvcell.tl.perturb(mdata, model, "T1")
         assert set(model.split_["validation"]) == held, "cells that were trained on can calibrate nothing"
         scvcell.tl.translate(mdata, model, to="adt", source=["rna"])
-        assert np.abs(next(iter(model.calibration_.values()))["pool"] - pool).max() > 0
+        assert np.abs(next(iter(model.calibration.arrays.values()))["pool"] - pool).max() > 0
         model.learn("response", KEYS)
         assert len(scvcell.tl.effects(mdata, model, "T1"))
 

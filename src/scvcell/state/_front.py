@@ -62,6 +62,8 @@ class FrontEnd(nn.Module):
         Components kept when there are more than `PASSTHROUGH` features.
     """
 
+    per_batch = ("score_mean", "score_sd", "centre", "measured")
+
     mean: Tensor
     unit: Tensor
     loadings: Tensor
