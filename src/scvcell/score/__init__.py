@@ -2,12 +2,14 @@
 
 from scvcell.score._base import (
     METRICS,
+    TAKES,
     Metric,
     as_array,
     clr,
     dense,
     log_counts,
     log_cp10k,
+    mean_of,
     metric,
     show,
 )
@@ -46,6 +48,7 @@ from scvcell.score._spread import energy_distance, variance_r2
 
 __all__ = [
     "METRICS",
+    "TAKES",
     "VOTES",
     "Metric",
     "Ranks",
@@ -72,6 +75,7 @@ __all__ = [
     "match_ranks",
     "match_recall",
     "match_scores",
+    "mean_of",
     "metric",
     "mixing",
     "mse",
