@@ -1,6 +1,8 @@
 """Code in README.md and in docs/extending.md does what the text beside it says."""
 
+import inspect
 import re
+from importlib import import_module
 from pathlib import Path
 
 import anndata
@@ -8,11 +10,19 @@ import matplotlib as mpl
 import mudata
 import numpy as np
 import pandas as pd
+import pytest
+import torch
 
 import scvcell
+from scvcell import Action, PerturbationKeys
 from scvcell.measure import MEASUREMENTS
+from scvcell.model import PARTS
+from scvcell.perturb import PERTURBATIONS, read_design
+from scvcell.risk.baselines import BASELINES
+from scvcell.score import METRICS
 
 ROOT = Path(__file__).parents[1]
+PAGES = [page for folder in (".", "docs", "benchmarks") for page in sorted((ROOT / folder).glob("*.md"))]
 
 
 def blocks(path):
@@ -44,10 +54,24 @@ def test_actions_of_readme(quick):
     assert names["cells"].n_obs == 50
 
 
-def test_example_of_extending(monkeypatch):
-    operator, check, fit, register = blocks("docs/extending.md")
-    monkeypatch.setattr(MEASUREMENTS, "_items", dict(MEASUREMENTS._items))
-    monkeypatch.setattr(MEASUREMENTS, "_aliases", dict(MEASUREMENTS._aliases))
+def extending(title):
+    """Code of one section of docs/extending.md."""
+    sections = re.split(r"^## ", (ROOT / "docs" / "extending.md").read_text(), flags=re.MULTILINE)
+    (text,) = [section for section in sections if section.startswith(title + "\n")]
+    return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+
+
+@pytest.fixture
+def forgetful(monkeypatch):
+    """Registries that forget what a test registers."""
+    for registry in (MEASUREMENTS, PERTURBATIONS, PARTS, METRICS, BASELINES):
+        assert not {"fragments", "translation", "centre", "median_error", "median"} & set(registry)
+        monkeypatch.setattr(registry, "_items", dict(registry._items))
+        monkeypatch.setattr(registry, "_aliases", dict(registry._aliases))
+
+
+def test_measurement_of_extending(forgetful):
+    operator, check, register, fit = extending("A kind of assay: measurement")
     names = {}
     exec(operator, names)
     exec(check, names)
@@ -58,6 +82,77 @@ def test_example_of_extending(monkeypatch):
     names |= {"mdata": mudata.MuData({"my_atac": some}), "scvcell": scvcell}
     exec(fit, names)
     assert np.isfinite(names["model"].get_latent_representation()).all()
+
+
+def test_priors_of_extending():
+    names = {}
+    (example,) = extending("What biology knows: prior")
+    exec(example, names)
+    assert len(names["graph"]) == 2
+    irf1, stat1 = names["kernel"].weights("RELA", ["IRF1", "STAT1"])
+    assert irf1 > stat1, "RELA shares a pathway with IRF1 only"
+
+
+def test_perturbation_of_extending(forgetful):
+    names = {}
+    (example,) = extending("How actions move states: perturbation")
+    exec(example, names)
+    operator = PERTURBATIONS["translation"](3, ("A", "B"), largest={"A": 10.0}, span=24.0).double()
+    with torch.no_grad():
+        operator.direction.copy_(torch.tensor([[1.0, 0, 0], [0, 1, 0]]))
+    z = torch.arange(6, dtype=torch.float64).reshape(2, 3)
+    for nothing in (Action(), Action({"A": 0.0}), Action("A", time=0)):
+        assert torch.equal(operator(z, nothing), z)
+    assert torch.equal(operator(z, Action({"A": 2.0}, time=3)), z + torch.tensor([6.0, 0, 0]))
+    assert torch.equal(operator(z, Action("A+B")), z + torch.tensor([240.0, 24, 0]))
+    schedule = Action.schedule([("A", 3.0, 0, 6), ("B", 0.5, 6, 12)])
+    assert torch.equal(operator(z, schedule), z + torch.tensor([18.0, 3, 0]))
+
+
+def test_part_of_extending(forgetful, mosaic, quick, tmp_path):
+    names = {}
+    (example,) = extending("Something learned on a fitted model: part")
+    exec(example, names)
+    mdata = mosaic()
+    model = scvcell.tl.fit(mdata, batch_key="batch", train=quick)
+    model.learn("centre")
+    again = scvcell.CSL.load(model.save(tmp_path / "model"), mdata)
+    assert again.centre is again.parts["centre"]
+    np.testing.assert_array_equal(again.centre.mean, mdata.obsm["X_csl"].mean(0))
+
+
+def test_metric_of_extending(forgetful):
+    names = {}
+    (example,) = extending("A metric")
+    exec(example, names)
+    found = METRICS["median_error"](np.array([[1.0, 5], [2, 5], [9, 5]]), np.array([[1.0, 4], [1, 4], [1, 4]]))
+    np.testing.assert_array_equal(found, [1, 1])
+    assert "median_error" in scvcell.score.show().index
+
+
+def test_baseline_of_extending(forgetful):
+    names = {}
+    (example,) = extending("A simple prediction to beat: baseline")
+    exec(example, names)
+    drug = pd.DataFrame({"drug": ["no", "no", "A", "A", "A", "B"]})
+    design = read_design(PerturbationKeys("drug", control="no"), lambda name: drug[name])
+    values = np.array([[0.0], [2], [5], [6], [100], [-50]])
+    allowed = np.array([True, True, True, True, True, False])
+    predicted = BASELINES["median"](values, design, allowed, Action("B"), np.array([1]))
+    np.testing.assert_array_equal(predicted, [[2 + 6 - 1]])
+
+
+def test_tables_of_extending_name_what_there_is():
+    text = (ROOT / "docs" / "extending.md").read_text()
+    section = text.split("## A kind of assay: measurement\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (`.+?) \|", section, flags=re.MULTILINE)
+    names = [name for row in rows for name in re.findall(r"`(\w+)", row)]
+    assert len(names) > 15
+    assert [name for name in names if not hasattr(scvcell.measure.Measurement, name) and name != "aliases"] == []
+    for name, given in re.findall(r"^\| `(\w+)\((.*?)\)` \|", section, flags=re.MULTILINE):
+        there = inspect.signature(getattr(scvcell.measure.Measurement, name)).parameters
+        wanted = [each.strip(" *") for each in given.split(",") if each]
+        assert [each for each in there if each != "self"] == wanted, name
 
 
 def prose(text):
@@ -71,6 +166,42 @@ def test_lines_of_prose_are_short():
     files += (ROOT / "benchmarks" / "notes").glob("*.md")
     long = [f"{file.name}: {line[:40]}" for file in files for line in prose(file.read_text()) if len(line) > 120]
     assert long == []
+
+
+def anchors(file):
+    """Anchors of the headings of a page, as GitHub and MyST make them."""
+    headings = re.findall(r"^#+ (.+)$", file.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not link.startswith(("http", "generated/"))]
+    for link in links:
+        path, _, anchor = link.partition("#")
+        file = page.parent / path if path else page
+        file = file if file.exists() else file.with_name(file.name + ".md")
+        assert file.exists(), link
+        assert not anchor or anchor in anchors(file), link
+
+
+@pytest.mark.filterwarnings("error::FutureWarning")
+def test_names_of_the_api_page_live_where_it_says():
+    text = (ROOT / "docs" / "api.md").read_text()
+    names = re.findall(r"^   ([a-z]+(?:\.[\w.]+)|[A-Za-z]+)$", text, flags=re.MULTILINE)
+    assert len(names) > 100
+    for name in names:
+        module, _, last = f"scvcell.{name}".rpartition(".")
+        assert hasattr(import_module(module), last), name
+
+
+def test_theory_says_what_each_folder_is_for():
+    folders = {path.parent.name for path in (ROOT / "src" / "scvcell").glob("*/__init__.py")} - {"datasets"}
+    assert len(folders) > 8
+    head = (ROOT / "docs" / "theory.md").read_text().split("\n## ")[0]
+    named = {name for row in re.findall(r"^\|.*\|$", head, flags=re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
+    assert folders - named == set()
 
 
 def test_each_section_of_benchmarks_has_a_verdict_and_a_small_table():

@@ -17,7 +17,7 @@ from benchmarks.clock import Stopwatch
 from benchmarks.tables import NAMES
 from benchmarks.tables.order import ORDERS, POTENCY
 from benchmarks.task import Output
-from scvcell._walk import neighbours, walk
+from scvcell._stats import neighbours, walk
 from scvcell.score import dense, log_cp10k
 
 if TYPE_CHECKING:

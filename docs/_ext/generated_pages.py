@@ -26,7 +26,7 @@ OPERATORS = {
     "perturb": (r"\Delta_a", "perturbation: state to state"),
 }
 # What is not chosen by name but always there.
-STATE = {"model": ("z", ("CSL", "fuse")), "prior": (r"\mathrm{prior}", ("GuidancePrior",))}
+STATE = {"state": ("z", ("fuse",)), "model": ("z", ("CSL",)), "prior": (r"\mathrm{prior}", ("GuidancePrior",))}
 # Terms whose docstring leaves the formula to the function they call, or to their name.
 FORMULAS = {
     "kl": r"$\mathrm{KL}\big(q(z \mid x_A)\,\|\,\mathcal N(0, I)\big)$",
@@ -95,7 +95,8 @@ def terms() -> str:
     """Equation and file of every term of the objective."""
     objective = import_module("scvcell.objective")
     rows = []
-    for name, term in objective.TERMS.items():
+    for name in objective.TERMS:
+        term = objective.TERMS[name]
         called = getattr(objective, FUNCTIONS.get(name, ""), None)
         formula = math_of(term) or math_of(called) or FORMULAS.get(name, "")
         rows.append((f"`{name}`", formula.replace(r"\|", r"\Vert "), summary(term), source_of(term)))

@@ -42,6 +42,11 @@ def share(argument: str, value: Any, example: float) -> float:
     return float(value)
 
 
+def check_level(value: float) -> float:
+    """A level of coverage, refused where it is none, as `share`."""
+    return share("level", value, 0.9)
+
+
 def one_name(argument: str, value: Any) -> Any:
     """The name of one column; a list of one is that one.
 

@@ -45,16 +45,5 @@ def cite(model: CSL) -> list[str]:
             "Cao and Gao, Multi-omics single-cell data integration and regulatory inference with graph-linked "
             "embedding, Nat Biotechnol 2022"
         )
-    if model.response is not None:
-        used.append(
-            "Székely and Rizzo, Energy statistics: a class of statistics based on distances, J Stat Plan Inference 2013"
-        )
-        used.append("Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006")
-    if model.drift is not None and model.drift.time_key:
-        used.append(
-            "Tong et al., Improving and generalizing flow-based generative models with minibatch optimal transport, "
-            "TMLR 2024"
-        )
-    elif model.drift is not None:
-        used.append("La Manno et al., RNA velocity of single cells, Nature 2018")
+    used += [reference for part in model.parts.values() for reference in part.references]
     return list(dict.fromkeys([*BASE, *filter(None, used)]))

@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 
 import scvcell
-from scvcell import score
-from scvcell.pl._alignment import metric_name
-from scvcell.risk import baselines, unpair
+from scvcell import risk, score
+from scvcell.score import metric_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +28,7 @@ def run(out: Path, *, seed: int = 0) -> str:
 
     mpl.use("Agg")
     start = time.perf_counter()
-    torn = unpair(scvcell.datasets.pbmc_mosaic(), f"batch == '{HIDDEN}'", "rna", "adt")
+    torn = risk.unpair(scvcell.datasets.pbmc_mosaic(), f"batch == '{HIDDEN}'", "rna", "adt")
     mdata, pairs = torn.data, (torn.a.tolist(), torn.b.tolist())
     model = scvcell.tl.fit(mdata, batch_key="batch", seed=seed)
     if model.interrupted:
@@ -68,7 +67,7 @@ def _table(
     raw = truth.X.toarray()
     held = score.inside(raw, predicted.layers["lower"], predicted.layers["upper"])
     rows["scvcell"]["coverage of 90 % intervals"] = float(held.mean())
-    for name, translate in baselines.TRANSLATORS.items():
+    for name, translate in risk.baselines.TRANSLATORS.items():
         rows[name] = _translation(translate(x, y, x_new), y_new)
     values, linear = report.set_index("metric")["value"], report.set_index("metric")["cca"]
     rows["CCA"] = {}

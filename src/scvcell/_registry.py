@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("scvcell")
 
+OWN = "scvcell"
+"""Name of this package's distribution."""
+
 
 def near_miss(name: str, known: Iterable[str]) -> str:
     """What an error message adds where `name` resembles a known one: ``" Did you mean 'counts'?"``, else nothing."""
@@ -67,13 +70,17 @@ class Registry[T]:
         if self._scanned:
             return
         self._scanned = True
-        for point in entry_points(group=self.group):
+        # the package's own come by the same way, and win
+        points = sorted(entry_points(group=self.group), key=lambda point: point.dist is None or point.dist.name != OWN)
+        for point in points:
             if point.name not in self._items:
                 try:
                     item = point.load()
                 except Exception:
                     logger.warning(
-                        "The %s %r of another package cannot be loaded; it is left out.", self.kind, point.name
+                        "The %s %r of another package cannot be loaded; it is left out.",
+                        *(self.kind, point.name),
+                        exc_info=True,
                     )
                     continue
                 self._items[point.name] = item

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import scvcell
-from scvcell.model._data import Loader
+from scvcell.model._source import Loader
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +36,8 @@ def collect(loader):
 
 @pytest.mark.parametrize("form", ["csr_matrix", "h5ad csr", "zarr dense"])
 def test_each_cell_comes_once_with_its_own_values(setting, stored, monkeypatch, form):
-    monkeypatch.setattr("scvcell.model._data.BUFFER", 48)
-    monkeypatch.setattr("scvcell.model._data.BLOCK", 5)
+    monkeypatch.setattr("scvcell.model._source.BUFFER", 48)
+    monkeypatch.setattr("scvcell.model._source.BLOCK", 5)
     mdata, model = setting
     data = stored(mdata, form)
     source = source_of(model, data)

@@ -8,8 +8,8 @@ from scipy.linalg import subspace_angles
 
 from scvcell._matrix import Matrix
 from scvcell.measure import Atac, Counts, Profile, Protein
-from scvcell.model._encode import Encoder
-from scvcell.model._front_end import FrontEnd
+from scvcell.state._encoder import Encoder
+from scvcell.state._front import FrontEnd
 
 
 def data(n=400, genes=120, rank=6, n_batches=3, seed=0):
@@ -179,7 +179,7 @@ def test_adapt_learns_new_batches_and_leaves_known_ones():
 
 
 def test_fit_is_repeatable_and_uses_a_subsample_of_large_data(monkeypatch):
-    monkeypatch.setattr("scvcell.model._front_end.FIT_CELLS", 150)
+    monkeypatch.setattr("scvcell.state._front.FIT_CELLS", 150)
     x, batch = data()
     one, other = fitted(x, batch, seed=1), fitted(x, batch, seed=1)
     assert torch.equal(one.loadings, other.loadings)

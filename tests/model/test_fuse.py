@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.distributions import Independent, Normal, kl_divergence
 
-from scvcell.model import Posterior, fuse
+from scvcell.state._posterior import Posterior, fuse
 
 CELLS, LATENT = 40, 5
 LIKE = torch.zeros(0, dtype=torch.float64)

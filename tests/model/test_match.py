@@ -11,8 +11,8 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 
 import scvcell
-from scvcell.model import _match
-from scvcell.model._match import LowRank, Matches, graph_matches, mutual_matches
+from scvcell.model import _pairs
+from scvcell.model._pairs import LowRank, Matches, graph_matches, mutual_matches
 from scvcell.objective import info_nce
 from scvcell.prior import Edges
 
@@ -38,13 +38,13 @@ def test_the_same_state_is_found():
 
 
 def test_scaled_similarity_is_brute_force(monkeypatch):
-    monkeypatch.setattr(_match, "NEIGHBOURS", 40)  # all of them: then crowding is exact
+    monkeypatch.setattr(_pairs, "NEIGHBOURS", 40)  # all of them: then crowding is exact
     rng = np.random.default_rng(1)
     a, b = rng.normal(size=(40, 4)), rng.normal(size=(40, 4))
     a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b))
     cosine = a @ b.T
     scaled = 2 * cosine - cosine.mean(1, keepdims=True) - cosine.mean(0, keepdims=True)
-    i, j, score = _match._mutual(a, b)
+    i, j, score = _pairs._mutual(a, b)
     best = [(p, q) for p, q in enumerate(scaled.argmax(1)) if scaled[:, q].argmax() == p]
     assert list(zip(i.tolist(), j.tolist(), strict=True)) == best
     np.testing.assert_allclose(score, scaled[i, j], atol=1e-6)
@@ -61,7 +61,7 @@ def test_only_cells_of_one_batch_without_a_common_assay():
 
 
 def test_large_batches_are_sampled(monkeypatch):
-    monkeypatch.setattr(_match, "MOST", 30)
+    monkeypatch.setattr(_pairs, "MOST", 30)
     latent, batch, has = cells()
     found = mutual_matches(latent, batch, has, np.random.default_rng(0))
     assert 0 < len(found.one) <= 30
@@ -133,7 +133,7 @@ def test_cells_with_both_assays_are_not_matched():
 
 
 def test_of_many_linked_features_the_most_variable_count(monkeypatch):
-    monkeypatch.setattr(_match, "FEATURES", 6)
+    monkeypatch.setattr(_pairs, "FEATURES", 6)
     views, sizes, edges, batch = linked()
     views["a"].loadings[6:] *= 1e-3
     found = graph_matches(views, sizes, edges, batch, np.random.default_rng(0))
@@ -141,10 +141,10 @@ def test_of_many_linked_features_the_most_variable_count(monkeypatch):
 
 
 def test_of_many_cells_some_are_compared(monkeypatch):
-    monkeypatch.setattr(_match, "MOST", 30)
+    monkeypatch.setattr(_pairs, "MOST", 30)
     views, sizes, edges, batch = linked()
     compared = []
-    monkeypatch.setattr(_match, "_standard", lambda x, code: compared.append(len(x)) or x)
+    monkeypatch.setattr(_pairs, "_standard", lambda x, code: compared.append(len(x)) or x)
     found = graph_matches(views, sizes, edges, batch, np.random.default_rng(0))
     assert compared == [30, 30]
     assert 0 < len(found.one) <= 30

@@ -7,7 +7,7 @@ import pytest
 
 import scvcell
 from scvcell import Action, PerturbationKeys
-from scvcell.model._reach import STEP, Reach
+from scvcell.response._reach import STEP, Reach
 
 DOSES = (0.1, 1.0, 10.0)
 

@@ -17,7 +17,8 @@ import scvcell
 from scvcell._containers import view
 from scvcell.measure import Counts, Measurement
 from scvcell.model._conform import conform
-from scvcell.model._schema import Schema, build
+from scvcell.model._schema import Schema
+from scvcell.model._set_up import build
 
 
 def changed(mdata, modality, change):

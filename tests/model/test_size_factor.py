@@ -18,10 +18,10 @@ from scvcell._matrix import Matrix
 from scvcell.measure import Context, Summary
 from scvcell.measure._counts import Counts
 from scvcell.model import _size_factor, own_depth, warn_by_names
-from scvcell.model._bulk import Bulk
-from scvcell.model._front_end import FrontEnd
 from scvcell.model._schema import Schema
-from scvcell.tl._controls import Controls
+from scvcell.response._bulk import Bulk
+from scvcell.response._controls import Controls
+from scvcell.state._front import FrontEnd
 
 PANEL = 55
 KEYS = scvcell.PerturbationKeys("drug", control="none")

@@ -75,7 +75,7 @@ class TestInterrupts:
             assert "interrupted" not in caplog.text
             assert not one.interrupted
 
-    @pytest.mark.parametrize("stage", ["scvcell.tl._fit.calibrate_all", "scvcell.model._respond.fit"])
+    @pytest.mark.parametrize("stage", ["scvcell.tl._fit.calibrate_all", "scvcell.response._learn.fit"])
     def test_after_training_the_model_comes_back(self, stage, monkeypatch, caplog):
         def stop(*args, **options):
             raise KeyboardInterrupt
@@ -87,7 +87,7 @@ class TestInterrupts:
         assert model.interrupted
         assert "model.learn_actions(keys) learns it" in caplog.text
         assert np.isfinite(mdata.obsm["X_csl"]).all()
-        model.learn_actions(KEYS)
+        model.learn("response", KEYS)
         assert len(scvcell.tl.effects(mdata, model, "T1"))
 
     def test_between_rounds_the_first_one_stays(self, monkeypatch):
@@ -272,7 +272,7 @@ class TestFurtherTraining:
         assert set(model.split_["validation"]) == held, "cells that were trained on can calibrate nothing"
         scvcell.tl.translate(mdata, model, to="adt", source=["rna"])
         assert np.abs(next(iter(model.calibration_.values()))["pool"] - pool).max() > 0
-        model.learn_actions(KEYS)
+        model.learn("response", KEYS)
         assert len(scvcell.tl.effects(mdata, model, "T1"))
 
     def test_velocity_too(self):
@@ -329,7 +329,7 @@ class TestWhatIsTorchs:
         np.testing.assert_array_equal(one["lfc_mean"], other["lfc_mean"])
 
     def test_draws_of_two_groups_are_independent(self, monkeypatch):
-        from scvcell.model import Posterior
+        from scvcell.state._posterior import Posterior
 
         states, sample = [], Posterior.sample
         monkeypatch.setattr(Posterior, "sample", lambda self: states.append(torch.get_rng_state()) or sample(self))

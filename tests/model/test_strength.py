@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from scvcell.model._strength import SHARES, strengths
 from scvcell.perturb import Action, AffineFlow
+from scvcell.screen._strength import SHARES, strengths
 
 D = 6
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import scvcell
-from scvcell.model import _tells
+from scvcell.drift import _tells
 
 
 @pytest.fixture

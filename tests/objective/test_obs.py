@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from scvcell.model._fuse import Posterior
 from scvcell.objective import TERMS, Weights, info_nce, mmd
 from scvcell.objective._obs import MATCH_CELLS
+from scvcell.state._posterior import Posterior
 
 
 @pytest.fixture(scope="module")

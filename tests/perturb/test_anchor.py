@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from scvcell.perturb import Anchor, Units
+from scvcell.response._anchor import Anchor
+from scvcell.response._conditions import Units
 
 
 def additive(rng, features=200, noise=0.1, interaction=0.0):

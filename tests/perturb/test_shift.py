@@ -3,7 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scvcell.perturb import SHIFTS, Anchor, Units, hidden, prior_weights, shifts, stack_weights
+from scvcell.response._anchor import Anchor, prior_weights, stack_weights
+from scvcell.response._conditions import Units
+from scvcell.response._novelty import SHIFTS, hidden, shifts
 
 DOSES, TIMES = np.log([0.04, 0.2, 1.0]), np.log([1 / 12, 1 / 3, 1.0])
 

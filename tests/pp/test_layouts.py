@@ -11,7 +11,7 @@ from mudata import MuData
 
 import scvcell
 from scvcell._containers import view
-from scvcell.model._schema import build
+from scvcell.model._set_up import build
 
 WRITTEN = (
     *("Gene Expression", "gene_expression", "GEX", "gex", "RNA", "mrna", "Antibody Capture", "antibody-capture"),

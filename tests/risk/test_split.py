@@ -6,7 +6,7 @@ import pytest
 
 import scvcell
 from scvcell import PerturbationKeys, risk
-from scvcell.perturb import SHIFTS
+from scvcell.response import SHIFTS
 from scvcell.risk import Split
 
 

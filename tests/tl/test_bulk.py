@@ -8,7 +8,7 @@ from mudata import MuData
 
 import scvcell
 from scvcell import Action, PerturbationKeys, TrainConfig
-from scvcell.perturb import SHIFTS
+from scvcell.response._novelty import SHIFTS
 
 DRUGS, FEATURES = 12, 40
 HELD = "drug 3"

@@ -18,7 +18,6 @@ from mudata import MuData
 import scvcell
 from scvcell import PerturbationKeys, TrainConfig, tl
 from scvcell._labels import unlike
-from scvcell.model import _respond
 
 KEYS = PerturbationKeys("drug", control="ctrl", dose="dose", context="celltype")
 COLUMNS = ("drug", "dose", "celltype", "batch", "stage")
@@ -58,15 +57,14 @@ def make_screen(n=320, genes=40, proteins=8, seed=0):
 @pytest.fixture(scope="module", autouse=True)
 def fewer_steps():
     """Flows are trained for 60 steps at most: enough to differ between actions."""
-    match = importlib.import_module("scvcell.tl._match")
+    trained = ("response._learn", "response._crossfit", "screen._order")
+    traced = ("tl._match", "screen._rehearsal")
     with pytest.MonkeyPatch.context() as patch:
-        for module, name, most in (
-            (_respond, "train_flow", 60),
-            (importlib.import_module("scvcell.tl._order"), "train_flow", 60),
-            (match, "trace", 30),
-        ):
-            patch.setattr(module, name, partial(at_most, getattr(module, name), most))
-        patch.setattr(match, "REHEARSALS", 1)
+        for names, function, most in ((trained, "train_flow", 60), (traced, "trace", 30)):
+            for name in names:
+                module = importlib.import_module(f"scvcell.{name}")
+                patch.setattr(module, function, partial(at_most, getattr(module, function), most))
+        patch.setattr(importlib.import_module("scvcell.screen._rehearsal"), "REHEARSALS", 1)
         yield
 
 
@@ -85,7 +83,7 @@ def screen(fewer_steps):
     graph = scvcell.pp.link_features(mdata, how="table", table=pd.DataFrame(table))
     train = TrainConfig(max_epochs=10, validation=0.25, progress=False, accelerator="cpu", rematch=0)
     model = tl.fit(mdata, batch_key="batch", priors=graph, train=train)
-    model.response = _respond.fit(model, KEYS, calibrate=False)
+    model.learn("response", KEYS, calibrate=False)
     tl.velocity(mdata, model, time_key="stage")
     return SimpleNamespace(mdata=mdata, model=model, answers={})
 

@@ -8,8 +8,8 @@ import pytest
 import scvcell
 from scvcell import PerturbationKeys, TrainConfig
 from scvcell.datasets import simulate_actions
-from scvcell.model._response import measured_row, sampling_halfwidth
-from scvcell.perturb import Units
+from scvcell.response._conditions import Units, measured_row
+from scvcell.response._intervals import sampling_halfwidth
 
 
 def one_draw(rng, effect, n, m):

@@ -11,7 +11,7 @@ from anndata import AnnData
 import scvcell
 from scvcell import Action, PerturbationKeys, TrainConfig
 from scvcell.pl._tables import part
-from scvcell.tl._controls import Controls, asked, compared, design_of
+from scvcell.response._controls import Controls, asked, compared, design_of
 from scvcell.tl._match import _columns
 
 QUICK = TrainConfig(max_epochs=2, progress=False, accelerator="cpu")

@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment
 import scvcell
 from scvcell import PerturbationKeys, TrainConfig
 from scvcell.datasets import simulate_actions
-from scvcell.model import potential
+from scvcell.screen._transport import potential
 
 KEYS = PerturbationKeys("action", control="control")
 

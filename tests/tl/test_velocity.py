@@ -199,7 +199,7 @@ def test_an_end_where_the_walk_starts_is_warned_of(branching, caplog):
 
 
 def test_fates_that_are_all_the_same_are_said():
-    from scvcell.tl._velocity import _differ
+    from scvcell.drift._fate import _differ
 
     label = np.array(["", "", "", "A", "B"])
     same, other = (np.array([[p, 1 - p] for p in (*first, 1, 0)]) for first in ((0.4, 0.41, 0.4), (0.1, 0.9, 0.5)))

@@ -1,6 +1,18 @@
-"""Estimators on plain arrays: no cell, no model, no module."""
+"""Statistics on plain arrays: no cell, no model, no module."""
 
 from scvcell._stats._cca import cca
 from scvcell._stats._conformal import MINIMUM, Conformal
+from scvcell._stats._hill import FOLDS, fit_curves
+from scvcell._stats._jackknife import jackknife_variance
+from scvcell._stats._walk import neighbours, walk
 
-__all__ = ["MINIMUM", "Conformal", "cca"]
+__all__ = [
+    "FOLDS",
+    "MINIMUM",
+    "Conformal",
+    "cca",
+    "fit_curves",
+    "jackknife_variance",
+    "neighbours",
+    "walk",
+]

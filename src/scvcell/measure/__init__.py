@@ -1,18 +1,10 @@
 """M: measurement operators, one file per kind of assay."""
 
 from scvcell.measure._atac import Atac
-from scvcell.measure._base import (
-    MEASUREMENTS,
-    Context,
-    Decoder,
-    LinkedDecoder,
-    Measurement,
-    Scale,
-    Summary,
-    expected_log1p,
-    expected_part,
-)
+from scvcell.measure._base import MEASUREMENTS, Measurement, expected_log1p, expected_part
+from scvcell.measure._context import Context, Scale, Summary
 from scvcell.measure._counts import Counts
+from scvcell.measure._decoder import Decoder, LinkedDecoder
 from scvcell.measure._endpoint import Endpoint
 from scvcell.measure._kinetics import Kinetics
 from scvcell.measure._profile import Profile

@@ -12,13 +12,16 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Bernoulli, Poisson
 
-from scvcell.measure._base import MEASUREMENTS, Context, Decoder, Summary, expected_log1p
+from scvcell.measure._base import MEASUREMENTS, expected_log1p
+from scvcell.measure._decoder import Decoder
 from scvcell.measure._share import LogTotal, Shares, sampled_total
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from numpy.typing import NDArray
     from torch.distributions import Distribution
+
+    from scvcell.measure._context import Context, Summary
 
     Likelihood = Literal["poisson", "bernoulli"]
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -13,159 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from scvcell._registry import Registry
+from scvcell.measure._context import Context, Scale, Summary
+from scvcell.measure._decoder import Decoder, LinkedDecoder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jaxtyping import Float, Int
+    from jaxtyping import Float
     from numpy.typing import NDArray
     from torch.distributions import Distribution
 
-    from scvcell._types import Mask, Rows
+    from scvcell._types import Mask
 
 MEASUREMENTS: Registry[type[Measurement]] = Registry("measurement", "scvcell.measurements")
-
-
-class Scale(StrEnum):
-    """Scale s at which a measurement is taken."""
-
-    CELL = "cell"
-    SPOT = "spot"
-    NICHE = "niche"
-    SAMPLE = "sample"
-
-
-@dataclass(frozen=True)
-class Context:
-    """c: what is known of a cell besides its state.
-
-    Attributes
-    ----------
-    design
-        One-hot batch, one-hot covariates and standardised continuous covariates, shape ``(cells, n_context)``.
-    batch
-        Batch code, shape ``(cells,)``.
-    depth
-        Observed depth (`Measurement.size`) of the modality at hand, shape ``(cells,)``; None where it was not measured,
-        then operators use the median depth of the batch.
-    """
-
-    design: Float[Tensor, "cells context"]
-    batch: Int[Tensor, " cells"]
-    depth: Float[Tensor, " cells"] | None = None
-
-    def at(self, rows: Int[Tensor, " some"]) -> Context:
-        """Context of some of the cells."""
-        return Context(self.design[rows], self.batch[rows], None if self.depth is None else self.depth[rows])
-
-    def measured(self, depth: Float[Tensor, " cells"] | None) -> Context:
-        """The same context with the depth of another modality."""
-        return replace(self, depth=depth)
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What an operator may learn from the training cells before training, and what the model knows of its features.
-
-    Attributes
-    ----------
-    n_features
-        Number of features.
-    n_context, n_batches
-        Width of `Context.design`, and how many of its columns are batches.
-    mean_log
-        Mean of log1p counts (of the raw values where they are not counts) per batch and feature, shape ``(n_batches,
-        n_features)``.
-    sd_log
-        Their standard deviation, same shape.
-    depth
-        Median depth per batch (`Measurement.size`), shape ``(n_batches,)``.
-    mean
-        Mean raw value per feature, shape ``(n_features,)``.
-    cells
-        Training cells per batch, shape ``(n_batches,)``.
-    panel
-        Which features each batch measured, shape ``(n_batches, n_features)``; None where every batch measured all.
-    rest
-        Mean of what a given depth holds beyond the features; None where the depth is that of the features.
-    """
-
-    n_features: int
-    n_context: int
-    n_batches: int
-    mean_log: NDArray[np.float32]
-    sd_log: NDArray[np.float32]
-    depth: NDArray[np.float32]
-    mean: NDArray[np.float32]
-    cells: Rows
-    panel: NDArray[np.bool] | None = None
-    rest: float | None = None
-
-
-class Decoder(nn.Module):
-    """One hidden layer from state and context to one value per feature, with a bias per context and feature.
-
-    Parameters
-    ----------
-    n_latent, n_context, n_out
-        Widths of the state, the context design, and the output.
-    n_hidden
-        Width of the hidden layer.
-    """
-
-    def __init__(self, n_latent: int, n_context: int, n_out: int, n_hidden: int = 128) -> None:
-        super().__init__()
-        self.hidden = nn.Linear(n_latent + n_context, n_hidden)
-        self.act = nn.GELU()
-        self.out = nn.Linear(n_hidden, n_out)
-        self.context_bias = nn.Parameter(torch.zeros(n_context, n_out))
-
-    def forward(self, z: Float[Tensor, "cells latent"], design: Float[Tensor, "cells context"]) -> Tensor:
-        """Value per feature, shape ``(cells, n_out)``."""
-        return self.out(self.act(self.hidden(torch.cat([z, design], 1)))) + design @ self.context_bias
-
-    def factors(self, z: Tensor, design: Tensor) -> tuple[Tensor, Tensor]:
-        """The same value as a product ``h @ v.T``: ``(cells, rank)`` and ``(n_out, rank)``."""
-        hidden = self.act(self.hidden(torch.cat([z, design], 1)))
-        h = torch.cat([hidden, design, hidden.new_ones(len(z), 1)], 1)
-        return h, torch.cat([self.out.weight, self.context_bias.T, self.out.bias[:, None]], 1)
-
-
-class LinkedDecoder(nn.Module):
-    r"""Linear from the state to one value per feature, through vectors that a prior provides.
-
-    .. math:: a_i \langle z, v_i \rangle + b_i + \langle c, b_{c,i} \rangle
-
-    Parameters
-    ----------
-    decoder
-        Decoder that this one replaces; its biases are kept.
-
-    Attributes
-    ----------
-    vectors
-        Vector of each feature, shape ``(n_out, latent)``; set anew by the model whenever they change.
-    """
-
-    def __init__(self, decoder: Decoder) -> None:
-        super().__init__()
-        self.bias = nn.Parameter(decoder.out.bias.detach().clone())
-        self.context_bias = nn.Parameter(decoder.context_bias.detach().clone())
-        self.scale = nn.Parameter(torch.zeros(len(self.bias)))
-        self.vectors: Tensor | None = None
-
-    def factors(self, z: Tensor, design: Tensor) -> tuple[Tensor, Tensor]:
-        """As `Decoder.factors`."""
-        if self.vectors is None:
-            raise RuntimeError("This decoder has no feature vectors yet.")
-        weight = nn.functional.softplus(self.scale)[:, None] * self.vectors
-        h = torch.cat([z, design, z.new_ones(len(z), 1)], 1)
-        return h, torch.cat([weight, self.context_bias.T, self.bias[:, None]], 1)
-
-    def forward(self, z: Float[Tensor, "cells latent"], design: Float[Tensor, "cells context"]) -> Tensor:
-        """Value per feature, shape ``(cells, n_out)``."""
-        h, v = self.factors(z, design)
-        return h @ v.T
 
 
 class Measurement(nn.Module, ABC):
@@ -197,8 +55,10 @@ class Measurement(nn.Module, ABC):
     """Whether encoders see it; an endpoint is only predicted."""
     sized: ClassVar[bool] = False
     """Whether the depth of cells may be given (`Summary.rest`), so that features are shares of more than themselves."""
-    linkable: ClassVar[bool] = True
-    """Whether a guidance graph may join its features."""
+    linkable: ClassVar[bool] = False
+    """Whether a guidance graph may join its features; it has a `decoder` then, which `link` replaces."""
+    responds: ClassVar[bool] = False
+    """Whether `shifted` is defined, so that actions act on it."""
 
     def __init__(self, n_latent: int, summary: Summary) -> None:
         super().__init__()

@@ -11,7 +11,8 @@ import torch
 from scvi.distributions import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
 from torch import Tensor, nn
 
-from scvcell.measure._base import MEASUREMENTS, Context, Decoder, Summary, expected_log1p
+from scvcell.measure._base import MEASUREMENTS, expected_log1p
+from scvcell.measure._decoder import Decoder
 from scvcell.measure._nb import NBSoftmax
 from scvcell.measure._share import OFF_PANEL, Shares
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from numpy.typing import NDArray
     from torch.distributions import Distribution
+
+    from scvcell.measure._context import Context, Summary
 
     Likelihood = Literal["nb", "zinb", "poisson"]
 

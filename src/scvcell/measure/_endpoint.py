@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.distributions import Bernoulli, Distribution, Normal
 
-from scvcell.measure._base import MEASUREMENTS, Context, Measurement, Summary
+from scvcell.measure._base import MEASUREMENTS, Measurement
 from scvcell.measure._share import OFF_PANEL
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from jaxtyping import Float
     from torch import Tensor
+
+    from scvcell.measure._context import Context, Summary
 
     Kind = Literal["categorical", "continuous", "survival"]
 
@@ -61,7 +63,6 @@ class Endpoint(Measurement):
     reference = "Xu et al., Mol Syst Biol 2021; Cox, J R Stat Soc B 1972"
     count_data = False
     encoded = False
-    linkable = False
 
     def __init__(self, n_latent: int, summary: Summary, kind: Kind = "categorical", n_hidden: int = 64) -> None:
         super().__init__(n_latent, summary)

@@ -10,8 +10,9 @@ import torch
 from scvi.distributions import NegativeBinomial
 from torch import Tensor, nn
 
-from scvcell.measure._base import MEASUREMENTS, Context, Decoder, Measurement, Summary, expected_log1p
+from scvcell.measure._base import MEASUREMENTS, Measurement, expected_log1p
 from scvcell.measure._counts import Counts
+from scvcell.measure._decoder import Decoder
 from scvcell.measure._nb import NBSoftmax
 from scvcell.measure._share import OFF_PANEL, shares
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from torch.distributions import Distribution
 
     from scvcell._types import Mask
+    from scvcell.measure._context import Context, Summary
 
 RATIO_SD = 1.0
 """Prior standard deviation of the weights that let the nascent share of a gene vary with the state."""
@@ -64,7 +66,7 @@ class Kinetics(Measurement):
 
     equation = "s ~ NB(l_s rho), u ~ NB(l_u softmax(log rho + b + r(z, c)))"
     reference = "Bergen et al., Nat Biotechnol 2020; Jürges et al., Bioinformatics 2018"
-    linkable = False
+    responds = True
 
     def __init__(self, n_latent: int, summary: Summary, time: float | None = None) -> None:
         super().__init__(n_latent, summary)

@@ -10,12 +10,15 @@ import torch.nn.functional as F
 from torch import nn
 from torch.distributions import Normal, StudentT
 
-from scvcell.measure._base import MEASUREMENTS, Context, Decoder, Measurement, Summary
+from scvcell.measure._base import MEASUREMENTS, Measurement
+from scvcell.measure._decoder import Decoder
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
     from torch.distributions import Distribution
+
+    from scvcell.measure._context import Context, Summary
 
     Likelihood = Literal["gaussian", "student"]
 
@@ -64,6 +67,8 @@ class Profile(Measurement):
     equation = "x ~ N(mean + sd f(z, c), (sd sigma)^2)"
     reference = "Argelaguet et al., Genome Biol 2020"
     count_data = False
+    linkable = True
+    responds = True
 
     def __init__(self, n_latent: int, summary: Summary, likelihood: Likelihood = "gaussian") -> None:
         super().__init__(n_latent, summary)

@@ -12,7 +12,8 @@ from scvi.distributions import NegativeBinomialMixture
 from torch import Tensor, nn
 from torch.distributions import Normal
 
-from scvcell.measure._base import MEASUREMENTS, Context, Decoder, Measurement, Summary, log1p
+from scvcell.measure._base import MEASUREMENTS, Measurement, log1p
+from scvcell.measure._decoder import Decoder
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from torch.distributions import Distribution
 
     from scvcell._types import Mask
+    from scvcell.measure._context import Context, Summary
 
 CLR_FROM = 50
 """Panels above this size are encoded by centred log-ratios, smaller ones by log1p."""
@@ -66,6 +68,8 @@ class Protein(Measurement):
 
     equation = "log1p(y) ~ N(f(z, c), sigma); y ~ pi NB(beta, phi) + (1 - pi) NB(alpha beta, phi)"
     reference = "Gayoso et al., Nat Methods 2021"
+    linkable = True
+    responds = True
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from scvcell.measure._base import Context, Decoder, Measurement, Summary, expected_part
+from scvcell.measure._base import Measurement, expected_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from torch.distributions import Distribution
 
     from scvcell._types import Mask
+    from scvcell.measure._context import Context, Summary
+    from scvcell.measure._decoder import Decoder
 
 BLOCK = 1 << 22
 """Entries of a block of logits."""
@@ -34,6 +36,8 @@ class Shares(Measurement):
     """
 
     decoder: Decoder
+    linkable = True
+    responds = True
 
     def __init__(self, n_latent: int, summary: Summary) -> None:
         super().__init__(n_latent, summary)

@@ -1,62 +1,67 @@
-"""z: the cell-state latent model."""
+"""One fitted state: set up, train, keep, extend, read out."""
 
 from scvcell._moved import moved
-from scvcell.model._bulk import FEWEST, Bulk, evenly, jackknife_variance
 from scvcell.model._check import check_layer, raw_counts
+from scvcell.model._config import TrainConfig
 from scvcell.model._csl import CSL
 from scvcell.model._de import differential_expression
-from scvcell.model._drift import Drift
-from scvcell.model._fuse import Posterior, fuse
+from scvcell.model._fitted import Fitted
 from scvcell.model._normalized import normalized_expression
-from scvcell.model._origin import Origin, trace
-from scvcell.model._predict import Decoded, bridge, context, decode, own_depth
+from scvcell.model._parts import PARTS, Part
 from scvcell.model._query import load_query_data
+from scvcell.model._readout import Decoded, Readout
 from scvcell.model._recognise import annotation, proteins_in_obsm
-from scvcell.model._respond import Unit, conditions, make_flow, train_flow
-from scvcell.model._response import Effect, Response
 from scvcell.model._size_factor import warn_by_names
-from scvcell.model._steer import kinetics_of
 from scvcell.model._store import load, save
-from scvcell.model._train import Diverged, Terminated, TrainConfig
-from scvcell.model._transport import potential
+from scvcell.model._train import Diverged, Terminated
+from scvcell.model._translate import Calibration, calibration, depths, interval_scale
 
 __all__ = [
     "CSL",
-    "FEWEST",
-    "Bulk",
+    "PARTS",
+    "Calibration",
     "Decoded",
     "Diverged",
-    "Drift",
-    "Effect",
-    "Origin",
-    "Posterior",
-    "Response",
+    "Fitted",
+    "Part",
+    "Readout",
     "Terminated",
     "TrainConfig",
-    "Unit",
     "annotation",
-    "bridge",
+    "calibration",
     "check_layer",
-    "conditions",
-    "context",
-    "decode",
+    "depths",
     "differential_expression",
-    "evenly",
-    "fuse",
-    "jackknife_variance",
-    "kinetics_of",
+    "interval_scale",
     "load",
     "load_query_data",
-    "make_flow",
     "normalized_expression",
-    "own_depth",
-    "potential",
     "proteins_in_obsm",
     "raw_counts",
     "save",
-    "trace",
-    "train_flow",
     "warn_by_names",
 ]
 
-__getattr__ = moved(__name__, {"baselines": "scvcell.risk:baselines"})
+__getattr__ = moved(
+    __name__,
+    {
+        "FEWEST": "scvcell.response:FEWEST_CELLS",
+        "Bulk": "scvcell.response:Bulk",
+        "Drift": "scvcell.drift:Drift",
+        "Effect": "scvcell.response:Effect",
+        "Origin": "scvcell.screen:Origin",
+        "Posterior": "scvcell.state:Posterior",
+        "Response": "scvcell.response:Response",
+        "Unit": "scvcell.response:Contrast",
+        "baselines": "scvcell.risk:baselines",
+        "conditions": "scvcell.response:contrasts",
+        "evenly": "scvcell.response:evenly",
+        "fuse": "scvcell.state:fuse",
+        "jackknife_variance": "scvcell._stats:jackknife_variance",
+        "kinetics_of": "scvcell.drift:kinetics_of",
+        "make_flow": "scvcell.response:make_flow",
+        "potential": "scvcell.screen:potential",
+        "trace": "scvcell.screen:fit_origin",
+        "train_flow": "scvcell.response:train_flow",
+    },
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +16,16 @@ from scvcell._compat import de_core, shim_manager
 from scvcell._labels import group, label, several, tell_missing
 from scvcell._random import seeded
 from scvcell._registry import near_miss
+from scvcell.measure import Context
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scvcell._containers import Container
     from scvcell._types import Rows
-    from scvcell.model._csl import CSL
-    from scvcell.model._fuse import Posterior
+    from scvcell.model._fitted import Fitted
+    from scvcell.model._readout import Readout
+    from scvcell.state import Posterior
 
 
 PSEUDOCOUNT = 0.1
@@ -30,7 +33,7 @@ PSEUDOCOUNT = 0.1
 
 
 def differential_expression(
-    model: CSL,
+    model: Fitted,
     data: Container | None = None,
     groupby: str | None = None,
     group1: Any = None,
@@ -97,13 +100,14 @@ def differential_expression(
     groups = pd.Categorical([known[code] for code in found.code[cells]], known)
     shell = AnnData(obs=pd.DataFrame({groupby: groups}, index=pd.RangeIndex(len(cells)).astype(str)))
     posterior = model.posterior(seen)
-    design, batch = model.schema.context(seen)
-    design = np.broadcast_to(design.mean(0), design.shape).copy()
+    readout = model.readout(seen, modality)
+    design = readout.ctx.design.numpy().mean(0)
+    readout = replace(readout, ctx=replace(readout.ctx, design=torch.from_numpy(design).expand(len(cells), -1)))
     features = model.schema.modalities[modality].features
     with seeded(0):  # once: the draws of both groups are independent
         table = de_core(
             shim_manager(shell),
-            partial(_expected, model, modality, posterior, torch.from_numpy(design), torch.from_numpy(batch)),
+            partial(_expected, readout, posterior),
             None,
             groupby,
             group1,
@@ -136,11 +140,8 @@ def _difference(a: Any, b: Any, pseudocounts: float) -> Any:
 
 @torch.inference_mode()
 def _expected(
-    model: CSL,
-    modality: str,
+    readout: Readout,
     posterior: Posterior,
-    design: torch.Tensor,
-    batch: torch.Tensor,
     adata: Any,
     indices: Rows | None = None,
     n_samples: int = 1,
@@ -148,19 +149,15 @@ def _expected(
     **_: Any,
 ) -> NDArray[np.float32]:
     """Draws of the expected value of a modality at depth 10,000, shape ``(samples, features)``."""
-    from scvcell.measure import Context
-
-    index = np.arange(len(batch)) if indices is None else np.asarray(indices)
+    index = np.arange(len(readout.rows)) if indices is None else np.asarray(indices)
     if index.dtype == bool:
         index = np.flatnonzero(index)
     total = n_samples_overall or n_samples * len(index)
     chosen = torch.from_numpy(index[torch.randint(len(index), (total,)).numpy()])
-    module = model._trained_module()
-    operator = module.operators[modality]
     parts = []
     for cells in chosen.split(1024):
-        z = posterior.at(cells).sample().to(module.device)
-        depth = torch.full((len(cells),), 1e4, device=module.device)
-        context = Context(design[cells].to(module.device), batch[cells].to(module.device), depth)
-        parts.append(operator.predict(z, context).cpu().numpy())
+        z = posterior.at(cells).sample().to(readout.device)
+        deep = torch.full((len(cells),), 1e4, device=readout.device)
+        ctx = Context(readout.ctx.design[cells].to(readout.device), readout.ctx.batch[cells].to(readout.device), deep)
+        parts.append(readout.operator.predict(z, ctx).cpu().numpy())
     return np.concatenate(parts)

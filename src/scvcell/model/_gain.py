@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from scvcell.model._data import Loader
+from scvcell.model._source import Loader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scvcell._types import Rows
-    from scvcell.model._data import Source
     from scvcell.model._module import CSLModule
+    from scvcell.model._source import Source
 
 logger = logging.getLogger("scvcell")
 

@@ -2,72 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from scvi.module.base import BaseModuleClass, auto_move_data
 from torch import Tensor, nn
 
-from scvcell.model._encode import Encoder
-from scvcell.model._fuse import Posterior, fuse
 from scvcell.objective import TERMS, Weights
+from scvcell.state import Draw, Encoder, Inference, Posterior, fuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from scvcell.measure import Measurement
-    from scvcell.model._data import Batch
-    from scvcell.model._front_end import FrontEnd
     from scvcell.prior import GuidancePrior
-
-
-@dataclass(frozen=True)
-class View:
-    """A posterior from some of the modalities, and a draw from it.
-
-    Attributes
-    ----------
-    name
-        The assay, or ``""`` for all together.
-    rows
-        Sorted positions in the mini-batch, shape ``(some,)``.
-    posterior, z
-        Posterior and draw of these cells.
-    weight
-        Share of each cell's loss that this view carries; a cell's views sum to 1.
-    """
-
-    name: str
-    rows: Tensor
-    posterior: Posterior
-    z: Tensor
-    weight: Tensor
-
-
-@dataclass(frozen=True)
-class State:
-    """What inference yields for a mini-batch.
-
-    Attributes
-    ----------
-    experts
-        Per modality, row positions and unimodal posterior.
-    joint
-        Fused posterior of all cells.
-    views
-        What is decoded.
-    pairs
-        For every two modalities: names, both posteriors of the cells that have both, and their positions.
-    nodes
-        Vectors of the guidance graph's nodes, where there is one.
-    """
-
-    experts: dict[str, tuple[Tensor, Posterior]]
-    joint: Posterior
-    views: list[View]
-    pairs: list[tuple[str, str, Posterior, Posterior, Tensor]]
-    nodes: Tensor | None = None
+    from scvcell.state import Batch, FrontEnd
 
 
 class ByModality(nn.ModuleDict):
@@ -154,7 +104,7 @@ class CSLModule(BaseModuleClass):
     def _get_inference_input(self, tensors: Batch) -> dict:
         return {"batch": tensors}
 
-    def _get_generative_input(self, tensors: Batch, inference_outputs: State) -> dict:
+    def _get_generative_input(self, tensors: Batch, inference_outputs: Inference) -> dict:
         return {"batch": tensors, "state": inference_outputs}
 
     def experts(self, batch: Batch, names: Iterable[str] | None = None) -> dict[str, tuple[Tensor, Posterior]]:
@@ -171,24 +121,24 @@ class CSLModule(BaseModuleClass):
         """Fused posterior of all cells from the given modalities; cells without any get the prior."""
         return fuse(len(batch), self.experts(batch, names).values(), batch.context.design, self.n_latent)
 
-    def inference(self, batch: Batch) -> State:
+    def inference(self, batch: Batch) -> Inference:
         """Posteriors and draws of a mini-batch."""
         experts = self.experts(batch)
         joint = fuse(len(batch), experts.values(), batch.context.design, self.n_latent)
         layout, cross = batch.layout, self.weights.cross
         share = torch.where(layout.counts > 1, 1 / (1 + cross * layout.counts.to(joint.mean.dtype)), 1.0)
-        views = [View("", torch.arange(len(batch), device=joint.mean.device), joint, joint.sample(), share)]
+        views = [Draw("", torch.arange(len(batch), device=joint.mean.device), joint, joint.sample(), share)]
         if cross > 0:
             for name, (keep, cells) in layout.several.items():
                 part = experts[name][1].at(keep)
                 # the prior is an expert of every posterior, also of a single modality's
                 every = torch.arange(len(keep), device=keep.device)
                 part = fuse(len(keep), [(every, part)], part.mean, self.n_latent)
-                views.append(View(name, cells, part, part.sample(), cross * share[cells]))
+                views.append(Draw(name, cells, part, part.sample(), cross * share[cells]))
         pairs = [(a, b, experts[a][1].at(i), experts[b][1].at(j), both) for a, b, i, j, both in layout.pairs]
-        return State(experts, joint, views, pairs)
+        return Inference(experts, joint, views, pairs)
 
-    def generative(self, batch: Batch, state: State) -> dict[str, Tensor]:
+    def generative(self, batch: Batch, state: Inference) -> dict[str, Tensor]:
         """Point prediction of every modality from the joint posterior."""
         return {m: op.predict(state.joint.mean, batch.context) for m, op in self.operators.items()}
 

@@ -11,9 +11,7 @@ import torch
 from scvcell._choose import choose, choose_features
 from scvcell._containers import whole_number
 from scvcell._labels import several
-from scvcell.measure import Context
-from scvcell.measure._share import Shares
-from scvcell.model._predict import context, own_depth
+from scvcell.measure import Shares
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,13 +20,14 @@ if TYPE_CHECKING:
 
     from scvcell._containers import Container, View
     from scvcell._types import Rows
-    from scvcell.model._csl import CSL
+    from scvcell.model._fitted import Fitted
+    from scvcell.model._readout import Readout
 
 BLOCK = 1024
 
 
 def normalized_expression(
-    model: CSL,
+    model: Fitted,
     data: Container | None = None,
     indices: Any = None,
     transform_batch: Any = None,
@@ -98,8 +97,8 @@ def normalized_expression(
     seen = model.view(data)
     seen = seen if indices is None else seen.subset(_positions(seen, indices))
     batches: list[str | None] = [None] if transform_batch is None else [*several(transform_batch)]
-    contexts = [context(model, seen, batch) for batch in batches]
-    depth = own_depth(model, seen, modality) if library_size == "latent" else None
+    readouts = [model.readout(seen, modality, batch) for batch in batches]
+    depth = readouts[0].depth() if library_size == "latent" else None
     posterior = model.posterior(seen)
     generator = torch.Generator().manual_seed(seed)
     single = n_samples > 1 and not return_mean
@@ -108,9 +107,9 @@ def normalized_expression(
         z = posterior.mean
         if n_samples > 1:
             z = z + posterior.var.sqrt() * torch.randn(z.shape, generator=generator)
-        for ctx in contexts:
-            out[draw if single else 0] += _shares(model, modality, z, ctx, depth)[:, columns]
-    out /= len(contexts) if single else len(contexts) * n_samples
+        for readout in readouts:
+            out[draw if single else 0] += _shares(readout, z, depth)[:, columns]
+    out /= len(readouts) if single else len(readouts) * n_samples
     if library_size != "latent":
         out *= float(library_size)
     known = np.logical_or.reduce([seen.present(m) for m in seen.only(model.assays).modalities])
@@ -122,7 +121,7 @@ def normalized_expression(
     return pd.DataFrame(out[0], index=seen.obs_names, columns=[features[i] for i in columns])
 
 
-def _modality(model: CSL, name: str | None) -> str:
+def _modality(model: Fitted, name: str | None) -> str:
     """The modality that is asked for; by default the only one of RNA."""
     if name is None:
         rna = [m for m in model.assays if model.schema.modalities[m].operator == "counts"]
@@ -151,18 +150,14 @@ def _positions(seen: View, indices: Any) -> Rows:
 
 
 @torch.inference_mode()
-def _shares(
-    model: CSL, modality: str, state: torch.Tensor, ctx: Context, depth: NDArray[np.float32] | None
-) -> NDArray[np.float32]:
+def _shares(readout: Readout, state: torch.Tensor, depth: NDArray[np.float32] | None) -> NDArray[np.float32]:
     """Shares of every cell, times its depth where that is asked for, ``(cells, features)``."""
-    module = model._trained_module()
-    operator, parts = module.operators[modality], []
+    operator, parts = readout.operator, []
     for cells in torch.arange(len(state)).split(BLOCK):
-        here = operator.known(Context(ctx.design[cells].to(module.device), ctx.batch[cells].to(module.device)))
-        z = state[cells].to(module.device)
+        here, z = readout.known(cells.numpy()), state[cells].to(readout.device)
         share = operator.frequency(z, here)
         if depth is not None:
-            measured = torch.from_numpy(depth[cells]).to(module.device)
+            measured = torch.from_numpy(depth[cells]).to(readout.device)
             share = share * torch.where(measured.isnan(), operator.depth(here, z), measured)[:, None]
         parts.append(share.cpu().numpy())
     return np.concatenate(parts)

@@ -12,9 +12,10 @@ import torch
 from scvcell._compat import Manager
 from scvcell._random import seeded
 from scvcell.model import _absent
+from scvcell.model._build import build, empty_summaries
 from scvcell.model._check import check_all_values
-from scvcell.model._store import _empty_summaries
-from scvcell.model._train import TrainConfig, run
+from scvcell.model._config import TrainConfig
+from scvcell.model._train import Terminated, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,12 +24,12 @@ if TYPE_CHECKING:
 
     from scvcell._containers import Container, View
     from scvcell._types import Rows
-    from scvcell.model._csl import CSL
+    from scvcell.model._fitted import Fitted
 
 logger = logging.getLogger("scvcell")
 
 
-def load_query_data(model: CSL, data: Container, *, train: TrainConfig | None = None, seed: int = 0) -> CSL:
+def load_query_data[T: Fitted](model: T, data: Container, *, train: TrainConfig | None = None, seed: int = 0) -> T:
     """A model that also knows the batches of `data`; the given model does not change.
 
     Encoders, loadings and the state-dependent weights stay as they are: known cells keep their embedding. New are the
@@ -50,13 +51,13 @@ def load_query_data(model: CSL, data: Container, *, train: TrainConfig | None = 
     ----------
     Lotfollahi et al., Mapping single-cell data to reference atlases by transfer learning, Nat Biotechnol 2022.
     """
-    old = model._trained_module()
+    old = model.network
     seen = model.view(data)
     check_all_values(seen, model.schema.modalities)
     new = model.schema.unseen_batches(seen)
     _tell_fractions(new, model.schema.batches)
     schema = model.schema.with_batches(new)
-    design, batch = schema.context(seen)
+    _, batch = schema.context(seen)
     manager = Manager(
         seen.source,
         model_name=type(model).__name__,
@@ -71,7 +72,7 @@ def load_query_data(model: CSL, data: Container, *, train: TrainConfig | None = 
     query.progress, query.accelerator = model.progress, model.accelerator
     query.n_networks, query.edges = model.n_networks, model.edges
     with seeded(seed):
-        query.module = query._build(_empty_summaries(query))
+        query.module = build(query, empty_summaries(query))
     known = len(model.schema.batches)
     columns = _columns(known, len(new), schema.n_context)
     grew = _copy(old, query.module, columns, model.n_latent, known)
@@ -85,12 +86,11 @@ def load_query_data(model: CSL, data: Container, *, train: TrainConfig | None = 
     absent = _absent.in_new(seen, batch, len(model.schema.batches), layers, schema.batches)
     _absent.say(absent, schema.batch_key)
     query.absent = {m: [*model.absent.get(m, []), *absent.get(m, [])] for m in {**model.absent, **absent}}
-    query.calibration_ = dict(model.calibration_)
-    query.response, query.drift = model.response, model.drift
+    query.parts = {name: part.extend() for name, part in model.parts.items()}
     if new:
         _adapt(query, seen, batch, known)
         hooks = _freeze(query.module, grew)
-        source = query._source(seen, design, batch, check=False)
+        source = query.source(seen, check=False)
         usual = TrainConfig(max_epochs=20, progress=model.progress, accelerator=model.accelerator)
         train = train or usual
         query.progress, query.accelerator = train.progress, train.accelerator
@@ -98,8 +98,10 @@ def load_query_data(model: CSL, data: Container, *, train: TrainConfig | None = 
         query.module.n_train = seen.n_obs
         query.module.paired = source.paired(np.arange(seen.n_obs))
         with seeded(seed):
-            run(query, source, np.flatnonzero(batch >= known), np.array([], np.int64), config, seed)
-        query.interrupted |= model.interrupted
+            done = run(query.network, source, np.flatnonzero(batch >= known), np.array([], np.int64), config, seed)
+        query.history_, query.interrupted = done.history, model.interrupted or done.interrupted
+        if done.terminated:
+            raise Terminated
         for hook in hooks:
             hook.remove()
         query.module.requires_grad_(True)
@@ -159,15 +161,15 @@ def _copy(
     return grew
 
 
-def _adapt(query: CSL, seen: View, batch: Rows, known: int) -> None:
+def _adapt(query: Fitted, seen: View, batch: Rows, known: int) -> None:
     """Scales of the front-ends and typical depths of the new batches, from the query data."""
-    module = query._trained_module()
+    module = query.network
     for name in seen.modalities:
         rows = seen.rows[name]
         here = (rows >= 0) & (batch >= known)
         if not here.any():
             continue
-        matrix = query._matrix(seen, name)
+        matrix = query.matrix(seen, name)
         panel = seen.panel(name, query.schema.batches)
         if name in module.front_ends:
             module.front_ends[name].adapt(matrix, rows[here], batch[here], known, panel)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import zipfile
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,32 +20,31 @@ import torch
 from scvcell import _folder
 from scvcell._compat import scvi_version
 from scvcell._random import seeded
-from scvcell.measure import MEASUREMENTS, Summary
-from scvcell.model._drift import Drift
-from scvcell.model._front_end import FrontEnd
-from scvcell.model._response_store import response_arrays, response_from
+from scvcell.measure import MEASUREMENTS
+from scvcell.model._build import build, empty_summaries
+from scvcell.model._parts import PARTS
 from scvcell.objective import Weights
 from scvcell.prior import Edges
+from scvcell.state import FrontEnd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from scvcell._containers import Container
-    from scvcell.model._csl import CSL
+    from scvcell.model._fitted import Fitted
+    from scvcell.model._parts import Part
+
+logger = logging.getLogger("scvcell")
 
 FORMAT = 1
 """Version of the layout on disk; raised when an older package could not read it."""
-TENSORS, CALIBRATION, GRAPH = "model.pt", "calibration.npz", "guidance.npz"
-DRIFT = "drift.npz"
-RESPONSE = "response"
-"""Name of the files of a perturbation operator."""
-KNOWN = (TENSORS, CALIBRATION, GRAPH, DRIFT, f"{RESPONSE}.json", f"{RESPONSE}.npz")
+TENSORS, GRAPH = "model.pt", "guidance.npz"
 LARGEST_ARRAYS = 2**31
 """Bytes of arrays, unpacked, beyond which a file that packs them a hundredfold is refused."""
 LARGEST_PACKING = 100
 
 
-def save(model: CSL, path: str | Path, *, overwrite: bool = False) -> Path:
+def save(model: Fitted, path: str | Path, *, overwrite: bool = False) -> Path:
     """Write `model` to a folder. Files of others in the folder stay, and so does the old model if anything fails.
 
     Raises
@@ -77,25 +78,25 @@ def save(model: CSL, path: str | Path, *, overwrite: bool = False) -> Path:
         "history": {name: frame.iloc[:, 0].tolist() for name, frame in model.history_.items()},
     }
     state = {k: v.cpu() for k, v in model.module.state_dict().items()}
-    calibration = {f"{key}/{name}": a for key, c in model.calibration_.items() for name, a in c.items()}
-    writers: dict[str, Callable[[Any], None]] = {
-        TENSORS: lambda file: torch.save(state, file),
-        CALIBRATION: _writer(calibration),
-    }
+    writers: dict[str, Callable[[Any], None]] = {TENSORS: lambda file: torch.save(state, file)}
     if model.edges is not None:
         writers[GRAPH] = _writer(model.edges._asdict())
-    if model.response is not None:
-        plain, numbers = response_arrays(model.response)
-        text = json.dumps(plain, indent=1, default=_plain).encode()
-        writers |= {f"{RESPONSE}.json": lambda file: file.write(text), f"{RESPONSE}.npz": _writer(numbers)}
-    if model.drift is not None:
-        writers[DRIFT] = _writer(model.drift.as_arrays())
+    for name, part in model.parts.items():
+        plain, arrays = part.dump()
+        if plain:
+            writers[f"{name}.json"] = _text(plain)
+        writers[f"{name}.npz"] = _writer(arrays)
     _folder.write(target, meta, writers, plain=_plain)
     return Path(path)
 
 
 def _writer(arrays: dict[str, Any]) -> Callable[[Any], None]:
     return lambda file: np.savez_compressed(file, **arrays)
+
+
+def _text(plain: dict[str, Any]) -> Callable[[Any], None]:
+    text = json.dumps(plain, indent=1, default=_plain).encode()
+    return lambda file: file.write(text)
 
 
 def _plain(value: Any) -> Any:
@@ -109,7 +110,7 @@ def _plain(value: Any) -> Any:
     )
 
 
-def load(cls: type[CSL], path: str | Path, data: Container | None = None, *, device: str = "cpu") -> CSL:
+def load[T: Fitted](cls: type[T], path: str | Path, data: Container | None = None, *, device: str = "cpu") -> T:
     """Read a model that `save` wrote.
 
     Raises
@@ -120,7 +121,8 @@ def load(cls: type[CSL], path: str | Path, data: Container | None = None, *, dev
         If it is no model of this class, was written by a newer layout, or does not fit the files beside it.
     """
     folder = Path(path)
-    meta, files = _folder.read(folder, KNOWN)
+    parts = [f"{name}.{kind}" for name in PARTS for kind in ("json", "npz")]
+    meta, files = _folder.read(folder, (TENSORS, GRAPH, *parts))
     if TENSORS not in files:
         raise _folder.missing(folder, TENSORS)
     try:
@@ -138,13 +140,13 @@ def load(cls: type[CSL], path: str | Path, data: Container | None = None, *, dev
         raise ValueError(_folder.damaged(folder / _folder.MANIFEST))
     with seeded(0):
         model = _restored(cls, meta, files, folder)
-    model._trained_module().to(device).eval()
+    model.network.to(device).eval()
     if data is not None:
         model.adopt(data)
     return model
 
 
-def _restored(cls: type[CSL], meta: dict[str, Any], files: dict[str, bytes], folder: Path) -> CSL:
+def _restored[T: Fitted](cls: type[T], meta: dict[str, Any], files: dict[str, bytes], folder: Path) -> T:
     """A model from the content of its files."""
 
     def part(name: str, reader: Callable[[bytes], Any]) -> Any:
@@ -171,7 +173,7 @@ def _restored(cls: type[CSL], meta: dict[str, Any], files: dict[str, bytes], fol
         )
         model.n_networks = meta["n_networks"]
         model.edges = edges
-        model.module = model._build(_empty_summaries(model))
+        model.module = build(model, empty_summaries(model))
         for name, module in model.module.named_modules():
             if isinstance(module, FrontEnd):
                 module.complete(state, f"{name}.")
@@ -190,13 +192,12 @@ def _restored(cls: type[CSL], meta: dict[str, Any], files: dict[str, bytes], fol
         model.history_ = {
             k: pd.DataFrame({k: v}, index=pd.RangeIndex(len(v), name="epoch")) for k, v in meta["history"].items()
         }
-    if CALIBRATION in files:
-        model.calibration_ = part(CALIBRATION, _calibration)
-    if f"{RESPONSE}.json" in files:
-        plain = part(f"{RESPONSE}.json", json.loads)
-        model.response = part(f"{RESPONSE}.npz", lambda raw: response_from(plain, _read_arrays(raw), model.n_latent))
-    if DRIFT in files:
-        model.drift = part(DRIFT, lambda raw: Drift.from_arrays(_read_arrays(raw)))
+    for name in [name for name in PARTS if f"{name}.npz" in files]:
+        plain = part(f"{name}.json", json.loads) if f"{name}.json" in files else {}
+        model.parts[name] = part(f"{name}.npz", partial(_part, name, plain, model.n_latent))
+    lost = {Path(name).stem for name in files if name not in (TENSORS, GRAPH)} - set(PARTS)
+    for name in sorted(lost):
+        logger.warning("%s has a part %r of a package that is not installed here; it is left out.", folder, name)
     model.is_trained_ = True
     return model
 
@@ -233,22 +234,5 @@ def _read_arrays(raw: bytes) -> dict[str, Any]:
         return dict(arrays)
 
 
-def _empty_summaries(model: CSL) -> dict[str, Summary]:
-    """Summaries of the right shape; their values are overwritten by the saved parameters."""
-    b, c = len(model.schema.batches), model.schema.n_context
-    out = {}
-    for name, spec in model.schema.modalities.items():
-        n = len(spec.features)
-        zero, one, per_batch = (np.full(shape, v, np.float32) for shape, v in (((b, n), 0), ((b, n), 1), (b, 1)))
-        rest = None if spec.size_factor is None else 1.0
-        out[name] = Summary(n, c, b, zero, one, per_batch, one[0], np.ones(b, np.int64), rest=rest)
-    return out
-
-
-def _calibration(raw: bytes) -> dict[str, dict[str, Any]]:
-    """Calibration arrays by key."""
-    out: dict[str, dict[str, Any]] = {}
-    for key, array in _read_arrays(raw).items():
-        name, _, field = key.rpartition("/")
-        out.setdefault(name, {})[field] = array
-    return out
+def _part(name: str, plain: dict[str, Any], n_latent: int, raw: bytes) -> Part:
+    return PARTS[name].restore(plain, _read_arrays(raw), n_latent)

@@ -6,12 +6,9 @@ import logging
 import math
 import signal
 import threading
-from dataclasses import dataclass, replace
-from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import lightning.pytorch as pl
-import numpy as np
 import pandas as pd
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
@@ -19,137 +16,19 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from scvi.train import Trainer
 
 from scvcell._calm import Bar, calm
-from scvcell._containers import expect, whole_number
-from scvcell._registry import near_miss
-from scvcell.model._data import Loader
+from scvcell.model._source import Loader
 
 if TYPE_CHECKING:
     from scvcell._types import Rows
-    from scvcell.model._data import Batch, Source
+    from scvcell.model._config import TrainConfig
     from scvcell.model._module import CSLModule
+    from scvcell.model._source import Source
+    from scvcell.state import Batch
 
 logger = logging.getLogger("scvcell")
 
-ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
-FEW_CELLS = 4000
-"""Training cells below which fewer are held out, steps are larger and encoders have two networks."""
 TOLERANCE = 1e-4
 """Relative gain of the held-out objective that counts."""
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """How the state is fitted; the defaults suit data from a thousand to a million cells.
-
-    Parameters
-    ----------
-    max_epochs
-        Passes over the data at most; None chooses 50 up to 2,800 cells, then fewer, and 4 from 35,000 cells on.
-    batch_size
-        Cells per step; None: 256 below 4,000 cells, else 128.
-    lr
-        Peak learning rate of the one-cycle schedule.
-    weight_decay
-        AdamW's.
-    kl_warmup
-        Share of the steps over which the KL weight rises to its value.
-    validation
-        Share of training cells held out, to see when the objective is flat and to calibrate intervals on (at most 2,000
-        cells); None: 5 % below 4,000 cells, else 10 %.
-    patience
-        Epochs without gain of the held-out objective after which the learning rate is wound down over a tenth of the
-        steps and training stops; 0 never stops early.
-    rematch
-        Rounds of pseudo-pairs after the first fit: cells of one batch that share no assay and are each other's nearest
-        are taken for one cell, and the model is fitted anew. Where nothing but a guidance graph joins the assays, the
-        first fit has such pairs too, those whose linked features are alike. Nothing happens where there are no such
-        cells, or where nothing aligns the assays (neither pairs nor a graph, or ``Weights(align=0)``). 0: no matching.
-    n_latent
-        Dimension of the state.
-    n_components
-        Components of the linear front-ends.
-    accelerator
-        Lightning's: ``"auto"``, ``"cpu"``, ``"gpu"``, ``"cuda"``, ``"mps"``, ``"tpu"``.
-    progress
-        Whether progress is shown. ``scvi.settings.verbosity = "warning"`` and ``scanpy.settings.verbosity = 0`` hide
-        it for everything.
-    """
-
-    max_epochs: int | None = None
-    batch_size: int | None = None
-    lr: float = 3e-3
-    weight_decay: float = 1e-4
-    kl_warmup: float = 0.3
-    validation: float | None = None
-    patience: int = 5
-    rematch: int = 1
-    n_latent: int = 32
-    n_components: int = 50
-    accelerator: str = "auto"
-    progress: bool = True
-
-    def __post_init__(self) -> None:
-        for name, least in (
-            *(("max_epochs", 1), ("batch_size", 1), ("n_latent", 1), ("n_components", 1)),
-            *(("patience", 0), ("rematch", 0)),
-        ):
-            value = getattr(self, name)
-            if value is not None or name not in ("max_epochs", "batch_size"):
-                object.__setattr__(self, name, whole_number(f"TrainConfig.{name}", value, least))
-        for name in ("lr", "weight_decay", "kl_warmup", "validation"):
-            value = getattr(self, name)
-            if not isinstance(value, Real) and not (value is None and name == "validation"):
-                raise TypeError(f"TrainConfig.{name} must be a number, not {value!r}.")
-        if self.accelerator not in ACCELERATORS:
-            hint = near_miss(str(self.accelerator), ACCELERATORS)
-            raise ValueError(
-                f"TrainConfig.accelerator must be one of {', '.join(ACCELERATORS)}, not {self.accelerator!r}.{hint}"
-            )
-        if not 0 < self.lr < math.inf:
-            raise ValueError(f"TrainConfig.lr must be > 0, not {self.lr!r}.")
-        if not 0 <= self.weight_decay < math.inf:
-            raise ValueError(f"TrainConfig.weight_decay must be >= 0, not {self.weight_decay!r}.")
-        if not 0 <= self.kl_warmup <= 1:
-            raise ValueError(f"TrainConfig.kl_warmup must be a share in [0, 1], not {self.kl_warmup!r}.")
-        if self.validation is not None and not 0 <= self.validation < 0.5:
-            raise ValueError(f"TrainConfig.validation must be in [0, 0.5), not {self.validation!r}.")
-
-    @classmethod
-    def of(cls, train: TrainConfig | None, max_epochs: int | None = None) -> TrainConfig:
-        """`train`, the defaults if that is None, with `max_epochs` where it is given, as scvi-tools' models take it.
-
-        Raises
-        ------
-        TypeError
-            If `train` is no TrainConfig.
-        ValueError
-            If both say how many epochs, and differ.
-        """
-        config = cls() if train is None else train
-        expect("train", config, TrainConfig, "For example train=scvcell.TrainConfig(max_epochs=20).")
-        if max_epochs is None:
-            return config
-        if config.max_epochs not in (None, max_epochs):
-            raise ValueError(f"max_epochs={max_epochs!r}, but train= says {config.max_epochs}; give one of them.")
-        return replace(config, max_epochs=max_epochs)
-
-    def epochs(self, n_cells: int) -> int:
-        """Number of epochs for a training set of `n_cells`."""
-        return self.max_epochs or int(np.clip(math.ceil(140_000 / max(n_cells, 1)), 4, 50))
-
-    def held_out(self, n_cells: int) -> float:
-        """Share of `n_cells` cells that are held out."""
-        share = self.validation if self.validation is not None else (0.05 if n_cells < FEW_CELLS else 0.1)
-        return min(share, 2000 / max(n_cells, 1))
-
-    def cells_per_step(self, n_cells: int) -> int:
-        """Size of a mini-batch for a training set of `n_cells`."""
-        return self.batch_size or (256 if n_cells < FEW_CELLS else 128)
-
-    @staticmethod
-    def networks(n_cells: int) -> int:
-        """Number of networks of each encoder for a training set of `n_cells`, see `Encoder`."""
-        return 2 if n_cells < FEW_CELLS else 1
 
 
 class Diverged(RuntimeError):
@@ -304,32 +183,37 @@ class Epochs(pl.Callback):
             self.bar.step(**{short: records[-1][name] for short, name in names.items() if name in records[-1]})
 
 
-def run(
-    model: Any,
-    source: Source,
-    train: Rows,
-    validation: Rows,
-    config: TrainConfig,
-    seed: int,
-) -> bool:
-    """Train `model.module` on cells `train`; an interrupt leaves the parameters as they are, an error as they were.
+class Run(NamedTuple):
+    """What a training left: the parameters are those of the network.
 
-    Returns
-    -------
-    Whether it was not interrupted.
+    Attributes
+    ----------
+    history
+        One frame per term, indexed by epoch.
+    interrupted
+        Whether it was stopped by Ctrl-C or by a signal; the network is usable as it is.
+    terminated
+        Whether the process was asked to end.
+    """
+
+    history: dict[str, pd.DataFrame]
+    interrupted: bool
+    terminated: bool
+
+
+def run(network: CSLModule, source: Source, train: Rows, validation: Rows, config: TrainConfig, seed: int) -> Run:
+    """Train `network` on cells `train`; an interrupt leaves the parameters as they are, an error as they were.
 
     Raises
     ------
     Diverged
         If a loss is not finite; the message names the modality.
-    Terminated
-        If the process was asked to end; the model is usable as it is.
     """
-    model.interrupted = terminated = False
+    interrupted = terminated = False
     epochs = config.epochs(len(train))
     loader = Loader(source, train, config.cells_per_step(len(train)), shuffle=True, seed=seed)
     held = Loader(source, validation, 1024) if len(validation) else None
-    plan = TrainingPlan(model.module, config, epochs * len(loader))
+    plan = TrainingPlan(network, config, epochs * len(loader))
     bar = Bar(epochs, "Training, epochs", shown=config.progress, delay=0)
     watch = Epochs(bar)
     with calm():
@@ -347,40 +231,36 @@ def run(
         )
     on_main = threading.current_thread() is threading.main_thread()
     on_interrupt = signal.getsignal(signal.SIGINT)
-    last = {k: v.detach().clone() for k, v in model.module.state_dict().items()}
+    last = {k: v.detach().clone() for k, v in network.state_dict().items()}
     try:
         with calm():
             trainer.fit(plan, loader, held)
     except BaseException as error:
         stop = watch.stopped or error
-        terminated, model.interrupted = isinstance(stop, SIGTERMException), isinstance(stop, KeyboardInterrupt)
-        if not (terminated or model.interrupted):
-            model.module.load_state_dict(last)
-            model.module.eval()
+        terminated = isinstance(stop, SIGTERMException)
+        interrupted = terminated or isinstance(stop, KeyboardInterrupt)
+        if not interrupted:
+            network.load_state_dict(last)
+            network.eval()
             raise
     finally:
         bar.close()
         if on_main and signal.getsignal(signal.SIGINT) is not on_interrupt:
             # None where a program around Python handles it; Lightning ignores it after a Ctrl-C
             signal.signal(signal.SIGINT, signal.default_int_handler if on_interrupt is None else on_interrupt)
-    model.interrupted = model.interrupted or terminated
     # Lightning's objects refer to each other and outlive this call; the data must not
     for walk in (loader, held):
         if walk is not None:
             walk.release()
     if not all(bool(torch.isfinite(value).all()) for value in plan.module.parameters()):
-        model.module.load_state_dict(last)
-        model.module.eval()
+        network.load_state_dict(last)
+        network.eval()
         raise Diverged(
             "Training diverged: parameters are not finite after the last step. Try train=TrainConfig(lr=1e-3). "
             "The model was not changed."
         )
-    if model.interrupted:
+    if interrupted:
         logger.warning("Training was interrupted after %d epochs; the model is usable as it is.", len(plan.records))
-    model.history_ = plan.history()
-    model.module.to("cpu" if config.accelerator == "cpu" else plan.device)
-    model.module.eval()
-    model.is_trained_ = True
-    if terminated:
-        raise Terminated
-    return not model.interrupted
+    network.to("cpu" if config.accelerator == "cpu" else plan.device)
+    network.eval()
+    return Run(plan.history(), interrupted, terminated)

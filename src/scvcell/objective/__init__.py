@@ -4,4 +4,10 @@ from scvcell.objective._align import info_nce, mmd
 from scvcell.objective._obs import TERMS, Weights
 from scvcell.objective._pert import energy_distance
 
-__all__ = ["TERMS", "Weights", "energy_distance", "info_nce", "mmd"]
+__all__ = [
+    "TERMS",
+    "Weights",
+    "energy_distance",
+    "info_nce",
+    "mmd",
+]

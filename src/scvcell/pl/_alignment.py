@@ -8,17 +8,12 @@ import numpy as np
 from pandas.api.types import is_numeric_dtype
 
 from scvcell.pl import _style
+from scvcell.score import metric_name
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-NAMES = {
-    "foscttm": "FOSCTTM",
-    "mixing": "Modality mixing",
-    "label_transfer": "Label transfer",
-    "overcorrection_canary": "Over-correction canary",
-}
 LOWER = {"foscttm", "overcorrection_canary"}
 OTHER = {"metric", "value", "null", "n", "k", "level", "lower", "upper", "seed", "better"}
 """Columns that are no baseline."""
@@ -72,11 +67,6 @@ def alignment(report: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         )
     _finish(ax, report, ends)
     return ax
-
-
-def metric_name(metric: str) -> str:
-    """What readers call a metric of the report."""
-    return NAMES.get(metric, str(metric).replace("_", " ").capitalize())
 
 
 def _finish(ax: Axes, report: pd.DataFrame, ends: pd.DataFrame) -> None:

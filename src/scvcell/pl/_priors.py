@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scvcell.pl import _style
-from scvcell.pl._alignment import LOWER, NAMES
+from scvcell.pl._alignment import LOWER
+from scvcell.score import metric_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,7 +105,7 @@ def prior_ablation(
                 "no graph", (1, none.mean()), xytext=(0, 3), textcoords="offset points", ha="right", fontsize="x-small"
             )
         lower = metric.startswith("held-out") or metric.split(" ")[0] in LOWER
-        name = _style.short(NAMES.get(metric, metric[0].upper() + metric[1:].replace("_", " ")), 40)
+        name = _style.short(metric_name(metric), 40)
         name = f"{name}, nats per cell" if metric.startswith("held-out") else name
         panel.set(xlabel="Share of wrong edges", ylabel=f"{name}\n({'lower' if lower else 'higher'} is better)")
         panel.set_xticks(list(mean.index))

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from scvcell import _keys
-from scvcell._walk import neighbours, walk
+from scvcell._stats import neighbours, walk
 from scvcell.pl import _style, _tables
 from scvcell.pl._embedding import cells, coordinates
 

@@ -13,7 +13,8 @@ from scvcell._choose import choose
 from scvcell._containers import view
 from scvcell._labels import labels
 from scvcell._registry import near_miss
-from scvcell.perturb import SHIFTS, Units, hidden, read_design
+from scvcell.perturb import read_design
+from scvcell.response import SHIFTS, Units, hidden
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

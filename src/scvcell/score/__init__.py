@@ -45,6 +45,7 @@ from scvcell.score._point import (
     rmse,
 )
 from scvcell.score._spread import energy_distance, variance_r2
+from scvcell.score._title import metric_name
 
 __all__ = [
     "METRICS",
@@ -77,6 +78,7 @@ __all__ = [
     "match_scores",
     "mean_of",
     "metric",
+    "metric_name",
     "mixing",
     "mse",
     "nearest",

@@ -5,7 +5,9 @@ from scvcell.tl._ablation import prior_ablation
 from scvcell.tl._alignment import alignment_report
 from scvcell.tl._dose import dose_response
 from scvcell.tl._embed import embed
+from scvcell.tl._fate import fate
 from scvcell.tl._fit import fit
+from scvcell.tl._forecast import forecast
 from scvcell.tl._impact import effect_correlation, impact
 from scvcell.tl._information import modality_information
 from scvcell.tl._links import feature_links
@@ -19,7 +21,7 @@ from scvcell.tl._sentences import cell_sentences, expression_from_sentences
 from scvcell.tl._synergy import synergy
 from scvcell.tl._transfer import transfer_labels
 from scvcell.tl._translate import translate
-from scvcell.tl._velocity import fate, forecast, velocity
+from scvcell.tl._velocity import velocity
 
 __all__ = [
     "alignment_report",

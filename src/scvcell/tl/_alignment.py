@@ -163,11 +163,11 @@ def _linear(model: CSL, seen: View, a: str, b: str, cells: tuple[Rows, Rows]) ->
 def _features(model: CSL, seen: View, modality: str, cells: Rows) -> Array:
     import torch
 
-    module = model._trained_module()
+    module = model.network
     front = module.front_ends[modality]
     _, batch = model.schema.context(seen.subset(cells))
     panel = seen.panel(modality, model.schema.batches)
-    scores = front.scores(model._matrix(seen, modality), seen.rows[modality][cells], batch, panel)
+    scores = front.scores(model.matrix(seen, modality), seen.rows[modality][cells], batch, panel)
     return front(torch.from_numpy(scores).to(module.device), torch.from_numpy(batch).to(module.device)).cpu().numpy()
 
 

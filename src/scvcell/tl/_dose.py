@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from scvcell._checks import check_level
 from scvcell._choose import choose_features
 from scvcell.perturb import Action
-from scvcell.tl._calibrate import check_level
-from scvcell.tl._controls import Controls, as_target, asked
+from scvcell.response import Controls, as_target, asked
 from scvcell.tl._perturb import effect_frame
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from scvcell.model import CSL
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scvcell._containers import Container
+    from scvcell._containers import Container, View
 
 
 def embed(
@@ -43,7 +43,12 @@ def embed(
     if modalities is not None and not len(modalities):
         raise ValueError(f"modalities= is empty; give some of {model.assays}, or leave it out for all.")
     model.check_modalities(modalities, assays=True)
-    seen = model.view(data).only(model.assays)
+    write_states(model.view(data), model, modalities, key_added)
+
+
+def write_states(data: View, model: CSL, modalities: Sequence[str] | None = None, key_added: str | None = None) -> None:
+    """As `embed`, of data that the model has viewed."""
+    seen = data.only(model.assays)
     key_added = _keys.LATENT if key_added is None else key_added
     column = _keys.uncertainty_key(key_added)
     _keys.check_key_added(seen.source, key_added, [column], default=_keys.LATENT, obsm=True)

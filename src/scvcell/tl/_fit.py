@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +16,7 @@ from scvcell._labels import labels, tell_missing
 from scvcell.model import CSL, TrainConfig, warn_by_names
 from scvcell.perturb import PerturbationKeys, read_design
 from scvcell.prior import GuidanceGraph, TargetKernel
-from scvcell.tl._calibrate import calibrate_all
-from scvcell.tl._embed import embed
+from scvcell.tl._embed import write_states
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -131,11 +129,13 @@ def fit(
         design = read_design(perturbation, seen.column)
         _warn_labels(design, perturbation)
         _warn_confounded(design, seen.column(batch_key) if batch_key else None)
-    setup: Any = CSL.setup_mudata
-    if not hasattr(source, "mod"):
-        setup = partial(CSL.setup_anndata, table_key=table_name(data, table_key))
+    mosaic = hasattr(source, "mod")
     read: dict[str, Any] = {"measure": measure, "batch_key": batch_key, "covariates": covariates}
-    setup(source, **read, layers=layers, size_factor=size_factor)
+    read |= {"layers": layers, "size_factor": size_factor}
+    if mosaic:
+        CSL.set_up("setup_mudata", seen, **read)
+    else:
+        CSL.set_up("setup_anndata", seen, table_name(data, table_key), **read)
     for prior in priors:
         if not isinstance(prior, TargetKernel):
             expect("priors", prior, GuidanceGraph, "For example priors=scvcell.pp.link_features(mdata).")
@@ -152,20 +152,22 @@ def fit(
     )
     if perturbation is not None:
         warn_by_names(seen, model.schema.modalities, size_factor)
+    fitted = None
     try:
-        model.train(train, held_out=hidden, seed=seed)
-        calibrate_all(model)
+        model.train(train, held_out=hidden, seed=seed, data=seen)
+        fitted = model.view(seen)
+        model.learn("calibration", fitted)
         if perturbation is not None:
-            model.learn_actions(perturbation, kernel=kernels[0] if kernels else None, seed=seed)
+            model.learn("response", perturbation, kernel=kernels[0] if kernels else None, seed=seed, data=fitted)
     except KeyboardInterrupt:
         if not model.is_trained_:
             raise
         model.interrupted = True
         lacks = "" if perturbation is None or model.response is not None else " What actions do was not learned:"
-        hint = " model.learn_actions(keys) learns it." if lacks else ""
+        hint = ' model.learn("response", keys) learns it.' if lacks else ""
         logger.warning("Interrupted after training; the model is usable as it is.%s%s", lacks, hint)
     try:
-        embed(source, model, key_added=key_added)
+        write_states(model.view(seen) if fitted is None else fitted, model, key_added=key_added)
     except KeyboardInterrupt:
         model.interrupted = True
         logger.warning("Interrupted after training; the model is usable. scvcell.tl.embed(data, model) writes states.")

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy.stats import t
 
-from scvcell._checks import seed_of
-from scvcell.model import Bulk, jackknife_variance
-from scvcell.tl._calibrate import check_level
-from scvcell.tl._controls import asked_each, compared, design_of, learned, treated
+from scvcell._checks import check_level
+from scvcell._stats import jackknife_variance
+from scvcell.response import learned
+from scvcell.screen import FOLDS, measure_effect
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from scvcell._containers import Container
-    from scvcell._types import Array
-    from scvcell.model import CSL, Unit
+    from scvcell.model import CSL
     from scvcell.perturb import Action
-
-
-FOLDS = 10
-"""Groups of cells that are left out in turn."""
 
 
 def impact(
@@ -84,7 +79,7 @@ def impact(
     """
     check_level(level)
     rows = []
-    for modality, conditions in _measure(data, model, actions, seed).items():
+    for modality, conditions in measure_effect(data, model, actions, seed).items():
         for (action, group), (unit, value, noise, _) in conditions.items():
             y, squares = value[0], (value**2).mean(1)
             size = float(squares[0] - noise.mean())
@@ -150,7 +145,7 @@ def effect_correlation(
     names = list(learned(model).anchors)
     if modality is not None and modality not in names:
         raise ValueError(f"Actions act on {', '.join(names)}, not on {modality!r}.")
-    measured = _measure(data, model, actions, seed)
+    measured = measure_effect(data, model, actions, seed)
     modality = next(iter(measured)) if modality is None else modality
     if modality not in measured:
         raise ValueError(f"Too few treated or control cells have {modality!r}; enough have {', '.join(measured)}.")
@@ -165,51 +160,3 @@ def effect_correlation(
     scale = np.sqrt(np.where(size > 0, size, np.nan))
     index = pd.MultiIndex.from_tuples(conditions, names=["action", "group"])
     return pd.DataFrame(table / np.outer(scale, scale), index=index, columns=index)
-
-
-class _Effect(NamedTuple):
-    """Measured effect of a condition, in log2 fold changes or units of the assay.
-
-    Attributes
-    ----------
-    unit
-        What was done, and the cells.
-    value
-        Effect by all cells and by those without each fold, ``(1 + folds, features)``.
-    noise, shared
-        Its sampling variance, and the part that is due to the controls, ``(features,)``.
-    """
-
-    unit: Unit
-    value: Array
-    noise: Array
-    shared: Array
-
-
-def _measure(
-    data: Container, model: CSL, actions: Iterable[str | Mapping[str, float | str | None] | Action] | None, seed: int
-) -> dict[str, dict[tuple[str, Any], _Effect]]:
-    """Effect of each action in each context, by assay."""
-    response, view, rng = learned(model), model.view(data), np.random.default_rng(seed_of(seed))
-    wanted = asked_each(response, actions)
-    design = compared(design_of(view, response), response)
-    units = treated(design, design.actions if wanted is None else wanted)
-    out: dict[str, dict[tuple[str, Any], _Effect]] = {}
-    for modality in response.anchors:
-        bulk = Bulk(model, view, modality)
-        controls: dict[int, Array] = {}
-        for name, unit in units.items():
-            if min(map(bulk.count, (unit.treated, unit.controls))) < FOLDS:
-                continue
-            if unit.context not in controls:
-                controls[unit.context] = bulk.replicates(unit.controls, FOLDS, rng) / bulk.unit
-            before, after = controls[unit.context], bulk.replicates(unit.treated, FOLDS, rng) / bulk.unit
-            shared = jackknife_variance(before)
-            out.setdefault(modality, {})[name] = _Effect(
-                unit, after - before, jackknife_variance(after) + shared, shared
-            )
-    if not out:
-        raise ValueError(
-            f"No condition has {FOLDS} treated and {FOLDS} control cells with {', '.join(response.anchors)}."
-        )
-    return out

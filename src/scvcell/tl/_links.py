@@ -119,7 +119,7 @@ def _pooled(model: CSL, seen: View, needed: Sequence[str], rng: np.random.Genera
         )
         values = np.zeros((len(states), len(model.schema.modalities[name].features)), np.float32)
         operator, start = model.operator(name), 0
-        matrix, rows = model._matrix(seen, name), seen.rows[name][cells]
+        matrix, rows = model.matrix(seen, name), seen.rows[name][cells]
         for chunk in matrix.chunks(rows):
             part = pool[:, start : start + chunk.shape[0]]
             if operator.count_data:

@@ -6,36 +6,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
 from anndata import AnnData
 from scipy.stats import norm
 
 from scvcell import _keys
 from scvcell._calm import progress
-from scvcell._checks import seed_of
+from scvcell._checks import check_level, seed_of
 from scvcell._containers import whole_number
 from scvcell._labels import is_numeric, labels, numbers, tell_missing
-from scvcell.model import FEWEST, Bulk, Origin, Posterior, Unit, trace
-from scvcell.tl._calibrate import check_level
-from scvcell.tl._controls import Controls, asked, compared, learned, show_action
-from scvcell.tl._matches import Match, balance_of
+from scvcell.response import FEWEST, Controls, Unit, asked, compared, learned, show_action
+from scvcell.screen import Match, balance_of, draws_of, effects_on_cells, matched_values, rehearse, trace
 from scvcell.tl._perturb import gather
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from mudata import MuData
 
     from scvcell._containers import Container, View
-    from scvcell._types import Array, Rows
+    from scvcell._types import Array
     from scvcell.model import CSL
     from scvcell.perturb import Action
-
-
-REFIT = 200
-"""Steps of a bootstrap fit."""
-REHEARSALS = 3
-"""Experiments made from the fit, in which it is seen how far off effects are found."""
 
 
 def match_counterfactual(
@@ -139,16 +130,16 @@ def match_counterfactual(
     )
     obs = pd.concat([own, obs], axis=1)
     draws = list(
-        _draws(units, cells, posterior, origin, progress(range(n_boot), "Matching, bootstrap", shown=shown), seed)
+        draws_of(units, cells, posterior, origin, progress(range(n_boot), "Matching, bootstrap", shown=shown), seed)
     )
     bulks = start.whole
-    errors = _rehearse(start, units, bulks, latent, origin, seed)
+    errors = rehearse(start, units, bulks, latent, origin, seed)
     reach = norm.ppf(0.5 + level / 2)
     tables, effects = {}, []
     for m, bulk in bulks.items():
         features = list(model.schema.modalities[m].features)
-        found = _effects(bulk, cells, groups, latent[cells], basal, draws)
-        matched = _matched(bulk, matches, cells)
+        found = effects_on_cells(bulk, cells, groups, latent[cells], basal, draws)
+        matched = matched_values(bulk, matches, cells)
         value, spread, counterfactual, matched, mean, mean_spread = (
             x / bulk.unit for x in (*found[:3], matched, *found[3:])
         )
@@ -214,106 +205,6 @@ def _columns(view: View, covariates: str | Sequence[str]) -> pd.DataFrame:
                 found[f"{name}={each}"] = (text == each).astype(float).where(text.notna()).to_numpy()
         tell_missing(labels(column).isna().to_numpy(), [name])
     return pd.DataFrame(found, index=view.obs_names)
-
-
-def _draws(
-    units: list[Unit], cells: Rows, posterior: Posterior, origin: Origin, samples: Iterable[int], seed: int
-) -> Iterator[tuple[torch.Tensor, torch.Tensor, Array]]:
-    """Per bootstrap sample: drawn states of the treated cells after and before; how often each cell is in it."""
-    rng = np.random.default_rng(seed)
-    for b in samples:
-        sample = [Unit(u.action, u.context, *(rng.choice(x, len(x)) for x in (u.treated, u.controls))) for u in units]
-        fit = trace(sample, posterior.mean, seed + 1 + b, tilted=bool(origin.tilt.any()), steps=REFIT)
-        noise = torch.from_numpy(rng.standard_normal((len(cells), posterior.mean.shape[1])).astype(np.float32))
-        z = posterior.mean[cells] + posterior.var[cells].sqrt() * noise
-        drawn = np.searchsorted(cells, np.concatenate([u.treated for u in sample]))
-        yield z, fit.before(z), np.bincount(drawn, minlength=len(cells)).astype(float)
-
-
-def _rehearse(
-    start: Controls,
-    units: list[Unit],
-    bulks: Mapping[str, Bulk],
-    latent: torch.Tensor,
-    origin: Origin,
-    seed: int,
-) -> dict[str, tuple[Array, Array]]:
-    """Mean squared errors, by modality: of effects on cells, ``(features,)``, and on means, ``(groups, features)``.
-
-    Each is halfway between that of the feature and that of all.
-    """
-    rng = np.random.default_rng(seed)
-    squares: dict[str, list[tuple[Array, Array]]] = {m: [] for m in bulks}
-    ends = np.cumsum([len(unit.treated) for unit in units])
-    groups, tilted = np.split(np.arange(ends[-1]), ends[:-1]), bool(origin.tilt.any())
-    for b in progress(range(REHEARSALS), "Matching, rehearsals", shown=start.model.progress):
-        source = np.concatenate([_drawn(unit, latent, origin, rng) for unit in units])
-        before = latent[source]
-        after = origin.after(before)
-        values = {m: bulk.moved(source, before, after, rng) for m, bulk in bulks.items()}
-        measured = start.encode(source, values)
-        again = [
-            Unit(u.action, u.context, len(latent) + g, rng.choice(u.controls, len(u.controls)))
-            for u, g in zip(units, groups, strict=True)
-        ]
-        fit = trace(again, torch.cat([latent, measured]), seed + 1 + b, tilted=tilted, steps=REFIT)
-        found_before = fit.before(measured)
-        for m, bulk in bulks.items():
-            found = bulk.level(source, measured) - bulk.level(source, found_before)
-            off = found - (bulk.level(source, after) - bulk.level(source, before))
-            squares[m].append((np.square(off).mean(0), np.square([off[g].mean(0) for g in groups])))
-    errors = {}
-    for m, each in squares.items():
-        of_cells, of_means = (np.mean(part, 0) for part in zip(*each, strict=True))
-        errors[m] = (_halfway(of_cells), _halfway(of_means))
-    return errors
-
-
-def _drawn(unit: Unit, latent: torch.Tensor, origin: Origin, rng: np.random.Generator) -> Rows:
-    """As many controls as there are treated cells, by their odds of treatment."""
-    odds = origin.weight(latent[unit.controls]).double().numpy()
-    return rng.choice(unit.controls, len(unit.treated), p=odds / odds.sum())
-
-
-def _halfway(square: Array) -> Array:
-    return (square + square.mean(-1, keepdims=True)) / 2  # type: ignore[no-any-return]
-
-
-def _effects(
-    bulk: Bulk,
-    cells: Rows,
-    groups: list[Rows],
-    after: torch.Tensor,
-    before: torch.Tensor,
-    draws: list[tuple[torch.Tensor, torch.Tensor, Array]],
-) -> tuple[Array, ...]:
-    """ITE, its spread and the counterfactual, ``(cells, features)``; mean of each group and its spread."""
-    counterfactual = bulk.level(cells, before)
-    value = bulk.level(cells, after) - counterfactual
-    square, means = 0 * value, []
-    for z, z0, times in draws:
-        other = bulk.level(cells, z) - bulk.level(cells, z0)
-        square += (other - value) ** 2 / len(draws)
-        means.append([np.average(other[g], axis=0, weights=times[g]) for g in groups])
-    mean = np.array([value[g].mean(0) for g in groups])
-    return value, np.sqrt(square), counterfactual, mean, np.std(means, axis=0, ddof=1)
-
-
-def _matched(bulk: Bulk, matches: list[Match], cells: Rows) -> Array:
-    """What was measured in the matched controls, on the effect scale; NaN where none has the assay."""
-    out = np.full((len(cells), bulk.matrix.shape[1]), np.nan)
-    for match in matches:
-        rows = bulk.rows[match.controls]
-        has = rows >= 0
-        if not has.any():
-            continue
-        values = bulk.matrix.dense(rows[has]).astype(float)
-        if bulk.shares:
-            values = values / bulk.depths(rows[has], values)[:, None]
-        for at, _, odds in match.rows():
-            share = odds.numpy()[:, has]
-            out[np.searchsorted(cells, match.treated[at])] = bulk.each(share @ values / share.sum(1, keepdims=True))
-    return out
 
 
 def _frame(group: Any, mean: Array, half: Array, modality: str, features: list[str], level: float) -> pd.DataFrame:

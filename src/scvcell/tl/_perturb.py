@@ -10,11 +10,10 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from scvcell import _keys
-from scvcell._checks import seed_of
+from scvcell._checks import check_level, seed_of
 from scvcell._choose import unique_names
 from scvcell._containers import whole_number
-from scvcell.tl._calibrate import check_level
-from scvcell.tl._controls import Controls, asked, learned
+from scvcell.response import Controls, asked, counterfactual, learned, move
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -107,13 +106,13 @@ def perturb(
             residual = response.residual(m, action, place)[0]
             states = start.latent[group], after[group]
             depth[m][group] = bulk.after(group, residual)
-            moves.append((group, m, bulk, states, residual, bulk.shift(group, *states, residual)))
+            moves.append((group, m, bulk, states, residual, move(bulk, group, *states, residual)))
     for _ in range(n_samples):
         drawn = {m: np.empty_like(e) for m, e in expected.items()}
         for group, m, bulk, states, residual, shift in moves:
-            drawn[m][group], expected[m][group] = bulk.counterfactual(group, *states, residual, rng, shift)
+            drawn[m][group], expected[m][group] = counterfactual(bulk, group, *states, residual, rng, shift)
         for m, table in drawn.items():
-            counts = model._trained_module().operators[m].count_data
+            counts = model.network.operators[m].count_data
             values[m].append(sp.csr_matrix(table) if counts else table)
     return _container(start, action, after.numpy(), support, values, expected, depth, n_samples)
 

@@ -8,12 +8,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from scvcell._checks import seed_of
+from scvcell._checks import check_level, seed_of
 from scvcell._choose import choose
 from scvcell._containers import whole_number
 from scvcell.objective import energy_distance
-from scvcell.tl._calibrate import check_level
-from scvcell.tl._controls import Controls, asked_each, learned
+from scvcell.response import Controls, asked_each, learned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

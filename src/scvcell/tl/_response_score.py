@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from scvcell import _keys
-from scvcell.model._strength import strengths
-from scvcell.tl._calibrate import check_level
-from scvcell.tl._controls import asked, compared, design_of, learned, treated
+from scvcell._checks import check_level
+from scvcell.response import asked, compared, design_of, learned, treated
+from scvcell.screen import strengths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

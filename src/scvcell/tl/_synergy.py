@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from scvcell.tl._calibrate import check_level
-from scvcell.tl._controls import Controls, asked, learned
+from scvcell._checks import check_level
+from scvcell.response import Controls, asked, learned
 from scvcell.tl._perturb import effect_frame
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import pandas as pd
 from anndata import AnnData
 
 from scvcell import _keys
+from scvcell._checks import check_level
 from scvcell._containers import expect, view
-from scvcell.model import CSL, context, decode, own_depth
-from scvcell.tl._calibrate import calibration, check_level, depths, interval_scale
+from scvcell.model import CSL, calibration, depths, interval_scale
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,9 +87,8 @@ def translate(
         )
     has = np.logical_or.reduce([seen.present(m) for m in here])
     posterior = model.posterior(seen, modalities=here)
-    own = own_depth(model, seen, to) if to in here else None
-    where = context(model, seen, batch)
-    decoded = decode(model, posterior, where, to, own)
+    readout = model.readout(seen, to, batch)
+    decoded = readout.decode(posterior, own_depth=to in here)
     out = AnnData(
         decoded.point,
         obs=pd.DataFrame(index=seen.obs_names.copy()),
@@ -102,7 +101,7 @@ def translate(
         lost = to in here and model.adata is None
         why = (
             f"No cells with both {source} and {to!r} to calibrate on"
-            if model._trained_module().operators[to].calibrated
+            if model.network.operators[to].calibrated
             else f"Nothing to calibrate {to!r} on, a time that may be cut short"
         )
         hint = " Load the model with its data, CSL.load(path, data), to calibrate it." * lost
@@ -119,7 +118,7 @@ def translate(
         out.var[_keys.RELATIVE_WIDTH] = width
         out.var[_keys.TRUSTED] = (width <= TRUST_WIDTH) & model.trusts(to)
         near &= conformal.within(depths(model, seen, here))
-        measured = _measured(model, to, where.batch.numpy())
+        measured = _measured(model, to, readout.ctx.batch.numpy())
         out.obs[_keys.TRUSTED] = near & has & measured & model.trusts(to)
         info["calibration_cells"] = conformal.cells
         low, high = conformal.expected(level)
@@ -147,7 +146,7 @@ def _check(model: CSL, to: str, source: Sequence[str] | None, level: float) -> l
 
 def _measured(model: CSL, to: str, batch: Rows) -> Mask:
     """Whether each cell's batch measured `to`; where not, its scale there is not known, and a warning says so."""
-    seen = model._trained_module().operators[to].seen.cpu().numpy().copy()
+    seen = model.network.operators[to].seen.cpu().numpy().copy()
     absent = model.absent.get(to, [])
     seen &= ~np.isin(model.schema.batches, absent)
     without = ~seen[batch]

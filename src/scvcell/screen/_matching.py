@@ -18,7 +18,17 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.neighbors import NearestNeighbors
 
 from scvcell import _keys
-from scvcell.model import Origin, Unit, potential
+from scvcell.screen._transport import potential
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scvcell._types import Array, Rows
+    from scvcell.response import Bulk, Unit
+    from scvcell.screen._origin import Origin
+
+
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,3 +144,40 @@ def balance_of(
     cv = StratifiedKFold(5, shuffle=True, random_state=0)
     odds = cross_val_predict(LogisticRegression(max_iter=1000), states, label, cv=cv, method="decision_function")
     return pd.DataFrame(rows), float(roc_auc_score(label, odds))
+
+
+def effects_on_cells(
+    bulk: Bulk,
+    cells: Rows,
+    groups: list[Rows],
+    after: torch.Tensor,
+    before: torch.Tensor,
+    draws: list[tuple[torch.Tensor, torch.Tensor, Array]],
+) -> tuple[Array, ...]:
+    """ITE, its spread and the counterfactual, ``(cells, features)``; mean of each group and its spread."""
+    counterfactual = bulk.level(cells, before)
+    value = bulk.level(cells, after) - counterfactual
+    square, means = 0 * value, []
+    for z, z0, times in draws:
+        other = bulk.level(cells, z) - bulk.level(cells, z0)
+        square += (other - value) ** 2 / len(draws)
+        means.append([np.average(other[g], axis=0, weights=times[g]) for g in groups])
+    mean = np.array([value[g].mean(0) for g in groups])
+    return value, np.sqrt(square), counterfactual, mean, np.std(means, axis=0, ddof=1)
+
+
+def matched_values(bulk: Bulk, matches: list[Match], cells: Rows) -> Array:
+    """What was measured in the matched controls, on the effect scale; NaN where none has the assay."""
+    out = np.full((len(cells), bulk.matrix.shape[1]), np.nan)
+    for match in matches:
+        rows = bulk.rows[match.controls]
+        has = rows >= 0
+        if not has.any():
+            continue
+        values = bulk.matrix.dense(rows[has]).astype(float)
+        if bulk.shares:
+            values = values / bulk.depths(rows[has], values)[:, None]
+        for at, _, odds in match.rows():
+            share = odds.numpy()[:, has]
+            out[np.searchsorted(cells, match.treated[at])] = bulk.each(share @ values / share.sum(1, keepdims=True))
+    return out

@@ -1,4 +1,4 @@
-"""The perturbation operator of a fitted CSL: what an action does to states, assays and their pseudobulks."""
+"""Delta on the states of a fitted model: what an action does to states, assays and their pseudobulks."""
 
 from __future__ import annotations
 
@@ -8,52 +8,31 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy.stats import t
 
-from scvcell.model._bulk import FEWEST
-from scvcell.model._reach import NEW_COMBINATION, Reach
-from scvcell.perturb import SHIFTS, Action, Units, shifts
+from scvcell.response._bulk import FEWEST
+from scvcell.response._conditions import describe, measured_row, unrelated
+from scvcell.response._intervals import BINS, FEWEST_ROWS, Effect, excess_share, noise_of, sampling_halfwidth
+from scvcell.response._novelty import SHIFTS, shifts
+from scvcell.response._reach import NEW_COMBINATION, Reach
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from scvcell._types import Array, Rows
-    from scvcell.model._bulk import Bulk
-    from scvcell.perturb import AffineFlow, Anchor, PerturbationKeys
+    from scvcell.perturb import Action, AffineFlow, PerturbationKeys
     from scvcell.prior import TargetKernel
+    from scvcell.response._anchor import Anchor
+    from scvcell.response._bulk import Bulk
 
 
 logger = logging.getLogger("scvcell")
 
-BINS = (0.5, 0.95)
-"""Quantiles of the effect size, over its noise, between the bins within which intervals are calibrated."""
 LIKENESS = {"target": 0.25, "target in context": 0.5, "target, dose and time": 0.25}
 """How much of the support of an action hangs on what."""
 CERTAIN = 0.05
 """Noise of a condition that was measured, over that of what was never seen, before its number of cells counts."""
-FEWEST_ROWS = 50
-"""Left-out effects below which no interval can be promised."""
 
 
-@dataclass(frozen=True)
-class Effect:
-    """Predicted effect on a pseudobulk, on the effect scale (natural log for counts).
-
-    Attributes
-    ----------
-    value
-        Effect of each feature, ``(features,)``.
-    halfwidth
-        Half the interval for the effect that a pseudobulk of as many cells would show; infinite where neither
-        calibrated nor measured.
-    """
-
-    value: Array
-    halfwidth: Array
-
-
-@dataclass
-class Response:
+@dataclass(eq=False, repr=False)
+class Delta:
     r"""What actions do, learned on the states of a fitted model.
 
     The flow moves states (:class:`scvcell.perturb.AffineFlow`); it is fitted by energy distance between moved controls
@@ -93,6 +72,14 @@ class Response:
     spread: dict[str, Array] = field(default_factory=dict)
     calibration: dict[str, Array] = field(default_factory=dict)
     cells: dict[str, Array] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        given = ", ".join(self.flow.targets[:5]) + (", ..." if len(self.flow.targets) > 5 else "")
+        sure = ", ".join(m for m in self.anchors if len(self.calibration.get(m, ())) >= FEWEST_ROWS) or "none"
+        return (
+            f"{type(self).__name__} to {len(self.actions)} actions on {len(self.flow.targets)} targets ({given}); "
+            f"assays {', '.join(self.anchors) or 'none'}, intervals calibrated: {sure}."
+        )
 
     @property
     def reach(self) -> Reach:
@@ -176,7 +163,7 @@ class Response:
         new = noise * (1 + len(cells) / (n_cells or len(cells)))
         if len(rows) < FEWEST_ROWS:
             return Effect(value, self._sampling(modality, action, z.mean(0).numpy(), new, level))
-        gamma = _gamma(rows)
+        gamma = excess_share(rows)
         sampled = var + new
         normal = float(torch.distributions.Normal(0.0, 1.0).icdf(torch.tensor(0.5 + level / 2)))
         sd = np.sqrt(sampled + (gamma * value) ** 2)
@@ -247,77 +234,3 @@ class Response:
         if reach.together(action):
             return found
         return NEW_COMBINATION * min(found, *(self.support(action.alone(target), place) for target in action.targets))
-
-
-def measured_row(units: Units, unit: Units) -> int | None:
-    """Row of the condition that `unit` is: the same action, measured in the context that is nearest of all."""
-    same = np.ones(len(units), dtype=bool)
-    for name in ("exposure", "level", "time"):
-        gap = np.abs(np.asarray(getattr(units, name)) - np.asarray(getattr(unit, name)))
-        same &= gap.reshape(len(units), -1).max(1, initial=0.0) < 1e-6
-    apart = np.square(units.place - unit.place).sum(1)
-    here = same & (apart <= apart.min() + 1e-9)
-    return int(np.flatnonzero(here)[0]) if here.any() else None
-
-
-def sampling_halfwidth(miss: Array, trained: Array, new: Array, level: float, free: float) -> Array:
-    r"""Half the interval, around the shrunken effect, of the effect that new cells of a measured condition would show.
-
-    .. math:: t_{(1 + level) / 2} \sqrt{s^2_{trained} + s^2_{new} + \max(m^2 - s^2_{trained}, 0)}
-
-    with the sampling variances of the measured effect and of the new one, and m how far the prediction lies from the
-    measured effect: what sampling does not explain of it is the price of shrinking.
-
-    Parameters
-    ----------
-    miss, trained, new
-        m and the two variances, ``(features,)``.
-    level
-        Coverage.
-    free
-        Degrees of freedom of the variances.
-    """
-    return np.asarray(t.ppf(0.5 + level / 2, free) * np.sqrt(new + np.maximum(miss**2, trained)))
-
-
-def unrelated(flow: AffineFlow, action: Action, kernel: TargetKernel | None) -> str | None:
-    """Relate the targets of an action that a flow does not know to those that it does; the first that cannot be."""
-    for target in action.targets:
-        if flow.knows(target):
-            continue
-        weights = None if kernel is None else kernel.weights(target, flow.targets)
-        if weights is None:
-            return target
-        flow.relate(target, weights)
-    return None
-
-
-def noise_of(own: Array, spread: Array, n: int) -> Array:
-    """Sampling variance of a mean of n cells, halfway between their own variance and that of all; of few, all count."""
-    return (spread if n < FEWEST else (own + spread) / 2) / max(n, 1) + 1e-6
-
-
-def _gamma(rows: Array) -> float:
-    """Share of an effect by which it is off, beyond what is predicted; by least squares over left-out effects."""
-    excess = np.maximum(rows[:, 1] - rows[:, 2], 0)
-    size = float((rows[:, 0] ** 4).sum())
-    return min(float(np.sqrt((excess * rows[:, 0] ** 2).sum() / size)), 1.0) if size else 0.0
-
-
-def describe(flow: AffineFlow, actions: Sequence[Action], places: Array) -> Units:
-    """Conditions by targets, doses, time and place."""
-    n = len(flow.targets)
-    exposure, level, time = np.zeros((len(actions), n)), np.zeros((len(actions), n)), np.zeros(len(actions))
-    for i, action in enumerate(actions):
-        pieces = flow.pieces(action)
-        total = sum(piece.duration for piece in pieces) or 1.0
-        for piece in pieces:
-            for target in piece.doses:
-                exposure[i] += piece.duration / total * flow.shares(target).numpy()
-        for p in action.pulses:
-            if p.target in flow.targets and p.dose is not None:
-                level[i, flow.targets.index(p.target)] = np.log(max(flow.share(p.target, p.dose), 1e-6))
-        if action.time and flow.span:
-            time[i] = np.log(max(action.time / flow.span, 1e-6))
-    related = np.array([any(target not in flow.targets for target in action.targets) for action in actions], bool)
-    return Units(exposure, level, time, np.asarray(places, dtype=float), related)

@@ -1,4 +1,4 @@
-"""The drift of a fitted CSL: a vector field on states, dz/dt = f(z), and where it carries cells."""
+"""A vector field on states, dz/dt = f(z), and where it carries cells."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ LOOKS = 5
 """Times on the way at which it is asked how much the data say."""
 
 
-@dataclass(frozen=True)
-class Drift:
+@dataclass(frozen=True, eq=False, repr=False)
+class Field:
     r"""A vector field on states, linear in kernel features, several times over.
 
     .. math:: \frac{dz}{dt} = f(z) = \sum_l w_l\, e^{-\|z - z_l\|^2 / 2 h^2}
@@ -110,6 +110,10 @@ class Drift:
         found = replace(found, told=np.linalg.solve(precision(places), empty.features(places).T @ told))
         return found if found.trusted(places).mean() >= CHANCE else replace(found, told=0 * found.told)
 
+    def __repr__(self) -> str:
+        learned = f"cells at several {self.time_key!r}" if self.time_key else "kinetics"
+        return f"{type(self).__name__} from {learned}: {len(self.landmarks)} landmarks, time in {self.unit}."
+
     def features(self, z: Array) -> Array:
         """Kernel features, ``(cells, landmarks)``."""
         return np.exp(-((cdist(z, self.landmarks) / self.width) ** 2) / 2)
@@ -177,7 +181,7 @@ class Drift:
         return found.y.T.reshape(-1, *z.shape)
 
     def as_arrays(self) -> dict[str, Any]:
-        """Plain arrays, from which ``Drift(**arrays)`` makes it again."""
+        """Plain arrays, from which ``Field(**arrays)`` makes it again."""
         return {name: np.asarray(value) for name, value in vars(self).items()}
 
     @classmethod

@@ -11,19 +11,17 @@ import torch
 from scipy.optimize import nnls
 from scipy.spatial.distance import cdist
 
-from scvcell.perturb._shift import COMBINATION, same_targets, shifts
-from scvcell.perturb._simple import own_and_others
+from scvcell.response._kernels import SHAPE, distinct, kernels, strength_of
+from scvcell.response._nearest import own_and_others
+from scvcell.response._novelty import COMBINATION, shifts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
+    from scvcell._types import Array
+    from scvcell.response._conditions import Units
 
-    from scvcell._types import Array, Mask
 
-
-REACH = 0.3
-"""Length scale of the likeness of contexts, as a share of their median squared distance."""
 STEPS = 60
 FEATURES = 400
 """Features from which the shares of variance are learned at most, those with the strongest effects."""
@@ -35,98 +33,6 @@ LEFT = 0.1
 """Least share of the variance of a feature that is its own, not that of what it has in common with others."""
 BLOCK = 2**24
 """Numbers in the covariances that are solved at once."""
-SHAPE = {"dose power": 0.4, "time power": 0.5, "dose reach": 1.0, "time reach": 1.0}
-"""Before anything is learned: how effects grow with dose and time, and over which ratio (log) they stay alike."""
-
-
-@dataclass(frozen=True)
-class Units:
-    """Conditions: what was done in which context.
-
-    Attributes
-    ----------
-    exposure
-        Which targets were given, ``(units, targets)``; of an unseen target, how much of each known one.
-    level
-        Log dose of every target as a share of the largest, 0 where it was not given, same shape.
-    time
-        Log of the time as a share of the longest, ``(units,)``.
-    place
-        Mean state of the context's controls, ``(units, latent)``.
-    related
-        Whether a target was never perturbed and acts as known ones do, ``(units,)``; None where none was.
-    """
-
-    exposure: Array
-    level: Array
-    time: Array
-    place: Array
-    related: Mask | None = None
-
-    def __len__(self) -> int:
-        return len(self.exposure)
-
-    def take(self, rows: NDArray[np.integer] | list[int]) -> Units:
-        """Some of the units."""
-        related = None if self.related is None else self.related[rows]
-        return Units(self.exposure[rows], self.level[rows], self.time[rows], self.place[rows], related)
-
-    @property
-    def mean_level(self) -> Array:
-        """Mean log dose of what was given, ``(units,)``."""
-        given = self.exposure > 0
-        return (self.level * given).sum(1) / np.maximum(given.sum(1), 1)  # type: ignore[no-any-return]
-
-
-def kernels(
-    a: Units, b: Units, shape: Mapping[str, float | torch.Tensor], spread: float, like: Array
-) -> dict[str, torch.Tensor]:
-    """What makes two conditions alike, each ``(a, b)``.
-
-    Parameters
-    ----------
-    a, b
-        Conditions.
-    shape
-        How effects grow and fade with dose and time, as `SHAPE`.
-    spread
-        Median squared distance between contexts.
-    like
-        Likeness of the targets, ``(targets, targets)``.
-    """
-    strength, strength_b = _strength(a, shape), _strength(b, shape)
-    near = _near(a, b, shape)
-    context = torch.exp(-torch.from_numpy(cdist(a.place, b.place, "sqeuclidean")) / (REACH * spread))
-    shared = strength.sum(1)[:, None] * strength_b.sum(1)
-    once = strength.sum(1).clamp(max=1)[:, None] * strength_b.sum(1).clamp(max=1)
-    target = strength @ strength_b.T
-    same = torch.from_numpy(same_targets(a, b)) * shared
-    return {
-        "shared": shared,
-        "shared, dose and time": shared * near,
-        "shared, saturating": once * near,
-        "target": target,
-        "target in context": target * context,
-        "target, dose and time": target * near,
-        "like target, dose and time": (strength @ torch.from_numpy(like) @ strength_b.T) * near,
-        "combination": same,
-        "combination in context": same * context * near,
-    }
-
-
-def _strength(units: Units, shape: Mapping[str, float | torch.Tensor]) -> torch.Tensor:
-    """How strongly each target acts, by powers of its dose and of the time, ``(units, targets)``."""
-    level, time = torch.from_numpy(units.level), torch.from_numpy(units.time)
-    return torch.from_numpy(units.exposure) * torch.exp(
-        shape["dose power"] * level + shape["time power"] * time[:, None]
-    )
-
-
-def _near(a: Units, b: Units, shape: Mapping[str, float | torch.Tensor]) -> torch.Tensor:
-    """Likeness of doses and times, ``(a, b)``."""
-    dose = torch.from_numpy(a.mean_level[:, None] - b.mean_level)
-    time = torch.from_numpy(a.time[:, None] - b.time)
-    return torch.exp(-0.5 * (dose / shape["dose reach"]) ** 2 - 0.5 * (time / shape["time reach"]) ** 2)
 
 
 @dataclass
@@ -194,8 +100,8 @@ class Anchor:
         scale = np.maximum((trust * (y**2 - known)).sum(0) / trust.sum(0), 0.1 * typical)
         self = cls(units, y, noise, spread, {}, dict(SHAPE), 0.0, scale)
         parts = self._parts(units, units, SHAPE)
-        distinct = _distinct({name: part / max(float(part.diagonal().mean()), 1e-9) for name, part in parts.items()})
-        size = {name: max(float(parts[name].diagonal().mean()), 1e-9) for name in distinct}
+        apart_ones = distinct({name: part / max(float(part.diagonal().mean()), 1e-9) for name, part in parts.items()})
+        size = {name: max(float(parts[name].diagonal().mean()), 1e-9) for name in apart_ones}
         self.weights = {name: 1 / len(size) / value for name, value in size.items()}
         if len(units) > 1:
             self._maximise()
@@ -205,7 +111,7 @@ class Anchor:
     @cached_property
     def like(self) -> Array:
         """Cosine between the effects of targets, each the ridge estimate of what it adds, ``(targets, targets)``."""
-        strength = _strength(self.units, self.shape).numpy()
+        strength = strength_of(self.units, self.shape).numpy()
         reliable = np.sqrt(self.scale) / (self.scale + self.filled(self.noise).mean(0))
         gram = strength.T @ strength + 0.1 * np.eye(strength.shape[1])
         profile = np.linalg.solve(gram, strength.T @ (self.y * reliable))
@@ -359,12 +265,3 @@ def stack_weights(members: Array, y: Array, n_sets: int, shift: str) -> list[flo
     size = np.sqrt((x**2).sum(0) / n_sets)
     right = np.append(y.ravel(), size * prior_weights(shift))
     return nnls(np.concatenate([x, np.diag(size)]), right)[0].tolist()  # type: ignore[no-any-return]
-
-
-def _distinct(parts: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Kernels that these conditions can tell apart: of equal ones the first."""
-    kept: dict[str, torch.Tensor] = {}
-    for name, k in parts.items():
-        if not any(torch.allclose(k, other) for other in kept.values()):
-            kept[name] = k
-    return kept

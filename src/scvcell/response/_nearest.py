@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scvcell.perturb._shift import COMBINATION, TIME, same_targets, shifts
+from scvcell.response._conditions import same_targets
+from scvcell.response._novelty import COMBINATION, TIME, shifts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scvcell._types import Array, Mask
-    from scvcell.perturb._anchor import Units
+    from scvcell.response._conditions import Units
 
 
 CLOSE = 1e-6

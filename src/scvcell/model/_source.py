@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import scipy.sparse as sp
 import torch
 
 from scvcell.measure import Context
-from scvcell.model._layout import Layout, layout
+from scvcell.state import Batch, Observed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,83 +21,12 @@ if TYPE_CHECKING:
     from scvcell._matrix import Matrix
     from scvcell._types import Mask, Rows
     from scvcell.measure import Measurement
-    from scvcell.model._layout import Positions
-    from scvcell.model._match import Matches
+    from scvcell.model._pairs import Matches
 
 BUFFER = 16_384
 """Cells read from disk at once; they are shuffled among themselves."""
 BLOCK = 256
 """Neighbouring cells that are read together from disk; a buffer mixes 64 such blocks."""
-
-
-@dataclass(frozen=True)
-class Observed:
-    """What one modality contributes to a mini-batch.
-
-    Attributes
-    ----------
-    rows
-        Positions in the mini-batch of the cells that have the modality, shape ``(some,)``.
-    x
-        Raw values, shape ``(some, features)``; sparse (COO) for operators that take it so.
-    scores
-        Front-end scores, shape ``(some, width)``; without columns where encoders do not see the modality.
-    depth
-        Totals, shape ``(some,)``.
-    mask
-        Features on the panel, shape ``(some, features)``, or None where all are.
-    """
-
-    rows: Tensor
-    x: Tensor
-    scores: Tensor
-    depth: Tensor
-    mask: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class Batch:
-    """A mini-batch: context of every cell, and what each modality observed of some of them.
-
-    Attributes
-    ----------
-    index
-        Position of each cell in the data, shape ``(cells,)``.
-    context
-        Context without depth.
-    observed
-        One `Observed` per modality that any cell has.
-    confidence
-        How far each cell's assays can be relied on to be of one cell, shape ``(cells,)``; None where all can.
-    host
-        Kept on the host: the cells of each modality, which of these are assays, and the batch of each cell.
-    """
-
-    index: Tensor
-    context: Context
-    observed: dict[str, Observed]
-    confidence: Tensor | None
-    host: tuple[Positions, list[str], Rows]
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    @cached_property
-    def layout(self) -> Layout:
-        """Which cells have which assays, on the device of the batch."""
-        return layout(len(self), *self.host, self.index.device)
-
-    def to(self, device: torch.device | str) -> Batch:
-        """The same mini-batch on another device."""
-
-        def move(o: Observed) -> Observed:
-            mask = None if o.mask is None else o.mask.to(device)
-            return Observed(o.rows.to(device), o.x.to(device), o.scores.to(device), o.depth.to(device), mask)
-
-        context = Context(self.context.design.to(device), self.context.batch.to(device))
-        confidence = None if self.confidence is None else self.confidence.to(device)
-        observed = {m: move(o) for m, o in self.observed.items()}
-        return Batch(self.index.to(device), context, observed, confidence, self.host)
 
 
 @dataclass

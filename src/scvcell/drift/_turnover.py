@@ -1,142 +1,52 @@
-"""Learn the drift from kinetics (what is made and what decays), or from cells of several times and their clones."""
+"""Velocities that agree with what is made and what decays of each gene."""
 
 from __future__ import annotations
 
 import logging
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
-from scipy.optimize import linear_sum_assignment
-from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
-from scvcell._labels import group, numbers
-from scvcell.measure import Context, Kinetics
-from scvcell.model import _tells
-from scvcell.model._drift import Drift
-from scvcell.model._predict import context
+from scvcell.drift import _tells
+from scvcell.drift._field import Field
 
 if TYPE_CHECKING:
-    from scvcell._containers import View
     from scvcell._types import Array, Mask, Rows
-    from scvcell.model._csl import CSL
-
+    from scvcell.measure import Context
+    from scvcell.model import Readout
 
 logger = logging.getLogger("scvcell")
 
 CELLS, GENES = 2000, 2000
 """Cells and genes that are asked at most."""
+
 FEWEST_COUNTS, FEWEST_GENES = 20, 10
 """Mature and nascent counts of a gene that is asked; genes below which there is no answer."""
-MEMBERS = 20
+
 TOGETHER = 10
 """Genes that err as one: a member asks so many times fewer genes than there are."""
+
 NEIGHBOURS, RANK = 100, 10
 """Cells around a cell, and directions among them in which it may move."""
+
 RIDGE = 1.0
+
 ROUNDS = 10
 """Rounds in which field and steady states are found from each other."""
+
 SLOWEST = 0.1
 """Least of what may be made of a gene, relative to its steady state."""
+
 BLOCK = 256
-PAIRS, PLACES = 500, 4
-"""Cells of either time that are paired at most for a member, and places on the way between them."""
+
+MEMBERS = 20
+"""Samples of the evidence, each with a field of its own."""
 
 
-def kinetics_of(model: CSL) -> str | None:
-    """Name of the modality whose operator is `Kinetics`; None without one."""
-    operators = model._trained_module().operators
-    return next((name for name in model.schema.modalities if isinstance(operators[name], Kinetics)), None)
-
-
-def fit(model: CSL, data: View, time_key: str | None, clone_key: str | None, seed: int) -> Drift:
-    """Learn the drift; see :meth:`scvcell.model.CSL.learn_drift`."""
-    name, rng = kinetics_of(model), np.random.default_rng(seed)
-    seen = data.obs_names.isin(model.split_["train"])
-    if time_key is not None:
-        time = _times(data, time_key)
-        cells = np.flatnonzero(seen & np.isfinite(time)) if seen.any() else np.flatnonzero(np.isfinite(time))
-        part, time = data.subset(cells), time[cells]
-        clone = _clones(part, clone_key, time)
-        z = model.posterior(part).mean.numpy().astype(float)
-        pairs = [_between(z, time, clone, rng) for _ in range(MEMBERS)]
-        return Drift.fit(z, pairs, seed, f"unit of {time_key}", time_key, clone_key or "")
-    if clone_key is not None:
-        raise ValueError("clone_key= needs time_key=: sister cells tell where they are going by their times.")
-    if name is None or name not in data.modalities:
-        where = "model measures" if name is None else "data have"
-        raise ValueError(
-            f"The {where} no kinetics, so that nothing tells where cells are going. Fit with spliced and unspliced "
-            "(or old and new) counts made by scvcell.pp.modality_from_layers, or give time_key=, a column of times."
-        )
-    cells = np.flatnonzero(data.present(name) & (seen | ~seen.any()))
-    cells = np.sort(rng.permutation(cells)[:CELLS])
-    z, velocities, told = _by_turnover(model, data.subset(cells), name, rng)
-    operator = model._trained_module().operators[name]
-    unit = "lifetime of a typical mRNA" if operator.time is None else "unit of the labelling time"
-    return Drift.fit(z, [(z, velocity) for velocity in velocities], seed, unit, "", told=told)
-
-
-def _times(data: View, key: str) -> Array:
-    """Time of each cell, NaN where it has none."""
-    column = data.column(key)
-    time = numbers(column)
-    odd = np.isnan(time) & column.notna().to_numpy()
-    if odd.any():
-        raise ValueError(f"obs[{key!r}] must hold numbers, the time of each cell, not {column[odd].iloc[0]!r}.")
-    if len(np.unique(time[np.isfinite(time)])) < 2:
-        raise ValueError(f"obs[{key!r}] needs at least two times; cells of one time do not tell where they are going.")
-    return time
-
-
-def _clones(data: View, key: str | None, time: Array) -> Rows:
-    """Number of the clone of each cell, -1 where it has none."""
-    if key is None:
-        return np.full(data.n_obs, -1)
-    clone = group([data.column(key)]).code
-    steps = pairwise(np.unique(time))
-    if not any(set(clone[(time == a) & (clone >= 0)]) & set(clone[time == b]) for a, b in steps):
-        raise ValueError(
-            f"No clone of obs[{key!r}] has cells at two consecutive times, so that clones do not tell where cells are "
-            "going. Leave clone_key out to learn from times alone."
-        )
-    return clone  # type: ignore[no-any-return]
-
-
-def _between(z: Array, time: Array, clone: Rows, rng: np.random.Generator) -> tuple[Array, Array]:
-    r"""States on the straight ways between cells of consecutive times, and the velocities there.
-
-    Cells whose clone was seen at the next time are each paired with one cell of it at random. Where there are none,
-    samples of both times are paired by optimal transport (flow matching).
-
-    References
-    ----------
-    Tong et al., Improving and generalizing flow-based generative models with minibatch optimal transport, TMLR 2024;
-    Weinreb et al., Lineage tracing on transcriptional landscapes links state to fate during differentiation,
-    Science 2020.
-    """
-    places, velocities = [], []
-    for first, second in pairwise(np.unique(time)):
-        before, after = (np.flatnonzero(time == t) for t in (first, second))
-        told = before[(clone[before] >= 0) & np.isin(clone[before], clone[after])]
-        n = min(PAIRS, len(told) or len(before), len(after))
-        rows = rng.choice(told if len(told) else before, n)
-        if len(told):
-            end = z[[rng.choice(after[clone[after] == clone[row]]) for row in rows]]
-        else:
-            end = z[rng.choice(after, n)]
-            end = end[linear_sum_assignment(cdist(z[rows], end, "sqeuclidean"))[1]]
-        start = z[rows]
-        for _ in range(PLACES):
-            places.append(start + rng.random((n, 1)) * (end - start))
-            velocities.append((end - start) / (second - first))
-    return np.concatenate(places), np.concatenate(velocities)
-
-
-def _by_turnover(model: CSL, data: View, name: str, rng: np.random.Generator) -> tuple[Array, list[Array], Array]:
+def by_turnover(readout: Readout, z: Array, rng: np.random.Generator) -> tuple[Array, list[Array], Array]:
     r"""Velocities that agree with what is made and what decays of each gene, one set per member; and how well told.
 
     .. math:: \nabla_z \log \rho_g(z) \cdot f(z) = k_g(z) - \gamma_g
@@ -146,16 +56,27 @@ def _by_turnover(model: CSL, data: View, name: str, rng: np.random.Generator) ->
     from its neighbours: f lies among the leading directions of their cloud, by a ridge whose shrinkage one factor for
     all cells undoes. Steady states :math:`\gamma` and the field are found in turn. Members are samples of the genes
     whose ratio varies with the state.
+
+    Parameters
+    ----------
+    readout
+        Kinetics of some cells, all of which have them.
+    z
+        Their states, ``(cells, latent)``.
+    rng
+        Draws samples of genes.
+
+    Returns
+    -------
+    States, velocities by each member, and how well the direction of each cell is told, see `_tells.told`.
     """
-    module = model._trained_module()
-    operator = module.operators[name]
-    genes = _genes(model, data, name)
-    ctx, z = context(model, data), model.posterior(data).mean.numpy()
+    operator = readout.operator
+    genes = _genes(readout)
     ways = _ways(z)
     slopes, made, levels = [], [], []
     for at in np.split(np.arange(len(z)), np.arange(BLOCK, len(z), BLOCK)):
-        here = operator.known(Context(ctx.design[at].to(module.device), ctx.batch[at].to(module.device)))
-        state, along = (torch.tensor(part[at], device=module.device) for part in (z, ways))
+        here = readout.known(at)
+        state, along = (torch.tensor(part[at], device=readout.device) for part in (z, ways))
 
         def turnover(state: torch.Tensor, here: Context = here) -> tuple[torch.Tensor, torch.Tensor]:
             share, made = operator.turnover(state, here)
@@ -175,7 +96,7 @@ def _by_turnover(model: CSL, data: View, name: str, rng: np.random.Generator) ->
     n_members = max(len(genes) // TOGETHER, 1)
     tells, coupled = np.ones(len(genes), bool), True
     if relative:
-        tells, coupled = _telling(model, data, name, genes, z, level)
+        tells, coupled = _telling(readout, genes, z, level)
     slope, rate, level = slope[:, tells], rate[:, tells], level[:, tells]
     every = np.ones(slope.shape[1], np.float32)
     _, steady = _balance(slope, rate, relative, every, np.median(rate, 0))
@@ -189,18 +110,18 @@ def _by_turnover(model: CSL, data: View, name: str, rng: np.random.Generator) ->
     def field(asked: Rows, made: Array) -> tuple[Array, Array]:
         made = made[:, asked]
         steps, _ = _balance(slope[:, asked], made, relative, every[asked], np.median(made, 0))
-        ahead = Drift.fit(z, [(z, (ways @ steps[..., None])[..., 0])], 0, "", "").velocity(z)
+        ahead = Field.fit(z, [(z, (ways @ steps[..., None])[..., 0])], 0, "", "").velocity(z)
         return ahead, (np.linalg.pinv(ways) @ ahead[..., None])[..., 0]
 
     told = _tells.told(field, slope, rate, level, relative, rng) if coupled else np.zeros(len(z))
     return z.astype(float), out, told
 
 
-def _telling(model: CSL, data: View, name: str, genes: Rows, z: Array, level: Array) -> tuple[Mask, bool]:
+def _telling(readout: Readout, genes: Rows, z: Array, level: Array) -> tuple[Mask, bool]:
     """Which of the genes tell by splicing; all where too few do, and then nothing is trusted for lack of agreement."""
-    operator = model._trained_module().operators[name]
+    operator = readout.operator
     n = operator.n_genes
-    chunks: Any = model._matrix(data, name).chunks(data.rows[name])
+    chunks: Any = readout.matrix.chunks(readout.rows)
     blocks = [(part[:, np.r_[genes, n + genes]], part[:, n:].sum(1)) for part in chunks]
     counts = np.concatenate([part.toarray() if sp.issparse(part) else np.asarray(part) for part, _ in blocks])
     depth = np.concatenate([np.asarray(total).reshape(-1, 1) for _, total in blocks])
@@ -238,9 +159,9 @@ def _balance(slopes: Array, made: Array, relative: bool, weight: Array, steady: 
     return steps, steady
 
 
-def _genes(model: CSL, data: View, name: str) -> Rows:
+def _genes(readout: Readout) -> Rows:
     """Genes with enough mature and nascent counts, the most abundant ones."""
-    total = sum(np.asarray(part.sum(0)).ravel() for part in model._matrix(data, name).chunks(data.rows[name]))
+    total = sum(np.asarray(part.sum(0)).ravel() for part in readout.matrix.chunks(readout.rows))
     fewer = np.minimum(*np.split(np.asarray(total), 2))
     genes = np.argsort(-fewer, kind="stable")[: min(GENES, int((fewer >= FEWEST_COUNTS).sum()))]
     if len(genes) < FEWEST_GENES:

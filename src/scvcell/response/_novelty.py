@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scvcell.response._conditions import same_targets
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scvcell._types import Array, Mask, Rows
-    from scvcell.perturb._anchor import Units
+    from scvcell._types import Array, Rows
+    from scvcell.response._conditions import Units
 
 DOSE = ("higher dose", "lower dose", "dose between")
 TIME = ("later", "earlier", "time between")
@@ -19,11 +21,6 @@ SHIFTS = (*DOSE, *TIME, TARGET, COMBINATION)
 """Every way in which a condition can be new."""
 CLOSE = 1e-3
 """Difference of logs up to which doses or times are the same."""
-
-
-def same_targets(a: Units, b: Units) -> Mask:
-    """Whether two conditions have the same targets, ``(a, b)``."""
-    return ((a.exposure > 0)[:, None] == (b.exposure > 0)[None]).all(-1)
 
 
 def shifts(units: Units, seen: Units) -> list[str]:

@@ -18,8 +18,10 @@ from scvcell._checks import listed
 from scvcell._choose import choose
 from scvcell._containers import expect
 from scvcell._labels import PLAIN, group, label, tell_missing
-from scvcell.model import CSL, FEWEST, Bulk, conditions
+from scvcell.model import CSL
 from scvcell.perturb import Action, as_action, label_cells, read_design
+from scvcell.response._bulk import FEWEST, Bulk
+from scvcell.response._contrast import conditions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -28,8 +30,9 @@ if TYPE_CHECKING:
 
     from scvcell._containers import Container, View
     from scvcell._types import Array, Mask, Rows
-    from scvcell.model import Response, Unit
     from scvcell.perturb import Design
+    from scvcell.response._contrast import Unit
+    from scvcell.response._learn import Response
 
 
 logger = logging.getLogger("scvcell")
@@ -124,28 +127,19 @@ class Controls:
     @cached_property
     def bulks(self) -> dict[str, Bulk]:
         """Pseudobulks of every modality that actions act on, among the controls."""
-        return {m: Bulk(self.model, self.part, m) for m in self.response.anchors}
+        return {m: Bulk(self.model.readout(self.part, m)) for m in self.response.anchors}
 
     @cached_property
     def whole(self) -> dict[str, Bulk]:
         """The same among all cells of the data."""
-        return {m: Bulk(self.model, self.view, m) for m in self.response.anchors}
+        return {m: Bulk(self.model.readout(self.view, m)) for m in self.response.anchors}
 
 
 def learned(model: CSL) -> Response:
     """What a model knows of actions; refused if that is nothing."""
     expect("model", model, CSL, "The data come first, then the model.")
-    if "response" in model.outdated:
-        raise ValueError(
-            "The model was trained further since it learned what actions do, and states have moved. Learn it again: "
-            "model.learn_actions(keys)."
-        )
-    if model.response is None:
-        raise ValueError(
-            "This model has learned no perturbation. Fit with perturbation=, for example "
-            "scvcell.tl.fit(data, perturbation=PerturbationKeys('drug', control='DMSO'))."
-        )
-    return model.response
+    found: Response = model.part("response")
+    return found
 
 
 def asked(response: Response, action: str | Iterable[str] | Mapping[str, float | str | None] | Action) -> Action:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from scvcell.model._respond import RIDGE, STEPS, exposures, make_flow
 from scvcell.objective import energy_distance
+from scvcell.response import RIDGE, STEPS, exposures, make_flow
 
 if TYPE_CHECKING:
     from scvcell._types import Rows
-    from scvcell.model._respond import Unit
     from scvcell.perturb import Action, AffineFlow
+    from scvcell.response import Unit
 
 SET = 256
 """Cells of each set that the energy distance compares in a step."""

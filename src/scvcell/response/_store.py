@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import torch
 
-from scvcell.model._response import Response
-from scvcell.perturb import Action, AffineFlow, Anchor, PerturbationKeys, Units
+from scvcell.perturb import Action, AffineFlow, PerturbationKeys
 from scvcell.prior import TargetKernel
+from scvcell.response._anchor import Anchor
+from scvcell.response._conditions import Units
+from scvcell.response._delta import Delta
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,36 +24,36 @@ FLOW = "//flow/"
 """Before the arrays of the flow: no modality has an empty name. Earlier versions wrote ``flow/``."""
 
 
-def response_arrays(response: Response) -> tuple[dict[str, Any], dict[str, Any]]:
+def dump(delta: Delta) -> tuple[dict[str, Any], dict[str, Any]]:
     """Plain values and arrays of a perturbation operator."""
-    flow, kernel = response.flow, response.kernel
+    flow, kernel = delta.flow, delta.kernel
     plain = {
-        "keys": asdict(response.keys),
+        "keys": asdict(delta.keys),
         "targets": flow.targets,
         "largest": flow.largest,
         "span": flow.span,
         "rank": flow.out.shape[2],
-        "actions": [action.as_dict() for action in response.actions],
-        "units": response.units,
-        "anchors": {m: {name: getattr(a, name) for name in LEARNED} for m, a in response.anchors.items()},
+        "actions": [action.as_dict() for action in delta.actions],
+        "units": delta.units,
+        "anchors": {m: {name: getattr(a, name) for name in LEARNED} for m, a in delta.anchors.items()},
         "kernel": None if kernel is None else {"names": list(kernel.names), "ridge": kernel.ridge},
     }
     arrays = {f"{FLOW}{name}": value.detach().cpu().numpy() for name, value in flow.state_dict().items()}
-    for m, anchor in response.anchors.items():
+    for m, anchor in delta.anchors.items():
         arrays |= {f"{m}/{name}": getattr(anchor, name) for name in NUMBERS}
         arrays |= {f"{m}/{name}": getattr(anchor.units, name) for name in UNITS}
-        arrays[f"{m}/spread"] = response.spread[m]
-        if m in response.cells:
-            arrays[f"{m}/cells"] = response.cells[m]
-        if m in response.calibration:
-            arrays[f"{m}/calibration"] = response.calibration[m]
+        arrays[f"{m}/spread"] = delta.spread[m]
+        if m in delta.cells:
+            arrays[f"{m}/cells"] = delta.cells[m]
+        if m in delta.calibration:
+            arrays[f"{m}/calibration"] = delta.calibration[m]
     if kernel is not None:
         arrays["kernel"] = kernel.table.to_numpy(float)
     return plain, arrays
 
 
-def response_from(plain: dict[str, Any], arrays: dict[str, NDArray[Any]], n_latent: int) -> Response:
-    """Inverse of `response_arrays`."""
+def restore[D: Delta](kind: type[D], plain: dict[str, Any], arrays: dict[str, NDArray[Any]], n_latent: int) -> D:
+    """Inverse of `dump`, of a kind of operator."""
     keys: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in plain["keys"].items()}
     flow = AffineFlow(n_latent, tuple(plain["targets"]), plain["largest"], plain["span"], plain["rank"])
     prefix = FLOW if any(name.startswith(FLOW) for name in arrays) else "flow/"
@@ -59,7 +61,7 @@ def response_from(plain: dict[str, Any], arrays: dict[str, NDArray[Any]], n_late
         {n.removeprefix(prefix): torch.from_numpy(v) for n, v in arrays.items() if n.startswith(prefix)}
     )
     kernel = plain["kernel"]
-    response = Response(
+    delta = kind(
         PerturbationKeys(**keys),
         flow,
         tuple(dict.fromkeys(Action.from_dict(entry).in_units(plain["units"]) for entry in plain["actions"])),
@@ -70,10 +72,10 @@ def response_from(plain: dict[str, Any], arrays: dict[str, NDArray[Any]], n_late
     )
     for m, fields in plain["anchors"].items():
         numbers: dict[str, Any] = {name: arrays[f"{m}/{name}"] for name in NUMBERS}
-        response.anchors[m] = Anchor(Units(*(arrays[f"{m}/{name}"] for name in UNITS)), **numbers, **fields)
-        response.spread[m] = arrays[f"{m}/spread"]
+        delta.anchors[m] = Anchor(Units(*(arrays[f"{m}/{name}"] for name in UNITS)), **numbers, **fields)
+        delta.spread[m] = arrays[f"{m}/spread"]
         if f"{m}/cells" in arrays:
-            response.cells[m] = arrays[f"{m}/cells"]
+            delta.cells[m] = arrays[f"{m}/cells"]
         if f"{m}/calibration" in arrays:
-            response.calibration[m] = arrays[f"{m}/calibration"]
-    return response
+            delta.calibration[m] = arrays[f"{m}/calibration"]
+    return delta

@@ -1,0 +1,100 @@
+"""How far the effects of conditions that were left out lie from their prediction."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scvcell._calm import progress
+from scvcell.response._anchor import Anchor, prior_weights, stack_weights
+from scvcell.response._conditions import unrelated
+from scvcell.response._flow_fit import STEPS, make_flow, train_flow
+from scvcell.response._novelty import SHIFTS, hidden
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from scvcell._types import Array, Rows
+    from scvcell.prior import TargetKernel
+    from scvcell.response._effects import Effects
+
+FOLDS = 5
+
+FEWEST_SETS = 10
+"""Sets of targets of which doses or times must be left out for a shift to be learned from."""
+
+ROWS = 50_000
+
+
+def crossfit(
+    effects: Effects, fitted: Anchor, kernel: TargetKernel | None, seed: int, *, shown: bool = True
+) -> tuple[Array, dict[str, list[float]]]:
+    """How far the effects of conditions that were left out lie from their prediction.
+
+    Conditions are left out at random, and so that they are new in one of `SHIFTS`, where enough sets of targets allow
+    it. The flow is fitted anew without each fold. A condition whose targets no other condition has can be left out only
+    where `kernel` relates them to others.
+
+    Returns
+    -------
+    Rows of ``(size of the predicted effect, squared error, predicted variance, number of the condition, number of the
+    shift)``, one per condition and feature, at most `ROWS` of a shift at random, none where no condition can be left
+    out; and the weights of the anchor's members for every shift.
+    """
+    rng = np.random.default_rng(seed)
+    n = len(effects.units)
+    described = effects.describe(make_flow(effects.units, effects.latent.shape[1], seed), np.arange(n))
+    rows, stack, known = [np.zeros((0, 5))], {}, {}
+    for code, shift in enumerate(("", *SHIFTS)):
+        groups = list(hidden(described, shift)) if shift else [np.array([i]) for i in range(n)]
+        if shift and len(groups) < FEWEST_SETS:
+            continue
+        same = tuple(map(tuple, groups))
+        if same not in known:
+            number = rng.permutation(len(groups)) % min(FOLDS, len(groups))
+            what = f"Learning actions, left out: {shift or 'at random'}"
+            folds = [np.concatenate([g for g, k in zip(groups, number, strict=True) if k == f]) for f in set(number)]
+            parts = (_left_out(effects, left, fitted, kernel, seed) for left in progress(folds, what, shown=shown))
+            known[same] = [part for part in parts if part is not None]
+        found = known[same]
+        if not found:
+            continue
+        out, members, by_flow, y, var = map(np.concatenate, zip(*found, strict=True))
+        rest = y - by_flow
+        if shift:
+            stack[shift] = stack_weights(members, rest, len(groups), shift)
+        mean = np.einsum("ukg,k->ug", members, stack.get(shift, prior_weights(shift)))
+        predicted = by_flow + mean
+        number_of = np.broadcast_to(out[:, None], y.shape)
+        columns = (np.abs(predicted), (y - predicted) ** 2, var, number_of, np.full(y.shape, float(code)))
+        new = np.stack([column.ravel() for column in columns], 1)
+        rows.append(new if len(new) <= ROWS else new[rng.choice(len(new), ROWS, replace=False)])
+    return np.concatenate(rows), stack
+
+
+def _left_out(
+    effects: Effects, left: Rows, fitted: Anchor, kernel: TargetKernel | None, seed: int
+) -> tuple[NDArray[Any], ...] | None:
+    """Predict conditions from the others.
+
+    Returns
+    -------
+    Numbers of those that can be, ``(left,)``, the members of the anchor for them, ``(left, 4, features)``, the
+    effect by the flow, the measured one, and the variance of their difference, ``(left, features)`` each.
+    """
+    kept = np.setdiff1d(np.arange(len(effects.units)), left)
+    if not len(kept):
+        return None
+    units = [effects.units[k] for k in kept]
+    flow = make_flow(units, effects.latent.shape[1], seed)
+    left = np.array([k for k in left if unrelated(flow, effects.units[k].action, kernel) is None], dtype=int)
+    if not len(left):
+        return None
+    train_flow(flow, units, effects.latent, seed, STEPS // 2)
+    noise = fitted.filled(effects.noise)
+    y = effects.value[kept] - effects.by_flow(flow, kept)
+    among = replace(fitted, units=effects.describe(flow, kept), y=y, noise=noise[kept])
+    members, var = among.members(effects.describe(flow, left))
+    return left, members, effects.by_flow(flow, left), effects.value[left], var + noise[left]

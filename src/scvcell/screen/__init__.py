@@ -1,0 +1,47 @@
+"""What a screen's own cells say, without predicting."""
+
+from scvcell.screen._impact import FOLDS, measure_effect
+from scvcell.screen._matching import Match, balance_of, effects_on_cells, matched_values
+from scvcell.screen._order import (
+    OPERATORS,
+    Arm,
+    additive_null,
+    against_action,
+    both_orders,
+    by_cells,
+    joint_size,
+    refit,
+    resampled,
+    singles,
+)
+from scvcell.screen._origin import Origin, trace
+from scvcell.screen._potency import FEWEST_DOSES, Curve, curves_of
+from scvcell.screen._rehearsal import draws_of, rehearse
+from scvcell.screen._strength import strengths
+
+__all__ = [
+    "FEWEST_DOSES",
+    "FOLDS",
+    "OPERATORS",
+    "Arm",
+    "Curve",
+    "Match",
+    "Origin",
+    "additive_null",
+    "against_action",
+    "balance_of",
+    "both_orders",
+    "by_cells",
+    "curves_of",
+    "draws_of",
+    "effects_on_cells",
+    "joint_size",
+    "matched_values",
+    "measure_effect",
+    "refit",
+    "rehearse",
+    "resampled",
+    "singles",
+    "strengths",
+    "trace",
+]

@@ -1,0 +1,22 @@
+"""z: how a state is read off what was measured."""
+
+from scvcell.state._batch import Batch, Observed
+from scvcell.state._encoder import Encoder
+from scvcell.state._front import FrontEnd
+from scvcell.state._inference import Draw, Inference
+from scvcell.state._layout import Layout, Positions, layout
+from scvcell.state._posterior import Posterior, fuse
+
+__all__ = [
+    "Batch",
+    "Draw",
+    "Encoder",
+    "FrontEnd",
+    "Inference",
+    "Layout",
+    "Observed",
+    "Positions",
+    "Posterior",
+    "fuse",
+    "layout",
+]

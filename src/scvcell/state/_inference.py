@@ -1,0 +1,59 @@
+"""What inference yields for a mini-batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from scvcell.state._posterior import Posterior
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A posterior from some of the modalities, and a draw from it.
+
+    Attributes
+    ----------
+    name
+        The assay, or ``""`` for all together.
+    rows
+        Sorted positions in the mini-batch, shape ``(some,)``.
+    posterior, z
+        Posterior and draw of these cells.
+    weight
+        Share of each cell's loss that this view carries; a cell's views sum to 1.
+    """
+
+    name: str
+    rows: Tensor
+    posterior: Posterior
+    z: Tensor
+    weight: Tensor
+
+
+@dataclass(frozen=True)
+class Inference:
+    """What inference yields for a mini-batch.
+
+    Attributes
+    ----------
+    experts
+        Per modality, row positions and unimodal posterior.
+    joint
+        Fused posterior of all cells.
+    views
+        What is decoded.
+    pairs
+        For every two modalities: names, both posteriors of the cells that have both, and their positions.
+    nodes
+        Vectors of the guidance graph's nodes, where there is one.
+    """
+
+    experts: dict[str, tuple[Tensor, Posterior]]
+    joint: Posterior
+    views: list[Draw]
+    pairs: list[tuple[str, str, Posterior, Posterior, Tensor]]
+    nodes: Tensor | None = None
