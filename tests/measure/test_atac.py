@@ -24,7 +24,7 @@ def problem():
 @pytest.mark.parametrize("block", [1, 3 * PEAKS, 1 << 20])
 @pytest.mark.parametrize("masked", [False, True])
 def test_total_is_autograd(problem, monkeypatch, block, masked):
-    monkeypatch.setattr(_share, "BLOCK", block)
+    monkeypatch.setattr(_share, "ENTRIES_PER_BLOCK", block)
     h, v, weight = problem
     mask = torch.rand(CELLS, PEAKS) > 0.3 if masked else None
     value = LogTotal.apply(h, v, mask)
@@ -72,8 +72,8 @@ def test_training_on_many_peaks_samples_them(monkeypatch, likelihood):
     z = torch.randn(len(rows), LATENT)
     exact = operator.log_prob(x.to_sparse(), z, ctx, rows=rows).detach()
     torch.testing.assert_close(exact, operator.log_prob(x[rows], z, ctx).detach())
-    monkeypatch.setattr(_atac, "EXACT", 7)
-    monkeypatch.setattr(_atac, "DRAWN", 500)
+    monkeypatch.setattr(_atac, "MAX_EXACT_PEAKS", 7)
+    monkeypatch.setattr(_atac, "DRAWN_PEAKS", 500)
     with torch.no_grad():
         found = torch.stack([operator.log_prob(x.to_sparse(), z, ctx, rows=rows) for _ in range(20)])
         assert (found.std(0) > 0).all()

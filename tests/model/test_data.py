@@ -36,8 +36,8 @@ def collect(loader):
 
 @pytest.mark.parametrize("form", ["csr_matrix", "h5ad csr", "zarr dense"])
 def test_each_cell_comes_once_with_its_own_values(setting, stored, monkeypatch, form):
-    monkeypatch.setattr("scvcell.model._source.BUFFER", 48)
-    monkeypatch.setattr("scvcell.model._source.BLOCK", 5)
+    monkeypatch.setattr("scvcell.model._source.CELLS_PER_BUFFER", 48)
+    monkeypatch.setattr("scvcell.model._source.CELLS_PER_READ", 5)
     mdata, model = setting
     data = stored(mdata, form)
     source = source_of(model, data)

@@ -179,7 +179,7 @@ def test_adapt_learns_new_batches_and_leaves_known_ones():
 
 
 def test_fit_is_repeatable_and_uses_a_subsample_of_large_data(monkeypatch):
-    monkeypatch.setattr("scvcell.state._front.FIT_CELLS", 150)
+    monkeypatch.setattr("scvcell.state._front.MAX_FIT_CELLS", 150)
     x, batch = data()
     one, other = fitted(x, batch, seed=1), fitted(x, batch, seed=1)
     assert torch.equal(one.loadings, other.loadings)

@@ -7,7 +7,7 @@ import pytest
 from mudata import MuData
 
 import scvcell
-from scvcell.model._gain import LEAST_BITS, STATE, told, warn
+from scvcell.model._gain import MIN_STATE_BITS, STATE, told, warn
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +31,8 @@ def test_gain_is_the_likelihood_that_states_add(fitted):
         ({STATE: 5.0, "rna": 3.0}, "rna", True),
         ({STATE: 5.0, "rna": -0.1}, None, True),
         ({STATE: 5.0, "rna": -0.1}, "rna", False),
-        ({STATE: LEAST_BITS / 2, "rna": 3.0}, "rna", False),
-        ({STATE: LEAST_BITS / 2, "rna": 3.0}, None, False),
+        ({STATE: MIN_STATE_BITS / 2, "rna": 3.0}, "rna", False),
+        ({STATE: MIN_STATE_BITS / 2, "rna": 3.0}, None, False),
     ],
 )
 def test_what_is_told(gain, modality, expected):
@@ -80,6 +80,6 @@ def test_pairs_of_a_telling_and_an_empty_assay_do_not_collapse(mosaic, seed):
     mdata = MuData({"rna": rna, "atac": noise})
     model = scvcell.tl.fit(mdata, train=scvcell.TrainConfig(max_epochs=30, progress=False), seed=seed)
     alone = scvcell.tl.fit(rna.copy(), train=scvcell.TrainConfig(max_epochs=30, progress=False), seed=seed)
-    assert model.gain[STATE] > 0.5 * alone.gain[STATE] > LEAST_BITS
+    assert model.gain[STATE] > 0.5 * alone.gain[STATE] > MIN_STATE_BITS
     scvcell.tl.modality_information(mdata, model)
     assert mdata.obs["csl_bits_rna"].mean() > 3 * mdata.obs["csl_bits_atac"].mean()

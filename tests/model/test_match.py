@@ -38,7 +38,7 @@ def test_the_same_state_is_found():
 
 
 def test_scaled_similarity_is_brute_force(monkeypatch):
-    monkeypatch.setattr(_pairs, "NEIGHBOURS", 40)  # all of them: then crowding is exact
+    monkeypatch.setattr(_pairs, "N_NEIGHBOURS", 40)  # all of them: then crowding is exact
     rng = np.random.default_rng(1)
     a, b = rng.normal(size=(40, 4)), rng.normal(size=(40, 4))
     a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b))
@@ -61,7 +61,7 @@ def test_only_cells_of_one_batch_without_a_common_assay():
 
 
 def test_large_batches_are_sampled(monkeypatch):
-    monkeypatch.setattr(_pairs, "MOST", 30)
+    monkeypatch.setattr(_pairs, "MAX_MATCHED_CELLS", 30)
     latent, batch, has = cells()
     found = mutual_matches(latent, batch, has, np.random.default_rng(0))
     assert 0 < len(found.one) <= 30
@@ -133,7 +133,7 @@ def test_cells_with_both_assays_are_not_matched():
 
 
 def test_of_many_linked_features_the_most_variable_count(monkeypatch):
-    monkeypatch.setattr(_pairs, "FEATURES", 6)
+    monkeypatch.setattr(_pairs, "MAX_LINKED_FEATURES", 6)
     views, sizes, edges, batch = linked()
     views["a"].loadings[6:] *= 1e-3
     found = graph_matches(views, sizes, edges, batch, np.random.default_rng(0))
@@ -141,7 +141,7 @@ def test_of_many_linked_features_the_most_variable_count(monkeypatch):
 
 
 def test_of_many_cells_some_are_compared(monkeypatch):
-    monkeypatch.setattr(_pairs, "MOST", 30)
+    monkeypatch.setattr(_pairs, "MAX_MATCHED_CELLS", 30)
     views, sizes, edges, batch = linked()
     compared = []
     monkeypatch.setattr(_pairs, "_standard", lambda x, code: compared.append(len(x)) or x)

@@ -7,7 +7,7 @@ import pytest
 
 import scvcell
 from scvcell import Action, PerturbationKeys
-from scvcell.response._reach import STEP, Reach
+from scvcell.response._reach import USUAL_STEP, Reach
 
 DOSES = (0.1, 1.0, 10.0)
 
@@ -18,7 +18,7 @@ def test_steps_are_those_of_the_targets_own_doses():
         reach = Reach(given, {"A": 10.0, "B": 2.0}, 24.0)
         assert reach.step == pytest.approx({"A": 10.0, "B": 10.0})
         assert reach.time_step == pytest.approx(4.0)
-    assert Reach([Action({"A": 5.0})], {"A": 5.0}, None).step == {"A": STEP}
+    assert Reach([Action({"A": 5.0})], {"A": 5.0}, None).step == {"A": USUAL_STEP}
 
 
 @pytest.mark.parametrize("name", ["dose", "time"])

@@ -74,7 +74,7 @@ class TestRoundTrip:
         pd.testing.assert_frame_equal(ours.obs, theirs.obs)
 
     def test_encoders_of_many_cells_have_one_network(self, small, mosaic, quick, tmp_path, monkeypatch):
-        monkeypatch.setattr("scvcell.model._train.FEW_CELLS", 50)
+        monkeypatch.setattr("scvcell.model._config.SMALL_DATA_CELLS", 50)
         data = mosaic(90)
         model = scvcell.tl.fit(data, train=replace(quick, max_epochs=1))
         again = CSL.load(model.save(tmp_path / "large"))
@@ -371,7 +371,7 @@ class TestDamage:
             CSL.load(saved)
 
     def test_arrays_that_unpack_to_far_more(self, saved, monkeypatch):
-        monkeypatch.setattr("scvcell.model._store.LARGEST_ARRAYS", 1000)
+        monkeypatch.setattr("scvcell.model._store.MAX_ARRAY_BYTES", 1000)
         without_checksums(saved)
         np.savez_compressed(saved / "calibration.npz", **{"rna>adt/pool": np.zeros(10_000_000, np.uint8)})
         with pytest.raises(ValueError, match=r"calibration.npz is damaged"):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from scvcell.perturb import Action, AffineFlow
-from scvcell.screen._strength import SHARES, strengths
+from scvcell.screen._strength import SHARE_GRID, strengths
 
 D = 6
 
@@ -77,7 +77,7 @@ def test_the_posterior_is_one(flow):
     controls, treated, _ = cells(np.random.default_rng(3), flow, 50)
     found = strengths(flow, Action("A"), controls, treated)
     assert found.weight.sum() == pytest.approx(1)
-    assert len(found.weight) == len(SHARES)
+    assert len(found.weight) == len(SHARE_GRID)
     assert ((found.responded >= 0) & (found.responded <= 1 + 1e-9)).all()
     wide, narrow = found.summary(0.95), found.summary(0.5)
     assert wide["share_lower"] <= narrow["share_lower"] <= narrow["share_upper"] <= wide["share_upper"]

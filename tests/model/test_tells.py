@@ -59,10 +59,10 @@ def test_directions_are_found_again_by_other_genes(turning):
 def test_nascent_counts_of_other_cells_do_not_go_together_with_mature_ones():
     adata = scvcell.datasets.simulate_kinetics(300, n_genes=60, seed=0)
     mature, nascent = (adata.layers[name].toarray() for name in ("spliced", "unspliced"))
-    assert _tells.together(mature, nascent) > 2 * _tells.COUPLED
+    assert _tells.together(mature, nascent) > 2 * _tells.MIN_COUPLING
     others = nascent[np.random.default_rng(0).permutation(300)]
-    assert abs(_tells.together(mature, others)) < _tells.COUPLED / 2
-    assert _tells.together(mature, nascent * np.arange(1, 4).repeat(100)[:, None]) > 2 * _tells.COUPLED
+    assert abs(_tells.together(mature, others)) < _tells.MIN_COUPLING / 2
+    assert _tells.together(mature, nascent * np.arange(1, 4).repeat(100)[:, None]) > 2 * _tells.MIN_COUPLING
 
 
 def test_proportion():

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from scvcell.objective import TERMS, Weights, info_nce, mmd
-from scvcell.objective._obs import MATCH_CELLS
+from scvcell.objective._obs import MIN_MATCH_CELLS
 from scvcell.state._posterior import Posterior
 
 
@@ -151,7 +151,7 @@ def test_match_compares_assays_within_batch_only(problem):
     for value in code.unique():
         in_a, in_b = code[rows_a] == value, code[rows_b] == value
         n = min(int(in_a.sum()), int(in_b.sum()))
-        assert n >= MATCH_CELLS
+        assert n >= MIN_MATCH_CELLS
         expected += float(mmd(a.mean[in_a], b.mean[in_b])) * n / len(batch)
     assert float(TERMS["match"](module, batch, state)) == pytest.approx(expected, rel=1e-4)
 

@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
     from scvcell._types import Rows
 
-CHUNK = 4096
+ROWS_PER_CHUNK = 4096
 """Rows read at a time when a matrix is walked through."""
 
 
-GAP, SPAN = 256, 16_384
+MAX_GAP_ROWS, MAX_READ_ROWS = 256, 16_384
 """Rows that are read though nobody asked for them, between two that were asked for, at most; and rows of one read: a
 file gives thousands of neighbouring rows sooner than one row a hundred times."""
-HELD = 2**28
+MAX_HELD_BYTES = 2**28
 """Bytes of rows that `Matrix.held` keeps in memory."""
-DENSE_GAP, DENSE_SPAN = 2**19, 2**27
+MAX_GAP_BYTES, MAX_READ_BYTES = 2**19, 2**27
 """The same in bytes, for dense rows."""
-SAMPLE = 256
+SAMPLE_ROWS = 256
 """Rows that `Matrix.sample` takes."""
 
 
@@ -86,7 +86,7 @@ class Matrix:
             return self._x[0:0]
         parts, dense = [], not hasattr(self._x, "format")
         row = self.shape[1] * 4 if dense else 1
-        gap, span = min(GAP, max(DENSE_GAP // row, 1)), min(SPAN, max(DENSE_SPAN // row, 1))
+        gap, span = min(MAX_GAP_ROWS, max(MAX_GAP_BYTES // row, 1)), min(MAX_READ_ROWS, max(MAX_READ_BYTES // row, 1))
         for run in np.split(index, np.flatnonzero(np.diff(index) > gap) + 1):
             for some in np.split(run, np.flatnonzero(np.diff((run - run[0]) // span)) + 1):
                 block = self._x[int(some[0]) : int(some[-1]) + 1]
@@ -111,7 +111,9 @@ class Matrix:
         block: Any = self.rows(index)
         return block.toarray() if sp.issparse(block) else block
 
-    def chunks(self, index: NDArray[np.integer], size: int = CHUNK) -> Iterator[NDArray[np.float32] | sp.csr_matrix]:
+    def chunks(
+        self, index: NDArray[np.integer], size: int = ROWS_PER_CHUNK
+    ) -> Iterator[NDArray[np.float32] | sp.csr_matrix]:
         """Walk through rows `index`, `size` rows at a time."""
         for start in range(0, len(index), size):
             yield self.rows(index[start : start + size])
@@ -119,22 +121,28 @@ class Matrix:
     def held(self, index: Rows) -> tuple[Matrix, Rows]:
         """A matrix from which rows `index` can be read many times, and where they are in it.
 
-        Rows on disk are read once and kept where they are no more than `HELD` bytes.
+        Rows on disk are read once and kept where they are no more than `MAX_HELD_BYTES` bytes.
         """
         if not self.on_disk or len(index) == 0:
             return self, index
-        first: Any = self.rows(index[:CHUNK])
+        first: Any = self.rows(index[:ROWS_PER_CHUNK])
         size = (first.data.nbytes + first.indices.nbytes) if sp.issparse(first) else first.nbytes
-        if size / min(len(index), CHUNK) * len(index) > HELD:
+        if size / min(len(index), ROWS_PER_CHUNK) * len(index) > MAX_HELD_BYTES:
             return self, index
-        parts = [first, *(self.rows(index[start : start + CHUNK]) for start in range(CHUNK, len(index), CHUNK))]
+        parts = [
+            first,
+            *(
+                self.rows(index[start : start + ROWS_PER_CHUNK])
+                for start in range(ROWS_PER_CHUNK, len(index), ROWS_PER_CHUNK)
+            ),
+        ]
         block = sp.vstack(parts, format="csr") if sp.issparse(first) else np.concatenate(parts)
         depth = None if self.depth is None else self.depth[index]
         return Matrix(block, None, depth), np.arange(len(index))
 
     def sample(self) -> NDArray[np.float32] | sp.csr_matrix:
         """Some evenly spaced rows; few of a matrix on disk."""
-        n = min(self.shape[0], SAMPLE // 8 if self.on_disk else SAMPLE)
+        n = min(self.shape[0], SAMPLE_ROWS // 8 if self.on_disk else SAMPLE_ROWS)
         return self.rows(np.unique(np.linspace(0, max(self.shape[0] - 1, 0), n).astype(np.int64)))
 
 

@@ -1,15 +1,15 @@
 """Statistics on plain arrays: no cell, no model, no module."""
 
 from scvcell._stats._cca import cca
-from scvcell._stats._conformal import MINIMUM, Conformal
-from scvcell._stats._hill import FOLDS, fit_curves
+from scvcell._stats._conformal import MIN_CALIBRATION_CELLS, Conformal
+from scvcell._stats._hill import N_JACKKNIFE, fit_curves
 from scvcell._stats._jackknife import jackknife_variance
 from scvcell._stats._svd import centred_svd, indicators
 from scvcell._stats._walk import neighbours, walk
 
 __all__ = [
-    "FOLDS",
-    "MINIMUM",
+    "MIN_CALIBRATION_CELLS",
+    "N_JACKKNIFE",
     "Conformal",
     "cca",
     "centred_svd",

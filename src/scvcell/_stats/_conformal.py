@@ -13,18 +13,18 @@ from sklearn.neighbors import NearestNeighbors
 if TYPE_CHECKING:
     from scvcell._types import Array, Mask
 
-NEIGHBOURS = 50
-BLOCK = 4096
+N_NEIGHBOURS = 50
+FEATURES_PER_BLOCK = 4096
 """Features whose quantiles are taken at once."""
-MINIMUM = 20
+MIN_CALIBRATION_CELLS = 20
 """Calibration cells below which no interval can be promised."""
 
 
-ENOUGH = 500
+OWN_QUANTILE_CELLS = 500
 """Calibration cells from which their own quantiles are surer than those of the pool, brought to their size."""
-SHRUNK = 20
+SHRINKAGE_CELLS = 20
 """Calibration cells that the factor of all features stands for in that of each."""
-KEPT = 400
+N_RANKS = 400
 """Ranks of the pool's scores that are kept."""
 
 
@@ -37,9 +37,9 @@ class Conformal:
 
     with :math:`\sigma(z)` the root mean squared error among the nearest cells of a pool, and s the scores of n
     calibration cells that training never saw (split conformal). Of few such cells a quantile is a matter of luck:
-    below `ENOUGH`, s are the scores of the pool's many cells, each with the others as its neighbours, times a factor:
-    the mean score of calibration cells over that of the pool, what training made of its own cells. Features of which
-    half of the values are one keep to calibration cells.
+    below `OWN_QUANTILE_CELLS`, s are the scores of the pool's many cells, each with the others as its neighbours, times
+    a factor: the mean score of calibration cells over that of the pool, what training made of its own cells. Features
+    of which half of the values are one keep to calibration cells.
 
     Attributes
     ----------
@@ -103,7 +103,7 @@ class Conformal:
         sigma, distance = draft.sigma(latent)
         scores: Array = np.abs(truth - predicted) / sigma
         unsure = 0.0
-        if len(scores) < ENOUGH:
+        if len(scores) < OWN_QUANTILE_CELLS:
             own, _ = draft.sigma(pool, own=True)
             known = np.sqrt(pool_error) / own
             each = scores.mean(1)
@@ -113,8 +113,8 @@ class Conformal:
             scores = np.sort(scores, axis=0)
         share = np.arange(1, 100) / 200
         spread = np.empty((len(share), truth.shape[1]), np.float32)
-        for start in range(0, truth.shape[1], BLOCK):
-            at = slice(start, start + BLOCK)
+        for start in range(0, truth.shape[1], FEATURES_PER_BLOCK):
+            at = slice(start, start + FEATURES_PER_BLOCK)
             high, low = np.split(np.quantile(truth[:, at], np.concatenate([0.5 + share, 0.5 - share]), axis=0), 2)
             spread[:, at] = high - low
         limits = np.zeros((0, 2)) if numbers is None else np.nanquantile(numbers, [0.01, 0.99], axis=0).T
@@ -126,7 +126,7 @@ class Conformal:
 
         Where `own`, `latent` are the pool, and no cell is a neighbour of itself.
         """
-        k = min(NEIGHBOURS, len(self.pool) - own)
+        k = min(N_NEIGHBOURS, len(self.pool) - own)
         neighbours = NearestNeighbors(n_neighbors=k).fit(self.pool)
         distance, near = neighbours.kneighbors(None if own else latent)
         ones = np.ones(near.size, np.float32)
@@ -198,11 +198,11 @@ class Conformal:
 
 
 def _shaped(scores: Array, known: Array, truth: Array) -> Array:
-    """Sorted scores at `KEPT` ranks: of the pool, or, where most values are one, of the calibration cells.
+    """Sorted scores at `N_RANKS` ranks: of the pool, or, where most values are one, of the calibration cells.
 
     Scores of a feature that is nearly always zero are no multiple of each other.
     """
-    share = np.arange(1, KEPT + 1) / (KEPT + 1)
+    share = np.arange(1, N_RANKS + 1) / (N_RANKS + 1)
     out = np.sort(known.T, axis=1)[:, np.ceil(share * len(known)).astype(int) - 1].T
     sparse = (truth == np.median(truth, axis=0)).mean(0) >= 0.5
     rank = np.ceil(share * (len(scores) + 1)).astype(int)
@@ -217,4 +217,4 @@ def _optimism(scores: Array, known: Array) -> Array:
     each = np.ones(scores.shape[1])
     each[told] = scores[:, told].mean(0) / known[:, told].mean(0)
     usual = float(np.median(each[told])) if told.any() else 1.0
-    return (n * each + SHRUNK * usual) / (n + SHRUNK)
+    return (n * each + SHRINKAGE_CELLS * usual) / (n + SHRINKAGE_CELLS)

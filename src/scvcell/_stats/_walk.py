@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from scvcell._types import Array
 
 
-NEIGHBOURS = 30
+N_NEIGHBOURS = 30
 
 
 def neighbours(latent: Array) -> sp.coo_array:
     """Who is a neighbour of whom, either way, ``(cells, cells)``."""
-    graph = kneighbors_graph(latent, min(NEIGHBOURS, len(latent) - 1))
+    graph = kneighbors_graph(latent, min(N_NEIGHBOURS, len(latent) - 1))
     return sp.coo_array(graph.maximum(graph.T))
 
 

@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from scvcell._types import Array, Mask
 
 
-LANDMARKS = 300
-WIDTH = 0.5
+N_LANDMARKS = 300
+KERNEL_WIDTH = 0.5
 """Width of the kernel, in median distances of landmarks."""
-NOISE = 1.0
+PRIOR_WEIGHT = 1.0
 """Weight of the prior of the field against one observed velocity."""
-BLOCK = 256
-TRUSTED = 0.5
+CELLS_PER_BLOCK = 256
+TRUSTED_CONFIDENCE = 0.5
 """Confidence from which the direction of a cell is trusted."""
-CHANCE = 0.05
+MIN_TRUSTED_SHARE = 0.05
 """Share of trusted cells that may be chance: where there are fewer, none is."""
-LOOKS = 5
+N_LOOKS = 5
 """Times on the way at which it is asked how much the data say."""
 
 
@@ -91,24 +91,24 @@ class Field:
             How well the evidence tells the direction at each of the places, 0 to 1, ``(cells,)``.
         """
         rng = np.random.default_rng(seed)
-        landmarks = places[rng.permutation(len(places))[:LANDMARKS]]
+        landmarks = places[rng.permutation(len(places))[:N_LANDMARKS]]
         apart = cdist(landmarks, landmarks)
-        width = WIDTH * float(np.median(apart[apart > 0])) if (apart > 0).any() else 1.0
+        width = KERNEL_WIDTH * float(np.median(apart[apart > 0])) if (apart > 0).any() else 1.0
         prior = np.exp(-((apart / width) ** 2) / 2) + 1e-6 * np.eye(len(landmarks))
         time_key, clone_key = (*keys, "")[:2]
         empty = cls(landmarks, width, np.zeros((0, *landmarks.shape)), prior, unit, time_key, clone_key)
 
         def precision(z: Array) -> Array:
             k = empty.features(z)
-            return k.T @ k + NOISE * prior
+            return k.T @ k + PRIOR_WEIGHT * prior
 
         coef = [np.linalg.solve(precision(z), empty.features(z).T @ velocity) for z, velocity in evidence]
-        cover = np.linalg.inv(prior) - NOISE * np.linalg.inv(precision(places))
+        cover = np.linalg.inv(prior) - PRIOR_WEIGHT * np.linalg.inv(precision(places))
         found = cls(landmarks, width, np.array(coef), cover, unit, time_key, clone_key)
         if told is None:
             return found
         found = replace(found, told=np.linalg.solve(precision(places), empty.features(places).T @ told))
-        return found if found.trusted(places).mean() >= CHANCE else replace(found, told=0 * found.told)
+        return found if found.trusted(places).mean() >= MIN_TRUSTED_SHARE else replace(found, told=0 * found.told)
 
     def __repr__(self) -> str:
         learned = f"cells at several {self.time_key!r}" if self.time_key else "kinetics"
@@ -142,7 +142,7 @@ class Field:
 
     def trusted(self, z: Array) -> Mask:
         """Whether the direction of cells is to be followed, ``(cells,)``: the one place where that is decided."""
-        return self.confidence(z) >= TRUSTED  # type: ignore[no-any-return]
+        return self.confidence(z) >= TRUSTED_CONFIDENCE  # type: ignore[no-any-return]
 
     def support(self, z: Array) -> Array:
         """Share of the field's prior variance that the data explain, ``(cells,)``: 1 amid the data, 0 far from them."""
@@ -159,8 +159,8 @@ class Field:
         """
         coef = np.concatenate([self.coef.mean(0)[None], self.coef])
         ends, supports = [], []
-        for start in range(0, len(z), BLOCK):
-            here = z[start : start + BLOCK]
+        for start in range(0, len(z), CELLS_PER_BLOCK):
+            here = z[start : start + CELLS_PER_BLOCK]
             path = self._solve(np.repeat(here[None], len(coef), 0), coef, time)
             ends.append(path[-1])
             supports.append(np.min([self.support(look[0]) for look in path], axis=0))
@@ -176,7 +176,7 @@ class Field:
             k = self.features(flat.reshape(-1, z.shape[2])).reshape(*z.shape[:2], -1)
             return (k @ coef).ravel()
 
-        looks = np.linspace(0, time, LOOKS)
+        looks = np.linspace(0, time, N_LOOKS)
         found = solve_ivp(slope, (0, time), z.ravel(), t_eval=looks, rtol=1e-5, atol=1e-6)
         return found.y.T.reshape(-1, *z.shape)
 

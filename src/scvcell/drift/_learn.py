@@ -9,7 +9,7 @@ import numpy as np
 from scvcell._containers import View
 from scvcell.drift._field import Field
 from scvcell.drift._times import between, clones_of, times_of
-from scvcell.drift._turnover import CELLS, MEMBERS, by_turnover
+from scvcell.drift._turnover import MAX_CELLS, N_MEMBERS, by_turnover
 from scvcell.measure import Kinetics
 from scvcell.model import Part
 
@@ -81,7 +81,7 @@ class Drift(Field, Part):
         part, time = data.subset(cells), time[cells]
         clone = clones_of(part, clone_key, time)
         z = model.posterior(part).mean.numpy().astype(float)
-        pairs = [between(z, time, clone, rng) for _ in range(MEMBERS)]
+        pairs = [between(z, time, clone, rng) for _ in range(N_MEMBERS)]
         return cls.fit(z, pairs, seed, f"unit of {time_key}", time_key, clone_key or "")
 
     @classmethod
@@ -94,7 +94,7 @@ class Drift(Field, Part):
                 "(or old and new) counts made by scvcell.pp.modality_from_layers, or give time_key=, a column of times."
             )
         cells = np.flatnonzero(data.present(name) & (seen | ~seen.any()))
-        cells = np.sort(rng.permutation(cells)[:CELLS])
+        cells = np.sort(rng.permutation(cells)[:MAX_CELLS])
         part = data.subset(cells)
         readout = model.readout(part, name)
         z, velocities, told = by_turnover(readout, model.posterior(part).mean.numpy(), rng)

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from scvcell._types import Array, Mask, Rows
 
 
-NEIGHBOURS, PSEUDO = 30, 5.0
+N_NEIGHBOURS, PSEUDO_COUNTS = 30, 5.0
 """Cells whose ratio predicts that of a cell, and nascent counts at the constant ratio that are added to theirs."""
-SURE = 2.0
+MIN_STANDARD_ERRORS = 2.0
 """Standard errors by which neighbours must predict better than a constant, for the gene to tell."""
-COUPLED = 0.15
+MIN_COUPLING = 0.15
 """Least correlation of mature and nascent shares over cells; below it one does not follow the other."""
-SPLITS = 3
-HALF_TRUST = 3.0
+N_SPLITS = 3
+HALF_TRUST_ERRORS = 3.0
 """Standard errors of the correlation with genes left out at which the direction is half trusted."""
 
 
@@ -42,16 +42,16 @@ def informative(z: Array, nascent: Array, expected: Array, theta: Array) -> Mask
         Inverse dispersion, ``(genes,)``.
     """
     expected = expected * (nascent.sum(0) / np.maximum(expected.sum(0), 1e-12)) + 1e-9
-    n = min(NEIGHBOURS, len(z) - 1)
+    n = min(N_NEIGHBOURS, len(z) - 1)
     near = NearestNeighbors(n_neighbors=n).fit(z).kneighbors(return_distance=False)
     found, due = (sum(part[column] for column in near.T) for part in (nascent, expected))
-    local = expected * (found + PSEUDO) / (due + PSEUDO)
+    local = expected * (found + PSEUDO_COUNTS) / (due + PSEUDO_COUNTS)
 
     def log_likelihood(mean: Array) -> Array:
         return nascent * np.log(mean / (mean + theta)) - theta * np.log1p(mean / theta)
 
     gain = log_likelihood(local) - log_likelihood(expected)
-    return gain.mean(0) > SURE * gain.std(0) / len(z) ** 0.5  # type: ignore[no-any-return]
+    return gain.mean(0) > MIN_STANDARD_ERRORS * gain.std(0) / len(z) ** 0.5  # type: ignore[no-any-return]
 
 
 def together(mature: Array, nascent: Array) -> float:
@@ -125,14 +125,14 @@ def told(
         np.linalg.norm(ahead[0], axis=1) * np.linalg.norm(ahead[-1], axis=1), 1e-12
     )
     again = [np.zeros(len(made)) for _ in views]
-    for _ in range(SPLITS):
+    for _ in range(N_SPLITS):
         order = rng.permutation(n)
         for asked, left in ((order[: n // 2], order[n // 2 :]), (order[n // 2 :], order[: n // 2])):
             for view, total in zip(views, again, strict=True):
                 _, steps = field(asked, view)
                 predicted = (slope[:, left] @ steps[..., None])[..., 0]
-                total += _correlation(predicted, view[:, left] / np.median(view[:, left], 0)) / (2 * SPLITS)
-    return np.clip(np.minimum(np.min(again, 0) * n**0.5 / (2 * HALF_TRUST), cosine), 0, 1)  # type: ignore[no-any-return]
+                total += _correlation(predicted, view[:, left] / np.median(view[:, left], 0)) / (2 * N_SPLITS)
+    return np.clip(np.minimum(np.min(again, 0) * n**0.5 / (2 * HALF_TRUST_ERRORS), cosine), 0, 1)  # type: ignore[no-any-return]
 
 
 def _correlation(a: Array, b: Array) -> Array:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from scvcell._containers import View
     from scvcell._types import Array, Rows
 
-PAIRS, PLACES = 500, 4
+MAX_PAIRS, PLACES_PER_PAIR = 500, 4
 """Cells of either time that are paired at most for a member, and places on the way between them."""
 
 
@@ -61,7 +61,7 @@ def between(z: Array, time: Array, clone: Rows, rng: np.random.Generator) -> tup
     for first, second in pairwise(np.unique(time)):
         before, after = (np.flatnonzero(time == t) for t in (first, second))
         told = before[(clone[before] >= 0) & np.isin(clone[before], clone[after])]
-        n = min(PAIRS, len(told) or len(before), len(after))
+        n = min(MAX_PAIRS, len(told) or len(before), len(after))
         rows = rng.choice(told if len(told) else before, n)
         if len(told):
             end = z[[rng.choice(after[clone[after] == clone[row]]) for row in rows]]
@@ -69,7 +69,7 @@ def between(z: Array, time: Array, clone: Rows, rng: np.random.Generator) -> tup
             end = z[rng.choice(after, n)]
             end = end[linear_sum_assignment(cdist(z[rows], end, "sqeuclidean"))[1]]
         start = z[rows]
-        for _ in range(PLACES):
+        for _ in range(PLACES_PER_PAIR):
             places.append(start + rng.random((n, 1)) * (end - start))
             velocities.append((end - start) / (second - first))
     return np.concatenate(places), np.concatenate(velocities)

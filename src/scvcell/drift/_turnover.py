@@ -20,29 +20,29 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("scvcell")
 
-CELLS, GENES = 2000, 2000
+MAX_CELLS, MAX_GENES = 2000, 2000
 """Cells and genes that are asked at most."""
 
-FEWEST_COUNTS, FEWEST_GENES = 20, 10
+MIN_COUNTS, MIN_GENES = 20, 10
 """Mature and nascent counts of a gene that is asked; genes below which there is no answer."""
 
-TOGETHER = 10
+GENES_PER_DRAW = 10
 """Genes that err as one: a member asks so many times fewer genes than there are."""
 
-NEIGHBOURS, RANK = 100, 10
+N_NEIGHBOURS, N_WAYS = 100, 10
 """Cells around a cell, and directions among them in which it may move."""
 
-RIDGE = 1.0
+WAY_RIDGE = 1.0
 
-ROUNDS = 10
+N_ROUNDS = 10
 """Rounds in which field and steady states are found from each other."""
 
-SLOWEST = 0.1
+MIN_LEVEL = 0.1
 """Least of what may be made of a gene, relative to its steady state."""
 
-BLOCK = 256
+CELLS_PER_BLOCK = 256
 
-MEMBERS = 20
+N_MEMBERS = 20
 """Samples of the evidence, each with a field of its own."""
 
 
@@ -74,7 +74,7 @@ def by_turnover(readout: Readout, z: Array, rng: np.random.Generator) -> tuple[A
     genes = _genes(readout)
     ways = _ways(z)
     slopes, made, levels = [], [], []
-    for at in np.split(np.arange(len(z)), np.arange(BLOCK, len(z), BLOCK)):
+    for at in np.split(np.arange(len(z)), np.arange(CELLS_PER_BLOCK, len(z), CELLS_PER_BLOCK)):
         here = readout.known(at)
         state, along = (torch.tensor(part[at], device=readout.device) for part in (z, ways))
 
@@ -93,7 +93,7 @@ def by_turnover(readout: Readout, z: Array, rng: np.random.Generator) -> tuple[A
         np.concatenate(levels),
         not operator.time,
     )
-    n_members = max(len(genes) // TOGETHER, 1)
+    n_members = max(len(genes) // GENES_PER_DRAW, 1)
     tells, coupled = np.ones(len(genes), bool), True
     if relative:
         tells, coupled = _telling(readout, genes, z, level)
@@ -101,7 +101,7 @@ def by_turnover(readout: Readout, z: Array, rng: np.random.Generator) -> tuple[A
     every = np.ones(slope.shape[1], np.float32)
     _, steady = _balance(slope, rate, relative, every, np.median(rate, 0))
     out: list[Array] = []
-    for _ in range(MEMBERS):
+    for _ in range(N_MEMBERS):
         weight = rng.multinomial(n_members, every / len(every)).astype(np.float32)
         asked = weight > 0
         steps, _ = _balance(slope[:, asked], rate[:, asked], relative, weight[asked], steady[asked])
@@ -129,9 +129,9 @@ def _telling(readout: Readout, genes: Rows, z: Array, level: Array) -> tuple[Mas
     theta = operator.log_theta.detach().exp().cpu().numpy()[n + genes]
     tells = _tells.informative(z, nascent, depth * np.exp(level), theta)
     logger.info("Of %d genes %d tell by splicing where cells are going.", len(genes), tells.sum())
-    if tells.sum() < FEWEST_GENES:
+    if tells.sum() < MIN_GENES:
         tells = np.ones(len(genes), bool)
-    return tells, bool(_tells.together(mature, nascent) >= _tells.COUPLED)
+    return tells, bool(_tells.together(mature, nascent) >= _tells.MIN_COUPLING)
 
 
 def _balance(slopes: Array, made: Array, relative: bool, weight: Array, steady: Array) -> tuple[Array, Array]:
@@ -143,16 +143,16 @@ def _balance(slopes: Array, made: Array, relative: bool, weight: Array, steady: 
     weighted = slopes * weight[:, None]
     normal = weighted.transpose(0, 2, 1) @ slopes
     # a single gene says nothing: then steps are 0
-    ridge = max(RIDGE * float(np.trace(normal, axis1=1, axis2=2).mean()) / RANK, 1e-9)
+    ridge = max(WAY_RIDGE * float(np.trace(normal, axis1=1, axis2=2).mean()) / N_WAYS, 1e-9)
     shrunk = normal + ridge * np.eye(normal.shape[1])
-    for _ in range(ROUNDS):
+    for _ in range(N_ROUNDS):
         excess = made / steady - 1 if relative else made - steady
         right = (weighted.transpose(0, 2, 1) @ excess[..., None])[..., 0]
         steps = np.linalg.solve(shrunk, right[..., None])[..., 0]
         steps *= (steps * right).sum() / max(float(np.einsum("nr,nrs,ns->", steps, normal, steps)), 1e-12)
         change = (slopes @ steps[..., None])[..., 0]
         if relative:
-            level = np.maximum(1 + change, SLOWEST)
+            level = np.maximum(1 + change, MIN_LEVEL)
             steady = (made * level).sum(0) / (level**2).sum(0)
         else:
             steady = (made - change).mean(0)
@@ -163,22 +163,22 @@ def _genes(readout: Readout) -> Rows:
     """Genes with enough mature and nascent counts, the most abundant ones."""
     total = sum(np.asarray(part.sum(0)).ravel() for part in readout.matrix.chunks(readout.rows))
     fewer = np.minimum(*np.split(np.asarray(total), 2))
-    genes = np.argsort(-fewer, kind="stable")[: min(GENES, int((fewer >= FEWEST_COUNTS).sum()))]
-    if len(genes) < FEWEST_GENES:
+    genes = np.argsort(-fewer, kind="stable")[: min(MAX_GENES, int((fewer >= MIN_COUNTS).sum()))]
+    if len(genes) < MIN_GENES:
         raise ValueError(
-            f"Only {len(genes)} genes have {FEWEST_COUNTS} mature and as many nascent counts; velocity needs at least "
-            f"{FEWEST_GENES}."
+            f"Only {len(genes)} genes have {MIN_COUNTS} mature and as many nascent counts; velocity needs at least "
+            f"{MIN_GENES}."
         )
     return np.sort(genes)
 
 
 def _ways(z: Array) -> Array:
     """Leading directions of the cloud around each cell, scaled by its spread there; ``(cells, latent, ways)``."""
-    n = max(min(NEIGHBOURS, len(z) // 10), min(RANK + 2, len(z)))
+    n = max(min(N_NEIGHBOURS, len(z) // 10), min(N_WAYS + 2, len(z)))
     near = NearestNeighbors(n_neighbors=n).fit(z).kneighbors(z, return_distance=False)
     out = []
-    for rows in np.array_split(near, max(len(z) // BLOCK, 1)):
+    for rows in np.array_split(near, max(len(z) // CELLS_PER_BLOCK, 1)):
         cloud = z[rows] - z[rows].mean(1, keepdims=True)
         _, spread, ways = np.linalg.svd(cloud / n**0.5, full_matrices=False)
-        out.append((spread[:, :RANK, None] * ways[:, :RANK]).transpose(0, 2, 1))
+        out.append((spread[:, :N_WAYS, None] * ways[:, :N_WAYS]).transpose(0, 2, 1))
     return np.concatenate(out)

@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
     Likelihood = Literal["poisson", "bernoulli"]
 
-RANK = 32
+FACTOR_RANK = 32
 """Rank of the log accessibilities; a graph prior replaces it by the dimension of the state."""
-EXACT = 40_000
+MAX_EXACT_PEAKS = 40_000
 """Peaks up to which training normalises over all of them."""
 VECTOR_SD, BIAS_SD = 0.1, 0.1
 """Standard deviations of the priors of a peak's vector and of its bias in a context: a peak of few fragments keeps to
 its share of all cells."""
-DRAWN = 8_192
+DRAWN_PEAKS = 8_192
 """Peaks from which a training step normalises where there are more."""
 
 
@@ -72,7 +72,7 @@ class Atac(Shares):
         if likelihood not in ("poisson", "bernoulli"):
             raise ValueError(f"likelihood must be 'poisson' or 'bernoulli', not {likelihood!r}.")
         self.likelihood = likelihood
-        self.decoder = Decoder(n_latent, summary.n_context, summary.n_features, n_hidden=RANK)
+        self.decoder = Decoder(n_latent, summary.n_context, summary.n_features, n_hidden=FACTOR_RANK)
         self.size_head = Decoder(n_latent, summary.n_context, 1, n_hidden=32)
         share = summary.mean / max(float(summary.mean.sum()), 1e-8)
         with torch.no_grad():
@@ -144,8 +144,8 @@ class Atac(Shares):
         (cell, peak), count = _entries(x, observed)
         h, v = self.decoder.factors(z, ctx.design)
         observed = None if observed is None else observed.expand(x.shape)[rows]
-        if self.training and len(v) > EXACT:
-            total = sampled_total(h, v, self.draw_by, DRAWN, observed)
+        if self.training and len(v) > MAX_EXACT_PEAKS:
+            total = sampled_total(h, v, self.draw_by, DRAWN_PEAKS, observed)
         else:
             total = LogTotal.apply(h, v, observed)
         depth = self.depth(ctx)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Likelihood = Literal["gaussian", "student"]
 
-DEGREES = 4.0
+STUDENT_DEGREES = 4.0
 """Degrees of freedom of the Student-t likelihood."""
 
 
@@ -90,5 +90,5 @@ class Profile(Measurement):
         location = self.centre + self.spread * self.decoder(z, ctx.design) + shift
         scale = self.spread * (F.softplus(self.log_sd) + 1e-2)
         if self.likelihood == "student":
-            return StudentT(DEGREES, location, scale, validate_args=False)
+            return StudentT(STUDENT_DEGREES, location, scale, validate_args=False)
         return Normal(location, scale, validate_args=False)

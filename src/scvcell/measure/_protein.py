@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from scvcell._types import Mask
     from scvcell.measure._context import Context, Summary
 
-CLR_FROM = 50
+CLR_FEATURES = 50
 """Panels above this size are encoded by centred log-ratios, smaller ones by log1p."""
 
 
@@ -38,9 +38,9 @@ class Protein(Measurement):
 
     .. math:: \log(1 + y_t) \sim \mathcal N(f_t(z, c) + o, \sigma_t^2)
 
-    where o is the cell's log geometric mean relative to its batch for panels above `CLR_FROM` proteins (the likelihood
-    then is one of centred log-ratios, and antibody depth is no part of the state), and 0 for smaller ones. Where
-    proteins were not measured, o is its expectation given z, from a small head on a stop-gradient of z.
+    where o is the cell's log geometric mean relative to its batch for panels above `CLR_FEATURES` proteins (the
+    likelihood then is one of centred log-ratios, and antibody depth is no part of the state), and 0 for smaller ones.
+    Where proteins were not measured, o is its expectation given z, from a small head on a stop-gradient of z.
 
     The second, on a stop-gradient of z, is totalVI's mixture of background and foreground,
 
@@ -85,7 +85,7 @@ class Protein(Measurement):
         self.register_buffer("centre", torch.as_tensor(summary.mean_log.mean(0), dtype=torch.float32))
         self.log_sd = nn.Parameter(torch.full((n,), -0.5))
         self.mixture = Decoder(n_latent, c, 2 * n)
-        if n > CLR_FROM:
+        if n > CLR_FEATURES:
             self.size_head = Decoder(n_latent, c, 1, n_hidden=32)
         location = summary.mean_log - 0.5 * summary.sd_log if background is None else np.asarray([background])
         if location.shape[1] != n:
@@ -99,23 +99,23 @@ class Protein(Measurement):
 
     @classmethod
     def encoder_input(cls, x: Any, mean: NDArray[np.float32]) -> Any:
-        """log1p counts; centred within the cell for panels of more than `CLR_FROM` proteins."""
+        """log1p counts; centred within the cell for panels of more than `CLR_FEATURES` proteins."""
         dense = log1p(x.toarray() if sp.issparse(x) else x)
-        return dense - dense.mean(1, keepdims=True) if dense.shape[1] > CLR_FROM else dense
+        return dense - dense.mean(1, keepdims=True) if dense.shape[1] > CLR_FEATURES else dense
 
     @classmethod
     def encoder_part(cls, x: Any, mean: NDArray[np.float32], observed: Mask, every: Mask) -> Any:
         """As `Measurement.encoder_part`; the centre of a cell is that of its panel, moved by as much as the means'."""
         dense = log1p(x.toarray() if sp.issparse(x) else x)
-        if dense.shape[1] <= CLR_FROM or not observed.any():
+        if dense.shape[1] <= CLR_FEATURES or not observed.any():
             return dense
         typical = np.log1p(mean) * every
         return dense - dense[:, observed].mean(1, keepdims=True) - (typical.mean() - typical[observed].mean())
 
     @classmethod
     def size(cls, x: Any) -> Any:
-        """Geometric mean of the counts for panels above `CLR_FROM` (the denominator of CLR), else the total."""
-        if x.shape[1] <= CLR_FROM:
+        """Geometric mean of the counts for panels above `CLR_FEATURES` (the denominator of CLR), else the total."""
+        if x.shape[1] <= CLR_FEATURES:
             return x.sum(1)
         if isinstance(x, Tensor):
             return torch.expm1(torch.log1p(x).mean(1))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from scvcell.measure._context import Context, Summary
     from scvcell.measure._decoder import Decoder
 
-BLOCK = 1 << 22
+ENTRIES_PER_BLOCK = 1 << 22
 """Entries of a block of logits."""
 OFF_PANEL = -1e4
 """Logit of a feature that was not measured: its share is 0, and so is what it adds to likelihood and gradient."""
@@ -161,7 +161,7 @@ def sampled_total(
 
 def _blocks(n_cells: int, n_features: int) -> Iterator[slice]:
     """Blocks of cells."""
-    size = max(BLOCK // n_features, 1)
+    size = max(ENTRIES_PER_BLOCK // n_features, 1)
     for start in range(0, n_cells, size):
         yield slice(start, min(start + size, n_cells))
 

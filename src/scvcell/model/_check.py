@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("scvcell")
 
-FEW_CELLS, FEW_FEATURES = 30, 2
+MIN_CELLS, MIN_FEATURES = 30, 2
 """Cells, and features of a modality, up to which hardly anything can be learned."""
-MANY_EMPTY = 0.1
+MAX_EMPTY_SHARE = 0.1
 """Share of cells without a count above which it is asked whether they were measured."""
 WRONG = {
     "not finite": "contains NaN or infinite values. Remove them, or drop the cells or features",
@@ -194,7 +194,7 @@ def _walk(view: View, name: str, layer: str | None, *, counts: bool) -> tuple[st
     empty, where, without = int((total == 0).sum()), _where(name, layer), int((depth == 0).sum())
     if counts and 0 < empty < len(total):
         logger.info("%s: %d of %d features are zero in all cells; they are kept.", where, empty, len(total))
-    if counts and empty < len(total) and without > MANY_EMPTY * matrix.shape[0]:
+    if counts and empty < len(total) and without > MAX_EMPTY_SHARE * matrix.shape[0]:
         logger.warning(
             "%s: %d of %d cells have no count at all and are taken for measured. If they were not, leave them out of "
             "it: mdata.mod[%r] = mdata[%r][mdata[%r].X.sum(1) > 0].copy(); mdata.update().",
@@ -243,9 +243,9 @@ def note(view: View, modalities: Mapping[str, ModalitySchema], keys: Sequence[st
                 "mudata.MuData({'kinetics': scvcell.pp.modality_from_layers(adata)}).",
                 name,
             )
-        if adata.n_vars < FEW_FEATURES and MEASUREMENTS[modalities[name].operator].encoded:
+        if adata.n_vars < MIN_FEATURES and MEASUREMENTS[modalities[name].operator].encoded:
             logger.warning("%r has %d feature: it can tell hardly anything of the state.", name, adata.n_vars)
-    if view.n_obs < FEW_CELLS:
+    if view.n_obs < MIN_CELLS:
         logger.warning("The data have %d cells: too few to learn anything that can be relied on.", view.n_obs)
     # where the container lacks a column, and its modalities differ, `View.column` says so
     for key in (key for key in keys if key in view.source.obs):

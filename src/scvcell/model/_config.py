@@ -13,7 +13,7 @@ from scvcell._registry import near_miss
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
 
-FEW_CELLS = 4000
+SMALL_DATA_CELLS = 4000
 """Training cells below which fewer are held out, steps are larger and encoders have two networks."""
 
 
@@ -119,14 +119,14 @@ class TrainConfig:
 
     def held_out(self, n_cells: int) -> float:
         """Share of `n_cells` cells that are held out."""
-        share = self.validation if self.validation is not None else (0.05 if n_cells < FEW_CELLS else 0.1)
+        share = self.validation if self.validation is not None else (0.05 if n_cells < SMALL_DATA_CELLS else 0.1)
         return min(share, 2000 / max(n_cells, 1))
 
     def cells_per_step(self, n_cells: int) -> int:
         """Size of a mini-batch for a training set of `n_cells`."""
-        return self.batch_size or (256 if n_cells < FEW_CELLS else 128)
+        return self.batch_size or (256 if n_cells < SMALL_DATA_CELLS else 128)
 
     @staticmethod
     def networks(n_cells: int) -> int:
         """Number of networks of each encoder for a training set of `n_cells`, see `Encoder`."""
-        return 2 if n_cells < FEW_CELLS else 1
+        return 2 if n_cells < SMALL_DATA_CELLS else 1

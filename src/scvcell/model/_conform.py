@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("scvcell")
 
-LEAST = 0.1
+MIN_SHARED_FEATURES = 0.1
 """Share of a modality's features that data must have."""
 
 
@@ -117,7 +117,7 @@ def _aligned(adata: AnnData, name: str, spec: ModalitySchema, batches: list[str]
     if there.all():
         return adata[:, spec.features]
     missing = np.array(spec.features)[~there]
-    if there.mean() < LEAST:
+    if there.mean() < MIN_SHARED_FEATURES:
         raise ValueError(
             f"Modality {name!r} lacks {len(missing)} of the {len(there)} features of the model, e.g. "
             f"{missing[:3].tolist()}; it has {have[:3].tolist()}. Are they named alike (symbols, Ensembl ids)?"

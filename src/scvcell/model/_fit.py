@@ -14,7 +14,7 @@ from scvcell.errors import Terminated
 from scvcell.model import _absent
 from scvcell.model._build import build, summaries
 from scvcell.model._gain import gained, warn
-from scvcell.model._pairs import NONE, LowRank, Matches, graph_matches, mutual_matches
+from scvcell.model._pairs import NO_MATCHES, LowRank, Matches, graph_matches, mutual_matches
 from scvcell.model._plan import alignment
 from scvcell.model._source import Loader
 from scvcell.model._train import Run, run
@@ -152,7 +152,7 @@ def _rounds(
         model.matched = model.matched if done.interrupted else len(pairs.one)
         return not done.interrupted
 
-    found = NONE
+    found = NO_MATCHES
     if rounds and model.edges is not None and model.alignment == "unpaired, guidance graph":
         found = _graph_matches(model, model.edges, source, train, rng)
     finished = fit_with(found)

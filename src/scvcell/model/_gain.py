@@ -21,7 +21,7 @@ logger = logging.getLogger("scvcell")
 
 STATE = "state"
 """Key of what the state as a whole knows."""
-LEAST_BITS = 1.0
+MIN_STATE_BITS = 1.0
 """Bits of a cell's state below which it is taken for the prior: nothing was learned."""
 
 
@@ -54,7 +54,7 @@ def gained(module: CSLModule, source: Source, cells: Rows) -> dict[str, float]:
 
 def told(gain: Mapping[str, float], modality: str | None = None) -> bool:
     """Whether a fit learned cells' states, and of `modality` what the mean does not tell; True where not measured."""
-    if gain.get(STATE, math.inf) < LEAST_BITS:
+    if gain.get(STATE, math.inf) < MIN_STATE_BITS:
         return False
     return modality is None or gain.get(modality, math.inf) > 0
 

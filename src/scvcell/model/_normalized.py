@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from scvcell.model._fitted import Fitted
     from scvcell.model._readout import Readout
 
-BLOCK = 1024
+CELLS_PER_BLOCK = 1024
 
 
 def normalized_expression(
@@ -153,7 +153,7 @@ def _positions(seen: View, indices: Any) -> Rows:
 def _shares(readout: Readout, state: torch.Tensor, depth: NDArray[np.float32] | None) -> NDArray[np.float32]:
     """Shares of every cell, times its depth where that is asked for, ``(cells, features)``."""
     operator, parts = readout.operator, []
-    for cells in torch.arange(len(state)).split(BLOCK):
+    for cells in torch.arange(len(state)).split(CELLS_PER_BLOCK):
         here, z = readout.known(cells.numpy()), state[cells].to(readout.device)
         share = operator.frequency(z, here)
         if depth is not None:

@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from scvcell.prior import Edges
 
 
-NEIGHBOURS = 10
+N_NEIGHBOURS = 10
 """Neighbours whose mean similarity says how crowded it is around a cell."""
-MOST = 10_000
+MAX_MATCHED_CELLS = 10_000
 """Cells of one batch and assay that are matched at most, drawn at random."""
-FEWEST = 20
+MIN_MATCHED_CELLS = 20
 """Cells of either side below which a batch is not matched."""
 
-LEAST = 0.5
+MIN_CONFIDENCE = 0.5
 """What the least similar pair counts."""
-COMPONENTS = 20
+N_SMOOTHING = 20
 """Components of an assay from which its linked features are smoothed."""
-FEATURES = 2000
+MAX_LINKED_FEATURES = 2000
 """Linked features by which cells are compared at most, those that vary most."""
 
 
@@ -41,7 +41,7 @@ class Matches(NamedTuple):
     confidence: NDArray[np.float32]
 
 
-NONE = Matches(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
+NO_MATCHES = Matches(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
 """No pairs."""
 
 
@@ -120,14 +120,17 @@ def graph_matches(
         found = mutual_matches(np.concatenate(compared), batch[where], has, rng)
         parts.append(Matches(where[found.one], where[found.other], found.confidence))
         taken[np.concatenate([parts[-1].one, parts[-1].other])] = True
-    return Matches(*(np.concatenate(part) for part in zip(*parts, strict=True))) if parts else NONE
+    return Matches(*(np.concatenate(part) for part in zip(*parts, strict=True))) if parts else NO_MATCHES
 
 
 def _some(cells: Rows, batch: Rows, rng: np.random.Generator) -> Rows:
-    """At most `MOST` cells of each batch, drawn at random, in order."""
+    """At most `MAX_MATCHED_CELLS` cells of each batch, drawn at random, in order."""
     parts = (cells[batch[cells] == code] for code in np.unique(batch[cells]))
     return np.sort(
-        np.concatenate([rng.choice(c, MOST, replace=False) if len(c) > MOST else c for c in parts] or [cells])
+        np.concatenate(
+            [rng.choice(c, MAX_MATCHED_CELLS, replace=False) if len(c) > MAX_MATCHED_CELLS else c for c in parts]
+            or [cells]
+        )
     )
 
 
@@ -141,12 +144,12 @@ def _linked(
 ) -> tuple[Array, Array]:
     """Linked features of `one`, and what `other` says of each, in some cells of either: ``(some, features)`` each."""
     features, column = np.unique(a, return_inverse=True)
-    left = one.loadings[features, :COMPONENTS].T
+    left = one.loadings[features, :N_SMOOTHING].T
     summed = sp.csr_matrix((weight, (column, b)), shape=(len(features), len(other.loadings)))
-    right = np.asarray(summed @ other.loadings[:, :COMPONENTS]).T
-    x = one.scores[:, :COMPONENTS]
-    varying = np.sort(np.argsort(-(np.cov(x.T) @ left * left).sum(0), kind="stable")[:FEATURES])
-    return x[rows[0]] @ left[:, varying], other.scores[rows[1], :COMPONENTS] @ right[:, varying]
+    right = np.asarray(summed @ other.loadings[:, :N_SMOOTHING]).T
+    x = one.scores[:, :N_SMOOTHING]
+    varying = np.sort(np.argsort(-(np.cov(x.T) @ left * left).sum(0), kind="stable")[:MAX_LINKED_FEATURES])
+    return x[rows[0]] @ left[:, varying], other.scores[rows[1], :N_SMOOTHING] @ right[:, varying]
 
 
 def _standard(values: Array, batch: Rows) -> Array:
@@ -176,7 +179,7 @@ def mutual_matches(latent: Array, batch: Rows, has: Mask, rng: np.random.Generat
     has
         Which assays each cell has, ``(cells, assays)``.
     rng
-        Draws cells where there are more than `MOST`.
+        Draws cells where there are more than `MAX_MATCHED_CELLS`.
 
     References
     ----------
@@ -192,13 +195,16 @@ def mutual_matches(latent: Array, batch: Rows, has: Mask, rng: np.random.Generat
             if a & b:
                 continue
             sides = [here[pattern[here] == value] for value in (a, b)]
-            if min(map(len, sides)) < FEWEST:
+            if min(map(len, sides)) < MIN_MATCHED_CELLS:
                 continue
-            i, j = (np.sort(rng.choice(s, MOST, replace=False)) if len(s) > MOST else s for s in sides)
+            i, j = (
+                np.sort(rng.choice(s, MAX_MATCHED_CELLS, replace=False)) if len(s) > MAX_MATCHED_CELLS else s
+                for s in sides
+            )
             left, right, score = _mutual(unit[i], unit[j])
             found.append((i[left], j[right], score))
     if not found:
-        return NONE
+        return NO_MATCHES
     one, other, score = (np.concatenate(part) for part in zip(*found, strict=True))
     best = np.argsort(-score, kind="stable")
     taken = np.zeros(len(latent), bool)
@@ -207,13 +213,13 @@ def mutual_matches(latent: Array, batch: Rows, has: Mask, rng: np.random.Generat
         if not (taken[one[p]] or taken[other[p]]):
             taken[[one[p], other[p]]] = True
             keep.append(p)
-    confidence = 1 - LEAST * np.arange(len(keep)) / len(keep)
+    confidence = 1 - MIN_CONFIDENCE * np.arange(len(keep)) / len(keep)
     return Matches(one[keep], other[keep], confidence.astype(np.float32))
 
 
 def _mutual(a: Array, b: Array) -> tuple[Rows, Rows, Array]:
-    """Mutual nearest neighbours of unit vectors, by similarity scaled for crowding; the best of `NEIGHBOURS`."""
-    k = min(NEIGHBOURS, len(a), len(b))
+    """Mutual nearest neighbours of unit vectors, by similarity scaled for crowding; the best of `N_NEIGHBOURS`."""
+    k = min(N_NEIGHBOURS, len(a), len(b))
     to_b, to_a = (NearestNeighbors(n_neighbors=k).fit(x).kneighbors(y) for x, y in ((b, a), (a, b)))
     cosine_a, cosine_b = (1 - distance**2 / 2 for distance, _ in (to_b, to_a))
     crowd_a, crowd_b = cosine_a.mean(1), cosine_b.mean(1)

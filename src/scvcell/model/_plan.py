@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("scvcell")
 
-FEW = 0.1
+MIN_LINKED_SHARE = 0.1
 """Share of an assay's features with an edge below which a graph hardly aligns it."""
 
 
@@ -61,7 +61,7 @@ def alignment(data: View, train: Rows, linked: Mapping[str, int] | None) -> str:
     if found == "unpaired, guidance graph" and linked is not None:
         for name, n in linked.items():
             features = data.modalities[name].n_vars
-            if n < FEW * features:
+            if n < MIN_LINKED_SHARE * features:
                 logger.warning(
                     "The guidance graph links %d of %d features of %r, and no cell pairs it: do not rely on the "
                     "alignment before scvcell.tl.alignment_report on cells of known pairing or labels.",

@@ -25,7 +25,7 @@ TAGS = (
 )
 """Folded names of features that say what was done to a cell, or of which sample it is: no assay of its state."""
 POSITION = re.compile(r"^(chr)?[\w.]+[:\-_]\d+[-_]\d+$", re.IGNORECASE)
-FEW, MANY = 300, 1000
+MAX_ANTIBODIES, MIN_GENES = 300, 1000
 """Features up to which whole numbers look like a panel of antibodies, and from which they look like genes."""
 
 
@@ -110,9 +110,9 @@ def _guess(name: str, adata: AnnData, layer: str | None) -> tuple[str, str]:
         return "atac", f"its features (positions such as {names[0]!r})"
     values = block.toarray() if sp.issparse(block) else block
     told = f"its values (whole numbers of {adata.n_vars} features)"
-    if adata.n_vars <= FEW and (values > 0).mean() > 0.3:
+    if adata.n_vars <= MAX_ANTIBODIES and (values > 0).mean() > 0.3:
         return "protein", told
-    return ("counts", told) if adata.n_vars >= MANY else ("", "")
+    return ("counts", told) if adata.n_vars >= MIN_GENES else ("", "")
 
 
 def _by_name(name: str) -> str:

@@ -154,8 +154,8 @@ def numeric_column(view: View, key: str) -> NDArray[np.float64]:
 
 def is_constant(mean: float, sd: float) -> bool:
     """Whether a covariate did not vary but for rounding."""
-    return sd <= CONSTANT * abs(mean)
+    return sd <= MAX_CONSTANT_SPREAD * abs(mean)
 
 
-CONSTANT = 1e-6
+MAX_CONSTANT_SPREAD = 1e-6
 """Standard deviation, over the mean, up to which a covariate is constant."""

@@ -25,15 +25,15 @@ logger = logging.getLogger("scvcell")
 
 USUAL = "total_counts"
 """Column that `scanpy.pp.calculate_qc_metrics` writes."""
-PART = 0.9
+MAX_PART_OF_DEPTH = 0.9
 """Share of the counts that features hold, in the median cell, below which they are some of more."""
-ROUNDING = 1e-3
+MAX_EXCESS = 1e-3
 """By how much the sum of the features of a cell may exceed its depth, relatively."""
-WHOLE = 10_000
+TRANSCRIPTOME_GENES = 10_000
 """Genes from which on the data are taken for a whole transcriptome."""
 UNNAMED = re.compile(r"^(A[CFJLP]\d{6}\.\d+|RP\d+-\w+\.\d+|CT[ABCD]-\w+\.\d+|LINC\d+|Gm\d{3,}|\w+Rik)$")
 RIBOSOMAL = re.compile(r"^RP[LS]\d+[AXYL]?\d*$", re.IGNORECASE)
-FEW_UNNAMED, FEW_RIBOSOMAL = 3, 20
+MIN_UNNAMED_GENES, MIN_RIBOSOMAL_GENES = 3, 20
 """Transcripts without a name of their own, which no targeted panel has, and genes of the ribosome (about 80 in human
 and mouse, found in every cell), which no whole transcriptome lacks."""
 EACH = "the counts of each cell over all genes that were measured"
@@ -144,7 +144,7 @@ def check(view: View, name: str, key: str, at: Rows, sums: Array, *, fitting: bo
 
     some(~np.isfinite(depth[rows]), rows, "is no finite number for")
     some(depth[rows] <= 0, rows, "must be above 0; leave out cells without counts. It is not for")
-    short = depth[at] < np.asarray(sums) * (1 - ROUNDING)
+    short = depth[at] < np.asarray(sums) * (1 - MAX_EXCESS)
     if short.any():
         cell = np.flatnonzero(short)[0]
         raise ValueError(
@@ -181,13 +181,13 @@ def chosen(
         total, key = sums[name][rows], given.get(name)
         if key is not None:
             check(view, name, key, rows, total, fitting=True)
-            if np.allclose(read(view, name, key)[rows], total, rtol=ROUNDING):
+            if np.allclose(read(view, name, key)[rows], total, rtol=MAX_EXCESS):
                 logger.info("obs[%r] is the sum of the features of %r, which is their depth anyway.", key, name)
             else:
                 out[name] = key
         elif name not in given:
             part, wrong = _usual(view, name, rows, total)
-            if part < PART and not wrong:
+            if part < MAX_PART_OF_DEPTH and not wrong:
                 logger.info("%r holds %.0f %% of obs[%r], which is taken for the depth.", name, 100 * part, USUAL)
                 out[name] = USUAL
             else:
@@ -257,15 +257,19 @@ def _holds_more(adata: AnnData, rows: Rows, total: Array) -> str:
         if key == USUAL or not re.search(r"n_?counts?|total|umi", key, re.IGNORECASE):
             continue
         value = _number(adata.obs[key])[rows]
-        total_of_more = np.isfinite(value).all() and (value >= total * (1 - ROUNDING)).all() and np.ptp(value) > 0
-        if total_of_more and (value == np.floor(value)).all() and np.median(total / np.maximum(value, 1)) < PART:
+        total_of_more = np.isfinite(value).all() and (value >= total * (1 - MAX_EXCESS)).all() and np.ptp(value) > 0
+        if (
+            total_of_more
+            and (value == np.floor(value)).all()
+            and np.median(total / np.maximum(value, 1)) < MAX_PART_OF_DEPTH
+        ):
             return key
     return ""
 
 
 def _cut(adata: AnnData) -> bool:
     """Whether names tell that a whole transcriptome was measured, of which much is gone."""
-    if adata.n_vars >= WHOLE:
+    if adata.n_vars >= TRANSCRIPTOME_GENES:
         return False
     names = adata.var_names.astype(str)
     lists = [
@@ -273,7 +277,7 @@ def _cut(adata: AnnData) -> bool:
         *(adata.var[key].astype(str) for key in ("gene_symbol", "gene_symbols", "gene_name") if key in adata.var),
     ]
     return any(
-        sum(bool(UNNAMED.match(n)) for n in some) >= FEW_UNNAMED
-        and sum(bool(RIBOSOMAL.match(n)) for n in some) < FEW_RIBOSOMAL
+        sum(bool(UNNAMED.match(n)) for n in some) >= MIN_UNNAMED_GENES
+        and sum(bool(RIBOSOMAL.match(n)) for n in some) < MIN_RIBOSOMAL_GENES
         for some in lists
     )

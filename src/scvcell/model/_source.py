@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from scvcell.measure import Measurement
     from scvcell.model._pairs import Matches
 
-BUFFER = 16_384
+CELLS_PER_BUFFER = 16_384
 """Cells read from disk at once; they are shuffled among themselves."""
-BLOCK = 256
+CELLS_PER_READ = 256
 """Neighbouring cells that are read together from disk; a buffer mixes 64 such blocks."""
 
 
@@ -162,7 +162,7 @@ class Loader:
                 yield self.source.cut(order[start:stop])
             return
         order = self._block_order()
-        buffer = max(BUFFER // self.batch_size, 1) * self.batch_size
+        buffer = max(CELLS_PER_BUFFER // self.batch_size, 1) * self.batch_size
         cuts = self._cuts(len(order))
         per_buffer = buffer // self.batch_size
         for first in range(0, len(cuts), per_buffer):
@@ -182,5 +182,5 @@ class Loader:
         if not self.shuffle:
             return self.index
         ordered = np.sort(self.index)
-        blocks = [ordered[i : i + BLOCK] for i in range(0, len(ordered), BLOCK)]
+        blocks = [ordered[i : i + CELLS_PER_READ] for i in range(0, len(ordered), CELLS_PER_READ)]
         return np.concatenate([blocks[i] for i in self.rng.permutation(len(blocks))])

@@ -40,9 +40,9 @@ logger = logging.getLogger("scvcell")
 FORMAT = 1
 """Version of the layout on disk; raised when an older package could not read it."""
 TENSORS, GRAPH = "model.pt", "guidance.npz"
-LARGEST_ARRAYS = 2**31
+MAX_ARRAY_BYTES = 2**31
 """Bytes of arrays, unpacked, beyond which a file that packs them a hundredfold is refused."""
-LARGEST_PACKING = 100
+MAX_PACKING = 100
 
 
 def save(model: Fitted, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -229,7 +229,7 @@ def _read_tensors(raw: bytes) -> dict[str, torch.Tensor]:
 def _read_arrays(raw: bytes) -> dict[str, Any]:
     with zipfile.ZipFile(io.BytesIO(raw)) as packed:
         size = sum(item.file_size for item in packed.infolist())
-    if size > LARGEST_ARRAYS and size > LARGEST_PACKING * len(raw):
+    if size > MAX_ARRAY_BYTES and size > MAX_PACKING * len(raw):
         raise IndexError("unpacks to far more than it holds")
     with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
         return dict(arrays)

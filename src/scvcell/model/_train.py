@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("scvcell")
 
-TOLERANCE = 1e-4
+MIN_RELATIVE_GAIN = 1e-4
 """Relative gain of the held-out objective that counts."""
 
 
@@ -117,7 +117,7 @@ class TrainingPlan(pl.LightningModule):
         if self.wind_down is not None:
             self.trainer.should_stop = self.global_step >= self.wind_down[1]
         elif self.config.patience and self.global_step > self.config.kl_warmup * self.total_steps:
-            if value < self._best - TOLERANCE * abs(value):
+            if value < self._best - MIN_RELATIVE_GAIN * abs(value):
                 self._best, self._waited = value, 0
                 return
             self._waited += 1

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scvcell._stats import MINIMUM, Conformal
+from scvcell._stats import MIN_CALIBRATION_CELLS, Conformal
 from scvcell.model._parts import Part
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _make(model: Fitted, seen: View, to: str, source: Sequence[str]) -> Conforma
     both = seen.present(to) & np.logical_or.reduce([seen.present(m) for m in source])
     held = np.flatnonzero(both & seen.obs_names.isin(model.split_["validation"]))
     pool = np.flatnonzero(both & seen.obs_names.isin(model.split_["train"]))
-    if len(held) < MINIMUM or len(pool) < MINIMUM:
+    if len(held) < MIN_CALIBRATION_CELLS or len(pool) < MIN_CALIBRATION_CELLS:
         return None
     rng = np.random.default_rng(0)
     most = max(MAX_ENTRIES // len(model.schema.modalities[to].features), MIN_CELLS)

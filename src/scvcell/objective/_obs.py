@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 FEW_PAIRS, MANY_PAIRS = 0.2, 0.4
 """Shares of measured pairs among the cells: from the first on terms of pairs weigh no more in all, see `_of_pairs`;
 between them `agreement` goes from both ways to one way."""
-MATCH_CELLS = 8
+MIN_MATCH_CELLS = 8
 """Cells per batch and modality below which distributions are not matched."""
 
 
@@ -113,7 +113,7 @@ def match(network: Network, batch: Batch, state: Inference) -> Float[Tensor, ""]
     for (a, b), groups in batch.layout.groups.items():
         for in_a, in_b in groups:
             n = min(len(in_a), len(in_b))
-            if n >= MATCH_CELLS:
+            if n >= MIN_MATCH_CELLS:
                 total = total + mmd(state.experts[a][1].mean[in_a], state.experts[b][1].mean[in_b]) * n / len(batch)
     return total
 

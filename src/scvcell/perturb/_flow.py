@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from scvcell._types import Array
     from scvcell.perturb._action import Action
 
-RANK = 3
+FLOW_RANK = 3
 """Directions along which the effect of a target depends on the state."""
 
 
@@ -68,7 +68,7 @@ class AffineFlow(Perturbation):
         targets: tuple[str, ...],
         largest: Mapping[str, float] | None = None,
         span: float | None = None,
-        rank: int = RANK,
+        rank: int = FLOW_RANK,
     ) -> None:
         super().__init__(n_latent, targets)
         n = len(targets)

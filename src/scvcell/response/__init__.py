@@ -1,7 +1,7 @@
 """What actions would do to the cells of a fitted state, and how sure that is."""
 
-from scvcell.response._anchor import STEPS, Anchor, prior_weights, stack_weights
-from scvcell.response._bulk import FEWEST, Bulk, evenly
+from scvcell.response._anchor import Anchor, prior_weights, stack_weights
+from scvcell.response._bulk import FEWEST_CELLS, Bulk, evenly
 from scvcell.response._conditions import Conditions
 from scvcell.response._contrast import Contrast, contrasts
 from scvcell.response._controls import (
@@ -16,16 +16,16 @@ from scvcell.response._controls import (
     treated,
 )
 from scvcell.response._counterfactual import counterfactual, move, moved_values
-from scvcell.response._flow_fit import RIDGE, exposures, make_flow, train_flow
+from scvcell.response._flow_fit import FLOW_RIDGE, FLOW_STEPS, exposures, make_flow, train_flow
 from scvcell.response._intervals import Effect
 from scvcell.response._learn import Response
 from scvcell.response._novelty import NOVELTIES, hidden, novelty
 
 __all__ = [
-    "FEWEST",
+    "FEWEST_CELLS",
+    "FLOW_RIDGE",
+    "FLOW_STEPS",
     "NOVELTIES",
-    "RIDGE",
-    "STEPS",
     "Anchor",
     "Bulk",
     "Conditions",

@@ -11,7 +11,7 @@ import torch
 from scipy.optimize import nnls
 from scipy.spatial.distance import cdist
 
-from scvcell.response._kernels import SHAPE, distinct, kernels, strength_of
+from scvcell.response._kernels import START_SHAPE, distinct, kernels, strength_of
 from scvcell.response._nearest import own_and_others
 from scvcell.response._novelty import COMBINATION, novelty
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from scvcell.response._conditions import Conditions
 
 
-STEPS = 60
-FEATURES = 400
+N_STEPS = 60
+MAX_FEATURES = 400
 """Features from which the shares of variance are learned at most, those with the strongest effects."""
-WORK = 5e8
+MAX_OPERATIONS = 5e8
 """Sets of features of like noise share one covariance while the shares are learned, so many that this is the work."""
-ALIKE = 0.01
+MAX_NOISE_DIFFERENCE = 0.01
 """Relative difference up to which sampling noise is taken for a size of each unit times one of each feature."""
-LEFT = 0.1
+MIN_OWN_SHARE = 0.1
 """Least share of the variance of a feature that is its own, not that of what it has in common with others."""
-BLOCK = 2**24
+MAX_ENTRIES = 2**24
 """Numbers in the covariances that are solved at once."""
 
 
@@ -64,7 +64,7 @@ class Anchor:
     weights
         Share of variance of each kernel.
     shape
-        See `SHAPE`.
+        See `START_SHAPE`.
     nugget
         Share of variance that stands for unknown noise.
     scale
@@ -104,8 +104,8 @@ class Anchor:
         known = np.nan_to_num(noise)
         trust = 1 / (known + typical) ** 2
         scale = np.maximum((trust * (y**2 - known)).sum(0) / trust.sum(0), 0.1 * typical)
-        self = cls(units, y, noise, spread, {}, dict(SHAPE), 0.0, scale)
-        parts = self._parts(units, units, SHAPE)
+        self = cls(units, y, noise, spread, {}, dict(START_SHAPE), 0.0, scale)
+        parts = self._parts(units, units, START_SHAPE)
         apart_ones = distinct({name: part / max(float(part.diagonal().mean()), 1e-9) for name, part in parts.items()})
         size = {name: max(float(parts[name].diagonal().mean()), 1e-9) for name in apart_ones}
         self.weights = {name: 1 / len(size) / value for name, value in size.items()}
@@ -156,11 +156,11 @@ class Anchor:
         k, cross = self.kernel(self.conditions, self.conditions), self.kernel(units, self.conditions)
         own = np.diag(self.kernel(units, units))
         size = self.noise / np.maximum(self.noise[:1], 1e-12)
-        if np.allclose(size, size[:, :1], rtol=ALIKE):
+        if np.allclose(size, size[:, :1], rtol=MAX_NOISE_DIFFERENCE):
             return self._alike(k, cross, own, size[:, 0], self.y, self.noise[0], self.scale)
         mean = np.empty((len(units), self.y.shape[1]))
         var = np.empty_like(mean)
-        block = max(BLOCK // len(k) ** 2, 1)
+        block = max(MAX_ENTRIES // len(k) ** 2, 1)
         for start in range(0, self.y.shape[1], block):
             at = slice(start, start + block)
             cov = self.scale[at, None, None] * k + self.noise[:, at].T[:, :, None] * np.eye(len(k))
@@ -217,7 +217,7 @@ class Anchor:
         middle, basis = moment[out] + 1 - ratio, basis[out]
         total = np.trace(self.kernel(self.conditions, self.conditions))
         scale = ((middle + np.sqrt(middle**2 - 4 * moment[out])) / 2 - 1) * n / total
-        rest = np.maximum(self.scale - scale @ basis**2 * unit**2, LEFT * self.scale)
+        rest = np.maximum(self.scale - scale @ basis**2 * unit**2, MIN_OWN_SHARE * self.scale)
         return basis, unit, size, np.append(np.ones(len(basis)), unit**2), np.append(scale, rest)
 
     def _parts(
@@ -229,8 +229,8 @@ class Anchor:
         """Learn weights, shape and nugget by marginal likelihood, over features with the strongest effects."""
         unknown = np.isnan(self.noise).any(1)
         ratio = np.nan_to_num(self.noise) / self.scale
-        strong = np.argsort(np.median(ratio, 0), kind="stable")[:FEATURES]
-        n_sets = int(np.clip(WORK / len(ratio) ** 3, 1, len(strong)))
+        strong = np.argsort(np.median(ratio, 0), kind="stable")[:MAX_FEATURES]
+        n_sets = int(np.clip(MAX_OPERATIONS / len(ratio) ** 3, 1, len(strong)))
         sets = strong[: len(strong) // n_sets * n_sets].reshape(n_sets, -1)
         effects = torch.from_numpy((self.y / np.sqrt(self.scale)).T[sets].transpose(0, 2, 1).copy())
         known = torch.from_numpy(ratio.T[sets].mean(1))
@@ -239,7 +239,7 @@ class Anchor:
         names = [*self.weights, *self.shape]
         free = start.clone().requires_grad_()
         optimiser = torch.optim.Adam([free], lr=0.1)
-        for _ in range(STEPS):
+        for _ in range(N_STEPS):
             value = dict(zip([*names, "nugget"], free.exp(), strict=True))
             parts = self._parts(self.conditions, self.conditions, value)
             total = sum(value[name] * parts[name] for name in self.weights)

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from scvcell.model import Readout
 
 
-PER = 1e4
+COUNTS_PER_CELL = 1e4
 """Counts that a cell is brought to before the logarithm."""
-FEWEST = 10
+FEWEST_CELLS = 10
 """Samples below which a mean says nothing of its own variance, and a condition teaches the flow nothing."""
 CELLS_PER_BLOCK = 2048
 """Cells whose expectations are held at once."""
-SOME = 500
+EXPECTED_CELLS = 500
 """Cells, evenly from a group, of which expectations are taken."""
 
 
@@ -94,9 +94,9 @@ class Bulk:
             if not self.shares:
                 yield block, size
             elif sp.issparse(block):
-                yield sp.csr_matrix(block.multiply(PER / size[:, None])).log1p(), size
+                yield sp.csr_matrix(block.multiply(COUNTS_PER_CELL / size[:, None])).log1p(), size
             else:
-                yield np.log1p(block * (PER / size[:, None])), size
+                yield np.log1p(block * (COUNTS_PER_CELL / size[:, None])), size
 
     def depths(self, rows: Rows, block: Any) -> Array:
         """Depth of rows of the assay, of which `block` are the values, at least 1, ``(rows,)``."""
@@ -134,14 +134,14 @@ class Bulk:
         if not self.shares:
             return self._logged(found.mean.double().mean(0).cpu().numpy())
         value = expected_log1p(
-            found.mean, getattr(found, "theta", None), scale=PER / self.operator.depth(ctx, z)[:, None]
+            found.mean, getattr(found, "theta", None), scale=COUNTS_PER_CELL / self.operator.depth(ctx, z)[:, None]
         )
         return np.append(value.double().mean(0).cpu().numpy(), 0.0)
 
     def each(self, values: Array) -> Array:
         """Values (or shares) of cells on the effect scale, ``(cells, features)``."""
         if self.shares:
-            return np.log1p(PER * values)
+            return np.log1p(COUNTS_PER_CELL * values)
         return self._logged(values)
 
     @torch.inference_mode()
@@ -166,7 +166,7 @@ class Bulk:
         return np.stack([values[g].sum(0) if self.operator.count_data else values[g].mean(0) for g in groups])
 
 
-def evenly(n: int, most: int = SOME) -> Rows:
+def evenly(n: int, most: int = EXPECTED_CELLS) -> Rows:
     """Positions of at most `most` of n cells, evenly."""
     return np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scvcell.response._bulk import FEWEST
+from scvcell.response._bulk import FEWEST_CELLS
 
 if TYPE_CHECKING:
     from scvcell._types import Mask, Rows
@@ -34,7 +34,7 @@ class Contrast:
     @property
     def enough(self) -> bool:
         """Whether there are treated cells and controls enough for their means to tell their own variance."""
-        return min(len(self.treated), len(self.controls)) >= FEWEST
+        return min(len(self.treated), len(self.controls)) >= FEWEST_CELLS
 
 
 def contrasts(design: Design, allowed: Mask) -> list[Contrast]:

@@ -19,7 +19,7 @@ from scvcell._containers import choose
 from scvcell._labels import PLAIN, group, label, tell_missing
 from scvcell.model import CSL
 from scvcell.perturb import Action, as_action, label_cells, read_design
-from scvcell.response._bulk import FEWEST, Bulk
+from scvcell.response._bulk import FEWEST_CELLS, Bulk
 from scvcell.response._contrast import contrasts
 
 if TYPE_CHECKING:
@@ -254,13 +254,13 @@ def treated(design: Design, actions: Sequence[Action]) -> dict[tuple[str, Any], 
     }
     few = [name for name, u in units.items() if not u.enough]
     if len(few) == len(units):
-        raise ValueError(f"No action has {FEWEST} treated and {FEWEST} control cells in a context.")
+        raise ValueError(f"No action has {FEWEST_CELLS} treated and {FEWEST_CELLS} control cells in a context.")
     if few:
         logger.warning(
             "%d of %d conditions have fewer than %d treated or control cells, e.g. %s; they are left out.",
             len(few),
             len(units),
-            FEWEST,
+            FEWEST_CELLS,
             " in ".join(map(str, few[0])),
         )
     return {name: unit for name, unit in units.items() if name not in few}

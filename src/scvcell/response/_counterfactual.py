@@ -10,7 +10,7 @@ import torch
 
 from scvcell._random import seeded
 from scvcell.measure import expected_log1p
-from scvcell.response._bulk import CELLS_PER_BLOCK, PER, evenly
+from scvcell.response._bulk import CELLS_PER_BLOCK, COUNTS_PER_CELL, evenly
 
 if TYPE_CHECKING:
     from torch.distributions import Distribution
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MAX_MOVE = 3.0
 """Natural log by which a feature is moved at most beyond what the flow does."""
-ROUNDS = 6
+MAX_ROUNDS = 6
 """Rounds in which a group is brought to its effect at most."""
 CLOSE_ENOUGH = 1e-3
 """Largest distance from its effect, on the effect scale, at which a group has met it."""
@@ -76,7 +76,7 @@ def _tilt(bulk: Bulk, cells: Rows, before: torch.Tensor, after: torch.Tensor, re
             kept_rest, more = changed((depth - found.mean.sum(1, keepdim=True)).clamp(min=0), of_rest)
             beside = other * kept_rest + more
             size = size + beside
-        scale = PER / size.clamp_min(1)
+        scale = COUNTS_PER_CELL / size.clamp_min(1)
         value = expected_log1p(new, getattr(found, "theta", None), scale=scale, count=x, kept=kept)
         return torch.cat([value, (scale * beside).log1p()], 1).mean(0)
 
@@ -89,7 +89,7 @@ def _tilt(bulk: Bulk, cells: Rows, before: torch.Tensor, after: torch.Tensor, re
         give = worth.sqrt()
         give[x.shape[1] :] = worth[x.shape[1] :]
         give = give / (worth * give).sum()
-        for _ in range(ROUNDS):
+        for _ in range(MAX_ROUNDS):
             value = mean(bulk.operator.shifted(z1, deep, _beside(shift, rest)), bulk.operator.depth(deep)[:, None])
             short = target - value
             short = short - give * (worth @ short)
@@ -108,7 +108,7 @@ def _answer(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     By how many counts per 10,000 the mean rises with the mean log; and how much less than one number of the mean
     log, the same in all cells, changes it, ``(features,)`` each.
     """
-    one = PER / x.sum(1, keepdim=True).clamp_min(1)
+    one = COUNTS_PER_CELL / x.sum(1, keepdim=True).clamp_min(1)
     level = (one * x).log1p()
     rise = (x * (level - (one * (x - 1).clamp_min(0)).log1p())).mean(0)
     seen, level = rise > 0, level.mean(0)

@@ -10,7 +10,7 @@ import numpy as np
 from scvcell._calm import progress
 from scvcell.response._anchor import Anchor, prior_weights, stack_weights
 from scvcell.response._conditions import unrelated
-from scvcell.response._flow_fit import STEPS, make_flow, train_flow
+from scvcell.response._flow_fit import FLOW_STEPS, make_flow, train_flow
 from scvcell.response._novelty import NOVELTIES, hidden
 
 if TYPE_CHECKING:
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from scvcell.prior import TargetKernel
     from scvcell.response._effects import Effects
 
-FOLDS = 5
+N_FOLDS = 5
 
-FEWEST_SETS = 10
+MIN_TARGET_SETS = 10
 """Sets of targets of which doses or times must be left out for a shift to be learned from."""
 
-ROWS = 50_000
+MAX_CALIBRATION_ROWS = 50_000
 
 
 def crossfit(
@@ -40,8 +40,8 @@ def crossfit(
     Returns
     -------
     Rows of ``(size of the predicted effect, squared error, predicted variance, number of the condition, number of the
-    shift)``, one per condition and feature, at most `ROWS` of a shift at random, none where no condition can be left
-    out; and the weights of the anchor's members for every shift.
+    shift)``, one per condition and feature, at most `MAX_CALIBRATION_ROWS` of a shift at random, none where no
+    condition can be left out; and the weights of the anchor's members for every shift.
     """
     rng = np.random.default_rng(seed)
     n = len(effects.contrasts)
@@ -49,11 +49,11 @@ def crossfit(
     rows, stack, known = [np.zeros((0, 5))], {}, {}
     for code, shift in enumerate(("", *NOVELTIES)):
         groups = list(hidden(described, shift)) if shift else [np.array([i]) for i in range(n)]
-        if shift and len(groups) < FEWEST_SETS:
+        if shift and len(groups) < MIN_TARGET_SETS:
             continue
         same = tuple(map(tuple, groups))
         if same not in known:
-            number = rng.permutation(len(groups)) % min(FOLDS, len(groups))
+            number = rng.permutation(len(groups)) % min(N_FOLDS, len(groups))
             what = f"Learning actions, left out: {shift or 'at random'}"
             folds = [np.concatenate([g for g, k in zip(groups, number, strict=True) if k == f]) for f in set(number)]
             parts = (_left_out(effects, left, fitted, kernel, seed) for left in progress(folds, what, shown=shown))
@@ -70,7 +70,9 @@ def crossfit(
         number_of = np.broadcast_to(out[:, None], y.shape)
         columns = (np.abs(predicted), (y - predicted) ** 2, var, number_of, np.full(y.shape, float(code)))
         new = np.stack([column.ravel() for column in columns], 1)
-        rows.append(new if len(new) <= ROWS else new[rng.choice(len(new), ROWS, replace=False)])
+        rows.append(
+            new if len(new) <= MAX_CALIBRATION_ROWS else new[rng.choice(len(new), MAX_CALIBRATION_ROWS, replace=False)]
+        )
     return np.concatenate(rows), stack
 
 
@@ -92,7 +94,7 @@ def _left_out(
     left = np.array([k for k in left if unrelated(flow, effects.contrasts[k].action, kernel) is None], dtype=int)
     if not len(left):
         return None
-    train_flow(flow, units, effects.latent, seed, STEPS // 2)
+    train_flow(flow, units, effects.latent, seed, FLOW_STEPS // 2)
     noise = fitted.filled(effects.noise)
     y = effects.value[kept] - effects.by_flow(flow, kept)
     among = replace(fitted, conditions=effects.describe(flow, kept), y=y, noise=noise[kept])

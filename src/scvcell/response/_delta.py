@@ -10,11 +10,18 @@ import numpy as np
 import torch
 
 from scvcell.errors import OutOfSupport
-from scvcell.response._bulk import FEWEST
+from scvcell.response._bulk import FEWEST_CELLS
 from scvcell.response._conditions import describe, measured_row, unrelated
-from scvcell.response._intervals import BINS, FEWEST_ROWS, Effect, excess_share, noise_of, sampling_halfwidth
+from scvcell.response._intervals import (
+    EFFECT_BINS,
+    MIN_CALIBRATION_ROWS,
+    Effect,
+    excess_share,
+    noise_of,
+    sampling_halfwidth,
+)
 from scvcell.response._novelty import NOVELTIES, novelty
-from scvcell.response._reach import NEW_COMBINATION, Reach
+from scvcell.response._reach import SUPPORT_OF_NEW_COMBINATION, Reach
 
 if TYPE_CHECKING:
     from scvcell._types import Array, Rows
@@ -26,9 +33,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("scvcell")
 
-LIKENESS = {"target": 0.25, "target in context": 0.5, "target, dose and time": 0.25}
+SUPPORT_WEIGHTS = {"target": 0.25, "target in context": 0.5, "target, dose and time": 0.25}
 """How much of the support of an action hangs on what."""
-CERTAIN = 0.05
+MEASURED_NOISE = 0.05
 """Noise of a condition that was measured, over that of what was never seen, before its number of cells counts."""
 
 
@@ -76,7 +83,7 @@ class Delta:
 
     def __repr__(self) -> str:
         given = ", ".join(self.flow.targets[:5]) + (", ..." if len(self.flow.targets) > 5 else "")
-        sure = ", ".join(m for m in self.anchors if len(self.calibration.get(m, ())) >= FEWEST_ROWS) or "none"
+        sure = ", ".join(m for m in self.anchors if len(self.calibration.get(m, ())) >= MIN_CALIBRATION_ROWS) or "none"
         return (
             f"{type(self).__name__} to {len(self.actions)} actions on {len(self.flow.targets)} targets ({given}); "
             f"assays {', '.join(self.anchors) or 'none'}, intervals calibrated: {sure}."
@@ -162,7 +169,7 @@ class Delta:
         noise = noise_of(bulk.measured(cells)[1], self.spread[modality], bulk.count(cells))
         noise = np.where(np.isnan(noise), np.median(self.anchors[modality].noise, 0) / 2, noise)
         new = noise * (1 + len(cells) / (n_cells or len(cells)))
-        if len(rows) < FEWEST_ROWS:
+        if len(rows) < MIN_CALIBRATION_ROWS:
             return Effect(value, self._sampling(modality, action, z.mean(0).numpy(), new, level))
         gamma = excess_share(rows)
         sampled = var + new
@@ -170,14 +177,16 @@ class Delta:
         sd = np.sqrt(sampled + (gamma * value) ** 2)
         score = np.sqrt(rows[:, 1] / (rows[:, 2] + (gamma * rows[:, 0]) ** 2))
         seen, mine = rows[:, 0] / np.sqrt(rows[:, 2]), np.abs(value) / np.sqrt(sampled)
-        edges = np.quantile(seen, BINS)
+        edges = np.quantile(seen, EFFECT_BINS)
         # Features of one condition err together: the new one is one more condition, not one more feature.
         units = len(np.unique(rows[:, 3]))
         rank = min(level * (units + 1) / units, (1 + level) / 2)
         quantile = np.empty(len(value))
-        for b in range(len(BINS) + 1):
+        for b in range(len(EFFECT_BINS) + 1):
             here = score[np.digitize(seen, edges) == b]
-            quantile[np.digitize(mine, edges) == b] = np.quantile(here if len(here) >= FEWEST_ROWS else score, rank)
+            quantile[np.digitize(mine, edges) == b] = np.quantile(
+                here if len(here) >= MIN_CALIBRATION_ROWS else score, rank
+            )
         return Effect(value, np.maximum(quantile, normal) * sd)
 
     def _like(self, modality: str, action: Action, place: Array) -> Array:
@@ -221,19 +230,21 @@ class Delta:
         if name is None:
             return 0.0
         anchor = self.anchors[name]
-        plain = replace(anchor, weights=LIKENESS)
+        plain = replace(anchor, weights=SUPPORT_WEIGHTS)
         reach = self.reach
         unit = describe(self.flow, [reach.raised(action)], place[None])
         among, cross, own = (
             plain.kernel(*pair) for pair in ((anchor.conditions,) * 2, (anchor.conditions, unit), (unit, unit))
         )
-        noise = np.full(len(among), CERTAIN)
+        noise = np.full(len(among), MEASURED_NOISE)
         if name in self.cells and self.flow.moves:
-            noise = noise + FEWEST / np.maximum(self.cells[name], 1)
+            noise = noise + FEWEST_CELLS / np.maximum(self.cells[name], 1)
         explained = cross[:, 0] @ np.linalg.solve(among + np.diag(noise), cross[:, 0])
         unseen = [target for target in action.targets if target not in self.flow.targets]
         like = min((self.kernel.likeness(t, self.flow.targets) for t in unseen if self.kernel is not None), default=1.0)
         found = float(np.clip(like * reach.share(action) * explained / max(own[0, 0], 1e-12), 0, 1))
         if reach.together(action):
             return found
-        return NEW_COMBINATION * min(found, *(self.support(action.alone(target), place) for target in action.targets))
+        return SUPPORT_OF_NEW_COMBINATION * min(
+            found, *(self.support(action.alone(target), place) for target in action.targets)
+        )

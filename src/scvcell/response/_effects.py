@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from scvcell.response._bulk import FEWEST, Bulk
+from scvcell.response._bulk import FEWEST_CELLS, Bulk
 from scvcell.response._conditions import describe
 from scvcell.response._intervals import noise_of
 
@@ -50,7 +50,7 @@ class Effects:
         free = np.maximum(count - 1, 0)
         self.spread = free @ var / free.sum() if free.any() else np.full(var.shape[1], np.nan)
         # Where most conditions are few samples all take the pooled variance, and one eigenbasis serves all features.
-        var = np.broadcast_to(self.spread, var.shape) if np.median(count) < FEWEST else var
+        var = np.broadcast_to(self.spread, var.shape) if np.median(count) < FEWEST_CELLS else var
         noise = np.array([noise_of(own, self.spread, k) for own, k in zip(var, count, strict=True)])
         self.value, self.noise = value[:n] - value[n:][of_controls], noise[:n] + noise[n:][of_controls]
         self.expected = np.array([bulk.expected(cells, latent[cells]) for cells in controls])[of_controls]

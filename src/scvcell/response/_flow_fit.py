@@ -15,16 +15,16 @@ from scvcell.response._contrast import Contrast, teaches
 if TYPE_CHECKING:
     from scvcell._types import Rows
 
-STEPS = 400
+FLOW_STEPS = 400
 
-SET = 96
+CELLS_PER_SET = 96
 """Cells of each set that the energy distance compares."""
 
-UNITS_PER_STEP = 16
+CONTRASTS_PER_STEP = 16
 
-RIDGE = 1e-2
+FLOW_RIDGE = 1e-2
 
-TAUGHT = 0.1
+MIN_TAUGHT_SHARE = 0.1
 """Share of conditions that must have cells enough for a flow to be learned at all."""
 
 
@@ -41,13 +41,15 @@ def make_flow(units: list[Contrast], n_latent: int, seed: int) -> AffineFlow:
         return AffineFlow(n_latent, targets, {t: max(d) for t, d in doses.items()}, max(times, default=None))
 
 
-def train_flow(flow: AffineFlow, units: list[Contrast], latent: torch.Tensor, seed: int, steps: int = STEPS) -> None:
+def train_flow(
+    flow: AffineFlow, units: list[Contrast], latent: torch.Tensor, seed: int, steps: int = FLOW_STEPS
+) -> None:
     """Fit the flow by energy distance between moved controls and treated cells, from the additive solution on.
 
     It stays as it is where hardly any condition has cells enough, as in bulk data.
     """
     taught = list(filter(teaches, units))
-    if not taught or len(taught) < TAUGHT * len(units):
+    if not taught or len(taught) < MIN_TAUGHT_SHARE * len(units):
         return
     units = taught
     rng = np.random.default_rng(seed)
@@ -64,15 +66,15 @@ def train_flow(flow: AffineFlow, units: list[Contrast], latent: torch.Tensor, se
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-2, total_steps=steps)
 
     def draw(cells: Rows) -> torch.Tensor:
-        return latent[cells[torch.randint(len(cells), (SET,), generator=generator).numpy()]]
+        return latent[cells[torch.randint(len(cells), (CELLS_PER_SET,), generator=generator).numpy()]]
 
     for _ in range(steps):
-        chosen = [units[i] for i in rng.permutation(len(units))[:UNITS_PER_STEP]]
+        chosen = [units[i] for i in rng.permutation(len(units))[:CONTRASTS_PER_STEP]]
         before, after = torch.stack([draw(u.controls) for u in chosen]), torch.stack([draw(u.treated) for u in chosen])
         loss = energy_distance(flow.push(before, exposures(flow, chosen)), after).mean()
-        loss = loss + RIDGE * (flow.out.square().sum() + flow.into.square().sum()) / len(flow.targets)
+        loss = loss + FLOW_RIDGE * (flow.out.square().sum() + flow.into.square().sum()) / len(flow.targets)
         if flow.largest:
-            loss = loss + RIDGE * (flow.log_half.square().mean() + flow.log_slope.square().mean())
+            loss = loss + FLOW_RIDGE * (flow.log_half.square().mean() + flow.log_slope.square().mean())
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

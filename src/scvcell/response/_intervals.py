@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import t
 
-from scvcell.response._bulk import FEWEST
+from scvcell.response._bulk import FEWEST_CELLS
 
 if TYPE_CHECKING:
     from scvcell._types import Array
 
-BINS = (0.5, 0.95)
+EFFECT_BINS = (0.5, 0.95)
 """Quantiles of the effect size, over its noise, between the bins within which intervals are calibrated."""
 
-FEWEST_ROWS = 50
+MIN_CALIBRATION_ROWS = 50
 """Left-out effects below which no interval can be promised."""
 
 
@@ -59,7 +59,7 @@ def sampling_halfwidth(miss: Array, trained: Array, new: Array, level: float, fr
 
 def noise_of(own: Array, spread: Array, n: int) -> Array:
     """Sampling variance of a mean of n cells, halfway between their own variance and that of all; of few, all count."""
-    return (spread if n < FEWEST else (own + spread) / 2) / max(n, 1) + 1e-6
+    return (spread if n < FEWEST_CELLS else (own + spread) / 2) / max(n, 1) + 1e-6
 
 
 def excess_share(rows: Array) -> float:

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from scvcell._types import Array
 
-REACH = 0.3
+CONTEXT_LENGTH = 0.3
 """Length scale of the likeness of contexts, as a share of their median squared distance."""
 
-SHAPE = {"dose power": 0.4, "time power": 0.5, "dose reach": 1.0, "time reach": 1.0}
+START_SHAPE = {"dose power": 0.4, "time power": 0.5, "dose reach": 1.0, "time reach": 1.0}
 """Before anything is learned: how effects grow with dose and time, and over which ratio (log) they stay alike."""
 
 
@@ -31,7 +31,7 @@ def kernels(
     a, b
         Conditions.
     shape
-        How effects grow and fade with dose and time, as `SHAPE`.
+        How effects grow and fade with dose and time, as `START_SHAPE`.
     spread
         Median squared distance between contexts.
     like
@@ -39,7 +39,7 @@ def kernels(
     """
     strength, strength_b = strength_of(a, shape), strength_of(b, shape)
     near = _near(a, b, shape)
-    context = torch.exp(-torch.from_numpy(cdist(a.place, b.place, "sqeuclidean")) / (REACH * spread))
+    context = torch.exp(-torch.from_numpy(cdist(a.place, b.place, "sqeuclidean")) / (CONTEXT_LENGTH * spread))
     shared = strength.sum(1)[:, None] * strength_b.sum(1)
     once = strength.sum(1).clamp(max=1)[:, None] * strength_b.sum(1).clamp(max=1)
     target = strength @ strength_b.T

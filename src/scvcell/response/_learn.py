@@ -10,13 +10,13 @@ import numpy as np
 from scvcell.model import Part
 from scvcell.perturb import Action, read_design
 from scvcell.response._anchor import Anchor
-from scvcell.response._bulk import FEWEST, Bulk
+from scvcell.response._bulk import FEWEST_CELLS, Bulk
 from scvcell.response._contrast import contrasts
 from scvcell.response._crossfit import crossfit
 from scvcell.response._delta import Delta
 from scvcell.response._effects import Effects
 from scvcell.response._flow_fit import make_flow, train_flow
-from scvcell.response._intervals import FEWEST_ROWS
+from scvcell.response._intervals import MIN_CALIBRATION_ROWS
 from scvcell.response._store import dump, restore
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Response(Delta, Part):
                 here = [u for u in units if bulk.count(u.treated) and bulk.count(u.controls)]
                 if here:
                     out._learn_assay(name, Effects(bulk, here, latent), seed, calibrate=calibrate, shown=model.progress)
-        uncalibrated = [name for name, rows in out.calibration.items() if len(rows) < FEWEST_ROWS]
+        uncalibrated = [name for name, rows in out.calibration.items() if len(rows) < MIN_CALIBRATION_ROWS]
         if uncalibrated:
             _tell_uncalibrated(uncalibrated, out.actions)
         return out
@@ -134,7 +134,7 @@ def _tell_few(units: Sequence[Contrast]) -> None:
             "%d of %d conditions have fewer than %d treated or control cells, e.g. %s; the flow does not learn them.",
             len(few),
             len(units),
-            FEWEST,
+            FEWEST_CELLS,
             few[0],
         )
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from scvcell.response._conditions import Conditions
 
 
-CLOSE = 1e-6
+SAME_DISTANCE = 1e-6
 """Difference of distance up to which conditions are equally near."""
 
 
@@ -89,6 +89,6 @@ def _between(unit: Conditions, seen: Conditions, sets: Mask, shape: Mapping[str,
     weight = np.zeros(sets.shape)
     for side in (sets & above, sets & ~above):
         nearest = np.where(side, apart, np.inf).min(1, keepdims=True)
-        chosen = side & (apart <= nearest + CLOSE)
-        weight += chosen / np.maximum(chosen.sum(1, keepdims=True), 1) / np.maximum(nearest, CLOSE)
+        chosen = side & (apart <= nearest + SAME_DISTANCE)
+        weight += chosen / np.maximum(chosen.sum(1, keepdims=True), 1) / np.maximum(nearest, SAME_DISTANCE)
     return weight / weight.sum(1)[:, None]  # type: ignore[no-any-return]

@@ -19,7 +19,7 @@ TIME = ("later", "earlier", "time between")
 TARGET, COMBINATION = "new target", "new combination"
 NOVELTIES = (*DOSE, *TIME, TARGET, COMBINATION)
 """Every way in which a condition can be new."""
-CLOSE = 1e-3
+SAME_LOG_DOSE = 1e-3
 """Difference of logs up to which doses or times are the same."""
 
 
@@ -47,7 +47,7 @@ def novelty(units: Conditions, seen: Conditions) -> list[str]:
 
 def _side(value: float, known: Array, names: tuple[str, ...]) -> str:
     above, below, between = names
-    if (np.abs(known - value) <= CLOSE).any():
+    if (np.abs(known - value) <= SAME_LOG_DOSE).any():
         return ""
     return above if value > known.max() else below if value < known.min() else between
 
@@ -68,9 +68,9 @@ def hidden(units: Conditions, shift: str) -> Iterator[Rows]:
         return
     value = units.mean_level if shift in DOSE else units.time
     for number, mine in enumerate(sets):
-        known = np.unique(np.round(value[mine] / CLOSE))
+        known = np.unique(np.round(value[mine] / SAME_LOG_DOSE))
         left = {"higher": known[1:][-1:], "later": known[1:][-1:], "lower": known[:-1][:1], "earlier": known[:-1][:1]}
         inner = known[1:-1]
         chosen = left.get(shift.split()[0], inner[number % max(len(inner), 1) :][:1])
         if len(chosen):
-            yield mine[np.round(value[mine] / CLOSE) == chosen[0]]
+            yield mine[np.round(value[mine] / SAME_LOG_DOSE) == chosen[0]]

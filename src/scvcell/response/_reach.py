@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
     from scvcell.perturb import Action
 
-STEP = 3.0
+USUAL_STEP = 3.0
 """Ratio between the two largest doses, or times, where training tells of one only."""
-CLOSE = 1.2
+SAME_DOSE_RATIO = 1.2
 """Ratio below which two doses, or times, are one that was measured twice."""
-NEW_COMBINATION = 0.8
+SUPPORT_OF_NEW_COMBINATION = 0.8
 """Share of the support that is left where targets were never given together."""
-AT_ONE_STEP = 0.55
+SUPPORT_AT_ONE_STEP = 0.55
 """Share of the support that is left one step beyond the largest; it falls with the square of the number of steps."""
 
 
@@ -49,9 +49,9 @@ class Reach:
         self.smallest = {target: min(filter(None, doses), default=0.0) for target, doses in given.items()}
         own = {target: _last_step(doses) for target, doses in given.items()}
         told = [step for step in own.values() if step is not None]
-        usual = float(np.median(told)) if told else STEP
+        usual = float(np.median(told)) if told else USUAL_STEP
         self.step = {target: own.get(target) or usual for target in self.largest}
-        self.time_step = _last_step({action.time for action in actions if action.time is not None}) or STEP
+        self.time_step = _last_step({action.time for action in actions if action.time is not None}) or USUAL_STEP
 
     def check(self, action: Action) -> None:
         """Refuse times, schedules and doses where training had none.
@@ -91,7 +91,7 @@ class Reach:
 
     def share(self, action: Action) -> float:
         """Share of the support that is left, from 1 within training to 0."""
-        return AT_ONE_STEP ** (self.beyond(action) ** 2)
+        return SUPPORT_AT_ONE_STEP ** (self.beyond(action) ** 2)
 
     def raised(self, action: Action) -> Action:
         """The action with no dose below the smallest: what lies between that and nothing is known as well."""
@@ -121,4 +121,4 @@ class Reach:
 def _last_step(values: Iterable[float]) -> float | None:
     """Ratio of the largest value to the next one that is not nearly the same; None where there is none above 0."""
     largest = max(values := [value for value in values if value > 0], default=0.0)
-    return largest / max((value for value in values if value * CLOSE < largest), default=math.inf) or None
+    return largest / max((value for value in values if value * SAME_DOSE_RATIO < largest), default=math.inf) or None

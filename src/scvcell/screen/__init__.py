@@ -1,6 +1,6 @@
 """What a screen's own cells say, without predicting."""
 
-from scvcell.screen._impact import FOLDS, measure_effect
+from scvcell.screen._impact import N_JACKKNIFE, measure_effect
 from scvcell.screen._matching import Match, balance_of, effects_on_cells, matched_values
 from scvcell.screen._order import (
     OPERATORS,
@@ -15,13 +15,13 @@ from scvcell.screen._order import (
     singles,
 )
 from scvcell.screen._origin import Origin, fit_origin
-from scvcell.screen._potency import FEWEST_DOSES, Curve, curves_of
+from scvcell.screen._potency import MIN_DOSES, Curve, curves_of
 from scvcell.screen._rehearsal import draws_of, rehearse
 from scvcell.screen._strength import strengths
 
 __all__ = [
-    "FEWEST_DOSES",
-    "FOLDS",
+    "MIN_DOSES",
+    "N_JACKKNIFE",
     "OPERATORS",
     "Arm",
     "Curve",

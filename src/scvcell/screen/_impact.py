@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from scvcell.perturb import Action
     from scvcell.response import Contrast
 
-FOLDS = 10
+N_JACKKNIFE = 10
 """Groups of cells that are left out in turn."""
 
 
@@ -55,17 +55,18 @@ def measure_effect(
         bulk = Bulk(model.readout(view, modality))
         controls: dict[int, Array] = {}
         for name, unit in units.items():
-            if min(map(bulk.count, (unit.treated, unit.controls))) < FOLDS:
+            if min(map(bulk.count, (unit.treated, unit.controls))) < N_JACKKNIFE:
                 continue
             if unit.context not in controls:
-                controls[unit.context] = bulk.replicates(unit.controls, FOLDS, rng) / bulk.per_log2
-            before, after = controls[unit.context], bulk.replicates(unit.treated, FOLDS, rng) / bulk.per_log2
+                controls[unit.context] = bulk.replicates(unit.controls, N_JACKKNIFE, rng) / bulk.per_log2
+            before, after = controls[unit.context], bulk.replicates(unit.treated, N_JACKKNIFE, rng) / bulk.per_log2
             shared = jackknife_variance(before)
             out.setdefault(modality, {})[name] = MeasuredEffect(
                 unit, after - before, jackknife_variance(after) + shared, shared
             )
     if not out:
         raise ValueError(
-            f"No condition has {FOLDS} treated and {FOLDS} control cells with {', '.join(response.anchors)}."
+            f"No condition has {N_JACKKNIFE} treated and {N_JACKKNIFE} control cells with "
+            f"{', '.join(response.anchors)}."
         )
     return out

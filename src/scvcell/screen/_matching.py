@@ -38,14 +38,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("scvcell")
 
-MOST = 4000
+MAX_CELLS = 4000
 """Cells of either side of a context from which a matching is made, at most."""
-BLOCK = 1024
-BLUR, RELAX = 0.3, 1.0
+CELLS_PER_BLOCK = 1024
+ENTROPY, ODDS_COST = 0.3, 1.0
 """Entropy, and cost of straying from the odds of treatment, over the median squared distance to the nearest control."""
-NEAR = 0.99
+NEAR_SHARE = 0.99
 """Share of controls whose nearest other control is nearer than a match may be."""
-COMPONENTS = 5
+N_DIRECTIONS = 5
 """Directions of the basal state whose balance is told."""
 
 
@@ -78,18 +78,20 @@ class Match:
         cls, unit: Contrast, basal: torch.Tensor, latent: torch.Tensor, origin: Origin, rng: np.random.Generator
     ) -> Match:
         """Match some of the treated cells by transport, which tells what each control is worth to all of them."""
-        controls = np.sort(rng.permutation(unit.controls)[:MOST])
-        there, some = latent[controls], basal[rng.permutation(len(basal))[:MOST]]
+        controls = np.sort(rng.permutation(unit.controls)[:MAX_CELLS])
+        there, some = latent[controls], basal[rng.permutation(len(basal))[:MAX_CELLS]]
         cost = torch.cdist(some, there).square()
         nearest = float(cost.min(1).values.median())
-        worth = potential(cost, origin.weight(there), BLUR * nearest, RELAX * nearest)
+        worth = potential(cost, origin.weight(there), ENTROPY * nearest, ODDS_COST * nearest)
         own = NearestNeighbors(n_neighbors=2).fit(there).kneighbors()[0]
-        return cls(unit.treated, controls, basal, there, worth, BLUR * nearest, float(np.quantile(own[:, 0], NEAR)))
+        return cls(
+            unit.treated, controls, basal, there, worth, ENTROPY * nearest, float(np.quantile(own[:, 0], NEAR_SHARE))
+        )
 
     def rows(self) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
         """Some treated cells at a time: which, their distances to all controls, and the odds of each match."""
-        for first in range(0, len(self.treated), BLOCK):
-            at = slice(first, first + BLOCK)
+        for first in range(0, len(self.treated), CELLS_PER_BLOCK):
+            at = slice(first, first + CELLS_PER_BLOCK)
             distance = torch.cdist(self.basal[at], self.there)
             yield at, distance, torch.softmax(self.worth - distance.square() / self.scale, 1)
 
@@ -120,7 +122,7 @@ def balance_of(
         "before": np.concatenate([np.full(len(m.controls), len(m.treated) / len(m.controls)) for m in matches]),
         "after": np.concatenate([m.mass for m in matches]),
     }
-    pca = PCA(min(COMPONENTS, latent.shape[1], len(controls)), random_state=0).fit(latent[controls])
+    pca = PCA(min(N_DIRECTIONS, latent.shape[1], len(controls)), random_state=0).fit(latent[controls])
     columns = {
         f"basal state {i + 1}": (pca.transform(basal)[:, i], pca.transform(latent[controls])[:, i])
         for i in range(pca.n_components_)

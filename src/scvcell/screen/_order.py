@@ -10,7 +10,16 @@ import torch
 
 from scvcell._calm import progress
 from scvcell.perturb import Action
-from scvcell.response import FEWEST, Contrast, Controls, counterfactual, evenly, make_flow, moved_values, train_flow
+from scvcell.response import (
+    FEWEST_CELLS,
+    Contrast,
+    Controls,
+    counterfactual,
+    evenly,
+    make_flow,
+    moved_values,
+    train_flow,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,10 +27,10 @@ if TYPE_CHECKING:
     from scvcell._types import Array, Rows
     from scvcell.perturb import AffineFlow
 
-STEPS = 100
+REFIT_STEPS = 100
 """Steps of each refit of the flow."""
 
-SOME = 200
+MEASURED_CELLS = 200
 """Cells of a group that are measured anew, evenly from it."""
 
 
@@ -40,8 +49,8 @@ def singles(units: list[Contrast], targets: tuple[str, ...]) -> list[Contrast]:
     for target in targets:
         if not any(u.action.targets == (target,) for u in found):
             raise ValueError(
-                f"The data have no {FEWEST} cells of one context that got {target!r} alone; the test of an order needs "
-                f"each target alone. Give the data of the fit. The second may also be one of {list(OPERATORS)}."
+                f"The data have no {FEWEST_CELLS} cells of one context that got {target!r} alone; the test of an order "
+                f"needs each target alone. Give the data of the fit. The second may also be one of {list(OPERATORS)}."
             )
     return found
 
@@ -113,7 +122,7 @@ def refit(arms: list[Arm], seed: int) -> AffineFlow:
         units.append(Contrast(arm.action, arm.context, *sides))
     latent = torch.cat(states)
     flow = make_flow(units, latent.shape[1], seed)
-    train_flow(flow, units, latent, seed, STEPS)
+    train_flow(flow, units, latent, seed, REFIT_STEPS)
     return flow
 
 
@@ -160,7 +169,7 @@ def _against_pooling(start: Controls, action: Action, group: Rows, seed: int) ->
 
 def _against_measuring(start: Controls, action: Action, group: Rows, seed: int) -> Callable[[AffineFlow], float]:
     """Kappa of an action with measuring cells anew, which moves none that was not treated, by a flow."""
-    some = group[evenly(len(group), SOME)]
+    some = group[evenly(len(group), MEASURED_CELLS)]
     z = start.latent[some]
 
     @torch.no_grad()

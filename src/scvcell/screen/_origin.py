@@ -9,20 +9,20 @@ import numpy as np
 import torch
 
 from scvcell.objective import energy_distance
-from scvcell.response import RIDGE, STEPS, exposures, make_flow
+from scvcell.response import FLOW_RIDGE, FLOW_STEPS, exposures, make_flow
 
 if TYPE_CHECKING:
     from scvcell._types import Rows
     from scvcell.perturb import Action, AffineFlow
     from scvcell.response import Contrast
 
-SET = 256
+CELLS_PER_SET = 256
 """Cells of each set that the energy distance compares in a step."""
-MOST = 2000
+MAX_COMPARED_CELLS = 2000
 """Cells of each set on which two explanations are compared."""
-TILT = 1e-2
+TILT_RIDGE = 1e-2
 """Ridge on the log odds of treatment per standard deviation."""
-STIFF = 10.0
+FIRST_STIFFNESS = 10.0
 """How many times the ridge of the flow is raised at first, so that composition is explained before the effect bends."""
 
 
@@ -65,7 +65,9 @@ class Origin:
         return torch.softmax((z - self.center) @ self.tilt, 0)
 
 
-def fit_origin(units: list[Contrast], latent: torch.Tensor, seed: int, *, tilted: bool, steps: int = STEPS) -> Origin:
+def fit_origin(
+    units: list[Contrast], latent: torch.Tensor, seed: int, *, tilted: bool, steps: int = FLOW_STEPS
+) -> Origin:
     """Fit what an action did and whom it was done to, by energy distance between both sides.
 
     A shift of one cloud of cells and other odds within it look the same; clouds of several types tell them apart. The
@@ -97,17 +99,17 @@ def fit_origin(units: list[Contrast], latent: torch.Tensor, seed: int, *, tilted
     flow = origin.flow
     optimiser = torch.optim.Adam([flow.offset, flow.out, flow.into] + ([tilt] if tilted else []), lr=2e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-2, total_steps=steps)
-    stiff = STIFF if tilted else 0.0
+    stiff = FIRST_STIFFNESS if tilted else 0.0
 
     def draw(cells: Rows) -> torch.Tensor:
-        return latent[cells[torch.randint(len(cells), (SET,), generator=generator).numpy()]]
+        return latent[cells[torch.randint(len(cells), (CELLS_PER_SET,), generator=generator).numpy()]]
 
     strength = exposures(flow, units).detach()
     for step in range(steps):
         before, after = torch.stack([draw(u.controls) for u in units]), torch.stack([draw(u.treated) for u in units])
         weight = torch.softmax((before - origin.center) / unit_of_state @ tilt, 1)
-        ridge = RIDGE * (1 + stiff * max(0.0, 1 - 2 * step / steps)) / len(flow.targets)
-        loss = energy_distance(flow.push(before, strength), after, weight).mean() + TILT * tilt.square().sum()
+        ridge = FLOW_RIDGE * (1 + stiff * max(0.0, 1 - 2 * step / steps)) / len(flow.targets)
+        loss = energy_distance(flow.push(before, strength), after, weight).mean() + TILT_RIDGE * tilt.square().sum()
         loss = loss + ridge * (flow.out.square().sum() + flow.into.square().sum())
         optimiser.zero_grad()
         loss.backward()
@@ -136,7 +138,7 @@ def _distance(origin: Origin, units: list[Contrast], latent: torch.Tensor, seed:
     rng = np.random.default_rng(seed)
     total = 0.0
     for unit in units:
-        before, after = (latent[rng.permutation(cells)[:MOST]] for cells in (unit.controls, unit.treated))
+        before, after = (latent[rng.permutation(cells)[:MAX_COMPARED_CELLS]] for cells in (unit.controls, unit.treated))
         left = energy_distance(origin.flow(before, origin.action), after, origin.weight(before))
         total += float(left) * len(unit.treated)
     return total / sum(len(u.treated) for u in units)

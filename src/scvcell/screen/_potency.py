@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from scvcell._types import Array, Rows
     from scvcell.response import Contrast
 
-FEWEST_DOSES = 3
+MIN_DOSES = 3
 
 
 class Curve(NamedTuple):
@@ -39,5 +39,5 @@ def curves_of(units: list[Contrast]) -> list[Curve]:
             [next(iter(doses.values())).controls, *(doses[d].treated for d in sorted(doses))],
         )
         for key, doses in sorted(found.items(), key=lambda item: tuple(map(str, item[0])))
-        if len(doses) >= FEWEST_DOSES
+        if len(doses) >= MIN_DOSES
     ]

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from scvcell._types import Array, Rows
     from scvcell.state import Posterior
 
-REFIT = 200
+REFIT_STEPS = 200
 """Steps of a bootstrap fit."""
 
-REHEARSALS = 3
+N_REHEARSALS = 3
 """Experiments made from the fit, in which it is seen how far off effects are found."""
 
 
@@ -33,7 +33,7 @@ def draws_of(
         sample = [
             Contrast(u.action, u.context, *(rng.choice(x, len(x)) for x in (u.treated, u.controls))) for u in units
         ]
-        fit = fit_origin(sample, posterior.mean, seed + 1 + b, tilted=bool(origin.tilt.any()), steps=REFIT)
+        fit = fit_origin(sample, posterior.mean, seed + 1 + b, tilted=bool(origin.tilt.any()), steps=REFIT_STEPS)
         noise = torch.from_numpy(rng.standard_normal((len(cells), posterior.mean.shape[1])).astype(np.float32))
         z = posterior.mean[cells] + posterior.var[cells].sqrt() * noise
         drawn = np.searchsorted(cells, np.concatenate([u.treated for u in sample]))
@@ -56,7 +56,7 @@ def rehearse(
     squares: dict[str, list[tuple[Array, Array]]] = {m: [] for m in bulks}
     ends = np.cumsum([len(unit.treated) for unit in units])
     groups, tilted = np.split(np.arange(ends[-1]), ends[:-1]), bool(origin.tilt.any())
-    for b in progress(range(REHEARSALS), "Matching, rehearsals", shown=start.model.progress):
+    for b in progress(range(N_REHEARSALS), "Matching, rehearsals", shown=start.model.progress):
         source = np.concatenate([_drawn(unit, latent, origin, rng) for unit in units])
         before = latent[source]
         after = origin.after(before)
@@ -66,7 +66,7 @@ def rehearse(
             Contrast(u.action, u.context, len(latent) + g, rng.choice(u.controls, len(u.controls)))
             for u, g in zip(units, groups, strict=True)
         ]
-        fit = fit_origin(again, torch.cat([latent, measured]), seed + 1 + b, tilted=tilted, steps=REFIT)
+        fit = fit_origin(again, torch.cat([latent, measured]), seed + 1 + b, tilted=tilted, steps=REFIT_STEPS)
         found_before = fit.before(measured)
         for m, bulk in bulks.items():
             found = bulk.level(source, measured) - bulk.level(source, found_before)

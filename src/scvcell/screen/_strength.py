@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from scvcell.perturb import Action, AffineFlow
 
 
-GRID = np.linspace(0, 5, 51)
-"""Responders of a cell; 0 has not responded, 1 is the action as the flow has learned it, over all treated cells."""
-SIZES = np.linspace(0.5, 4, 29)
-SPREADS = np.linspace(0.1, 1, 10)
-"""Responders of responders before truncation at 0: mean, and standard deviation over the mean."""
-SHARES = np.linspace(0, 1, 41)
+STRENGTH_GRID = np.linspace(0, 5, 51)
+"""Strengths of a cell; 0 has not responded, 1 is the action as the flow has learned it, over all treated cells."""
+SIZE_GRID = np.linspace(0.5, 4, 29)
+SPREAD_GRID = np.linspace(0.1, 1, 10)
+"""Strengths of responders before truncation at 0: mean, and standard deviation over the mean."""
+SHARE_GRID = np.linspace(0, 1, 41)
 """Shares of cells that responded."""
 
 
@@ -51,10 +51,10 @@ class Responders:
     def summary(self, level: float) -> dict[str, float]:
         """Share, size, dispersion and mean response (share times size), each with its interval."""
         quantities = {
-            "response": SHARES[:, None] * self.size,
-            "share": SHARES[:, None] + 0 * self.size,
-            "size": 0 * SHARES[:, None] + self.size,
-            "dispersion": 0 * SHARES[:, None] + self.dispersion,
+            "response": SHARE_GRID[:, None] * self.size,
+            "share": SHARE_GRID[:, None] + 0 * self.size,
+            "size": 0 * SHARE_GRID[:, None] + self.size,
+            "dispersion": 0 * SHARE_GRID[:, None] + self.dispersion,
         }
         out: dict[str, float] = {}
         for name, value in quantities.items():
@@ -67,7 +67,7 @@ class Responders:
 
 
 def strengths(flow: AffineFlow, action: Action, controls: Array, treated: Array) -> Responders:
-    r"""Responders of treated cells, with a uniform prior on the share of responders and on how strong they are.
+    r"""Strengths of treated cells, with a uniform prior on the share of responders and on how strong they are.
 
     .. math::
         p(z \mid s) = \mathcal N(z - (\Phi_s(m) - m);\ m, S), \qquad
@@ -91,21 +91,21 @@ def strengths(flow: AffineFlow, action: Action, controls: Array, treated: Array)
     shape = LedoitWolf().fit(controls)
     with torch.no_grad():
         start = torch.as_tensor(shape.location_, dtype=torch.float32)
-        moved = (flow.path(start, action, torch.as_tensor(GRID, dtype=torch.float32)) - start).numpy()
+        moved = (flow.path(start, action, torch.as_tensor(STRENGTH_GRID, dtype=torch.float32)) - start).numpy()
     fit = np.stack([-0.5 * shape.mahalanobis(treated - step) for step in moved], 1)
     fit = np.exp(fit - fit.max(1, keepdims=True))
-    mean, spread = (x.ravel() for x in np.meshgrid(SIZES, SPREADS, indexing="ij"))
-    slab = norm.pdf(GRID[1:], mean[:, None], (mean * spread)[:, None])
+    mean, spread = (x.ravel() for x in np.meshgrid(SIZE_GRID, SPREAD_GRID, indexing="ij"))
+    slab = norm.pdf(STRENGTH_GRID[1:], mean[:, None], (mean * spread)[:, None])
     slab /= slab.sum(1, keepdims=True)
-    size = slab @ GRID[1:]
-    dispersion = np.sqrt(np.maximum(slab @ GRID[1:] ** 2 - size**2, 0)) / size
+    size = slab @ STRENGTH_GRID[1:]
+    dispersion = np.sqrt(np.maximum(slab @ STRENGTH_GRID[1:] ** 2 - size**2, 0)) / size
     none, some = fit[:, :1], np.maximum(fit[:, 1:] @ slab.T, np.finfo(float).tiny)
     with np.errstate(divide="ignore"):
-        weight = softmax([np.log(w * some + (1 - w) * none).sum(0) for w in SHARES])
+        weight = softmax([np.log(w * some + (1 - w) * none).sum(0) for w in SHARE_GRID])
     # Expectations per cell, summed over what its population may be.
-    moments = [some, *((fit[:, 1:] * GRID[1:] ** k) @ slab.T for k in (1, 2))]
+    moments = [some, *((fit[:, 1:] * STRENGTH_GRID[1:] ** k) @ slab.T for k in (1, 2))]
     responded, first, second = np.zeros((3, len(treated)))
-    for w, row in zip(SHARES, weight, strict=True):
+    for w, row in zip(SHARE_GRID, weight, strict=True):
         share = row * w / np.maximum(w * some + (1 - w) * none, np.finfo(float).tiny)
         responded += (share * moments[0]).sum(1)
         first += (share * moments[1]).sum(1)

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-ITERATIONS = 200
+N_ITERATIONS = 200
 
 
 def potential(cost: torch.Tensor, weight: torch.Tensor, epsilon: float, relax: float) -> torch.Tensor:
@@ -42,7 +42,7 @@ def potential(cost: torch.Tensor, weight: torch.Tensor, epsilon: float, relax: f
     scaled, log_weight = -cost / epsilon, weight.clamp_min(1e-12).log()
     pull = relax / (relax + epsilon)
     g = log_weight
-    for _ in range(ITERATIONS):
+    for _ in range(N_ITERATIONS):
         log_mass = torch.logsumexp(torch.log_softmax(scaled + g, 1), 0) - math.log(len(cost)) - g
         g = log_weight - pull * log_mass
     return g

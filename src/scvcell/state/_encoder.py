@@ -10,7 +10,7 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-ALONE = 0.5
+SHARE_ALONE = 0.5
 """Share of the cells that one of several networks encodes alone in training."""
 
 
@@ -48,8 +48,8 @@ class Encoder(nn.Module):
     n_in, n_latent
         Widths.
     n_networks
-        Number of networks. Several regularise where cells are few: in training, a share `ALONE` of the cells is encoded
-        by one of them alone.
+        Number of networks. Several regularise where cells are few: in training, a share `SHARE_ALONE` of the cells is
+        encoded by one of them alone.
     n_hidden
         Width of the hidden layers.
     dropout
@@ -70,9 +70,9 @@ class Encoder(nn.Module):
 
     @staticmethod
     def _pool(outputs: Float[Tensor, "networks two cells latent"]) -> Float[Tensor, "two cells latent"]:
-        """Mean over networks; for a share `ALONE` of the cells, the output of one of them at random."""
+        """Mean over networks; for a share `SHARE_ALONE` of the cells, the output of one of them at random."""
         n, _, cells, _ = outputs.shape
         chosen = torch.randint(n, (cells,), device=outputs.device)
         one = (chosen[:, None] == torch.arange(n, device=outputs.device)).to(outputs.dtype)
-        alone = torch.rand(cells, 1, device=outputs.device) < ALONE
+        alone = torch.rand(cells, 1, device=outputs.device) < SHARE_ALONE
         return torch.einsum("ntcl,cn->tcl", outputs, torch.where(alone, one, 1 / n))

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from scvcell._types import Mask, Rows
     from scvcell.measure import Measurement
 
-PASSTHROUGH = 50
+MAX_PLAIN_FEATURES = 50
 """Modalities with at most this many features are standardised without a projection."""
-FIT_CELLS = 50_000
+MAX_FIT_CELLS = 50_000
 """Cells on which a front-end is fitted at most."""
-FEW_CELLS = 10
+MIN_BATCH_CELLS = 10
 """Cells below which a batch takes the scales of all batches."""
 FIRST_SD = 3.0
 """Standard deviation given to the first component; the others keep their ratio to it."""
@@ -56,7 +56,7 @@ class FrontEnd(nn.Module):
     n_features, n_batches
         Shape of what is learned.
     n_components
-        Components kept when there are more than `PASSTHROUGH` features.
+        Components kept when there are more than `MAX_PLAIN_FEATURES` features.
     """
 
     per_batch = ("score_mean", "score_sd", "centre", "measured")
@@ -76,7 +76,7 @@ class FrontEnd(nn.Module):
         super().__init__()
         self.operator = operator
         self.n_features = n_features
-        self.project = n_features > PASSTHROUGH
+        self.project = n_features > MAX_PLAIN_FEATURES
         self.n_scores = min(n_components, n_features - 1) if self.project else n_features
         loadings = torch.zeros(n_features, self.n_scores) if self.project else torch.zeros(0, 0)
         self.register_buffer("mean", torch.ones(n_features))
@@ -125,8 +125,8 @@ class FrontEnd(nn.Module):
         panel
             Features that each batch measured, ``(n_batches, n_features)``; None where all did.
         """
-        if len(rows) > FIT_CELLS:
-            keep = np.sort(rng.choice(len(rows), FIT_CELLS, replace=False))
+        if len(rows) > MAX_FIT_CELLS:
+            keep = np.sort(rng.choice(len(rows), MAX_FIT_CELLS, replace=False))
             rows, batch = rows[keep], batch[keep]
         x, rows = x.held(rows)
         total, squares = np.zeros((2, self.n_features))
@@ -218,7 +218,7 @@ class FrontEnd(nn.Module):
             overall_sd = np.maximum(overall_sd, floor)
         for b in range(len(self.score_mean)):
             here = scores[batch == b]
-            few = len(here) < FEW_CELLS
+            few = len(here) < MIN_BATCH_CELLS
             self.score_mean[b] = torch.as_tensor(scores.mean(0) if few else here.mean(0))
             self.score_sd[b] = torch.as_tensor(overall_sd if few else np.maximum(here.std(0), floor))
 
@@ -233,7 +233,7 @@ class FrontEnd(nn.Module):
         """Learn the scales of batches from `first_new` on, keeping loadings and known batches (query data)."""
         own, _ = self._batch_means(x, rows, batch, self._lost(panel))
         for b in range(first_new, len(own)):
-            if (batch == b).sum() >= FEW_CELLS:
+            if (batch == b).sum() >= MIN_BATCH_CELLS:
                 known = np.ones(self.n_features, bool) if panel is None else panel[b]
                 self.centre[b, torch.as_tensor(known)] = torch.as_tensor(own[b, known])
         scores = self.scores(x, rows, batch, panel)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("scvcell")
 
-K = 5
+N_VOTERS = 5
 
 
 def alignment_report(
@@ -182,8 +182,8 @@ def _score(a: Array, b: Array, labels: list[NDArray[np.object_]] | None) -> dict
         known = [pd.notna(x) for x in labels]
         a, b = a[known[0]], b[known[1]]
         la, lb = (x[k].astype(str) for x, k in zip(labels, known, strict=True))
-        if len(a) > K and len(b) > K:
-            votes = KNeighborsClassifier(n_neighbors=K)
+        if len(a) > N_VOTERS and len(b) > N_VOTERS:
+            votes = KNeighborsClassifier(n_neighbors=N_VOTERS)
             both = ((a, b, la, lb), (b, a, lb, la))
             out["label_transfer"] = float(np.mean([votes.fit(r, lr).score(q, lq) for q, r, lq, lr in both]))
             rates = [*_canary(a, b, la, lb), *_canary(b, a, lb, la)]
@@ -197,7 +197,7 @@ def _canary(query: Array, reference: Array, label_q: NDArray[np.str_], label_r: 
     for kind in np.unique(label_q):
         rest = label_r != kind
         mine = label_q == kind
-        if mine.sum() < 3 or rest.sum() <= K or len(np.unique(label_r[rest])) < 2:
+        if mine.sum() < 3 or rest.sum() <= N_VOTERS or len(np.unique(label_r[rest])) < 2:
             continue
-        rates.append(float(trusted(query, reference[rest], label_r[rest], K)[mine].mean()))
+        rates.append(float(trusted(query, reference[rest], label_r[rest], N_VOTERS)[mine].mean()))
     return rates

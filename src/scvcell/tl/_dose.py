@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from scvcell._containers import Container
     from scvcell.model import CSL
 
-POINTS = 9
+N_DOSES = 9
 """Doses from a hundredth of the largest one in training on, by default."""
 
 
@@ -71,7 +71,7 @@ def dose_response(
             "PerturbationKeys(..., dose=column)."
         )
     top = flow.largest[target]
-    grid = np.geomspace(top / 100, top, POINTS).tolist() if doses is None else _several("doses", doses)
+    grid = np.geomspace(top / 100, top, N_DOSES).tolist() if doses is None else _several("doses", doses)
     every = [name for m in start.bulks for name in start.model.schema.modalities[m].features]
     kept = None if features is None else choose_features("features", features, every)
     frames = []

@@ -14,7 +14,7 @@ from scvcell.drift import expected_values
 from scvcell.errors import OutOfSupport
 from scvcell.model import CSL
 from scvcell.response import Controls, asked, learned, show_action
-from scvcell.tl._perturb import SUPPORTED
+from scvcell.tl._perturb import TRUSTED_SUPPORT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,18 +93,18 @@ def forecast(
         seen, index, part = controls.view, controls.index, controls.part
         start = controls.response.states(controls.latent, action).numpy()
     states, members, support = drift.flow(start.astype(float), float(time))
-    if len(index) and not (support >= SUPPORTED).any():
+    if len(index) and not (support >= TRUSTED_SUPPORT).any():
         raise OutOfSupport(
             f"Every cell leaves what the data support within {time:g} ({drift.unit}). Give a shorter time."
         )
-    left = int((support < SUPPORTED).sum())
+    left = int((support < TRUSTED_SUPPORT).sum())
     if left:
         logger.warning("%d of %d cells leave what the data support; see obs['trusted'].", left, len(index))
     if action is not None:
         for _, group in controls.groups():
             done = controls.response.support(action, controls.latent[group].mean(0).numpy())
             support[group] = np.minimum(support[group], done)
-    trusted = (support >= SUPPORTED) & drift.trusted(start) & model.trusts()
+    trusted = (support >= TRUSTED_SUPPORT) & drift.trusted(start) & model.trusts()
     obs = seen.obs(index, model.columns)
     obs[_keys.SOURCE_CELL], obs[_keys.TIME] = obs.index.to_numpy(), float(time)
     obs = show_action(obs, "none", model.response) if action is None else controls.label(obs, action)

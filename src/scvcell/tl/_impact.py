@@ -11,7 +11,7 @@ from scipy.stats import t
 from scvcell._checks import check_level
 from scvcell._stats import jackknife_variance
 from scvcell.response import learned
-from scvcell.screen import FOLDS, measure_effect
+from scvcell.screen import N_JACKKNIFE, measure_effect
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -83,9 +83,9 @@ def impact(
         for (action, group), (unit, value, noise, _) in conditions.items():
             y, squares = value[0], (value**2).mean(1)
             size = float(squares[0] - noise.mean())
-            half = float(t.ppf(0.5 + level / 2, FOLDS - 1) * np.sqrt(jackknife_variance(squares)))
+            half = float(t.ppf(0.5 + level / 2, N_JACKKNIFE - 1) * np.sqrt(jackknife_variance(squares)))
             # The squared noise is too large in the mean for how few folds tell it.
-            fourth = float((y**4 - 6 * noise * y**2 + 3 * noise**2 * (FOLDS - 1) / (FOLDS + 1)).mean())
+            fourth = float((y**4 - 6 * noise * y**2 + 3 * noise**2 * (N_JACKKNIFE - 1) / (N_JACKKNIFE + 1)).mean())
             rows.append(
                 {
                     "action": action,

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from scvcell._types import Array, Rows
 
 
-STATES = 500
+MAX_STATES = 500
 """States at which the assays are compared, at most."""
-NEIGHBOURS = 50
+N_NEIGHBOURS = 50
 """Cells of an assay that are pooled around a state."""
-NULLS = 200_000
+N_NULL_EDGES = 200_000
 """Permuted edges in all, at least one per edge."""
 
 
@@ -106,11 +106,11 @@ def feature_links(data: Container, model: CSL, *, seed: int = 0) -> pd.DataFrame
 def _pooled(model: CSL, seen: View, needed: Sequence[str], rng: np.random.Generator) -> dict[str, Array]:
     """Per modality, pooled values at common states, standardised over them to unit length, ``(states, features)``."""
     latent = model.posterior(seen).mean.numpy()
-    states = latent[np.sort(rng.choice(len(latent), min(STATES, len(latent)), replace=False))]
+    states = latent[np.sort(rng.choice(len(latent), min(MAX_STATES, len(latent)), replace=False))]
     out = {}
     for name in needed:
         cells = np.flatnonzero(seen.present(name))
-        k = min(NEIGHBOURS, len(cells))
+        k = min(N_NEIGHBOURS, len(cells))
         near = NearestNeighbors(n_neighbors=k).fit(latent[cells]).kneighbors(states, return_distance=False)
         pool = sp.csr_matrix(
             (np.full(near.size, 1 / k, np.float32), near.ravel(), np.arange(0, near.size + 1, k)),
@@ -135,7 +135,7 @@ def _pooled(model: CSL, seen: View, needed: Sequence[str], rng: np.random.Genera
 def _null(left: Array, right: Array, ends: Rows, sign: Array, rng: np.random.Generator) -> Array:
     """Scores of edges whose second ends are permuted."""
     parts = []
-    for _ in range(max(1, NULLS // len(ends))):
+    for _ in range(max(1, N_NULL_EDGES // len(ends))):
         other = rng.permutation(ends)
         parts.append(((left * right[:, other]).sum(0) * sign)[other != ends])
     return np.concatenate(parts)

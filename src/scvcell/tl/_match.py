@@ -14,7 +14,7 @@ from scvcell._calm import progress
 from scvcell._checks import check_level, seed_of, whole_number
 from scvcell._containers import gather
 from scvcell._labels import is_numeric, labels, numbers, tell_missing
-from scvcell.response import FEWEST, Contrast, Controls, asked, compared, learned, show_action
+from scvcell.response import FEWEST_CELLS, Contrast, Controls, asked, compared, learned, show_action
 from scvcell.screen import Match, balance_of, draws_of, effects_on_cells, fit_origin, matched_values, rehearse
 
 if TYPE_CHECKING:
@@ -180,10 +180,10 @@ def _units(start: Controls, action: Action) -> tuple[list[Any], list[Contrast]]:
         treated = np.flatnonzero((design.code == design.actions.index(action)) & (design.context == k))
         controls = np.flatnonzero(design.control & (design.context == k))
         where = f" in {name!r}" if len(design.contexts) > 1 else ""
-        if len(treated) and min(len(treated), len(controls)) < FEWEST:
+        if len(treated) and min(len(treated), len(controls)) < FEWEST_CELLS:
             raise ValueError(
                 f"{len(treated)} cells with {str(action)!r} and {len(controls)} controls{where} "
-                f"are too few to match; leave out contexts with fewer than {FEWEST} of either."
+                f"are too few to match; leave out contexts with fewer than {FEWEST_CELLS} of either."
             )
         if len(treated):
             names.append(name)

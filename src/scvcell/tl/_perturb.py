@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from scvcell.perturb import Action
 
 
-SUPPORTED = 0.5
+TRUSTED_SUPPORT = 0.5
 """Support from which on effects are trusted."""
 
 
@@ -190,7 +190,7 @@ def effect_frame(
                     _keys.UPPER: value + half,
                     "level": level,
                     _keys.SUPPORT: support,
-                    _keys.TRUSTED: (support >= SUPPORTED) & np.isfinite(half) & start.model.trusts(m),
+                    _keys.TRUSTED: (support >= TRUSTED_SUPPORT) & np.isfinite(half) & start.model.trusts(m),
                 }
             )
         )

@@ -9,9 +9,9 @@ import pandas as pd
 
 from scvcell._checks import check_level, seed_of
 from scvcell._labels import several
-from scvcell._stats import FOLDS, fit_curves
-from scvcell.response import FEWEST, Bulk, compared, contrasts, design_of, learned
-from scvcell.screen import FEWEST_DOSES, Curve, curves_of
+from scvcell._stats import N_JACKKNIFE, fit_curves
+from scvcell.response import FEWEST_CELLS, Bulk, compared, contrasts, design_of, learned
+from scvcell.screen import MIN_DOSES, Curve, curves_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -81,8 +81,8 @@ def potency(
     lost = sorted((asked or set()) - {curve.target for curve in curves})
     if lost or not curves:
         raise ValueError(
-            f"{repr(lost[0]) if lost else 'No target'} was given alone at {FEWEST_DOSES} doses or more in one context, "
-            f"each with {FEWEST} cells{' ' if lost else ', '}in these data. Doses are read from the column that "
+            f"{repr(lost[0]) if lost else 'No target'} was given alone at {MIN_DOSES} doses or more in one context, "
+            f"each with {FEWEST_CELLS} cells{' ' if lost else ', '}in these data. Doses are read from the column that "
             "PerturbationKeys(dose=...) names."
         )
     rows = []
@@ -92,7 +92,7 @@ def potency(
         for curve in curves:
             if asked is None or curve.target in asked:
                 name = "all" if pool else design.contexts[curve.context]
-                values = np.array([bulk.replicates(cells, FOLDS, rng) for cells in curve.cells])
+                values = np.array([bulk.replicates(cells, N_JACKKNIFE, rng) for cells in curve.cells])
                 found.setdefault((curve.target, name, curve.time), []).append((curve, values))
         for (target, name, time), parts in found.items():
             doses = np.unique(np.concatenate([curve.doses for curve, _ in parts]))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scvcell.model import CSL
     from scvcell.perturb import Action
 
-SET = 400
+MAX_COMPARED_CELLS = 400
 """Cells of either side that are compared at most."""
 
 
@@ -89,7 +89,9 @@ def rank_actions(
     moved = {action: response.states(start.latent, action) for action in candidates}
     draws = np.empty((len(moved), n_boot))
     for b in range(n_boot):
-        here, goals = (torch.from_numpy(rng.integers(n, size=min(n, SET))) for n in (len(start.latent), len(there)))
+        here, goals = (
+            torch.from_numpy(rng.integers(n, size=min(n, MAX_COMPARED_CELLS))) for n in (len(start.latent), len(there))
+        )
         before = energy_distance(start.latent[here], there[goals]).clamp_min(1e-9)
         for i, states in enumerate(moved.values()):
             draws[i, b] = 1 - float(energy_distance(states[here], there[goals]) / before)

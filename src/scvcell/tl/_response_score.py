@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scvcell.perturb import Action
 
 
-WIDEST = 0.5
+MAX_SHARE_WIDTH = 0.5
 """Width of the interval of the share from which on responders cannot be told from other cells."""
 
 
@@ -107,5 +107,5 @@ def response_score(
     for column, key in _keys.response_keys(key_added).items():
         view.source.obs[key] = columns[column]
     table = pd.DataFrame(rows)
-    table[_keys.TRUSTED] = table["share_upper"] - table["share_lower"] < WIDEST
+    table[_keys.TRUSTED] = table["share_upper"] - table["share_lower"] < MAX_SHARE_WIDTH
     return table

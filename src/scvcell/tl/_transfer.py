@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from scvcell._types import Array, Mask, Rows
 
 
-K = 5
+N_VOTERS = 5
 """Neighbours that vote by default; where there are fewer, all do."""
-MOST_NUMBERS = 100
+MAX_NUMERIC_LABELS = 100
 """Different whole numbers that may be labels, at most; fewer in small data."""
 
 
@@ -33,7 +33,7 @@ def transfer_labels(
     *,
     key: str,
     reference: Any = None,
-    k: int = K,
+    k: int = N_VOTERS,
     min_probability: float = VOTES,
     key_added: str | None = None,
 ) -> None:
@@ -95,7 +95,7 @@ def transfer_labels(
         cells = np.intersect1d(cells, choose(seen, "reference", reference))
     if len(cells) < 2:
         raise ValueError(f"At least 2 reference cells with a label in obs[{key!r}] are needed; there are {len(cells)}.")
-    if k >= len(cells) and k > K:
+    if k >= len(cells) and k > N_VOTERS:
         raise ValueError(f"k={k} neighbours cannot vote: there are {len(cells)} reference cells. Give fewer.")
     known = text[cells].astype(str)
     latent = model.posterior(seen).mean.numpy()
@@ -139,7 +139,7 @@ def _check_labels(column: pd.Series, key: str) -> None:
     if not is_numeric(column):
         return
     values = numbers(column.dropna())
-    few = np.clip(len(values) // 5, 10, MOST_NUMBERS)
+    few = np.clip(len(values) // 5, 10, MAX_NUMERIC_LABELS)
     if (values != np.floor(values)).any() or len(np.unique(values)) > few:
         raise ValueError(
             f"obs[{key!r}] holds {len(np.unique(values))} different numbers, not labels. If they are labels, say so: "

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("scvcell")
 
-TRUST_WIDTH = 0.9
+TRUSTED_WIDTH = 0.9
 """A feature is trusted if its interval is at most this share of the marginal one."""
 
 
@@ -116,7 +116,7 @@ def translate(
         out.layers[_keys.UPPER] = back(point + half).astype(np.float32)
         width = conformal.relative_width(half[has], level)
         out.var[_keys.RELATIVE_WIDTH] = width
-        out.var[_keys.TRUSTED] = (width <= TRUST_WIDTH) & model.trusts(to)
+        out.var[_keys.TRUSTED] = (width <= TRUSTED_WIDTH) & model.trusts(to)
         near &= conformal.within(depths(model, seen, here))
         measured = _measured(model, to, readout.ctx.batch.numpy())
         out.obs[_keys.TRUSTED] = near & has & measured & model.trusts(to)
