@@ -17,6 +17,7 @@ import scvcell
 from scvcell import Action, PerturbationKeys
 from scvcell.measure import MEASUREMENTS
 from scvcell.model import PARTS
+from scvcell.objective import TERMS
 from scvcell.perturb import PERTURBATIONS, read_design
 from scvcell.risk.baselines import BASELINES
 from scvcell.score import METRICS
@@ -64,8 +65,8 @@ def extending(title):
 @pytest.fixture
 def forgetful(monkeypatch):
     """Registries that forget what a test registers."""
-    for registry in (MEASUREMENTS, PERTURBATIONS, PARTS, METRICS, BASELINES):
-        assert not {"fragments", "translation", "centre", "median_error", "median"} & set(registry)
+    for registry in (MEASUREMENTS, PERTURBATIONS, PARTS, TERMS, METRICS, BASELINES):
+        assert not {"fragments", "translation", "centre", "sparsity", "median_error", "median"} & set(registry)
         monkeypatch.setattr(registry, "_items", dict(registry._items))
         monkeypatch.setattr(registry, "_aliases", dict(registry._aliases))
 
@@ -121,6 +122,16 @@ def test_part_of_extending(forgetful, mosaic, quick, tmp_path):
     np.testing.assert_array_equal(again.centre.mean, mdata.obsm["X_csl"].mean(0))
 
 
+def test_term_of_extending(forgetful, mosaic, quick):
+    names = {}
+    (example,) = extending("A term of the loss")
+    exec(example, names)
+    model = scvcell.tl.fit(mosaic(), batch_key="batch", train=quick)
+    values = model.history["sparsity_train"].to_numpy()
+    assert (values > 0).all()
+    assert len(values) == quick.max_epochs
+
+
 def test_metric_of_extending(forgetful):
     names = {}
     (example,) = extending("A metric")
@@ -148,11 +159,12 @@ def test_tables_of_extending_name_what_there_is():
     rows = re.findall(r"^\| (`.+?) \|", section, flags=re.MULTILINE)
     names = [name for row in rows for name in re.findall(r"`(\w+)", row)]
     assert len(names) > 15
-    assert [name for name in names if not hasattr(scvcell.measure.Measurement, name) and name != "aliases"] == []
+    there = scvcell.measure.Measurement
+    assert {name for name in names if not hasattr(there, name)} == {"aliases", "widen"}, "those that the base lacks"
     for name, given in re.findall(r"^\| `(\w+)\((.*?)\)` \|", section, flags=re.MULTILINE):
-        there = inspect.signature(getattr(scvcell.measure.Measurement, name)).parameters
+        own = inspect.signature(getattr(there, name, scvcell.measure.Decoder.widen)).parameters
         wanted = [each.strip(" *") for each in given.split(",") if each]
-        assert [each for each in there if each != "self"] == wanted, name
+        assert [each for each in own if each != "self"] == wanted, name
 
 
 def prose(text):
