@@ -11,7 +11,6 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 import scvcell
-from scvcell._demo import hide_pairing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +19,8 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Fit the embedded mosaic with the pairing of one batch hidden, and draw what comes of it."""
-    mdata, pairs = hide_pairing(scvcell.datasets.pbmc_mosaic())
+    torn = scvcell.risk.unpair(scvcell.datasets.pbmc_mosaic(), "batch == 'p4_0'", "rna", "adt")
+    mdata, pairs = torn.data, (torn.a.tolist(), torn.b.tolist())
     model = scvcell.tl.fit(mdata, batch_key="batch")
     predicted = scvcell.tl.translate(mdata, model, to="adt", source=["rna"])[pairs[0]].copy()
     truth = mdata["adt"][pairs[1]].copy()

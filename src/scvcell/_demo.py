@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 import scvcell
-from scvcell import score
-from scvcell.risk import baselines
+from scvcell import risk, score
 from scvcell.score import metric_name
 
 if TYPE_CHECKING:
@@ -21,27 +20,6 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 HIDDEN = "p4_0"
-SUFFIX = "|adt"
-
-
-def hide_pairing(mdata: MuData, batch: str = HIDDEN) -> tuple[MuData, tuple[list[str], list[str]]]:
-    """Split the cells of one batch into an RNA cell and a protein cell each, so that nothing knows they are the same.
-
-    Returns
-    -------
-    The new MuData, and the names of RNA cells and of protein cells in matching order.
-    """
-    from mudata import MuData
-
-    rna, adt = mdata["rna"].copy(), mdata["adt"].copy()
-    chosen = (adt.obs["batch"] == batch).to_numpy() & adt.obs_names.isin(rna.obs_names)
-    names = adt.obs_names[chosen].tolist()
-    adt.obs_names = [f"{n}{SUFFIX}" if hide else n for n, hide in zip(adt.obs_names, chosen, strict=True)]
-    hidden = MuData({"rna": rna, "adt": adt})
-    for key in ("batch", "celltype"):
-        values = pd.concat([rna.obs[key].astype(str), adt.obs[key].astype(str)])
-        hidden.obs[key] = values[~values.index.duplicated()].reindex(hidden.obs_names)
-    return hidden, (names, [f"{n}{SUFFIX}" for n in names])
 
 
 def run(out: Path, *, seed: int = 0) -> str:
@@ -50,7 +28,8 @@ def run(out: Path, *, seed: int = 0) -> str:
 
     mpl.use("Agg")
     start = time.perf_counter()
-    mdata, pairs = hide_pairing(scvcell.datasets.pbmc_mosaic())
+    torn = risk.unpair(scvcell.datasets.pbmc_mosaic(), f"batch == '{HIDDEN}'", "rna", "adt")
+    mdata, pairs = torn.data, (torn.a.tolist(), torn.b.tolist())
     model = scvcell.tl.fit(mdata, batch_key="batch", seed=seed)
     if model.interrupted:
         raise KeyboardInterrupt
@@ -88,7 +67,7 @@ def _table(
     raw = truth.X.toarray()
     held = score.inside(raw, predicted.layers["lower"], predicted.layers["upper"])
     rows["scvcell"]["coverage of 90 % intervals"] = float(held.mean())
-    for name, translate in baselines.TRANSLATORS.items():
+    for name, translate in risk.baselines.TRANSLATORS.items():
         rows[name] = _translation(translate(x, y, x_new), y_new)
     values, linear = report.set_index("metric")["value"], report.set_index("metric")["cca"]
     rows["CCA"] = {}

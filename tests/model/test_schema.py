@@ -184,7 +184,7 @@ def test_bad_input_is_refused_and_left_alone(mosaic, quick, fingerprint, case, m
     def no_work(*args, **kwargs):
         raise AssertionError("work was started")
 
-    monkeypatch.setattr("scvcell.model._csl.summarise", no_work)
+    monkeypatch.setattr("scvcell.model._build.summarise", no_work)
     with pytest.raises(error, match=message):
         scvcell.tl.fit(data, train=quick, **options)
     if isinstance(data, pd.DataFrame):

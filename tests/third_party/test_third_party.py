@@ -43,12 +43,37 @@ assert (predicted.X < 0).any()
 print("OK", inside[200:].mean())
 """
 
+RISK = """
+import scvcell
+from scvcell import risk, score
+
+row = score.show().loc["spearman"]
+assert row["defined in"] == "scvcell_depth" and row["better"] == "higher", row
+assert "depth" in risk.axes.AXES
+mdata = scvcell.datasets.simulate(300, n_genes=60, n_proteins=8, paired=1.0, n_batches=2, seed=1)
+batch = mdata.obs["batch"].astype(str)
+split = risk.hold_out(mdata, "batch", sorted(set(batch))[0])
+found = {}
+for share in (1.0, 0.01):
+    axis = risk.axes.AXES["depth"](share=share)
+    table = risk.ask(risk.Translator(), axis, mdata, split).set_index("metric")
+    assert list(table.index) == ["answered", "rmse", "spearman"], table
+    assert table.loc["spearman", "better"] == "higher" and table.loc["answered", "value"] == 1
+    found[share] = table.loc["spearman", "value"]
+pairing = risk.hide_pairing(mdata, "rna", "adt")
+ours = risk.ask(risk.Translator(), risk.axes.Modality(metrics=("spearman",)), mdata, pairing)
+assert set(ours["metric"]) == {"answered", "spearman"}, "an axis of ours reports a metric of theirs"
+assert found[1.0] > found[0.01] + 0.05, found
+print("OK")
+"""
+
 
 @pytest.fixture
 def installed(tmp_path):
-    """A folder as ``pip install --target`` leaves it: the module, and a dist-info with the entry points."""
+    """A folder as ``pip install --target`` leaves it: the modules, and a dist-info with the entry points."""
     project = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]
-    (tmp_path / "scvcell_gaussian.py").write_text((PACKAGE / "scvcell_gaussian.py").read_text())
+    for module in PACKAGE.glob("*.py"):
+        (tmp_path / module.name).write_text(module.read_text())
     info = tmp_path / f"scvcell_gaussian-{project['version']}.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
@@ -61,7 +86,8 @@ def installed(tmp_path):
 
 
 def run(path, *command):
-    environment = {**os.environ, "PYTHONPATH": str(path)}
+    places = [str(path), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places))}
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
 
 
@@ -76,3 +102,9 @@ def test_operator_of_a_third_party(installed, tmp_path):
 def test_the_operator_is_short():
     body = (PACKAGE / "scvcell_gaussian.py").read_text().split("class Gaussian")[1]
     assert len([line for line in body.splitlines() if line.strip()]) <= 20
+
+
+def test_metric_and_axis_of_a_third_party(installed):
+    done = run(installed, sys.executable, "-W", "ignore", "-c", RISK)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["OK"]

@@ -60,7 +60,7 @@ def fewer_steps():
     trained = ("response._learn", "response._crossfit", "screen._order")
     traced = ("tl._match", "screen._rehearsal")
     with pytest.MonkeyPatch.context() as patch:
-        for names, function, most in ((trained, "train_flow", 60), (traced, "trace", 30)):
+        for names, function, most in ((trained, "train_flow", 60), (traced, "fit_origin", 30)):
             for name in names:
                 module = importlib.import_module(f"scvcell.{name}")
                 patch.setattr(module, function, partial(at_most, getattr(module, function), most))

@@ -369,7 +369,7 @@ class TestFailuresOnTheWay:
             scvcell.tl.fit(mdata, train=replace(quick, max_epochs=10))
         assert fingerprint(mdata) == before
 
-    @pytest.mark.parametrize("where", ["scvcell.tl._fit.calibrate_all", "scvcell.tl._embed.np.zeros"])
+    @pytest.mark.parametrize("where", ["scvcell.model._translate._make", "scvcell.tl._embed.np.zeros"])
     def test_an_error_after_training_changes_nothing(self, mosaic, quick, fingerprint, monkeypatch, where):
         mdata = mosaic(90)
         before = fingerprint(mdata)

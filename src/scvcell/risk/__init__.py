@@ -1,19 +1,44 @@
-"""R: where a model may be trusted. Metrics of the modality axis and calibration of intervals."""
+"""R, eq. 5: where a predictor may be trusted. Splits, questions, axes of stress tests, simple predictors, scores."""
 
 from scvcell._stats import Conformal, cca
-from scvcell.risk import baselines
+from scvcell.risk import axes, baselines
+from scvcell.risk._adapters import Fitted, LinearMatch, Translator
+from scvcell.risk._ask import ask
+from scvcell.risk._predictor import Place, Prediction, Predictor, Question, States, Translate, Values
+from scvcell.risk._split import Split, hide_pairing, hold_out, hold_out_actions, hold_out_each, hold_out_new
+from scvcell.risk._unpair import Unpaired, unpair
 from scvcell.score import VOTES, correlation, coverage, foscttm, match_recall, mixing, trusted, votes
 
 __all__ = [
     "VOTES",
     "Conformal",
+    "Fitted",
+    "LinearMatch",
+    "Place",
+    "Prediction",
+    "Predictor",
+    "Question",
+    "Split",
+    "States",
+    "Translate",
+    "Translator",
+    "Unpaired",
+    "Values",
+    "ask",
+    "axes",
     "baselines",
     "cca",
     "correlation",
     "coverage",
     "foscttm",
+    "hide_pairing",
+    "hold_out",
+    "hold_out_actions",
+    "hold_out_each",
+    "hold_out_new",
     "match_recall",
     "mixing",
     "trusted",
+    "unpair",
     "votes",
 ]

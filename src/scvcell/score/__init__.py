@@ -1,6 +1,18 @@
 """phi and L: every formula that scores a prediction, once, as a registered record; functions of arrays, no torch."""
 
-from scvcell.score._base import METRICS, Metric, as_array, clr, dense, log_counts, log_cp10k, metric, show
+from scvcell.score._base import (
+    METRICS,
+    TAKES,
+    Metric,
+    as_array,
+    clr,
+    dense,
+    log_counts,
+    log_cp10k,
+    mean_of,
+    metric,
+    show,
+)
 from scvcell.score._effect import discrimination, effect, largest, pearson_effect, slope
 from scvcell.score._interval import coverage, inside, interval_scores, relative_width, worst_coverage
 from scvcell.score._match import (
@@ -37,6 +49,7 @@ from scvcell.score._title import metric_name
 
 __all__ = [
     "METRICS",
+    "TAKES",
     "VOTES",
     "Metric",
     "Ranks",
@@ -63,6 +76,7 @@ __all__ = [
     "match_ranks",
     "match_recall",
     "match_scores",
+    "mean_of",
     "metric",
     "metric_name",
     "mixing",

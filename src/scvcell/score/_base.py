@@ -22,6 +22,17 @@ PER_CELL = 1e4
 """Counts to which every cell is brought by `log_cp10k`."""
 
 Better = Literal["higher", "lower", "nominal"]
+Takes = Literal["states", "values", "labels", "effects", "sets", "intervals", "intervals, level"]
+TAKES: dict[Takes, str] = {
+    "states": "states of the same cells in two assays, each ``(cells, latent)``",
+    "values": "predicted and true values, each ``(cells, features)``",
+    "labels": "predicted and true labels, each ``(cells,)``",
+    "effects": "predicted and true effects, each ``(features,)``, or ``(conditions, features)``",
+    "sets": "predicted and true cells, ``(cells, features)`` and ``(other cells, features)``",
+    "intervals": "true values and ends of their intervals, each ``(cells, features)``",
+    "intervals, level": "the same and the level of the intervals",
+}
+"""What the arguments of a metric are, in their order."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,8 @@ class Metric:
         Name in tables and in `METRICS`.
     function
         The formula, a function of arrays.
+    takes
+        What its arguments are, one of `TAKES`: who has these can be scored by it.
     better
         ``"higher"``, ``"lower"``, or ``"nominal"``: the nearer to the level that was asked for.
     per
@@ -50,11 +63,12 @@ class Metric:
     Raises
     ------
     ValueError
-        If `better` is none of the three.
+        If `takes` or `better` is none of those.
     """
 
     name: str
     function: Callable[..., Any]
+    takes: Takes
     better: Better
     per: str
     scale: str
@@ -65,6 +79,8 @@ class Metric:
     def __post_init__(self) -> None:
         if self.better not in ("higher", "lower", "nominal"):
             raise ValueError(f"better must be 'higher', 'lower' or 'nominal', not {self.better!r}.")
+        if self.takes not in TAKES:
+            raise ValueError(f"takes must be one of {', '.join(map(repr, TAKES))}, not {self.takes!r}.")
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         """The value of the formula."""
@@ -76,15 +92,22 @@ METRICS: Registry[Metric] = Registry("metric", "scvcell.metrics")
 
 
 def metric[F: Callable[..., Any]](
-    name: str, *, better: Better, per: str, scale: str, formula: str, source: str, fooled_by: str
+    name: str, *, takes: Takes, better: Better, per: str, scale: str, formula: str, source: str, fooled_by: str
 ) -> Callable[[F], F]:
     """Decorator that registers a function as a `Metric` and leaves the function as it is."""
 
     def add(function: F) -> F:
-        METRICS.register(name)(Metric(name, function, better, per, scale, formula, source, fooled_by))
+        METRICS.register(name)(Metric(name, function, takes, better, per, scale, formula, source, fooled_by))
         return function
 
     return add
+
+
+def mean_of(name: str, arguments: tuple[Any, ...]) -> float:
+    """A metric as one number: its mean over cells or features, and over both directions where it has two."""
+    value = METRICS[name](*arguments)
+    parts = value if isinstance(value, tuple) else (value,)
+    return float(np.mean(np.concatenate([np.ravel(part) for part in parts])))
 
 
 def show() -> pd.DataFrame:

@@ -25,6 +25,7 @@ def largest(effect: Array, n: int) -> Rows:
 
 @metric(
     "pearson_effect",
+    takes="effects",
     better="higher",
     per="condition",
     scale="differences from the controls of the same context, of means of log1p counts per 10,000",
@@ -43,6 +44,7 @@ def pearson_effect(predicted: Array, true: Array) -> float:
 
 @metric(
     "slope",
+    takes="effects",
     better="nominal",
     per="condition",
     scale="differences from the controls",
@@ -57,6 +59,7 @@ def slope(predicted: Array, true: Array) -> float:
 
 @metric(
     "pds",
+    takes="effects",
     better="higher",
     per="condition",
     scale="differences from the controls",

@@ -19,6 +19,7 @@ def inside(truth: Array, lower: Array, upper: Array) -> Mask:
 
 @metric(
     "coverage",
+    takes="intervals",
     better="nominal",
     per="feature",
     scale="any",
@@ -33,6 +34,7 @@ def coverage(truth: Array, lower: Array, upper: Array) -> Array:
 
 @metric(
     "coverage_worst",
+    takes="intervals",
     better="nominal",
     per="table",
     scale="any",
@@ -47,6 +49,7 @@ def worst_coverage(truth: Array, lower: Array, upper: Array) -> float:
 
 @metric(
     "relative_width",
+    takes="intervals, level",
     better="lower",
     per="feature",
     scale="that of the interval",

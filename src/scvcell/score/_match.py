@@ -69,6 +69,7 @@ def match_ranks(a: Array, b: Array, distance: Distance = "euclidean") -> tuple[R
 
 @metric(
     "foscttm",
+    takes="states",
     better="lower",
     per="cell",
     scale="one space for both assays",
@@ -97,6 +98,7 @@ def foscttm(a: Array, b: Array, distance: Distance = "euclidean") -> tuple[Array
 
 @metric(
     "match_recall",
+    takes="states",
     better="higher",
     per="table",
     scale="one space for both assays",
@@ -191,6 +193,7 @@ def nearest(query: Array, reference: Array, k: int, *, exclude_self: bool = Fals
 
 @metric(
     "mixing",
+    takes="states",
     better="higher",
     per="table",
     scale="one space for both assays",

@@ -22,6 +22,7 @@ FLAT_PREDICTION = 1e-9
 
 @metric(
     "pearson",
+    takes="values",
     better="higher",
     per="feature",
     scale="any; tables use log1p or CLR",
@@ -59,6 +60,7 @@ def pearson(predicted: Array, true: Array) -> float:
 
 @metric(
     "cosine",
+    takes="values",
     better="higher",
     per="cell",
     scale="centred values",
@@ -74,6 +76,7 @@ def cosine(predicted: Array, true: Array) -> Array:
 
 @metric(
     "rmse",
+    takes="values",
     better="lower",
     per="table",
     scale="that of the values; log1p counts make it RMSLE",
@@ -103,6 +106,7 @@ def mse(predicted: Array, true: Array) -> float:
 
 @metric(
     "nmae",
+    takes="values",
     better="lower",
     per="table",
     scale="differences from something: 0 has to mean nothing",
@@ -117,6 +121,7 @@ def nmae(predicted: Array, true: Array) -> float:
 
 @metric(
     "nmse",
+    takes="values",
     better="lower",
     per="table",
     scale="differences from something: 0 has to mean nothing",
@@ -131,6 +136,7 @@ def nmse(predicted: Array, true: Array) -> float:
 
 @metric(
     "r2",
+    takes="values",
     better="higher",
     per="set of cells",
     scale="any",
@@ -145,6 +151,7 @@ def r2(predicted: Array, true: Array) -> float:
 
 @metric(
     "accuracy",
+    takes="labels",
     better="higher",
     per="cell",
     scale="labels",
@@ -159,6 +166,7 @@ def accuracy(predicted: ArrayLike, true: ArrayLike) -> float:
 
 @metric(
     "macro_f1",
+    takes="labels",
     better="higher",
     per="label",
     scale="labels",
@@ -178,6 +186,7 @@ def macro_f1(predicted: ArrayLike, true: ArrayLike) -> float:
 
 @metric(
     "auroc",
+    takes="values",
     better="higher",
     per="cell",
     scale="any order of the features",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 @metric(
     "energy_distance",
+    takes="sets",
     better="lower",
     per="set of cells",
     scale="any; it grows with the number of features",
@@ -48,6 +49,7 @@ def energy_distance(x: Array, y: Array, *, unbiased: bool = True) -> float:
 
 @metric(
     "r2_variance",
+    takes="sets",
     better="higher",
     per="set of cells",
     scale="log1p counts per 10,000",

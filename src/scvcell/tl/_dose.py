@@ -82,7 +82,7 @@ def dose_response(
             for name, group in start.groups():
                 frame = effect_frame(start, action, name, group, level)
                 frame = frame if kept is None else frame[frame["feature"].isin(kept)]
-                frames.append(frame.assign(dose=given, unit=start.response.units.get(target, ""), time=time))
+                frames.append(frame.assign(dose=given, unit=start.response.dose_units.get(target, ""), time=time))
     return pd.concat(frames, ignore_index=True)
 
 

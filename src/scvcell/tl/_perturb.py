@@ -178,7 +178,7 @@ def effect_frame(
     for m, bulk in start.bulks.items():
         features = start.model.schema.modalities[m].features
         effect = response.effect(bulk, m, action, group, latent, level, n_cells)
-        value, half = effect.value[: len(features)] / bulk.unit, effect.halfwidth[: len(features)] / bulk.unit
+        value, half = effect.value[: len(features)] / bulk.per_log2, effect.halfwidth[: len(features)] / bulk.per_log2
         frames.append(
             pd.DataFrame(
                 {

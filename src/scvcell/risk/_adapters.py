@@ -1,0 +1,160 @@
+"""Predictors: a cell-state latent, simple translations, and linear matching."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from sklearn.decomposition import PCA
+
+from scvcell import tl
+from scvcell._containers import view
+from scvcell._stats import cca
+from scvcell.risk._predictor import Place, States, Translate, Values
+from scvcell.risk.baselines import TRANSLATORS
+from scvcell.score import as_array, log_counts, log_cp10k
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scvcell._containers import Container
+    from scvcell._types import Array
+    from scvcell.model import CSL
+    from scvcell.risk._predictor import Prediction, Question
+    from scvcell.risk._split import Split
+
+COMPONENTS = 30
+"""Principal components of each assay that are matched."""
+DIRECTIONS = 10
+"""Canonical directions of the space in which cells are matched."""
+
+
+@dataclass
+class Fitted:
+    """A cell-state latent, asked through the verbs.
+
+    Parameters
+    ----------
+    model
+        A fitted model. By default one is fitted on what may be seen.
+    options
+        Arguments of `scvcell.tl.fit`, for a fit.
+    name
+        Name in tables.
+    """
+
+    model: CSL | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    name: str = "scvcell"
+    _data: Container = field(default=None, init=False, repr=False)
+    _asked: CSL = field(init=False, repr=False)
+
+    def fit(self, data: Container, split: Split, seed: int) -> None:
+        """Fit, without the test cells that are in the data under their own names; or check what was fitted before.
+
+        Raises
+        ------
+        ValueError
+            If the model that was given has seen test cells: they have to be left out of its own fit by ``split``.
+        """
+        self._data = data
+        if self.model is None:
+            hidden = split.test.intersection(view(data).obs_names)
+            self._asked = tl.fit(data, split=hidden if len(hidden) else None, seed=seed, **self.options)
+            return
+        seen = [name for part in ("train", "validation") for name in self.model.split_.get(part, [])]
+        if len(shown := split.test.intersection(seen)):
+            raise ValueError(
+                f"The model was fitted on {len(shown)} test cells, e.g. {shown[0]!r}. Fit it with split=split, or give "
+                "no model, so that one is fitted on what may be seen."
+            )
+        self._asked = self.model
+
+    def predict(self, question: Question) -> Prediction | None:
+        """States by `scvcell.tl.embed`, values by `scvcell.tl.translate`; NaN of cells that lack the assay."""
+        if isinstance(question, Place):
+            states = {}
+            for modality, cells in question.cells.items():
+                key = f"X_{modality}"
+                tl.embed(self._data, self._asked, modalities=[modality], key_added=key)
+                states[modality] = pd.DataFrame(self._data.obsm[key], view(self._data).obs_names).loc[cells]
+            return States(states)
+        found = tl.translate(self._data, self._asked, to=question.to, source=[question.source], level=question.level)
+        found = found[question.cells]
+        lower, upper = (found.to_df(end) for end in ("lower", "upper"))
+        return Values(found.to_df(), lower, upper)
+
+
+@dataclass
+class Translator:
+    """A simple translation, learned on the cells that were seen with both assays; it places no cells.
+
+    Parameters
+    ----------
+    name
+        One of `scvcell.risk.baselines.TRANSLATORS`.
+    """
+
+    name: str = "PCA + ridge"
+    _data: Container = field(default=None, init=False, repr=False)
+
+    def fit(self, data: Container, split: Split, seed: int) -> None:
+        """Keep what may be seen; what is learned depends on the question."""
+        self._data = data
+
+    def predict(self, question: Question) -> Prediction | None:
+        """Counts from ``log1p`` of counts per 10,000 of the source; no intervals."""
+        if not isinstance(question, Translate):
+            return None
+        x, y = (_table(self._data, m) for m in (question.source, question.to))
+        pairs = x.index.intersection(y.index)
+        if not len(pairs):
+            return None
+        point = TRANSLATORS[self.name](
+            log_cp10k(x.loc[pairs]), log_counts(y.loc[pairs]), log_cp10k(x.loc[question.cells])
+        )
+        return Values(pd.DataFrame(np.expm1(point), question.cells, y.columns))
+
+
+@dataclass
+class LinearMatch:
+    """Canonical correlation of principal components of two assays, learned on the cells that were seen with both."""
+
+    name: str = "CCA"
+    _data: Container = field(default=None, init=False, repr=False)
+    _seed: int = field(default=0, init=False, repr=False)
+
+    def fit(self, data: Container, split: Split, seed: int) -> None:
+        """Keep what may be seen; what is learned depends on the question."""
+        self._data, self._seed = data, seed
+
+    def predict(self, question: Question) -> Prediction | None:
+        """States in the space of canonical directions; no values."""
+        if not isinstance(question, Place):
+            return None
+        (a, one), (b, other) = ((m, self._components(m)) for m in question.cells)
+        pairs = one.index.intersection(other.index)
+        if len(pairs) < 2:
+            return None
+        maps = cca(one.loc[pairs].to_numpy(), other.loc[pairs].to_numpy(), DIRECTIONS)
+        placed = {
+            m: (z - z.loc[pairs].mean()).loc[question.cells[m]] @ by
+            for m, z, by in zip((a, b), (one, other), maps, strict=True)
+        }
+        return States(placed)
+
+    def _components(self, modality: str) -> pd.DataFrame:
+        """Principal components of all cells of an assay, each of variance 1."""
+        table = _table(self._data, modality)
+        n = min(COMPONENTS, len(table) - 1, table.shape[1])
+        pca = PCA(n, whiten=True, svd_solver="randomized", random_state=self._seed)
+        return pd.DataFrame(pca.fit_transform(log_cp10k(table)), table.index)
+
+
+def _table(data: Container, modality: str) -> pd.DataFrame:
+    """Counts of an assay, labelled."""
+    adata = view(data).modalities[modality]
+    counts: Array = as_array(adata.X)
+    return pd.DataFrame(counts, adata.obs_names, adata.var_names)

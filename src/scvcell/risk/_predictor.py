@@ -1,0 +1,113 @@
+"""What a predictor is asked, what it answers, and the two methods that make it one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+    from scvcell._containers import Container
+    from scvcell._types import Array
+    from scvcell.risk._split import Split
+
+
+@dataclass(frozen=True)
+class Place:
+    """Asks for states of cells, each from one assay, all in one space.
+
+    Parameters
+    ----------
+    cells
+        Modality -> names of its cells, in an order that tells nothing.
+    """
+
+    cells: Mapping[str, pd.Index]
+
+
+@dataclass(frozen=True)
+class Translate:
+    """Asks for values of an assay that cells were not measured with.
+
+    Parameters
+    ----------
+    source
+        Modality that the cells have.
+    to
+        Modality that is asked for.
+    cells
+        Names of the cells.
+    level
+        Level of the interval that is asked for beside the value, in (0, 1).
+    """
+
+    source: str
+    to: str
+    cells: pd.Index
+    level: float = 0.9
+
+
+type Question = Place | Translate
+
+
+@dataclass(frozen=True, eq=False)
+class States:
+    """Answer to `Place`.
+
+    Parameters
+    ----------
+    of
+        Modality -> states, cells x dimensions, labelled by names of cells; NaN of cells that it abstains from.
+    """
+
+    of: Mapping[str, pd.DataFrame]
+
+
+@dataclass(frozen=True, eq=False)
+class Values:
+    """Answer to `Translate`, on the scale of the measurement.
+
+    Parameters
+    ----------
+    point
+        Point prediction, cells x features, labelled by names; NaN where it abstains.
+    lower, upper
+        Interval at the level of the question, of the same shape; None of a predictor that has none.
+
+    Raises
+    ------
+    ValueError
+        If there is one end of the interval without the other.
+    """
+
+    point: pd.DataFrame
+    lower: pd.DataFrame | None = None
+    upper: pd.DataFrame | None = None
+
+    def __post_init__(self) -> None:
+        if (self.lower is None) != (self.upper is None):
+            raise ValueError("Give both ends of the interval, or none.")
+
+    def at(self, cells: pd.Index, features: pd.Index) -> list[Array]:
+        """Point and, where there are intervals, both ends of some cells x features; NaN where there is no answer."""
+        frames = [self.point] + [end for end in (self.lower, self.upper) if end is not None]
+        return [frame.reindex(index=cells, columns=features).to_numpy(float) for frame in frames]
+
+
+type Prediction = States | Values
+
+
+class Predictor(Protocol):
+    """A fitted model, a simple baseline, a peer, a folder of files: whatever learns from data and answers questions."""
+
+    name: str
+    """Name in tables."""
+
+    def fit(self, data: Container, split: Split, seed: int) -> None:
+        """Learn from `data`, out of which everything hidden has been taken; cells of ``split.test`` may be in it."""
+
+    def predict(self, question: Question) -> Prediction | None:
+        """Answer a question; None to one of a kind that it does not answer."""

@@ -1,0 +1,92 @@
+"""Eq. 5: one axis k of R, a family of stress tests P_k along which predictions may fail."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from scvcell import score
+from scvcell._registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from scvcell._containers import Container
+    from scvcell.risk._predictor import Prediction, Question
+    from scvcell.risk._split import Split
+
+
+@dataclass(frozen=True)
+class StressTest:
+    """One question with its answer.
+
+    Parameters
+    ----------
+    axis
+        Name of the axis.
+    name
+        Name of the test, unlike that of others of the axis.
+    regime
+        In which way it is new: ``"hidden pairing"``, ``"another donor"``.
+    severity
+        How far it is from what was seen, from 0 on.
+    measure
+        What `severity` measures.
+    question
+        All that a predictor is told.
+    truth
+        Gives the answer; only the axis calls it.
+    """
+
+    axis: str
+    name: str
+    regime: str
+    severity: float
+    measure: str
+    question: Question
+    truth: Callable[[], Any] = field(repr=False, compare=False)
+
+
+class Axis(ABC):
+    """What is hidden, what is asked about it, and how answers are scored.
+
+    Attributes
+    ----------
+    name
+        Name in tables and in `AXES`.
+    metrics
+        Names in `scvcell.score.METRICS` of the scores that it reports; a user may ask for others.
+    """
+
+    name: ClassVar[str]
+    metrics: tuple[str, ...]
+
+    @abstractmethod
+    def hide(self, data: Container, split: Split) -> Container:
+        """A copy of the data as a predictor may see them: nothing of the truth is left in it."""
+
+    @abstractmethod
+    def stress_tests(self, data: Container, split: Split) -> Iterator[StressTest]:
+        """Questions about the data that `hide` gives, with their answers."""
+
+    @abstractmethod
+    def score(self, test: StressTest, prediction: Prediction) -> dict[str, float]:
+        """Scores of an answer, those of `metrics` that go with the question; and ``answered``, the share of cells."""
+
+
+def scores(metrics: tuple[str, ...], arguments: Mapping[str, tuple[Any, ...]]) -> dict[str, float]:
+    """Those of some metrics whose arguments are at hand.
+
+    Parameters
+    ----------
+    metrics
+        Names in `scvcell.score.METRICS`.
+    arguments
+        What a metric takes, as in `scvcell.score.TAKES` -> the arguments.
+    """
+    return {m: score.mean_of(m, arguments[t]) for m in metrics if (t := score.METRICS[m].takes) in arguments}
+
+
+AXES: Registry[type[Axis]] = Registry("axis", "scvcell.axes")
+"""Every axis by name, the package's own and those of other packages."""

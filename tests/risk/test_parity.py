@@ -1,0 +1,161 @@
+"""Every score against its definition as plain loops, and against scipy and scikit-learn."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from scipy.spatial.distance import cdist
+from scipy.stats import energy_distance as scipy_energy
+from scipy.stats import pearsonr
+from sklearn import metrics as sk
+from sklearn.neighbors import KNeighborsClassifier
+
+from scvcell import score
+
+PATH = Path(__file__).parents[2] / "benchmarks" / "oracle.py"
+SPEC = importlib.util.spec_from_file_location("oracle", PATH)
+oracle = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(oracle)
+
+
+def pair(n=24, d=5, noise=0.7, seed=0):
+    rng = np.random.default_rng(seed)
+    a = rng.normal(size=(n, d))
+    return a, a + noise * rng.normal(size=(n, d))
+
+
+def close(found, expected):
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
+
+
+A, B = pair()
+GRID = np.round(A), np.round(B)  # many distances are tied
+LABELS = [np.random.default_rng(s).choice(["a", "b", "c", "rare"], 60, p=[0.5, 0.3, 0.15, 0.05]) for s in (1, 2)]
+LOWER, UPPER = A - 0.8, A + 0.5
+METRICS = {
+    "foscttm": lambda: (score.foscttm(A, B), oracle.foscttm(A.tolist(), B.tolist())),
+    "match_recall": lambda: (score.match_recall(A, B, 3), oracle.match_recall(A.tolist(), B.tolist(), 3)),
+    "mixing": lambda: (score.mixing(A, B, 7), oracle.mixing(A.tolist(), B.tolist(), 7)),
+    "pearson": lambda: (score.correlation(A, B), oracle.correlation(A.tolist(), B.tolist())),
+    "cosine": lambda: (score.cosine(A, B), oracle.cosine(A.tolist(), B.tolist())),
+    "rmse": lambda: (
+        (score.rmse(A, B), score.rmse(A, B, average="features")),
+        (oracle.rmse(A.tolist(), B.tolist()), oracle.rmse_per_feature(A.tolist(), B.tolist())),
+    ),
+    "nmae": lambda: (score.nmae(A, B), oracle.nmae(A.tolist(), B.tolist())),
+    "nmse": lambda: (score.nmse(A, B), oracle.nmse(A.tolist(), B.tolist())),
+    "r2": lambda: (score.r2(A[0], B[0]), oracle.r2(A[0].tolist(), B[0].tolist())),
+    "r2_variance": lambda: (score.variance_r2(A, B), oracle.r2_variance(A.tolist(), B.tolist())),
+    "accuracy": lambda: (score.accuracy(*LABELS), oracle.accuracy(*map(list, LABELS))),
+    "macro_f1": lambda: (score.macro_f1(*LABELS), oracle.macro_f1(*map(list, LABELS))),
+    "auroc": lambda: (score.auroc(GRID[0], B > 0.3), oracle.auroc(GRID[0].tolist(), (B > 0.3).tolist())),
+    "pearson_effect": lambda: (score.pearson_effect(A[0], B[0]), oracle.pearson(A[0].tolist(), B[0].tolist())),
+    "slope": lambda: (score.slope(A[0], B[0]), oracle.slope(A[0].tolist(), B[0].tolist())),
+    "pds": lambda: (score.discrimination(A, B), oracle.pds(A.tolist(), B.tolist())),
+    "energy_distance": lambda: (
+        [score.energy_distance(A, B, unbiased=u) for u in (True, False)],
+        [oracle.energy_distance(A.tolist(), B.tolist(), unbiased=u) for u in (True, False)],
+    ),
+    "coverage": lambda: (score.coverage(B, LOWER, UPPER), oracle.coverage(*(x.tolist() for x in (B, LOWER, UPPER)))),
+    "coverage_worst": lambda: (
+        score.worst_coverage(B, LOWER, UPPER),
+        min(oracle.coverage(*(x.tolist() for x in (B, LOWER, UPPER)))),
+    ),
+    "relative_width": lambda: (
+        score.relative_width(B, LOWER, UPPER, 0.8),
+        oracle.relative_width(*(x.tolist() for x in (B, LOWER, UPPER)), 0.8),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_as_plain_loops(name):
+    found, expected = METRICS[name]()
+    close(found, expected)
+    assert np.ptp(np.append(np.ravel(found), 0)) > 1e-3, "two zeros prove nothing"
+
+
+def test_every_metric_of_ours_has_its_plain_loops():
+    ours = {name for name in score.METRICS if score.METRICS[name].function.__module__.startswith("scvcell.score")}
+    assert ours == set(METRICS)
+
+
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_ties_as_plain_loops(k):
+    a, b = GRID
+    assert (cdist(a, b) == cdist(a, b).diagonal()[:, None]).sum() > 1.5 * len(a), "there are ties"
+    close(score.foscttm(a, b), oracle.foscttm(a.tolist(), b.tolist()))
+    close(score.match_recall(a, b, k), oracle.match_recall(a.tolist(), b.tolist(), k))
+    both = score.match_scores(a, b)
+    close(both["foscttm"], np.mean(oracle.foscttm(a.tolist(), b.tolist())))
+    close(both["top1"], oracle.match_recall(a.tolist(), b.tolist()))
+
+
+def test_cosine_distance_as_plain_loops():
+    close(score.foscttm(A, B, "cosine"), oracle.foscttm(A.tolist(), B.tolist(), "cosine"))
+    with pytest.raises(ValueError, match="distance must be 'euclidean' or 'cosine', not 'manhattan'"):
+        score.foscttm(A, B, "manhattan")
+
+
+def test_scales_as_plain_loops():
+    counts = np.random.default_rng(0).poisson(1.0, (20, 9)).astype(float)
+    counts[0] = 0
+    for scale in ("log_cp10k", "clr"):
+        expected = getattr(oracle, scale)(counts.tolist())
+        for held in (counts, sp.csr_matrix(counts), counts.astype(np.int32)):
+            close(getattr(score, scale)(held), expected)
+        assert getattr(score, scale)(sp.csr_matrix(counts.astype(np.float32))).dtype == np.float32
+
+
+def test_neighbours_and_votes():
+    near = score.nearest(A, B, 4)
+    assert near.tolist() == [oracle.neighbours(x, B.tolist(), 4) for x in A.tolist()]
+    alone = score.nearest(A, A, 4, exclude_self=True)
+    assert alone.tolist() == [oracle.neighbours(x, A.tolist(), 4, i) for i, x in enumerate(A.tolist())]
+    labels = LABELS[0][: len(B)]
+    given = score.vote(near, labels)
+    assert given.tolist() == oracle.vote(near.tolist(), labels.tolist())
+    assert (given == KNeighborsClassifier(4).fit(B, labels).predict(A)).all()
+    assert (score.votes(A, B, labels, 4).label == given).all()
+
+
+def test_scipy_and_scikit_learn():
+    close(score.correlation(A, B), [pearsonr(a, b)[0] for a, b in zip(A.T, B.T, strict=True)])
+    close(score.pearson(A, B), pearsonr(A.ravel(), B.ravel())[0])
+    close(score.mse(A, B), sk.mean_squared_error(B, A))
+    close(score.rmse(A, B), sk.root_mean_squared_error(B.ravel(), A.ravel()))
+    close(score.rmse(A, B, average="features"), sk.root_mean_squared_error(B, A))
+    close(score.cosine(A, B), 1 - sk.pairwise.paired_cosine_distances(A, B))
+    close(score.label_scores(*LABELS)["accuracy"], sk.accuracy_score(LABELS[1], LABELS[0]))
+    close(score.label_scores(*LABELS)["macro_f1"], sk.f1_score(LABELS[1], LABELS[0], average="macro"))
+    there = B > 0.3
+    some = [i for i, row in enumerate(there) if 0 < row.sum() < len(row)]
+    close(score.auroc(A, there), sk.roc_auc_score(there[some].T, A[some].T, average="macro"))
+    one, other = A[:, :1], B[:, :1]
+    close(score.energy_distance(one, other, unbiased=False), scipy_energy(one.ravel(), other.ravel()) ** 2)
+
+
+def test_energy_distance_is_that_of_the_objective():
+    torch = pytest.importorskip("torch")
+    from scvcell.objective._pert import energy_distance
+
+    a, b = pair(40)
+    close(score.energy_distance(a, b), float(energy_distance(torch.from_numpy(a), torch.from_numpy(b))))
+    rng = np.random.default_rng(0)
+    none = [rng.normal(size=(2, 40, 50)) for _ in range(20)]
+    assert abs(np.mean([score.energy_distance(*x) for x in none])) < 0.05
+    assert np.mean([score.energy_distance(*x, unbiased=False) for x in none]) > 0.4
+
+
+def test_what_a_constant_column_gives():
+    true, predicted = pair(30, 3)
+    true[:, 0] = 2.0
+    predicted[:, 1] = 5.0
+    r = float(pearsonr(true[:, 2], predicted[:, 2])[0])
+    close(score.correlation(predicted, true), [0, 0, r])
+    close(score.correlation(predicted, true, constant="nan"), [np.nan, np.nan, r])
+    close(score.correlation(predicted, true, constant="truth"), [np.nan, 0, r])
+    close(score.prediction_scores(predicted, true)["pearson"], r / 2)
+    assert score.pearson(predicted[:, 1], true[:, 1]) == 0
