@@ -19,6 +19,7 @@ from scvcell.measure import MEASUREMENTS
 from scvcell.model import PARTS
 from scvcell.objective import TERMS
 from scvcell.perturb import PERTURBATIONS, read_design
+from scvcell.risk.axes import AXES
 from scvcell.risk.baselines import BASELINES
 from scvcell.score import METRICS
 
@@ -65,8 +66,10 @@ def extending(title):
 @pytest.fixture
 def forgetful(monkeypatch):
     """Registries that forget what a test registers."""
-    for registry in (MEASUREMENTS, PERTURBATIONS, PARTS, TERMS, METRICS, BASELINES):
-        assert not {"fragments", "translation", "centre", "sparsity", "median_error", "median"} & set(registry)
+    for registry in (MEASUREMENTS, PERTURBATIONS, PARTS, TERMS, METRICS, BASELINES, AXES):
+        assert not {"fragments", "translation", "centre", "sparsity", "median_error", "median", "hidden assay"} & set(
+            registry
+        )
         monkeypatch.setattr(registry, "_items", dict(registry._items))
         monkeypatch.setattr(registry, "_aliases", dict(registry._aliases))
 
@@ -151,6 +154,25 @@ def test_baseline_of_extending(forgetful):
     allowed = np.array([True, True, True, True, True, False])
     predicted = BASELINES["median"](values, design, allowed, Action("B"), np.array([1]))
     np.testing.assert_array_equal(predicted, [[2 + 6 - 1]])
+
+
+def test_axis_and_predictor_of_extending(forgetful, mosaic):
+    names = {}
+    (axis,) = extending("A way to test predictors: axis")
+    (predictor,) = extending("A predictor to be tested")
+    exec(axis, names)
+    exec(predictor, names)
+    mdata = mosaic()
+    paired = mdata["rna"].obs_names.intersection(mdata["adt"].obs_names)
+    split = scvcell.risk.Split(mdata.obs_names.difference(paired[:20]), paired[:0], paired[:20], "hidden proteins")
+    asked = AXES["hidden assay"]()
+    assert not asked.hide(mdata, split)["adt"].obs_names.isin(paired[:20]).any()
+    found = scvcell.risk.ask(names["Mean"](), asked, mdata, split).set_index("metric")["value"]
+    seen = mdata["adt"].to_df().drop(paired[:20]).mean()
+    error = np.log1p(mdata["adt"].to_df().loc[paired[:20]]) - np.log1p(seen)
+    assert found["rmse"] == pytest.approx(np.sqrt((error**2).to_numpy().mean()), rel=1e-5)
+    assert found["answered"] == 1
+    assert found["pearson"] == 0, "a constant tells nothing"
 
 
 def test_tables_of_extending_name_what_there_is():
