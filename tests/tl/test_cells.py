@@ -464,7 +464,7 @@ BAD = {"NaN": np.nan, "infinite": np.inf, "negative": -5, "non-integer": 1.5}
 @pytest.mark.parametrize("verb", [*OF_CELLS, *OF_GROUPS, *DRAWN])
 def test_values_that_a_fit_would_refuse(screen, monkeypatch, fingerprint, verb):
     """Wherever they are among the rows that are read, and nothing is written then."""
-    monkeypatch.setattr("scvcell._matrix.SAMPLE", 1)
+    monkeypatch.setattr("scvcell._containers._matrix.SAMPLE", 1)
     data = MuData({name: table.copy() for name, table in screen.mdata.mod.items()})
     data.obs = screen.mdata.obs.loc[data.obs_names]
     counts = data["rna"].X.toarray()

@@ -293,7 +293,7 @@ class TestMemory:
     )
     def test_fitting_copies_x_at_most_once(self, quick, monkeypatch, form, copies):
         """Peak of what Python allocates during a fit, in units of X; columns have to be turned into rows once."""
-        from scvcell._matrix import Matrix
+        from scvcell._containers._matrix import Matrix
 
         monkeypatch.setattr(Matrix.chunks, "__defaults__", (500,))
         dense = np.random.default_rng(0).poisson(0.6, (20000, 400)).astype(np.float32)

@@ -14,9 +14,8 @@ from anndata import AnnData
 from mudata import MuData
 
 from scvcell import _keys
-from scvcell._checks import listed
-from scvcell._choose import choose
-from scvcell._containers import expect
+from scvcell._checks import expect, listed
+from scvcell._containers import choose
 from scvcell._labels import PLAIN, group, label, tell_missing
 from scvcell.model import CSL
 from scvcell.perturb import Action, as_action, label_cells, read_design

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from numpy.typing import NDArray
 
-    from scvcell._matrix import Matrix
+    from scvcell._containers import Matrix
     from scvcell._types import Mask, Rows
     from scvcell.measure import Measurement
 

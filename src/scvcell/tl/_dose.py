@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from scvcell._checks import check_level
-from scvcell._choose import choose_features
+from scvcell._containers import choose_features
 from scvcell.perturb import Action
 from scvcell.response import Controls, as_target, asked
 from scvcell.tl._perturb import effect_frame

@@ -11,12 +11,11 @@ from scipy.stats import norm
 
 from scvcell import _keys
 from scvcell._calm import progress
-from scvcell._checks import check_level, seed_of
-from scvcell._containers import whole_number
+from scvcell._checks import check_level, seed_of, whole_number
+from scvcell._containers import gather
 from scvcell._labels import is_numeric, labels, numbers, tell_missing
 from scvcell.response import FEWEST, Contrast, Controls, asked, compared, learned, show_action
 from scvcell.screen import Match, balance_of, draws_of, effects_on_cells, fit_origin, matched_values, rehearse
-from scvcell.tl._perturb import gather
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

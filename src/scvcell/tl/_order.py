@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from scvcell._calm import progress
-from scvcell._checks import check_level, seed_of
-from scvcell._containers import whole_number
+from scvcell._checks import check_level, seed_of, whole_number
 from scvcell._keys import LOWER, UPPER
 from scvcell.perturb import Action
 from scvcell.response import FEWEST, Controls, as_target, compared, contrasts
