@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import tomllib
 from importlib import import_module
 from pathlib import Path
 
@@ -234,8 +235,17 @@ def test_theory_says_what_each_folder_is_for():
     folders = {path.parent.name for path in (ROOT / "src" / "scvcell").glob("*/__init__.py")} - {"datasets"}
     assert len(folders) > 8
     head = (ROOT / "docs" / "theory.md").read_text().split("\n## ")[0]
-    named = {name for row in re.findall(r"^\|.*\|$", head, flags=re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
-    assert folders - named == set()
+    rows = re.findall(r"^\|.*\|$", head, flags=re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`([a-z_]+)`", row)} == folders
+
+
+def test_contributing_shows_the_layers_that_are_checked():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (contract,) = [each for each in contracts if each["type"] == "layers"]
+    there = {path.stem for path in (ROOT / "src" / "scvcell").iterdir()}
+    checked = [set(re.findall(r"\w+", layer)) & there for layer in contract["layers"]]
+    (shown,) = re.findall(r"```text\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), flags=re.DOTALL)
+    assert [set(re.findall(r"\w+", layer)) for layer in shown.split("->")] == checked
 
 
 def test_each_section_of_benchmarks_has_a_verdict_and_a_small_table():
