@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import tomllib
 from importlib import import_module
 from pathlib import Path
 
@@ -17,7 +18,9 @@ import scvcell
 from scvcell import Action, PerturbationKeys
 from scvcell.measure import MEASUREMENTS
 from scvcell.model import PARTS
+from scvcell.objective import TERMS
 from scvcell.perturb import PERTURBATIONS, read_design
+from scvcell.risk.axes import AXES
 from scvcell.risk.baselines import BASELINES
 from scvcell.score import METRICS
 
@@ -64,8 +67,10 @@ def extending(title):
 @pytest.fixture
 def forgetful(monkeypatch):
     """Registries that forget what a test registers."""
-    for registry in (MEASUREMENTS, PERTURBATIONS, PARTS, METRICS, BASELINES):
-        assert not {"fragments", "translation", "centre", "median_error", "median"} & set(registry)
+    for registry in (MEASUREMENTS, PERTURBATIONS, PARTS, TERMS, METRICS, BASELINES, AXES):
+        assert not {"fragments", "translation", "centre", "sparsity", "median_error", "median", "hidden assay"} & set(
+            registry
+        )
         monkeypatch.setattr(registry, "_items", dict(registry._items))
         monkeypatch.setattr(registry, "_aliases", dict(registry._aliases))
 
@@ -121,6 +126,16 @@ def test_part_of_extending(forgetful, mosaic, quick, tmp_path):
     np.testing.assert_array_equal(again.centre.mean, mdata.obsm["X_csl"].mean(0))
 
 
+def test_term_of_extending(forgetful, mosaic, quick):
+    names = {}
+    (example,) = extending("A term of the loss")
+    exec(example, names)
+    model = scvcell.tl.fit(mosaic(), batch_key="batch", train=quick)
+    values = model.history["sparsity_train"].to_numpy()
+    assert (values > 0).all()
+    assert len(values) == quick.max_epochs
+
+
 def test_metric_of_extending(forgetful):
     names = {}
     (example,) = extending("A metric")
@@ -142,17 +157,37 @@ def test_baseline_of_extending(forgetful):
     np.testing.assert_array_equal(predicted, [[2 + 6 - 1]])
 
 
+def test_axis_and_predictor_of_extending(forgetful, mosaic):
+    names = {}
+    (axis,) = extending("A way to test predictors: axis")
+    (predictor,) = extending("A predictor to be tested")
+    exec(axis, names)
+    exec(predictor, names)
+    mdata = mosaic()
+    paired = mdata["rna"].obs_names.intersection(mdata["adt"].obs_names)
+    split = scvcell.risk.Split(mdata.obs_names.difference(paired[:20]), paired[:0], paired[:20], "hidden proteins")
+    asked = AXES["hidden assay"]()
+    assert not asked.hide(mdata, split)["adt"].obs_names.isin(paired[:20]).any()
+    found = scvcell.risk.ask(names["Mean"](), asked, mdata, split).set_index("metric")["value"]
+    seen = mdata["adt"].to_df().drop(paired[:20]).mean()
+    error = np.log1p(mdata["adt"].to_df().loc[paired[:20]]) - np.log1p(seen)
+    assert found["rmse"] == pytest.approx(np.sqrt((error**2).to_numpy().mean()), rel=1e-5)
+    assert found["answered"] == 1
+    assert found["pearson"] == 0, "a constant tells nothing"
+
+
 def test_tables_of_extending_name_what_there_is():
     text = (ROOT / "docs" / "extending.md").read_text()
     section = text.split("## A kind of assay: measurement\n")[1].split("\n## ")[0]
     rows = re.findall(r"^\| (`.+?) \|", section, flags=re.MULTILINE)
     names = [name for row in rows for name in re.findall(r"`(\w+)", row)]
     assert len(names) > 15
-    assert [name for name in names if not hasattr(scvcell.measure.Measurement, name) and name != "aliases"] == []
+    there = scvcell.measure.Measurement
+    assert {name for name in names if not hasattr(there, name)} == {"aliases", "widen"}, "those that the base lacks"
     for name, given in re.findall(r"^\| `(\w+)\((.*?)\)` \|", section, flags=re.MULTILINE):
-        there = inspect.signature(getattr(scvcell.measure.Measurement, name)).parameters
+        own = inspect.signature(getattr(there, name, scvcell.measure.Decoder.widen)).parameters
         wanted = [each.strip(" *") for each in given.split(",") if each]
-        assert [each for each in there if each != "self"] == wanted, name
+        assert [each for each in own if each != "self"] == wanted, name
 
 
 def prose(text):
@@ -200,8 +235,17 @@ def test_theory_says_what_each_folder_is_for():
     folders = {path.parent.name for path in (ROOT / "src" / "scvcell").glob("*/__init__.py")} - {"datasets"}
     assert len(folders) > 8
     head = (ROOT / "docs" / "theory.md").read_text().split("\n## ")[0]
-    named = {name for row in re.findall(r"^\|.*\|$", head, flags=re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
-    assert folders - named == set()
+    rows = re.findall(r"^\|.*\|$", head, flags=re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`([a-z_]+)`", row)} == folders
+
+
+def test_contributing_shows_the_layers_that_are_checked():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (contract,) = [each for each in contracts if each["type"] == "layers"]
+    there = {path.stem for path in (ROOT / "src" / "scvcell").iterdir()}
+    checked = [set(re.findall(r"\w+", layer)) & there for layer in contract["layers"]]
+    (shown,) = re.findall(r"```text\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), flags=re.DOTALL)
+    assert [set(re.findall(r"\w+", layer)) for layer in shown.split("->")] == checked
 
 
 def test_each_section_of_benchmarks_has_a_verdict_and_a_small_table():

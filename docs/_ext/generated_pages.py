@@ -95,8 +95,7 @@ def terms() -> str:
     """Equation and file of every term of the objective."""
     objective = import_module("scvcell.objective")
     rows = []
-    for name in objective.TERMS:
-        term = objective.TERMS[name]
+    for name, term in objective.TERMS.in_order():
         called = getattr(objective, FUNCTIONS.get(name, ""), None)
         formula = math_of(term) or math_of(called) or FORMULAS.get(name, "")
         rows.append((f"`{name}`", formula.replace(r"\|", r"\Vert "), summary(term), source_of(term)))
