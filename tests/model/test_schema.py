@@ -18,7 +18,7 @@ from scvcell._containers._view import view
 from scvcell.measure import Counts, Measurement
 from scvcell.model._conform import conform
 from scvcell.model._schema import Schema
-from scvcell.model._set_up import build
+from scvcell.model._set_up import read_schema
 
 
 def changed(mdata, modality, change):
@@ -216,7 +216,7 @@ def test_a_bad_value_is_found_beyond_the_first_chunk(mosaic, monkeypatch):
     mdata = changed(mosaic(90), "rna", lambda x: x.__setitem__((59, 59), -1))
     monkeypatch.setattr(Matrix.chunks, "__defaults__", (8,))
     with pytest.raises(ValueError, match="negative"):
-        build(view(mdata))
+        read_schema(view(mdata))
 
 
 @pytest.mark.parametrize("kind", ["silent gene", "constant gene", "silent protein", "constant protein", "silent cell"])
@@ -261,7 +261,7 @@ def test_single_feature(mosaic, quick):
 
 class TestBuild:
     def test_is_plain_and_comes_back(self, mosaic):
-        schema = build(
+        schema = read_schema(
             view(mosaic()),
             batch_key="batch",
             covariates=("celltype", "age"),
@@ -275,14 +275,14 @@ class TestBuild:
 
     def test_operators_by_name_class_and_recognition(self, mosaic):
         mdata = rename(mosaic(), "adt", "hashing")
-        schema = build(view(mdata), measure={"hashing": "protein", "rna": Counts})
+        schema = read_schema(view(mdata), measure={"hashing": "protein", "rna": Counts})
         assert {m: s.operator for m, s in schema.modalities.items()} == {"rna": "counts", "hashing": "protein"}
-        assert build(view(mosaic())).modalities["adt"].operator == "protein"
+        assert read_schema(view(mosaic())).modalities["adt"].operator == "protein"
 
     def test_design_is_one_hot_and_standardised(self, mosaic):
         mdata = mosaic()
         seen = view(mdata)
-        design, batch = build(seen, batch_key="batch", covariates=("celltype", "age")).context(seen)
+        design, batch = read_schema(seen, batch_key="batch", covariates=("celltype", "age")).context(seen)
         obs = mdata.obs
         np.testing.assert_array_equal(batch, (obs["batch"] == "b1").astype(int))
         np.testing.assert_array_equal(design[:, :2], np.eye(2)[batch])
@@ -293,7 +293,7 @@ class TestBuild:
         mdata = mosaic()
         mdata.obs["age"] = 3.0
         seen = view(mdata)
-        assert (build(seen, covariates=("age",)).context(seen)[0][:, -1] == 0).all()
+        assert (read_schema(seen, covariates=("age",)).context(seen)[0][:, -1] == 0).all()
 
     @pytest.mark.parametrize("kind", ["integer", "boolean", "categorical"])
     def test_batches_of_any_type(self, mosaic, quick, kind):
@@ -315,7 +315,7 @@ class TestBuild:
 class TestConform:
     def model_view(self, mosaic):
         mdata = mosaic()
-        return mdata, build(view(mdata))
+        return mdata, read_schema(view(mdata))
 
     def test_features_in_the_models_order(self, mosaic, fingerprint):
         mdata, schema = self.model_view(mosaic)
@@ -351,7 +351,7 @@ class TestConform:
 
     def test_a_panel_of_the_data_is_kept(self, mosaic):
         mdata = mosaic()
-        schema = build(view(mdata), batch_key="batch")
+        schema = read_schema(view(mdata), batch_key="batch")
         rna = mdata["rna"][:, 2:].copy()
         rna.varm["observed"] = pd.DataFrame({"b1": np.arange(58) > 0}, index=rna.var_names)
         query = MuData({"rna": rna})
@@ -389,7 +389,7 @@ class TestConform:
         mdata["rna"].X = mdata["rna"].X.log1p()
         with pytest.raises(ValueError, match=r"'rna' contains non-integer values.*reads {'rna': 'X'}"):
             conform(view(stored(mdata, form)), schema)
-        assert conform(view(mdata), build(view(mdata), layers="counts")).n_obs == mdata.n_obs
+        assert conform(view(mdata), read_schema(view(mdata), layers="counts")).n_obs == mdata.n_obs
 
     def test_nothing_in_common(self, mosaic):
         mdata, schema = self.model_view(mosaic)
@@ -398,7 +398,7 @@ class TestConform:
 
     def test_unknown_categories_are_named(self, mosaic):
         mdata = mosaic()
-        schema = build(view(mdata), batch_key="batch", covariates=("celltype",))
+        schema = read_schema(view(mdata), batch_key="batch", covariates=("celltype",))
         for key, new in (("batch", "b9"), ("celltype", "delta")):
             other = mdata.copy()
             other.obs[key] = new
@@ -435,7 +435,7 @@ AS_HELD = {
 @pytest.mark.parametrize("held", list(AS_HELD))
 def test_whole_numbers_are_the_same_batches_and_covariates_in_every_type(mosaic, held, place):
     mdata, number = mosaic(), np.arange(150) % 3
-    schema = build(view(mdata), batch_key="batch")
+    schema = read_schema(view(mdata), batch_key="batch")
     schema = replace(schema, batch_key="lane", batches=["0", "1", "2"])
     columns = pd.DataFrame({"lane": number, "donor": number, "dose": number}, index=mdata.obs_names)
     columns["lane"] = AS_HELD[held](columns["lane"])
@@ -443,7 +443,7 @@ def test_whole_numbers_are_the_same_batches_and_covariates_in_every_type(mosaic,
     for part in (mdata,) if place == "container" else mdata.mod.values():
         for name in columns:
             part.obs[name] = columns[name].loc[part.obs_names]
-    found = build(view(mdata), batch_key="lane", covariates=["donor", "dose"])
+    found = read_schema(view(mdata), batch_key="lane", covariates=["donor", "dose"])
     assert found.batches == ["0", "1", "2"]
     assert found.categorical == {"donor": ["0", "1", "2"]}
     assert list(found.continuous) == ["dose"]

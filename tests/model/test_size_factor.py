@@ -17,7 +17,7 @@ from scvcell._containers._matrix import Matrix
 from scvcell._containers._view import view
 from scvcell.measure import Context, Summary
 from scvcell.measure._counts import Counts
-from scvcell.model import _size_factor, own_depth, warn_by_names
+from scvcell.model import _size_factor, warn_by_names
 from scvcell.model._schema import Schema
 from scvcell.response._bulk import Bulk
 from scvcell.response._controls import Controls
@@ -284,9 +284,9 @@ class TestLife:
         ours, theirs = (m.module.operators["rna"].typical_depth for m in (fitted.panel, fitted.whole))
         torch.testing.assert_close(ours, theirs)
         seen = [m.view(a) for m, a in ((fitted.panel, fitted.some), (fitted.whole, fitted.every))]
-        depth = [own_depth(m, s, "rna") for m, s in zip((fitted.panel, fitted.whole), seen, strict=True)]
+        depth = [m.readout(s, "rna").depth() for m, s in zip((fitted.panel, fitted.whole), seen, strict=True)]
         np.testing.assert_array_equal(*depth)
-        bulks = [Bulk(m, s, "rna") for m, s in zip((fitted.panel, fitted.whole), seen, strict=True)]
+        bulks = [Bulk(m.readout(s, "rna")) for m, s in zip((fitted.panel, fitted.whole), seen, strict=True)]
         cells = np.array([5, 3, 3, 17, 100])
         for ours, theirs in zip(*(b.measured(cells) for b in bulks), strict=True):
             np.testing.assert_allclose(ours[:PANEL], theirs[:PANEL], rtol=1e-4, atol=1e-5)

@@ -283,7 +283,7 @@ class TestFurtherTraining:
         model = scvcell.tl.fit(adata, train=QUICK)
         scvcell.tl.velocity(adata, model, time_key="day")
         model.train(QUICK)
-        with pytest.raises(ValueError, match=r"Learn them again: scvcell.tl.velocity\(data, model\)"):
+        with pytest.raises(ValueError, match=r"Learn it again: scvcell.tl.velocity\(data, model\)"):
             scvcell.tl.forecast(adata, model, time=0.1)
 
 
