@@ -147,15 +147,3 @@ def test_energy_distance_is_that_of_the_objective():
     none = [rng.normal(size=(2, 40, 50)) for _ in range(20)]
     assert abs(np.mean([score.energy_distance(*x) for x in none])) < 0.05
     assert np.mean([score.energy_distance(*x, unbiased=False) for x in none]) > 0.4
-
-
-def test_what_a_constant_column_gives():
-    true, predicted = pair(30, 3)
-    true[:, 0] = 2.0
-    predicted[:, 1] = 5.0
-    r = float(pearsonr(true[:, 2], predicted[:, 2])[0])
-    close(score.correlation(predicted, true), [0, 0, r])
-    close(score.correlation(predicted, true, constant="nan"), [np.nan, np.nan, r])
-    close(score.correlation(predicted, true, constant="truth"), [np.nan, 0, r])
-    close(score.prediction_scores(predicted, true)["pearson"], r / 2)
-    assert score.pearson(predicted[:, 1], true[:, 1]) == 0
