@@ -18,6 +18,7 @@ from scvcell import Action, PerturbationKeys
 from scvcell.measure import MEASUREMENTS
 from scvcell.model import PARTS
 from scvcell.perturb import PERTURBATIONS, read_design
+from scvcell.risk import AXES, Translator, ask, hold_out
 from scvcell.risk.baselines import BASELINES
 from scvcell.score import METRICS
 
@@ -64,8 +65,8 @@ def extending(title):
 @pytest.fixture
 def forgetful(monkeypatch):
     """Registries that forget what a test registers."""
-    for registry in (MEASUREMENTS, PERTURBATIONS, PARTS, METRICS, BASELINES):
-        assert not {"fragments", "translation", "centre", "median_error", "median"} & set(registry)
+    for registry in (MEASUREMENTS, PERTURBATIONS, PARTS, METRICS, BASELINES, AXES):
+        assert not {"fragments", "translation", "centre", "median_error", "median", "no_protein"} & set(registry)
         monkeypatch.setattr(registry, "_items", dict(registry._items))
         monkeypatch.setattr(registry, "_aliases", dict(registry._aliases))
 
@@ -140,6 +141,17 @@ def test_baseline_of_extending(forgetful):
     allowed = np.array([True, True, True, True, True, False])
     predicted = BASELINES["median"](values, design, allowed, Action("B"), np.array([1]))
     np.testing.assert_array_equal(predicted, [[2 + 6 - 1]])
+
+
+def test_axis_of_extending(forgetful):
+    names = {}
+    (example,) = extending("A way to test predictors: axis")
+    exec(example, names)
+    mdata = scvcell.datasets.simulate(200, n_genes=30, n_proteins=5, paired=1.0, n_batches=2, seed=0)
+    split = hold_out(mdata, "batch", mdata.obs["batch"].iloc[0])
+    found = ask(Translator("mean profile"), AXES["no_protein"](), mdata, split).set_index("metric")["value"]
+    true, seen = (np.log1p(mdata["adt"][part].X.toarray()) for part in (split.test, split.train))
+    assert found["rmse"] == pytest.approx(np.sqrt(((true - seen.mean(0)) ** 2).mean()))
 
 
 def test_tables_of_extending_name_what_there_is():
