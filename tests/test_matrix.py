@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from scvcell._matrix import Matrix
+from scvcell._containers._matrix import Matrix
 
 ON_DISK = ("h5ad-csr", "h5ad-dense", "zarr-csr", "zarr-dense")
 
@@ -68,7 +68,7 @@ def test_only_the_wanted_rows_are_read_from_disk(truth, stored, monkeypatch):
     )
     matrix.rows(np.array([30, 2, 3]))
     assert [(k.start, k.stop) for k in read] == [(2, 31)]
-    monkeypatch.setattr("scvcell._matrix.GAP", 5)
+    monkeypatch.setattr("scvcell._containers._matrix.GAP", 5)
     read.clear()
     matrix.rows(np.array([30, 2, 3]))
     assert [(k.start, k.stop) for k in read] == [(2, 4), (30, 31)]
@@ -154,8 +154,8 @@ def test_dask_arrays(truth, kind):
 
 @pytest.mark.parametrize(("gap", "span"), [(0, 5), (3, 8), (256, 16_384)])
 def test_reads_bridge_gaps_and_are_bounded(truth, stored, form, gap, span, monkeypatch):
-    monkeypatch.setattr("scvcell._matrix.GAP", max(gap, 1))
-    monkeypatch.setattr("scvcell._matrix.SPAN", span)
+    monkeypatch.setattr("scvcell._containers._matrix.GAP", max(gap, 1))
+    monkeypatch.setattr("scvcell._containers._matrix.SPAN", span)
     matrix, dense, rng = Matrix(stored(truth, form).X), truth.X.toarray(), np.random.default_rng(0)
     for n in (1, 7, 40, truth.n_obs):
         at = rng.choice(truth.n_obs, n, replace=False)

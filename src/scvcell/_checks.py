@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from scvcell._containers import whole_number
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
+    type Container = AnnData | MuData | Any
 
 
 def seed_of(value: Any) -> int:
@@ -90,3 +95,34 @@ def listed(argument: str, value: Any, what: str) -> list[Any]:
     if not isinstance(value, Iterable):
         raise TypeError(f"{argument} takes {what}, not {value!r}.")
     return list(value)
+
+
+def expect(argument: str, value: Any, kind: type, hint: str) -> None:
+    """Refuse an argument of another type.
+
+    Raises
+    ------
+    TypeError
+        Naming what was given and, by `hint`, what to give.
+    """
+    if not isinstance(value, kind):
+        raise TypeError(f"{argument} must be a {kind.__name__}, not {type(value).__name__}. {hint}")
+
+
+def whole_number(argument: str, value: Any, least: int = 0) -> int:
+    """`value` as int, also from numpy's.
+
+    Raises
+    ------
+    TypeError
+        If it is no whole number.
+    ValueError
+        If it is below `least`.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{argument} must be a whole number, not {value!r}.") from None
+    if number < least:
+        raise ValueError(f"{argument} must be a whole number >= {least}, not {value!r}.")
+    return number

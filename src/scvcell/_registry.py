@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from difflib import get_close_matches
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,6 +27,12 @@ def near_miss(name: str, known: Iterable[str]) -> str:
 def folded(name: str) -> str:
     """A name as it is compared: without case, blanks, underscores and hyphens."""
     return re.sub(r"[\s_\-]+", "", name).lower()
+
+
+def _of_others(point: EntryPoint) -> bool:
+    """Whether an entry point is that of another package."""
+    dist = getattr(point, "dist", None)
+    return dist is None or dist.name != OWN
 
 
 class Registry[T]:
@@ -71,7 +77,7 @@ class Registry[T]:
             return
         self._scanned = True
         # the package's own come by the same way, and win
-        points = sorted(entry_points(group=self.group), key=lambda point: point.dist is None or point.dist.name != OWN)
+        points = sorted(entry_points(group=self.group), key=_of_others)
         for point in points:
             if point.name not in self._items:
                 try:
@@ -93,6 +99,11 @@ class Registry[T]:
     def __iter__(self) -> Iterator[str]:
         self._scan()
         return iter(sorted(self._items))
+
+    def in_order(self) -> list[tuple[str, T]]:
+        """Names and items as they were registered, those of other packages last."""
+        self._scan()
+        return list(self._items.items())
 
     def __getitem__(self, name: str) -> T:
         self._scan()

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from scvcell._random import seeded
-from scvcell.measure import Context, Measurement, Summary
+from scvcell.measure import Columns, Context, Measurement, Summary, widen
 
 __all__ = ["check_measurement", "example_summary"]
 
@@ -38,8 +38,8 @@ def check_measurement(cls: type[Measurement], options: dict[str, Any] | None = N
 
     Checked are: finite log-probability of the right shape; gradients that reach the state; independence of a cell's
     value from the other cells of the mini-batch; masked features ignored; prediction of the right shape, also where the
-    depth is unknown; effects that move expected values, where the operator takes them; save and load; an encoder input
-    with one row per cell.
+    depth is unknown; effects that move expected values, where the operator takes them; save and load; new batches,
+    which must leave what is predicted of cells of known ones as it is; an encoder input with one row per cell.
 
     Parameters
     ----------
@@ -74,6 +74,7 @@ def _check(cls: type[Measurement], options: dict[str, Any]) -> None:
     _predictions(operator, z.detach(), ctx)
     _shifts(operator, z.detach(), ctx.measured(None))
     _save_load(cls, options, operator, x, z.detach(), ctx)
+    _new_batches(cls, options, operator, z.detach(), ctx)
     encoded = cls.encoder_input(x.numpy(), x.numpy().mean(0))
     _require(encoded.shape == (CELLS, FEATURES), "encoder_input must keep the shape (cells, features)")
 
@@ -110,7 +111,9 @@ def _predictions(operator: Measurement, z: torch.Tensor, ctx: Context) -> None:
 
 def _shifts(operator: Measurement, z: torch.Tensor, ctx: Context) -> None:
     """An operator that takes effects: none changes nothing, one on a feature moves that feature's mean."""
-    if type(operator).shifted is Measurement.shifted:
+    if not operator.responds:
+        own = type(operator).shifted is not Measurement.shifted
+        _require(not own, "an operator that defines `shifted` must say so: responds = True")
         return
     none, one = torch.zeros(FEATURES), torch.eye(FEATURES)[0]
     with torch.no_grad():
@@ -137,3 +140,21 @@ def _save_load(
     with torch.no_grad():
         same = torch.equal(copy.log_prob(x, z, ctx), operator.log_prob(x, z, ctx))
     _require(same, "an operator must be the same after save and load (register fitted values as buffers)")
+
+
+def _new_batches(
+    cls: type[Measurement], options: dict[str, Any], operator: Measurement, z: torch.Tensor, ctx: Context
+) -> None:
+    """An operator for one batch more predicts the same of cells of known batches."""
+    with torch.no_grad():
+        for parameter in operator.parameters():  # what starts at zero would hide where columns go
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    grown = cls(LATENT, example_summary(n_batches=BATCHES + 1), **options).eval()
+    try:
+        widen(grown, operator, Columns.of(BATCHES, 1, BATCHES + 1))
+    except ValueError as error:
+        raise AssertionError(f"an operator must be able to take new batches. {error}") from error
+    wider = Context(torch.nn.functional.pad(ctx.design, (0, 1)), ctx.batch, ctx.depth)
+    with torch.no_grad():
+        before, after = operator.predict(z, ctx), grown.predict(z, wider)
+    _require(torch.allclose(before, after, rtol=1e-4, atol=1e-5), "new batches change what is predicted of known cells")

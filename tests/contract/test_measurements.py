@@ -94,6 +94,30 @@ class Forgets(Good):
         self.offset = torch.rand(1)
 
 
+class ContextFirst(Measurement):
+    """Reads the context before the state, by a plain layer: nothing says where known batches stay."""
+
+    def __init__(self, n_latent, summary):
+        super().__init__(n_latent, summary)
+        self.layer = nn.Linear(summary.n_context + n_latent, summary.n_features)
+
+    def forward(self, z, ctx):
+        return Normal(self.layer(torch.cat([ctx.design, z], 1)), 1.0, validate_args=False)
+
+
+class Scrambled(Good):
+    """Widens in another order than the columns have."""
+
+    def widen(self, old, columns, prefix=""):
+        moved = columns._replace(kept=columns.kept[::-1])
+        return self.decoder.widen(old.decoder, moved, prefix)
+
+
+class Silent(Good):
+    def shifted(self, z, ctx, shift):
+        return Normal(self.decoder(z, ctx.design) + shift, 1.0, validate_args=False)
+
+
 class ShrinksInput(Good):
     @classmethod
     def encoder_input(cls, x, mean):
@@ -115,6 +139,9 @@ def test_the_good_operator_passes():
         (NeedsDepth, "finite, also where depth is unknown"),
         (WrongShape, "predictions must have shape"),
         (ShrinksInput, "encoder_input must keep the shape"),
+        (ContextFirst, "must be able to take new batches. Linear cannot take new batches: its 'weight'"),
+        (Scrambled, "new batches change what is predicted of known cells"),
+        (Silent, "must say so: responds = True"),
     ],
 )
 def test_contract_names_what_is_broken(cls, message):

@@ -6,7 +6,7 @@ import scipy.sparse as sp
 import torch
 from scipy.linalg import subspace_angles
 
-from scvcell._matrix import Matrix
+from scvcell._containers._matrix import Matrix
 from scvcell.measure import Atac, Counts, Profile, Protein
 from scvcell.state._encoder import Encoder
 from scvcell.state._front import FrontEnd

@@ -190,21 +190,21 @@ def test_without_alignment_nothing_is_matched(halves, quick):
 
 
 def test_an_interrupted_round_leaves_the_fit_before_it(halves, quick, monkeypatch, caplog):
-    from scvcell.model import _csl
+    from scvcell.model import _fit
 
     once = scvcell.tl.fit(halves.copy(), train=replace(quick, rematch=0))
     calls = []
 
-    def stop(model, *args, **settings):
+    def stop(network, *args, **settings):
         calls.append(1)
         if len(calls) == 2:
             with torch.no_grad():
-                next(model.module.parameters()).add_(1)
-            return False
-        return run(model, *args, **settings)
+                next(network.parameters()).add_(1)
+            return _fit.Run({}, interrupted=True, terminated=False)
+        return run(network, *args, **settings)
 
-    run = _csl.run
-    monkeypatch.setattr(_csl, "run", stop)
+    run = _fit.run
+    monkeypatch.setattr(_fit, "run", stop)
     model = scvcell.tl.fit(halves.copy(), train=quick)
     assert len(calls) == 2
     assert model.matched == 0

@@ -162,8 +162,8 @@ def test_query_keeps_the_calibration_of_the_reference(reference, quick):
     before, after = (scvcell.tl.translate(known, m, to="adt") for m in (model, query))
     assert np.isfinite(before[known["rna"].obs_names].layers["upper"]).all()
     np.testing.assert_allclose(after.layers["upper"], before.layers["upper"], rtol=1e-4)
-    assert query.calibration_.keys() == model.calibration_.keys()
-    assert query.calibration_ is not model.calibration_
+    assert query.calibration.arrays.keys() == model.calibration.arrays.keys()
+    assert query.calibration.arrays is not model.calibration.arrays
 
 
 def test_same_seed_same_query_model(reference, quick):

@@ -95,7 +95,7 @@ def test_support_is_monotone_in_the_dose_and_trust_ends(dosed):
 def test_support_is_monotone_toward_no_dose_and_in_the_cells_of_a_condition(dosed):
     _, model = dosed
     response = model.response
-    place = next(iter(response.anchors.values())).units.place[0]
+    place = next(iter(response.anchors.values())).conditions.place[0]
     grid = np.geomspace(1e-9, min(DOSES), 12)
     for target in sorted({action.targets[0] for action in response.actions}):
         support = [response.support(Action({target: dose}), place) for dose in grid]
@@ -111,7 +111,7 @@ def test_support_is_monotone_toward_no_dose_and_in_the_cells_of_a_condition(dose
 def test_a_far_context_has_less_support(dosed):
     _, model = dosed
     response = model.response
-    place = next(iter(response.anchors.values())).units.place[0]
+    place = next(iter(response.anchors.values())).conditions.place[0]
     one = next(action for action in response.actions if action.targets == ("T1",))
     apart = [response.support(one, place + far * (1 + np.abs(place))) for far in (0, 1, 3, 10, 100)]
     assert (np.diff(apart) <= 1e-9).all()

@@ -14,7 +14,7 @@ from anndata import AnnData
 from mudata import MuData
 
 import scvcell
-from scvcell._containers import view
+from scvcell._containers._view import view
 from scvcell.measure import Counts, Measurement
 from scvcell.model._conform import conform
 from scvcell.model._schema import Schema
@@ -184,7 +184,7 @@ def test_bad_input_is_refused_and_left_alone(mosaic, quick, fingerprint, case, m
     def no_work(*args, **kwargs):
         raise AssertionError("work was started")
 
-    monkeypatch.setattr("scvcell.model._csl.summarise", no_work)
+    monkeypatch.setattr("scvcell.model._build.summarise", no_work)
     with pytest.raises(error, match=message):
         scvcell.tl.fit(data, train=quick, **options)
     if isinstance(data, pd.DataFrame):
@@ -211,7 +211,7 @@ def test_bad_values_are_found_in_every_form(mosaic, stored, quick, form, value):
 
 
 def test_a_bad_value_is_found_beyond_the_first_chunk(mosaic, monkeypatch):
-    from scvcell._matrix import Matrix
+    from scvcell._containers._matrix import Matrix
 
     mdata = changed(mosaic(90), "rna", lambda x: x.__setitem__((59, 59), -1))
     monkeypatch.setattr(Matrix.chunks, "__defaults__", (8,))

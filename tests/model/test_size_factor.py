@@ -13,8 +13,8 @@ from mudata import MuData
 
 import scvcell
 from scvcell import CSL
-from scvcell._containers import view
-from scvcell._matrix import Matrix
+from scvcell._containers._matrix import Matrix
+from scvcell._containers._view import view
 from scvcell.measure import Context, Summary
 from scvcell.measure._counts import Counts
 from scvcell.model import _size_factor, own_depth, warn_by_names

@@ -13,7 +13,7 @@ import torch
 
 import scvcell
 from scvcell import CSL
-from scvcell.model import Diverged, Terminated
+from scvcell.model import Diverged, Terminated, _fit
 from scvcell.model._train import TrainingPlan
 
 QUICK = scvcell.TrainConfig(max_epochs=3, progress=False, accelerator="cpu", validation=0.3)
@@ -75,7 +75,9 @@ class TestInterrupts:
             assert "interrupted" not in caplog.text
             assert not one.interrupted
 
-    @pytest.mark.parametrize("stage", ["scvcell.tl._fit.calibrate_all", "scvcell.response._learn.fit"])
+    @pytest.mark.parametrize(
+        "stage", ["scvcell.model._translate.Calibration.learn", "scvcell.response._learn.Response.learn"]
+    )
     def test_after_training_the_model_comes_back(self, stage, monkeypatch, caplog):
         def stop(*args, **options):
             raise KeyboardInterrupt
@@ -85,14 +87,14 @@ class TestInterrupts:
             patch.setattr(stage, stop)
             model = scvcell.tl.fit(mdata, perturbation=KEYS, train=QUICK)
         assert model.interrupted
-        assert "model.learn_actions(keys) learns it" in caplog.text
+        assert 'model.learn("response", keys) learns it' in caplog.text
         assert np.isfinite(mdata.obsm["X_csl"]).all()
         model.learn("response", KEYS)
         assert len(scvcell.tl.effects(mdata, model, "T1"))
 
     def test_between_rounds_the_first_one_stays(self, monkeypatch):
         mdata = cells(paired=0.5)
-        monkeypatch.setattr("scvcell.model._csl.mutual_matches", raising(KeyboardInterrupt())(lambda *a: None))
+        monkeypatch.setattr("scvcell.model._fit.mutual_matches", raising(KeyboardInterrupt())(lambda *a: None))
         model = scvcell.tl.fit(mdata, train=QUICK)
         assert model.interrupted
         assert np.isfinite(mdata.obsm["X_csl"]).any()
@@ -100,7 +102,7 @@ class TestInterrupts:
     def test_while_a_round_is_set_up_the_first_one_stays_and_the_next_training_has_its_round(self, monkeypatch):
         mdata = cells(paired=0.5)
         with monkeypatch.context() as patch:
-            patch.setattr(CSL, "_summaries", raising(KeyboardInterrupt(), at=2)(CSL._summaries))
+            patch.setattr(_fit, "summaries", raising(KeyboardInterrupt(), at=2)(_fit.summaries))
             model = scvcell.tl.fit(mdata, train=QUICK)
         once = scvcell.tl.fit(cells(paired=0.5), train=scvcell.TrainConfig(**{**vars(QUICK), "rematch": 0}))
         np.testing.assert_array_equal(model.get_latent_representation(), once.get_latent_representation())
@@ -112,7 +114,7 @@ class TestInterrupts:
         mdata = cells()
         CSL.setup_mudata(mdata)
         model = CSL(mdata)
-        monkeypatch.setattr(CSL, "_source", raising(KeyboardInterrupt())(CSL._source))
+        monkeypatch.setattr(CSL, "source", raising(KeyboardInterrupt())(CSL.source))
         with pytest.raises(KeyboardInterrupt):
             model.train(QUICK)
         assert model.module is None
@@ -121,7 +123,7 @@ class TestInterrupts:
     def test_while_states_are_written_the_model_comes_back(self, monkeypatch, caplog, fingerprint):
         mdata = cells()
         before = fingerprint(mdata)
-        monkeypatch.setattr("scvcell.tl._fit.embed", raising(KeyboardInterrupt())(scvcell.tl.embed))
+        monkeypatch.setattr("scvcell.tl._fit.write_states", raising(KeyboardInterrupt())(scvcell.tl.embed))
         model = scvcell.tl.fit(mdata, train=QUICK)
         assert model.interrupted
         assert "scvcell.tl.embed(data, model) writes states" in caplog.text
@@ -196,7 +198,7 @@ sys.exit(main(["fit", sys.argv[1], sys.argv[2], "--max-epochs", "300"]))
 
 
 @pytest.mark.parametrize(
-    "stage", ["scvcell._containers.view", "scvcell.tl._fit.calibrate_all", "scvcell.tl._fit.embed"]
+    "stage", ["scvcell.tl._fit.view", "scvcell.model._translate._make", "scvcell.tl._fit.write_states"]
 )
 def test_sigterm_at_every_stage_of_a_command(stage, tmp_path, monkeypatch, capsys):
     """Before there is a model, and after training, when only a part is there."""
@@ -218,7 +220,7 @@ def test_sigterm_at_every_stage_of_a_command(stage, tmp_path, monkeypatch, capsy
     before = signal.getsignal(signal.SIGTERM)
     assert main(["fit", str(tmp_path / "in.h5mu"), str(tmp_path / "out"), "--max-epochs", "1"]) == 143
     assert signal.getsignal(signal.SIGTERM) is before
-    assert (tmp_path / "out" / "model").exists() == stage.startswith("scvcell.tl")
+    assert (tmp_path / "out" / "model").exists() == (stage != "scvcell.tl._fit.view")
     assert "interrupted" in capsys.readouterr().err
 
 
@@ -265,13 +267,13 @@ class TestFurtherTraining:
         mdata = screen()
         model = scvcell.tl.fit(mdata, perturbation=KEYS, train=QUICK)
         held = set(model.split_["validation"])
-        pool = next(iter(model.calibration_.values()))["pool"]
+        pool = next(iter(model.calibration.arrays.values()))["pool"]
         model.train(scvcell.TrainConfig(max_epochs=2, progress=False, accelerator="cpu"), seed=5)
-        with pytest.raises(ValueError, match=r"states have moved. Learn it again: model.learn_actions\(keys\)"):
+        with pytest.raises(ValueError, match=r'states have moved. Learn it again: model.learn\("response", keys\)'):
             scvcell.tl.perturb(mdata, model, "T1")
         assert set(model.split_["validation"]) == held, "cells that were trained on can calibrate nothing"
         scvcell.tl.translate(mdata, model, to="adt", source=["rna"])
-        assert np.abs(next(iter(model.calibration_.values()))["pool"] - pool).max() > 0
+        assert np.abs(next(iter(model.calibration.arrays.values()))["pool"] - pool).max() > 0
         model.learn("response", KEYS)
         assert len(scvcell.tl.effects(mdata, model, "T1"))
 

@@ -66,7 +66,7 @@ class TestRoundTrip:
 
     def test_calibration_comes_back_without_data(self, small, saved):
         again = CSL.load(saved)
-        assert again.calibration_.keys() == small.model.calibration_.keys() != set()
+        assert again.calibration.arrays.keys() == small.model.calibration.arrays.keys() != set()
         ours, theirs = (scvcell.tl.translate(small.mdata, m, to="adt") for m in (small.model, again))
         for layer in ("lower", "upper", "mean"):
             np.testing.assert_array_equal(ours.layers[layer], theirs.layers[layer])

@@ -1,4 +1,4 @@
-"""Strengths of cells whose states, flow and strengths are known."""
+"""Responders of cells whose states, flow and strengths are known."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ D = 6
 def flow():
     flow = AffineFlow(D, ("A",))
     with torch.no_grad():
-        flow.shift[0] = torch.tensor([3.0, 2.0, 0.0, 0.0, 0.0, 1.0])
+        flow.offset[0] = torch.tensor([3.0, 2.0, 0.0, 0.0, 0.0, 1.0])
     return flow
 
 
@@ -23,7 +23,7 @@ def cells(rng, flow, n, share=0.5, size=1.5, dispersion=0.2):
     mix = np.linspace(0.5, 1.5, D) * (np.eye(D) + 0.2)
     controls, treated = (rng.standard_normal((n, D)) @ mix + 1 for _ in range(2))
     strength = (rng.random(n) < share) * rng.normal(size, size * dispersion, n).clip(0.05)
-    return controls, treated + strength[:, None] * flow.shift[0].detach().numpy(), strength
+    return controls, treated + strength[:, None] * flow.offset[0].detach().numpy(), strength
 
 
 def test_the_share_is_in_its_interval(flow):

@@ -166,7 +166,7 @@ def test_loss_is_the_sum_of_its_weighted_terms(problem):
         torch.manual_seed(5)
         total = module.loss(batch)
         assert float(total) == pytest.approx(sum(map(float, terms.values())), rel=1e-5)
-        for name, term in TERMS.items():
+        for name, term in TERMS.in_order():
             value, weight = term(module, batch, state), module.weights.of(name)
             if isinstance(value, dict):
                 assert {k: float(v) * weight for k, v in value.items()} == pytest.approx(

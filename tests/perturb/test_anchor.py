@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from scvcell.response._anchor import Anchor
-from scvcell.response._conditions import Units
+from scvcell.response._conditions import Conditions
 
 
 def additive(rng, features=200, noise=0.1, interaction=0.0):
@@ -11,7 +11,7 @@ def additive(rng, features=200, noise=0.1, interaction=0.0):
     exposure = np.array([[float(k in c) for k in range(5)] for c in [(i,) for i in range(5)] + pairs])
     truth = exposure @ rng.normal(size=(5, features))
     truth[5:] += interaction * rng.normal(size=truth[5:].shape)
-    units = Units(exposure, np.zeros_like(exposure), np.zeros(len(exposure)), np.zeros((len(exposure), 3)))
+    units = Conditions(exposure, np.zeros_like(exposure), np.zeros(len(exposure)), np.zeros((len(exposure), 3)))
     return units, truth, truth + noise * rng.normal(size=truth.shape), np.full(truth.shape, noise**2)
 
 
@@ -45,7 +45,7 @@ def test_noise_is_shrunk_away():
 def test_like_contexts_answer_alike():
     rng = np.random.default_rng(3)
     place = np.repeat(rng.normal(size=(2, 3)) * 5, 4, axis=0) + 0.1 * rng.normal(size=(8, 3))
-    units = Units(np.ones((8, 1)), np.zeros((8, 1)), np.zeros(8), place)
+    units = Conditions(np.ones((8, 1)), np.zeros((8, 1)), np.zeros(8), place)
     truth = np.repeat(rng.normal(size=(2, 100)), 4, axis=0)
     y = truth + 0.1 * rng.normal(size=truth.shape)
     seen = np.array([0, 1, 2, 4, 5, 6])
@@ -79,7 +79,7 @@ def test_one_eigenbasis_for_all_features_says_what_a_solution_for_each_does():
 def test_features_that_answer_together_share_what_is_known_of_them():
     rng = np.random.default_rng(6)
     exposure = np.repeat(np.eye(20), 2, 0)
-    units = Units(exposure, 0 * exposure, np.zeros(40), np.zeros((40, 2)))
+    units = Conditions(exposure, 0 * exposure, np.zeros(40), np.zeros((40, 2)))
     truth = np.repeat(rng.normal(size=(20, 3)) @ rng.normal(size=(3, 60)), 2, 0)
     noise = np.outer(rng.uniform(1, 3, 40), rng.uniform(0.5, 2, 60))
     anchor = Anchor.fit(units, truth + rng.normal(size=truth.shape) * np.sqrt(noise), noise)
@@ -89,7 +89,7 @@ def test_features_that_answer_together_share_what_is_known_of_them():
 
 
 def test_effects_of_nothing_are_nothing():
-    units = Units(np.eye(4), np.zeros((4, 4)), np.zeros(4), np.zeros((4, 2)))
+    units = Conditions(np.eye(4), np.zeros((4, 4)), np.zeros(4), np.zeros((4, 2)))
     mean, var = Anchor.fit(units, np.zeros((4, 5)), np.full((4, 5), 0.1)).predict(units)
     assert not mean.any()
     assert np.isfinite(var).all()

@@ -10,7 +10,7 @@ def flow():
     torch.manual_seed(0)
     made = AffineFlow(4, ("A", "B"), largest={"A": 10.0})
     with torch.no_grad():
-        made.shift.normal_()
+        made.offset.normal_()
         made.out.normal_(std=0.3)
     return made
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from scvcell.response._anchor import Anchor, prior_weights, stack_weights
-from scvcell.response._conditions import Units
-from scvcell.response._novelty import SHIFTS, hidden, shifts
+from scvcell.response._conditions import Conditions
+from scvcell.response._novelty import NOVELTIES, hidden, novelty
 
 DOSES, TIMES = np.log([0.04, 0.2, 1.0]), np.log([1 / 12, 1 / 3, 1.0])
 
@@ -15,7 +15,7 @@ def screen(n=4):
     rows = [(k, dose, time) for k in range(n) for dose in DOSES for time in TIMES]
     exposure = np.array([np.eye(n)[k] for k, _, _ in rows])
     level, time = (np.array([row[i] for row in rows]) for i in (1, 2))
-    return Units(exposure, exposure * level[:, None], time, np.zeros((len(rows), 2)))
+    return Conditions(exposure, exposure * level[:, None], time, np.zeros((len(rows), 2)))
 
 
 @pytest.mark.parametrize(
@@ -38,8 +38,8 @@ def test_what_is_hidden_is_new_in_that_way(shift, value, axis):
     assert units.exposure[left].argmax(1).tolist() == [2] * 3
     np.testing.assert_allclose(at[left], value)
     kept = np.setdiff1d(np.arange(len(units)), left)
-    assert shifts(units.take(left), units.take(kept)) == [shift] * 3
-    assert shifts(units.take(kept), units.take(kept)) == [""] * len(kept)
+    assert novelty(units.take(left), units.take(kept)) == [shift] * 3
+    assert novelty(units.take(kept), units.take(kept)) == [""] * len(kept)
 
 
 def test_all_of_a_target_is_hidden_to_make_it_new():
@@ -47,30 +47,32 @@ def test_all_of_a_target_is_hidden_to_make_it_new():
     groups = list(hidden(units, "new target"))
     assert [group.tolist() for group in groups] == [list(range(9 * k, 9 * k + 9)) for k in range(4)]
     first, rest = groups[0], np.arange(9, len(units))
-    like_others = Units(np.full((9, 4), 1 / 3), *(getattr(units.take(first), n) for n in ("level", "time", "place")))
+    like_others = Conditions(
+        np.full((9, 4), 1 / 3), *(getattr(units.take(first), n) for n in ("level", "time", "place"))
+    )
     related = replace(like_others, related=np.ones(9, bool))
-    assert shifts(related, units.take(rest)) == ["new target"] * 9
+    assert novelty(related, units.take(rest)) == ["new target"] * 9
 
 
 def test_one_dose_hides_nothing():
     units = screen()
     single = units.take(np.flatnonzero((units.mean_level == 0) & (units.time == 0)))
-    assert [list(hidden(single, shift)) for shift in SHIFTS if shift != "new target"] == [[]] * (len(SHIFTS) - 1)
+    assert [list(hidden(single, shift)) for shift in NOVELTIES if shift != "new target"] == [[]] * (len(NOVELTIES) - 1)
 
 
 def pairs(dose):
     """Four targets at half and full dose, and three pairs; the last pair holds a target that nothing else does."""
     exposure = np.array([*np.repeat(np.eye(5)[:4], 2, 0), [1, 1, 0, 0, 0], [0, 1, 1, 0, 0], [1, 0, 0, 0, 1]], float)
     level = exposure * np.log(np.r_[np.tile([0.5, 1.0], 4), np.full(3, dose)])[:, None]
-    return Units(exposure, level, np.zeros(11), np.zeros((11, 2)))
+    return Conditions(exposure, level, np.zeros(11), np.zeros((11, 2)))
 
 
 def test_combinations_are_hidden_whose_parts_are_elsewhere():
     units = pairs(0.5)
     assert [group.tolist() for group in hidden(units, "new combination")] == [[8], [9]]
     kept = units.take(np.arange(8))
-    assert shifts(units.take([8, 9]), kept) == ["new combination"] * 2
-    assert shifts(units.take([8]), units) == [""]
+    assert novelty(units.take([8, 9]), kept) == ["new combination"] * 2
+    assert novelty(units.take([8]), units) == [""]
 
 
 def test_one_part_stands_for_all_of_a_combination_at_their_dose():
@@ -124,7 +126,7 @@ def test_between_two_doses_the_effect_is_between_theirs_by_distance():
 def test_inner_doses_are_hidden_in_turn():
     level = np.tile(np.log([0.1, 0.2, 0.4, 0.8]), 3)
     exposure = np.repeat(np.eye(3), 4, 0)
-    units = Units(exposure, exposure * level[:, None], 0 * level, np.zeros((12, 2)))
+    units = Conditions(exposure, exposure * level[:, None], 0 * level, np.zeros((12, 2)))
     assert [int(group[0]) % 4 for group in hidden(units, "dose between")] == [1, 2, 1]
 
 

@@ -10,7 +10,7 @@ import pytest
 from mudata import MuData
 
 import scvcell
-from scvcell._containers import view
+from scvcell._containers._view import view
 from scvcell.model._set_up import build
 
 WRITTEN = (

@@ -6,7 +6,7 @@ import pytest
 
 import scvcell
 from scvcell import PerturbationKeys, risk
-from scvcell.response import SHIFTS
+from scvcell.response import NOVELTIES
 from scvcell.risk import Split
 
 
@@ -107,7 +107,7 @@ def test_actions_are_left_out_in_folds_and_controls_never(screen):
         list(risk.hold_out_actions(adata, keys, folds=3, combinations=True))
 
 
-@pytest.mark.parametrize("shift", SHIFTS)
+@pytest.mark.parametrize("shift", NOVELTIES)
 def test_what_is_left_out_is_new_in_that_way(screen, shift):
     adata, keys = screen
     obs = adata.obs

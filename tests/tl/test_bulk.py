@@ -8,7 +8,7 @@ from mudata import MuData
 
 import scvcell
 from scvcell import Action, PerturbationKeys, TrainConfig
-from scvcell.response._novelty import SHIFTS
+from scvcell.response._novelty import NOVELTIES
 
 DRUGS, FEATURES = 12, 40
 HELD = "drug 3"
@@ -63,7 +63,7 @@ def test_every_shift_that_the_screen_allows_is_left_out(fitted):
     response = fitted[1].response
     codes = set(response.calibration["profile"][:, 4].astype(int))
     allowed = {"higher dose", "lower dose", "dose between", "later", "earlier"}
-    assert codes == {0} | {1 + SHIFTS.index(shift) for shift in allowed}
+    assert codes == {0} | {1 + NOVELTIES.index(shift) for shift in allowed}
     assert set(response.anchors["profile"].stack) == allowed
 
 
@@ -72,7 +72,7 @@ def test_intervals_are_those_of_the_shift(fitted):
     before = ask(fitted, 1.0)[0]
     rows = model.response.calibration["profile"]
     wide = rows.copy()
-    wide[rows[:, 4] == 1 + SHIFTS.index("higher dose"), 1] *= 16
+    wide[rows[:, 4] == 1 + NOVELTIES.index("higher dose"), 1] *= 16
     model.response.calibration["profile"] = wide
     try:
         after, seen = ask(fitted, 1.0)[0], ask(fitted, 0.3)[0]

@@ -60,7 +60,7 @@ def fewer_steps():
     trained = ("response._learn", "response._crossfit", "screen._order")
     traced = ("tl._match", "screen._rehearsal")
     with pytest.MonkeyPatch.context() as patch:
-        for names, function, most in ((trained, "train_flow", 60), (traced, "trace", 30)):
+        for names, function, most in ((trained, "train_flow", 60), (traced, "fit_origin", 30)):
             for name in names:
                 module = importlib.import_module(f"scvcell.{name}")
                 patch.setattr(module, function, partial(at_most, getattr(module, function), most))
@@ -464,7 +464,7 @@ BAD = {"NaN": np.nan, "infinite": np.inf, "negative": -5, "non-integer": 1.5}
 @pytest.mark.parametrize("verb", [*OF_CELLS, *OF_GROUPS, *DRAWN])
 def test_values_that_a_fit_would_refuse(screen, monkeypatch, fingerprint, verb):
     """Wherever they are among the rows that are read, and nothing is written then."""
-    monkeypatch.setattr("scvcell._matrix.SAMPLE", 1)
+    monkeypatch.setattr("scvcell._containers._matrix.SAMPLE", 1)
     data = MuData({name: table.copy() for name, table in screen.mdata.mod.items()})
     data.obs = screen.mdata.obs.loc[data.obs_names]
     counts = data["rna"].X.toarray()

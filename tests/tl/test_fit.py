@@ -293,7 +293,7 @@ class TestMemory:
     )
     def test_fitting_copies_x_at_most_once(self, quick, monkeypatch, form, copies):
         """Peak of what Python allocates during a fit, in units of X; columns have to be turned into rows once."""
-        from scvcell._matrix import Matrix
+        from scvcell._containers._matrix import Matrix
 
         monkeypatch.setattr(Matrix.chunks, "__defaults__", (500,))
         dense = np.random.default_rng(0).poisson(0.6, (20000, 400)).astype(np.float32)
@@ -369,7 +369,7 @@ class TestFailuresOnTheWay:
             scvcell.tl.fit(mdata, train=replace(quick, max_epochs=10))
         assert fingerprint(mdata) == before
 
-    @pytest.mark.parametrize("where", ["scvcell.tl._fit.calibrate_all", "scvcell.tl._embed.np.zeros"])
+    @pytest.mark.parametrize("where", ["scvcell.model._translate._make", "scvcell.tl._embed.np.zeros"])
     def test_an_error_after_training_changes_nothing(self, mosaic, quick, fingerprint, monkeypatch, where):
         mdata = mosaic(90)
         before = fingerprint(mdata)

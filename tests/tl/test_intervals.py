@@ -8,7 +8,7 @@ import pytest
 import scvcell
 from scvcell import PerturbationKeys, TrainConfig
 from scvcell.datasets import simulate_actions
-from scvcell.response._conditions import Units, measured_row
+from scvcell.response._conditions import Conditions, measured_row
 from scvcell.response._intervals import sampling_halfwidth
 
 
@@ -51,10 +51,10 @@ def test_widths_fall_with_the_root_of_cells_and_follow_their_features():
 
 def test_only_the_same_action_in_the_nearest_context_is_measured():
     place = np.array([[0.0], [0.0], [5.0]])
-    units = Units(np.array([[1.0, 0], [0, 1], [1, 0]]), np.zeros((3, 2)), np.zeros(3), place)
+    units = Conditions(np.array([[1.0, 0], [0, 1], [1, 0]]), np.zeros((3, 2)), np.zeros(3), place)
 
     def asked(exposure, at):
-        return measured_row(units, Units(np.array([exposure]), np.zeros((1, 2)), np.zeros(1), np.array([[at]])))
+        return measured_row(units, Conditions(np.array([exposure]), np.zeros((1, 2)), np.zeros(1), np.array([[at]])))
 
     assert asked([1.0, 0.0], 4.0) == 2
     assert asked([0.0, 1.0], 1.0) == 1

@@ -142,7 +142,7 @@ def told(fitted, monkeypatch):
         part.obs = obs.loc[part.obs_names].copy()
     keys = PerturbationKeys("action", ("ctrl", "none"), "dose", "hours", schedule="plan", context="type")
     monkeypatch.setattr(model.response, "keys", keys)
-    monkeypatch.setattr(model.response, "units", {"A": "nM", "B": "nM"})
+    monkeypatch.setattr(model.response, "dose_units", {"A": "nM", "B": "nM"})
     monkeypatch.setattr(model.response.flow, "largest", {"A": 1000.0, "B": 10.0})
     monkeypatch.setattr(model.response.flow, "span", 24.0)
     return told, model
@@ -155,7 +155,7 @@ def test_cells_after_an_action_are_labelled_as_the_data_are(told):
     written = ["A 1000 nM, until 24", "A 1000 nM + B 10 nM, until 24", "A 500 nM + B 2 nM, until 24"]
     written += ["A 500 nM, until 24", "B 5 nM, until 12", "B 10 nM from 0 to 6, A 1000 nM from 6 to 12, until 12"]
     written += ["control", "A 1000 nM, until 24"]
-    keys, units = model.response.keys, model.response.units
+    keys, units = model.response.keys, model.response.dose_units
     for action, text in zip(asked, written, strict=True):
         after = scvcell.tl.perturb(mdata, model, action, cells=mdata.obs_names[mdata.obs["action"] == "ctrl"][:20])
         for part in (after, *after.mod.values()):
@@ -320,7 +320,7 @@ def test_pooling_and_measuring_commute_with_doing_nothing(fitted):
     start = Controls(mdata, model)
     flow = copy.deepcopy(model.response.flow)
     with torch.no_grad():
-        for parameter in (flow.shift, flow.out, flow.into):
+        for parameter in (flow.offset, flow.out, flow.into):
             parameter.zero_()
     group = np.arange(len(start.index))
     assert _order._against_pooling(start, Action("B"), group, 0)(flow) == pytest.approx(0, abs=1e-6)

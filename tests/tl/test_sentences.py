@@ -105,7 +105,7 @@ def test_sentences_of_a_mosaic(mosaic):
     ],
 )
 def test_layers_and_values_are_checked(mosaic, monkeypatch, verb):
-    monkeypatch.setattr("scvcell._matrix.SAMPLE", 1)
+    monkeypatch.setattr("scvcell._containers._matrix.SAMPLE", 1)
     adata = mosaic(60)["rna"].copy()
     adata.layers["counts"] = adata.X.copy()
     with pytest.raises(ValueError, match=r"no layer 'count'; it has \['counts'\]. Did you mean 'counts'"):

@@ -28,7 +28,7 @@ KEPT = 400
 """Ranks of the pool's scores that are kept."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Conformal:
     r"""Locally scaled conformal prediction, one feature at a time.
 
@@ -74,6 +74,9 @@ class Conformal:
     cells: int = 0
     unsure: float = 0.0
     limits: Array = field(default_factory=lambda: np.zeros((0, 2)))
+
+    def __repr__(self) -> str:
+        return f"Conformal intervals of {self.error.shape[1]} features from {self.cells} calibration cells."
 
     @classmethod
     def fit(

@@ -11,14 +11,17 @@ from scvcell.measure._profile import Profile
 from scvcell.measure._protein import Protein
 from scvcell.measure._share import Shares
 from scvcell.measure._show import show
+from scvcell.measure._widen import Columns, Grown, widen
 
 __all__ = [
     "MEASUREMENTS",
     "Atac",
+    "Columns",
     "Context",
     "Counts",
     "Decoder",
     "Endpoint",
+    "Grown",
     "Kinetics",
     "LinkedDecoder",
     "Measurement",
@@ -30,4 +33,5 @@ __all__ = [
     "expected_log1p",
     "expected_part",
     "show",
+    "widen",
 ]

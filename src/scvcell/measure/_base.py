@@ -57,6 +57,8 @@ class Measurement(nn.Module, ABC):
     """Whether the depth of cells may be given (`Summary.rest`), so that features are shares of more than themselves."""
     linkable: ClassVar[bool] = False
     """Whether a guidance graph may join its features; it has a `decoder` then, which `link` replaces."""
+    per_batch: ClassVar[tuple[str, ...]] = ("typical_depth", "seen", "panel")
+    """Names of its own parameters and buffers of which the first axis is the batch, see `scvcell.measure.widen`."""
     responds: ClassVar[bool] = False
     """Whether `shifted` is defined, so that actions act on it."""
 

@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from scvcell.measure._widen import grow
+
 if TYPE_CHECKING:
     from jaxtyping import Float
+
+    from scvcell.measure._widen import Columns, Grown
 
 
 class Decoder(nn.Module):
@@ -32,6 +36,18 @@ class Decoder(nn.Module):
     def forward(self, z: Float[Tensor, "cells latent"], design: Float[Tensor, "cells context"]) -> Tensor:
         """Value per feature, shape ``(cells, n_out)``."""
         return self.out(self.act(self.hidden(torch.cat([z, design], 1)))) + design @ self.context_bias
+
+    def widen(self, old: Decoder, columns: Columns, prefix: str = "") -> Grown:
+        """Take the weights of a decoder for fewer batches, see `scvcell.measure.widen`."""
+        latent = old.hidden.in_features - len(old.context_bias)
+        kept = [*range(latent), *(latent + column for column in columns.kept)]
+        weight, before = self.hidden.weight, old.hidden.weight
+        with torch.no_grad():
+            grew = grow(weight, before.to(weight.device), 1, kept, latent, columns, f"{prefix}hidden.weight")
+            self.hidden.bias.copy_(old.hidden.bias)
+            grew |= _widen_bias(self.context_bias, old.context_bias, columns, prefix)
+        self.out.load_state_dict(old.out.state_dict())
+        return grew
 
     def factors(self, z: Tensor, design: Tensor) -> tuple[Tensor, Tensor]:
         """The same value as a product ``h @ v.T``: ``(cells, rank)`` and ``(n_out, rank)``."""
@@ -63,6 +79,13 @@ class LinkedDecoder(nn.Module):
         self.scale = nn.Parameter(torch.zeros(len(self.bias)))
         self.vectors: Tensor | None = None
 
+    def widen(self, old: LinkedDecoder, columns: Columns, prefix: str = "") -> Grown:
+        """As `Decoder.widen`."""
+        with torch.no_grad():
+            self.bias.copy_(old.bias)
+            self.scale.copy_(old.scale)
+            return _widen_bias(self.context_bias, old.context_bias, columns, prefix)
+
     def factors(self, z: Tensor, design: Tensor) -> tuple[Tensor, Tensor]:
         """As `Decoder.factors`."""
         if self.vectors is None:
@@ -75,3 +98,8 @@ class LinkedDecoder(nn.Module):
         """Value per feature, shape ``(cells, n_out)``."""
         h, v = self.factors(z, design)
         return h @ v.T
+
+
+def _widen_bias(bias: Tensor, before: Tensor, columns: Columns, prefix: str) -> Grown:
+    """Biases per context, ``(context, features)``."""
+    return grow(bias, before.to(bias.device), 0, columns.kept, 0, columns, f"{prefix}context_bias")

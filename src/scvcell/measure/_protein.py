@@ -70,6 +70,7 @@ class Protein(Measurement):
     reference = "Gayoso et al., Nat Methods 2021"
     linkable = True
     responds = True
+    per_batch = (*Measurement.per_batch, "prior_location", "log_background")
 
     def __init__(
         self,

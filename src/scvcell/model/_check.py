@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scvcell import _keys
-from scvcell._matrix import Matrix, fault
+from scvcell._containers import Matrix, fault
 from scvcell._registry import near_miss
 from scvcell.measure import MEASUREMENTS
 from scvcell.model import _size_factor

@@ -8,7 +8,7 @@ from numbers import Real
 
 import numpy as np
 
-from scvcell._containers import expect, whole_number
+from scvcell._checks import expect, whole_number
 from scvcell._registry import near_miss
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")

@@ -12,8 +12,8 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from scvcell import _keys
+from scvcell._containers import Matrix
 from scvcell._labels import label, labels
-from scvcell._matrix import Matrix
 from scvcell.measure import MEASUREMENTS
 from scvcell.model._check import check_sample
 

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
 from scvcell._calm import calm
-from scvcell._choose import choose
+from scvcell._checks import whole_number
 from scvcell._compat import Manager
-from scvcell._containers import View, view, whole_number
+from scvcell._containers import View, choose, view
 from scvcell.model import _de, _fit, _normalized, _query, _set_up, _store
 from scvcell.model._check import by_modality, check_sample
 from scvcell.model._config import TrainConfig

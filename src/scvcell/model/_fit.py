@@ -16,7 +16,7 @@ from scvcell.model._gain import gained, warn
 from scvcell.model._pairs import NONE, LowRank, Matches, graph_matches, mutual_matches
 from scvcell.model._plan import alignment
 from scvcell.model._source import Loader
-from scvcell.model._train import Terminated, run
+from scvcell.model._train import Run, Terminated, run
 
 if TYPE_CHECKING:
     from typing import Any
@@ -144,7 +144,7 @@ def _rounds(
             full, fewer = (len(Loader(source, c, config.cells_per_step(len(c)), shuffle=True)) for c in (train, rest))
             settings = replace(config, max_epochs=math.ceil(config.epochs(len(train)) * full / fewer))
         model.interrupted = False
-        done = run(model.network, merged, rest, validation, settings, seed)
+        done: Run = run(model.network, merged, rest, validation, settings, seed)
         model.history_, model.interrupted, model.is_trained_ = done.history, done.interrupted, True
         if done.terminated:
             raise Terminated

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from scvcell._calm import calm, first
+from scvcell._checks import expect
 from scvcell._compat import ModelLifecycle
-from scvcell._containers import View, expect, fitted_table, view
+from scvcell._containers import View, fitted_table, view
 from scvcell.measure import MEASUREMENTS
 from scvcell.model import _size_factor
 from scvcell.model._check import check_read
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
 
     from pandas import DataFrame
 
-    from scvcell._containers import Container
-    from scvcell._matrix import Matrix
+    from scvcell._containers import Container, Matrix
     from scvcell._types import Rows
     from scvcell.measure import Measurement
     from scvcell.model._module import CSLModule

@@ -163,7 +163,7 @@ class CSLModule(BaseModuleClass):
         self._hand_vectors(nodes)
         state = replace(self.inference(batch), nodes=nodes)
         out: dict[str, Tensor] = {}
-        for name, term in TERMS.items():
+        for name, term in TERMS.in_order():
             weight = self.weights.of(name)
             if weight == 0:
                 continue

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from scvcell._choose import choose, choose_features
-from scvcell._containers import whole_number
+from scvcell._checks import whole_number
+from scvcell._containers import choose, choose_features
 from scvcell._labels import several
 from scvcell.measure import Shares
 

@@ -11,6 +11,7 @@ import torch
 
 from scvcell._compat import Manager
 from scvcell._random import seeded
+from scvcell.measure import Columns, widen
 from scvcell.model import _absent
 from scvcell.model._build import build, empty_summaries
 from scvcell.model._check import check_all_values
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 
     from scvcell._containers import Container, View
     from scvcell._types import Rows
+    from scvcell.measure import Grown
     from scvcell.model._fitted import Fitted
+    from scvcell.model._module import CSLModule
 
 logger = logging.getLogger("scvcell")
 
@@ -74,8 +77,7 @@ def load_query_data[T: Fitted](model: T, data: Container, *, train: TrainConfig 
     with seeded(seed):
         query.module = build(query, empty_summaries(query))
     known = len(model.schema.batches)
-    columns = _columns(known, len(new), schema.n_context)
-    grew = _copy(old, query.module, columns, model.n_latent, known)
+    grew = _widened(query.module, old, Columns.of(known, len(new), schema.n_context))
     for name, operator in query.module.operators.items():
         has = seen.present(name) if name in seen.modalities else np.zeros(seen.n_obs, bool)
         operator.seen[known:] = torch.from_numpy(np.bincount(batch[has], minlength=len(schema.batches))[known:] > 0)
@@ -121,44 +123,20 @@ def _tell_fractions(new: Sequence[str], known: Sequence[str]) -> None:
         )
 
 
-def _columns(known: int, n_new: int, n_context: int) -> dict[str, list[int]]:
-    """Context columns of the extended model: kept ones (in the old order) and new ones."""
-    new = list(range(known, known + n_new))
-    kept = [i for i in range(n_context) if i not in new]
-    return {"new": new, "kept": kept}
+def _widened(network: CSLModule, old: CSLModule, columns: Columns) -> Grown:
+    """The model's parameters in a network for more batches; what grew.
 
-
-def _copy(
-    old: nn.Module, new: nn.Module, columns: dict[str, list[int]], n_latent: int, known: int
-) -> dict[str, tuple[int, Tensor]]:
-    """Copy parameters; what grew with the context is filled with the mean over known batches.
-
-    Returns
-    -------
-    For everything that grew, the axis along which it did, and the positions that are new.
+    Raises
+    ------
+    ValueError
+        If an operator cannot take new batches.
     """
-    source, target = {k: v.cpu() for k, v in old.state_dict().items()}, new.state_dict()
-    grew = {}
-    for key, value in target.items():
-        before = source[key]
-        if before.shape == value.shape:
-            target[key] = before.clone()
-            continue
-        axis = next(i for i in range(value.dim()) if value.shape[i] != before.shape[i])
-        offset = n_latent if axis == 1 else 0
-        kept = torch.tensor([*range(offset), *(offset + i for i in columns["kept"])][: before.shape[axis]])
-        if before.shape[axis] == known:
-            kept = torch.arange(known)
-        grown = value.clone()
-        grown.index_copy_(axis, kept, before)
-        added = torch.tensor([i for i in range(value.shape[axis]) if i not in set(kept.tolist())])
-        batches = before.narrow(axis, offset if before.shape[axis] != known else 0, known)
-        mean = batches.float().mean(axis, keepdim=True).to(value.dtype)
-        grown.index_copy_(axis, added, mean.expand(*[len(added) if i == axis else -1 for i in range(value.dim())]))
-        target[key] = grown
-        grew[key] = axis, added
-    new.load_state_dict(target)
-    return grew
+    for name, operator in old.operators.items():
+        try:
+            widen(network.operators[name], operator, columns)
+        except ValueError as error:
+            raise ValueError(f"The operator of {name!r} cannot be extended to new batches. {error}") from error
+    return widen(network, old, columns)
 
 
 def _adapt(query: Fitted, seen: View, batch: Rows, known: int) -> None:
@@ -179,7 +157,7 @@ def _adapt(query: Fitted, seen: View, batch: Rows, known: int) -> None:
             module.operators[name].typical_depth[b] = float(max(np.median(totals[batch[here] == b]), 1.0))
 
 
-def _freeze(module: nn.Module, grew: dict[str, tuple[int, Tensor]]) -> list[Any]:
+def _freeze(module: nn.Module, grew: Grown) -> list[Any]:
     """Let gradients reach only what grew with the context; the hooks that do so are returned."""
     hooks = []
     for name, parameter in module.named_parameters():

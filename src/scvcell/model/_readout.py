@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from scvcell._containers import Matrix
 from scvcell._labels import label
-from scvcell._matrix import Matrix
 from scvcell._registry import near_miss
 from scvcell.measure import Context
 

@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from scvcell._containers import SINGLE, SPLIT, feature_types
-from scvcell._matrix import Matrix, fault
+from scvcell._containers import SINGLE, SPLIT, Matrix, fault, feature_types
 from scvcell._registry import folded
 from scvcell.measure import MEASUREMENTS
 

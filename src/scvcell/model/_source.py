@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from scvcell._matrix import Matrix
+    from scvcell._containers import Matrix
     from scvcell._types import Mask, Rows
     from scvcell.measure import Measurement
     from scvcell.model._pairs import Matches

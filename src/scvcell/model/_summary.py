@@ -12,7 +12,7 @@ from scvcell.measure import Summary
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from scvcell._matrix import Matrix
+    from scvcell._containers import Matrix
     from scvcell._types import Mask, Rows
     from scvcell.measure import Measurement
 

@@ -74,7 +74,7 @@ class AffineFlow(Perturbation):
         n = len(targets)
         self.largest = dict(largest or {})
         self.span = span
-        self.shift = nn.Parameter(torch.zeros(n, n_latent))
+        self.offset = nn.Parameter(torch.zeros(n, n_latent))
         self.out = nn.Parameter(torch.zeros(n, n_latent, rank))
         self.into = nn.Parameter(0.1 * torch.randn(n, n_latent, rank))
         self.log_half = nn.Parameter(torch.zeros(n))
@@ -85,7 +85,7 @@ class AffineFlow(Perturbation):
     @property
     def moves(self) -> bool:
         """Whether it has learned to move any state."""
-        return bool(self.shift.any() or self.out.any())
+        return bool(self.offset.any() or self.out.any())
 
     def relate(self, target: str, weights: Sequence[float] | Array) -> None:
         """Let an unseen target act as a weighted mean of the known ones, ``(targets,)``."""
@@ -108,7 +108,7 @@ class AffineFlow(Perturbation):
     def generators(self, exposure: Float[Tensor, "actions targets"]) -> Float[Tensor, "actions plus plus"]:
         """Generators of actions in homogeneous coordinates, of one more dimension than the state."""
         linear = torch.einsum("ap,pir,pjr->aij", exposure, self.out, self.into)
-        offset = exposure @ self.shift - linear @ self.center
+        offset = exposure @ self.offset - linear @ self.center
         top = torch.cat([linear, offset[:, :, None]], 2)
         return torch.cat([top, top.new_zeros(len(top), 1, top.shape[2])], 1)
 
@@ -121,8 +121,8 @@ class AffineFlow(Perturbation):
             If it is neither known nor related to known ones.
         """
         if target in self.targets:
-            return nn.functional.one_hot(torch.tensor(self.targets.index(target)), len(self.targets)).to(self.shift)
-        return self.weights[target].to(self.shift)
+            return nn.functional.one_hot(torch.tensor(self.targets.index(target)), len(self.targets)).to(self.offset)
+        return self.weights[target].to(self.offset)
 
     def push(
         self, z: Float[Tensor, "actions cells latent"], exposure: Float[Tensor, "actions targets"]
@@ -133,7 +133,7 @@ class AffineFlow(Perturbation):
 
     def exposures(self, doses: Mapping[str, float | None]) -> Float[Tensor, " targets"]:
         """Strength of every known target."""
-        total = self.shift.new_zeros(len(self.targets))
+        total = self.offset.new_zeros(len(self.targets))
         for name, dose in doses.items():
             share = self.share(name, dose)
             known = name in self.targets

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from scvcell._choose import is_container
+from scvcell._containers import is_container
 from scvcell.pl import _style
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scvcell._containers import whole_number
+from scvcell._checks import whole_number
 from scvcell.pl import _style
 from scvcell.pl._tables import need, part
 

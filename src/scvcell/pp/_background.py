@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scvcell._matrix import Matrix
+from scvcell._containers import Matrix
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ import pandas as pd
 from anndata import AnnData
 
 from scvcell import _keys
-from scvcell._matrix import fault
+from scvcell._containers import fault
 from scvcell._registry import near_miss
 
 if TYPE_CHECKING:

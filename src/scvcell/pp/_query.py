@@ -42,7 +42,8 @@ def prepare_query(data: Container, model: CSL) -> AnnData | MuData:
     >>> query = scvcell.pp.prepare_query(adata, model)
     >>> scvcell.tl.embed(query, model)
     """
-    from scvcell._containers import expect, frame
+    from scvcell._checks import expect
+    from scvcell._containers import frame
     from scvcell.model import CSL
 
     expect("model", model, CSL, "The data come first, then the model.")

@@ -10,7 +10,8 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from scvcell._containers import SINGLE, expect, feature_types
+from scvcell._checks import expect
+from scvcell._containers import SINGLE, feature_types
 from scvcell.pp._obsm import modality_from_obsm
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.sparse as sp
 
-from scvcell._containers import whole_number
+from scvcell._checks import whole_number
 from scvcell._registry import near_miss
 
 if TYPE_CHECKING:

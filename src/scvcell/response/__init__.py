@@ -2,8 +2,8 @@
 
 from scvcell.response._anchor import STEPS, Anchor, prior_weights, stack_weights
 from scvcell.response._bulk import FEWEST, Bulk, evenly
-from scvcell.response._conditions import Units
-from scvcell.response._contrast import Unit, conditions
+from scvcell.response._conditions import Conditions
+from scvcell.response._contrast import Contrast, contrasts
 from scvcell.response._controls import (
     Controls,
     as_target,
@@ -19,25 +19,25 @@ from scvcell.response._counterfactual import counterfactual, move, moved_values
 from scvcell.response._flow_fit import RIDGE, exposures, make_flow, train_flow
 from scvcell.response._intervals import Effect
 from scvcell.response._learn import Response
-from scvcell.response._novelty import SHIFTS, hidden, shifts
+from scvcell.response._novelty import NOVELTIES, hidden, novelty
 
 __all__ = [
     "FEWEST",
+    "NOVELTIES",
     "RIDGE",
-    "SHIFTS",
     "STEPS",
     "Anchor",
     "Bulk",
+    "Conditions",
+    "Contrast",
     "Controls",
     "Effect",
     "Response",
-    "Unit",
-    "Units",
     "as_target",
     "asked",
     "asked_each",
     "compared",
-    "conditions",
+    "contrasts",
     "counterfactual",
     "design_of",
     "evenly",
@@ -47,8 +47,8 @@ __all__ = [
     "make_flow",
     "move",
     "moved_values",
+    "novelty",
     "prior_weights",
-    "shifts",
     "show_action",
     "stack_weights",
     "train_flow",

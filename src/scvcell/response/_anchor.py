@@ -13,13 +13,13 @@ from scipy.spatial.distance import cdist
 
 from scvcell.response._kernels import SHAPE, distinct, kernels, strength_of
 from scvcell.response._nearest import own_and_others
-from scvcell.response._novelty import COMBINATION, shifts
+from scvcell.response._novelty import COMBINATION, novelty
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scvcell._types import Array
-    from scvcell.response._conditions import Units
+    from scvcell.response._conditions import Conditions
 
 
 STEPS = 60
@@ -35,7 +35,7 @@ BLOCK = 2**24
 """Numbers in the covariances that are solved at once."""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Anchor:
     r"""Effects by a Gaussian process over conditions, one per feature; the shares of variance are common to all.
 
@@ -55,8 +55,8 @@ class Anchor:
 
     Attributes
     ----------
-    units
-        Conditions in training.
+    conditions
+        Those in training.
     y, noise
         Effects and their sampling variance, ``(units, features)``.
     spread
@@ -70,7 +70,7 @@ class Anchor:
     scale
         Variance of the effect of each feature, ``(features,)``.
     stack
-        By `scvcell.perturb.SHIFTS` the weights of `members`; where it has none they are `prior_weights`.
+        By `scvcell.perturb.NOVELTIES` the weights of `members`; where it has none they are `prior_weights`.
 
     References
     ----------
@@ -79,7 +79,7 @@ class Anchor:
     Bonilla, Chai and Williams, Multi-task Gaussian process prediction, NeurIPS 2007.
     """
 
-    units: Units
+    conditions: Conditions
     y: Array
     noise: Array
     spread: float
@@ -89,8 +89,14 @@ class Anchor:
     scale: Array
     stack: dict[str, list[float]] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        n, features = self.y.shape
+        return f"Anchor on {n} conditions, {features} features; shares of variance: " + ", ".join(
+            f"{name} {share:.2g}" for name, share in self.weights.items()
+        )
+
     @classmethod
-    def fit(cls, units: Units, y: Array, noise: Array) -> Anchor:
+    def fit(cls, units: Conditions, y: Array, noise: Array) -> Anchor:
         """Learn from conditions with known effects; the `noise` of one without replicates is NaN."""
         apart = cdist(units.place, units.place, "sqeuclidean")
         spread = float(np.median(apart[apart > 1e-9])) if (apart > 1e-9).any() else 1.0
@@ -111,7 +117,7 @@ class Anchor:
     @cached_property
     def like(self) -> Array:
         """Cosine between the effects of targets, each the ridge estimate of what it adds, ``(targets, targets)``."""
-        strength = strength_of(self.units, self.shape).numpy()
+        strength = strength_of(self.conditions, self.shape).numpy()
         reliable = np.sqrt(self.scale) / (self.scale + self.filled(self.noise).mean(0))
         gram = strength.T @ strength + 0.1 * np.eye(strength.shape[1])
         profile = np.linalg.solve(gram, strength.T @ (self.y * reliable))
@@ -122,18 +128,18 @@ class Anchor:
         """Sampling variances, unknown ones by the learned share."""
         return np.where(np.isnan(noise), self.nugget * self.scale, noise)
 
-    def kernel(self, a: Units, b: Units) -> Array:
+    def kernel(self, a: Conditions, b: Conditions) -> Array:
         """Weighted sum of the kernels."""
         parts = self._parts(a, b, self.shape)
         return sum(weight * parts[name].numpy() for name, weight in self.weights.items())  # type: ignore[return-value]
 
-    def predict(self, units: Units) -> tuple[Array, Array]:
+    def predict(self, units: Conditions) -> tuple[Array, Array]:
         """Mean and variance of the effects of new conditions, each ``(units, features)``."""
         members, var = self.members(units)
-        weights = [self.stack.get(shift) or prior_weights(shift) for shift in shifts(units, self.units)]
+        weights = [self.stack.get(shift) or prior_weights(shift) for shift in novelty(units, self.conditions)]
         return np.einsum("ukg,uk->ug", members, np.array(weights)), var
 
-    def members(self, units: Units) -> tuple[Array, Array]:
+    def members(self, units: Conditions) -> tuple[Array, Array]:
         """Predictions ``(units, 4, features)``, and the variance of the process, ``(units, features)``.
 
         They are those of the process with what features share, of the process of each alone, and the two of
@@ -141,13 +147,13 @@ class Anchor:
         """
         alone, var = self._alone(units)
         together = self._together(units)
-        own, others = own_and_others(units, self.units, self.y, self.shape)
+        own, others = own_and_others(units, self.conditions, self.y, self.shape)
         own = np.where(np.isnan(own), (together + alone) / 2, own)
         return np.stack([together, alone, own, others], 1), var
 
-    def _alone(self, units: Units) -> tuple[Array, Array]:
+    def _alone(self, units: Conditions) -> tuple[Array, Array]:
         """Mean and variance by the process of each feature, each ``(units, features)``."""
-        k, cross = self.kernel(self.units, self.units), self.kernel(units, self.units)
+        k, cross = self.kernel(self.conditions, self.conditions), self.kernel(units, self.conditions)
         own = np.diag(self.kernel(units, units))
         size = self.noise / np.maximum(self.noise[:1], 1e-12)
         if np.allclose(size, size[:, :1], rtol=ALIKE):
@@ -175,10 +181,10 @@ class Anchor:
         gain = scale / (np.maximum(value, 0)[:, None] * scale + noise)
         return asked @ (gain * known), np.maximum(scale * (own[:, None] - asked**2 @ gain), 0)
 
-    def _together(self, units: Units) -> Array:
+    def _together(self, units: Conditions) -> Array:
         """Mean by the process of the components that stand out of the noise, and of each feature for the rest."""
         basis, unit, size, noise, scale = self.components
-        k, cross = self.kernel(self.units, self.units), self.kernel(units, self.units)
+        k, cross = self.kernel(self.conditions, self.conditions), self.kernel(units, self.conditions)
         y = self.y / unit @ basis.T
         columns = np.concatenate([y, self.y - y @ basis * unit], 1)
         found, _ = self._alike(k, cross, np.zeros(len(units)), size, columns, noise, scale)
@@ -209,12 +215,14 @@ class Anchor:
         moment, ratio = value**2 / n, features / n
         out = moment > (1 + np.sqrt(ratio)) ** 2
         middle, basis = moment[out] + 1 - ratio, basis[out]
-        total = np.trace(self.kernel(self.units, self.units))
+        total = np.trace(self.kernel(self.conditions, self.conditions))
         scale = ((middle + np.sqrt(middle**2 - 4 * moment[out])) / 2 - 1) * n / total
         rest = np.maximum(self.scale - scale @ basis**2 * unit**2, LEFT * self.scale)
         return basis, unit, size, np.append(np.ones(len(basis)), unit**2), np.append(scale, rest)
 
-    def _parts(self, a: Units, b: Units, shape: Mapping[str, float | torch.Tensor]) -> dict[str, torch.Tensor]:
+    def _parts(
+        self, a: Conditions, b: Conditions, shape: Mapping[str, float | torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
         return kernels(a, b, shape, self.spread, self.like)
 
     def _maximise(self) -> None:
@@ -233,7 +241,7 @@ class Anchor:
         optimiser = torch.optim.Adam([free], lr=0.1)
         for _ in range(STEPS):
             value = dict(zip([*names, "nugget"], free.exp(), strict=True))
-            parts = self._parts(self.units, self.units, value)
+            parts = self._parts(self.conditions, self.conditions, value)
             total = sum(value[name] * parts[name] for name in self.weights)
             noise = known + value["nugget"] * diagonal + 1e-6
             root = torch.linalg.cholesky(total + torch.diag_embed(noise))

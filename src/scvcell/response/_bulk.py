@@ -59,7 +59,7 @@ class Bulk:
         self.device, self.count, self.at = readout.device, readout.count, readout.at
 
     @property
-    def unit(self) -> float:
+    def per_log2(self) -> float:
         """What the effect scale is divided by to be told: logs of counts to base 2."""
         return math.log(2) if self.operator.count_data else 1.0
 

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from scvcell.prior import TargetKernel
 
 
-@dataclass(frozen=True)
-class Units:
+@dataclass(frozen=True, eq=False, repr=False)
+class Conditions:
     """Conditions: what was done in which context.
 
     Attributes
@@ -61,13 +61,16 @@ class Units:
     place: Array
     related: Mask | None = None
 
+    def __repr__(self) -> str:
+        return f"{len(self)} conditions of {self.exposure.shape[1]} targets."
+
     def __len__(self) -> int:
         return len(self.exposure)
 
-    def take(self, rows: NDArray[np.integer] | list[int]) -> Units:
+    def take(self, rows: NDArray[np.integer] | list[int]) -> Conditions:
         """Some of the units."""
         related = None if self.related is None else self.related[rows]
-        return Units(self.exposure[rows], self.level[rows], self.time[rows], self.place[rows], related)
+        return Conditions(self.exposure[rows], self.level[rows], self.time[rows], self.place[rows], related)
 
     @property
     def mean_level(self) -> Array:
@@ -76,12 +79,12 @@ class Units:
         return (self.level * given).sum(1) / np.maximum(given.sum(1), 1)  # type: ignore[no-any-return]
 
 
-def same_targets(a: Units, b: Units) -> Mask:
+def same_targets(a: Conditions, b: Conditions) -> Mask:
     """Whether two conditions have the same targets, ``(a, b)``."""
     return ((a.exposure > 0)[:, None] == (b.exposure > 0)[None]).all(-1)
 
 
-def measured_row(units: Units, unit: Units) -> int | None:
+def measured_row(units: Conditions, unit: Conditions) -> int | None:
     """Row of the condition that `unit` is: the same action, measured in the context that is nearest of all."""
     same = np.ones(len(units), dtype=bool)
     for name in ("exposure", "level", "time"):
@@ -92,7 +95,7 @@ def measured_row(units: Units, unit: Units) -> int | None:
     return int(np.flatnonzero(here)[0]) if here.any() else None
 
 
-def describe(flow: AffineFlow, actions: Sequence[Action], places: Array) -> Units:
+def describe(flow: AffineFlow, actions: Sequence[Action], places: Array) -> Conditions:
     """Conditions by targets, doses, time and place."""
     n = len(flow.targets)
     exposure, level, time = np.zeros((len(actions), n)), np.zeros((len(actions), n)), np.zeros(len(actions))
@@ -108,7 +111,7 @@ def describe(flow: AffineFlow, actions: Sequence[Action], places: Array) -> Unit
         if action.time and flow.span:
             time[i] = np.log(max(action.time / flow.span, 1e-6))
     related = np.array([any(target not in flow.targets for target in action.targets) for action in actions], bool)
-    return Units(exposure, level, time, np.asarray(places, dtype=float), related)
+    return Conditions(exposure, level, time, np.asarray(places, dtype=float), related)
 
 
 def unrelated(flow: AffineFlow, action: Action, kernel: TargetKernel | None) -> str | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Unit:
+class Contrast:
     """What was done in one context, and the cells of it.
 
     Attributes
@@ -37,7 +37,7 @@ class Unit:
         return min(len(self.treated), len(self.controls)) >= FEWEST
 
 
-def conditions(design: Design, allowed: Mask) -> list[Unit]:
+def contrasts(design: Design, allowed: Mask) -> list[Contrast]:
     """Every action in every context that has allowed treated cells and controls."""
     units = []
     for k in range(len(design.contexts)):
@@ -46,12 +46,12 @@ def conditions(design: Design, allowed: Mask) -> list[Unit]:
         for code in np.unique(design.code[here & design.treated]):
             treated = np.flatnonzero(here & (design.code == code))
             if len(controls):
-                units.append(Unit(design.actions[code], k, treated, controls))
+                units.append(Contrast(design.actions[code], k, treated, controls))
     if not units:
         raise ValueError("No context has both treated and control cells among those that may be trained on.")
     return units
 
 
-def teaches(unit: Unit) -> bool:
+def teaches(unit: Contrast) -> bool:
     """Whether a flow learns a condition; those of few cells, or with a schedule, are left to the anchor."""
     return unit.enough and not unit.action.scheduled

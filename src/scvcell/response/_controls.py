@@ -14,14 +14,13 @@ from anndata import AnnData
 from mudata import MuData
 
 from scvcell import _keys
-from scvcell._checks import listed
-from scvcell._choose import choose
-from scvcell._containers import expect
+from scvcell._checks import expect, listed
+from scvcell._containers import choose
 from scvcell._labels import PLAIN, group, label, tell_missing
 from scvcell.model import CSL
 from scvcell.perturb import Action, as_action, label_cells, read_design
 from scvcell.response._bulk import FEWEST, Bulk
-from scvcell.response._contrast import conditions
+from scvcell.response._contrast import contrasts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from scvcell._containers import Container, View
     from scvcell._types import Array, Mask, Rows
     from scvcell.perturb import Design
-    from scvcell.response._contrast import Unit
+    from scvcell.response._contrast import Contrast
     from scvcell.response._learn import Response
 
 
@@ -149,10 +148,10 @@ def asked(response: Response, action: str | Iterable[str] | Mapping[str, float |
     messages show for an action of training. Doses come in the unit of the fit, in which
     plain numbers are. A dose that is not given is the largest of its target in training, a time the longest.
     """
-    made = as_action(_named(action, response), response.keys, response.units)
+    made = as_action(_named(action, response), response.keys, response.dose_units)
     if isinstance(action, str) and not all(map(response.flow.knows, made.targets)):
         made = {str(each): each for each in (Action(), *response.actions)}.get(action.strip(), made)
-    return made.filled(response.flow.largest, response.units, response.flow.span)
+    return made.filled(response.flow.largest, response.dose_units, response.flow.span)
 
 
 def asked_each(response: Response, actions: Any) -> list[Action] | None:
@@ -187,7 +186,7 @@ def show_action(obs: pd.DataFrame, text: str, response: Response | None) -> pd.D
 
 def design_of(view: View, response: Response) -> Design:
     """What was done to which cell, doses in the units of the fit; cells of which it is not known are counted."""
-    design = read_design(response.keys, view.column, units=response.units, complete=False)
+    design = read_design(response.keys, view.column, units=response.dose_units, complete=False)
     lost = int((design.code == -2).sum())
     if lost:
         logger.warning(
@@ -234,7 +233,7 @@ def _with_controls(design: Design, response: Response) -> Design:
     return replace(design, code=np.where(alone, -2, design.code))
 
 
-def treated(design: Design, actions: Sequence[Action]) -> dict[tuple[str, Any], Unit]:
+def treated(design: Design, actions: Sequence[Action]) -> dict[tuple[str, Any], Contrast]:
     """Cells that were given some actions, and their controls, by action and context.
 
     Conditions of fewer than 10 treated or control cells are left out, with a warning.
@@ -250,7 +249,7 @@ def treated(design: Design, actions: Sequence[Action]) -> dict[tuple[str, Any], 
         raise ValueError(f"No cell of the data was given {str(lost[0])!r}; cells were given {given}.")
     units = {
         (str(unit.action), design.contexts[unit.context]): unit
-        for unit in conditions(design, np.ones(len(design.code), bool))
+        for unit in contrasts(design, np.ones(len(design.code), bool))
         if unit.action in actions
     }
     few = [name for name, u in units.items() if not u.enough]

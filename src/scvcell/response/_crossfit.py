@@ -11,7 +11,7 @@ from scvcell._calm import progress
 from scvcell.response._anchor import Anchor, prior_weights, stack_weights
 from scvcell.response._conditions import unrelated
 from scvcell.response._flow_fit import STEPS, make_flow, train_flow
-from scvcell.response._novelty import SHIFTS, hidden
+from scvcell.response._novelty import NOVELTIES, hidden
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,9 +33,9 @@ def crossfit(
 ) -> tuple[Array, dict[str, list[float]]]:
     """How far the effects of conditions that were left out lie from their prediction.
 
-    Conditions are left out at random, and so that they are new in one of `SHIFTS`, where enough sets of targets allow
-    it. The flow is fitted anew without each fold. A condition whose targets no other condition has can be left out only
-    where `kernel` relates them to others.
+    Conditions are left out at random, and so that they are new in one of `NOVELTIES`, where enough sets of targets
+    allow it. The flow is fitted anew without each fold. A condition whose targets no other condition has can be left
+    out only where `kernel` relates them to others.
 
     Returns
     -------
@@ -44,10 +44,10 @@ def crossfit(
     out; and the weights of the anchor's members for every shift.
     """
     rng = np.random.default_rng(seed)
-    n = len(effects.units)
-    described = effects.describe(make_flow(effects.units, effects.latent.shape[1], seed), np.arange(n))
+    n = len(effects.contrasts)
+    described = effects.describe(make_flow(effects.contrasts, effects.latent.shape[1], seed), np.arange(n))
     rows, stack, known = [np.zeros((0, 5))], {}, {}
-    for code, shift in enumerate(("", *SHIFTS)):
+    for code, shift in enumerate(("", *NOVELTIES)):
         groups = list(hidden(described, shift)) if shift else [np.array([i]) for i in range(n)]
         if shift and len(groups) < FEWEST_SETS:
             continue
@@ -84,17 +84,17 @@ def _left_out(
     Numbers of those that can be, ``(left,)``, the members of the anchor for them, ``(left, 4, features)``, the
     effect by the flow, the measured one, and the variance of their difference, ``(left, features)`` each.
     """
-    kept = np.setdiff1d(np.arange(len(effects.units)), left)
+    kept = np.setdiff1d(np.arange(len(effects.contrasts)), left)
     if not len(kept):
         return None
-    units = [effects.units[k] for k in kept]
+    units = [effects.contrasts[k] for k in kept]
     flow = make_flow(units, effects.latent.shape[1], seed)
-    left = np.array([k for k in left if unrelated(flow, effects.units[k].action, kernel) is None], dtype=int)
+    left = np.array([k for k in left if unrelated(flow, effects.contrasts[k].action, kernel) is None], dtype=int)
     if not len(left):
         return None
     train_flow(flow, units, effects.latent, seed, STEPS // 2)
     noise = fitted.filled(effects.noise)
     y = effects.value[kept] - effects.by_flow(flow, kept)
-    among = replace(fitted, units=effects.describe(flow, kept), y=y, noise=noise[kept])
+    among = replace(fitted, conditions=effects.describe(flow, kept), y=y, noise=noise[kept])
     members, var = among.members(effects.describe(flow, left))
     return left, members, effects.by_flow(flow, left), effects.value[left], var + noise[left]

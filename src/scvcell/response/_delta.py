@@ -12,7 +12,7 @@ import torch
 from scvcell.response._bulk import FEWEST
 from scvcell.response._conditions import describe, measured_row, unrelated
 from scvcell.response._intervals import BINS, FEWEST_ROWS, Effect, excess_share, noise_of, sampling_halfwidth
-from scvcell.response._novelty import SHIFTS, shifts
+from scvcell.response._novelty import NOVELTIES, novelty
 from scvcell.response._reach import NEW_COMBINATION, Reach
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Delta:
         Operator on states.
     actions
         Actions in training.
-    units
+    dose_units
         Unit of each target's dose.
     kernel
         Likeness of targets, None without side information.
@@ -58,7 +58,7 @@ class Delta:
     calibration
         By modality, rows of ``(size of the predicted effect, squared error, predicted variance, number of the
         condition, number of the shift)`` of conditions that were left out; 0 for no shift, else from 1 on as in
-        `scvcell.perturb.SHIFTS`.
+        `scvcell.perturb.NOVELTIES`.
     cells
         By modality, the treated cells of each condition, ``(conditions,)``; none in models of earlier versions.
     """
@@ -66,7 +66,7 @@ class Delta:
     keys: PerturbationKeys
     flow: AffineFlow
     actions: tuple[Action, ...]
-    units: dict[str, str]
+    dose_units: dict[str, str]
     kernel: TargetKernel | None = None
     anchors: dict[str, Anchor] = field(default_factory=dict)
     spread: dict[str, Array] = field(default_factory=dict)
@@ -117,7 +117,7 @@ class Delta:
         """Whether the flow learned what every target of the action does to states; of few cells it does not."""
         known = [target for target in action.targets if target in self.flow.targets]
         rows = [self.flow.targets.index(target) for target in known]
-        moves = self.flow.shift[rows].any(1) | self.flow.out[rows].flatten(1).any(1)
+        moves = self.flow.offset[rows].any(1) | self.flow.out[rows].flatten(1).any(1)
         return bool(moves.all())
 
     def residual(self, modality: str, action: Action, place: Array) -> tuple[Array, Array]:
@@ -181,9 +181,9 @@ class Delta:
 
     def _like(self, modality: str, action: Action, place: Array) -> Array:
         """Rows of `calibration` of conditions that were new in the way in which this one is."""
-        rows, seen = self.calibration.get(modality, np.zeros((0, 5))), self.anchors[modality].units
-        (shift,) = shifts(describe(self.flow, [action], place[None]), seen)
-        like = rows[:, 4] == (1 + SHIFTS.index(shift) if shift else 0)
+        rows, seen = self.calibration.get(modality, np.zeros((0, 5))), self.anchors[modality].conditions
+        (shift,) = novelty(describe(self.flow, [action], place[None]), seen)
+        like = rows[:, 4] == (1 + NOVELTIES.index(shift) if shift else 0)
         return rows[like] if like.any() else rows[rows[:, 4] == 0]
 
     def _sampling(self, modality: str, action: Action, place: Array, new: Array, level: float) -> Array:
@@ -192,11 +192,11 @@ class Delta:
         row = (
             None
             if action not in self.actions
-            else measured_row(anchor.units, describe(self.flow, [action], place[None]))
+            else measured_row(anchor.conditions, describe(self.flow, [action], place[None]))
         )
         if row is None:
             return np.full(len(new), np.inf)
-        mean, var = self.residual(modality, action, anchor.units.place[row])
+        mean, var = self.residual(modality, action, anchor.conditions.place[row])
         trained = np.maximum(anchor.noise[row], var)
         # Cells of the smaller group in training, near enough; a variance of each group's own is known no better.
         cells = (
@@ -223,7 +223,9 @@ class Delta:
         plain = replace(anchor, weights=LIKENESS)
         reach = self.reach
         unit = describe(self.flow, [reach.raised(action)], place[None])
-        among, cross, own = (plain.kernel(*pair) for pair in ((anchor.units,) * 2, (anchor.units, unit), (unit, unit)))
+        among, cross, own = (
+            plain.kernel(*pair) for pair in ((anchor.conditions,) * 2, (anchor.conditions, unit), (unit, unit))
+        )
         noise = np.full(len(among), CERTAIN)
         if name in self.cells and self.flow.moves:
             noise = noise + FEWEST / np.maximum(self.cells[name], 1)

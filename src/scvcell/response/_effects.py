@@ -14,8 +14,8 @@ from scvcell.response._intervals import noise_of
 if TYPE_CHECKING:
     from scvcell._types import Array, Rows
     from scvcell.perturb import AffineFlow
-    from scvcell.response._conditions import Units
-    from scvcell.response._contrast import Unit
+    from scvcell.response._conditions import Conditions
+    from scvcell.response._contrast import Contrast
 
 
 class Effects:
@@ -40,8 +40,8 @@ class Effects:
         Mean state of the controls, ``(units, latent)``.
     """
 
-    def __init__(self, bulk: Bulk, units: list[Unit], latent: torch.Tensor) -> None:
-        self.bulk, self.units, self.latent = bulk, units, latent
+    def __init__(self, bulk: Bulk, units: list[Contrast], latent: torch.Tensor) -> None:
+        self.bulk, self.contrasts, self.latent = bulk, units, latent
         contexts, of_controls = np.unique([u.context for u in units], return_inverse=True)
         controls = [next(u.controls for u in units if u.context == k) for k in contexts]
         groups = [u.treated for u in units] + controls
@@ -61,10 +61,10 @@ class Effects:
         if not flow.moves:
             return np.zeros((len(rows), self.value.shape[1]))
         with torch.no_grad():
-            asked = [self.units[row] for row in rows]
+            asked = [self.contrasts[row] for row in rows]
             moved = [self.bulk.expected(u.controls, flow(self.latent[u.controls], u.action)) for u in asked]
         return np.array(moved) - self.expected[rows]
 
-    def describe(self, flow: AffineFlow, rows: Rows) -> Units:
+    def describe(self, flow: AffineFlow, rows: Rows) -> Conditions:
         """Some conditions by targets, doses, time and place, as a flow knows them."""
-        return describe(flow, [self.units[row].action for row in rows], self.places[rows])
+        return describe(flow, [self.contrasts[row].action for row in rows], self.places[rows])

@@ -10,7 +10,7 @@ import torch
 from scvcell._random import seeded
 from scvcell.objective import energy_distance
 from scvcell.perturb import AffineFlow
-from scvcell.response._contrast import Unit, teaches
+from scvcell.response._contrast import Contrast, teaches
 
 if TYPE_CHECKING:
     from scvcell._types import Rows
@@ -28,7 +28,7 @@ TAUGHT = 0.1
 """Share of conditions that must have cells enough for a flow to be learned at all."""
 
 
-def make_flow(units: list[Unit], n_latent: int, seed: int) -> AffineFlow:
+def make_flow(units: list[Contrast], n_latent: int, seed: int) -> AffineFlow:
     """An operator for the targets, doses and times of some conditions."""
     actions = [unit.action for unit in units]
     doses: dict[str, list[float]] = {}
@@ -41,7 +41,7 @@ def make_flow(units: list[Unit], n_latent: int, seed: int) -> AffineFlow:
         return AffineFlow(n_latent, targets, {t: max(d) for t, d in doses.items()}, max(times, default=None))
 
 
-def train_flow(flow: AffineFlow, units: list[Unit], latent: torch.Tensor, seed: int, steps: int = STEPS) -> None:
+def train_flow(flow: AffineFlow, units: list[Contrast], latent: torch.Tensor, seed: int, steps: int = STEPS) -> None:
     """Fit the flow by energy distance between moved controls and treated cells, from the additive solution on.
 
     It stays as it is where hardly any condition has cells enough, as in bulk data.
@@ -57,7 +57,7 @@ def train_flow(flow: AffineFlow, units: list[Unit], latent: torch.Tensor, seed: 
     with torch.no_grad():
         exposure = exposures(flow, units)
         gram = exposure.T @ exposure + 1e-2 * torch.eye(len(flow.targets))
-        flow.shift.copy_(torch.linalg.solve(gram, exposure.T @ moved))
+        flow.offset.copy_(torch.linalg.solve(gram, exposure.T @ moved))
     fixed = [] if flow.largest else [flow.log_half, flow.log_slope]
     parameters = [p for p in flow.parameters() if not any(p is f for f in fixed)]
     optimiser = torch.optim.Adam(parameters, lr=2e-2)
@@ -79,11 +79,11 @@ def train_flow(flow: AffineFlow, units: list[Unit], latent: torch.Tensor, seed: 
         schedule.step()
 
 
-def exposures(flow: AffineFlow, units: list[Unit]) -> torch.Tensor:
+def exposures(flow: AffineFlow, units: list[Contrast]) -> torch.Tensor:
     """Strength of every target times the time for which it acts, ``(units, targets)``."""
     rows = []
     for unit in units:
-        total = flow.shift.new_zeros(len(flow.targets))
+        total = flow.offset.new_zeros(len(flow.targets))
         for piece in flow.pieces(unit.action):
             total = total + piece.duration * flow.exposures(piece.doses)
         rows.append(total)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from scipy.spatial.distance import cdist
 
-from scvcell.response._conditions import Units, same_targets
+from scvcell.response._conditions import Conditions, same_targets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,7 @@ SHAPE = {"dose power": 0.4, "time power": 0.5, "dose reach": 1.0, "time reach": 
 
 
 def kernels(
-    a: Units, b: Units, shape: Mapping[str, float | torch.Tensor], spread: float, like: Array
+    a: Conditions, b: Conditions, shape: Mapping[str, float | torch.Tensor], spread: float, like: Array
 ) -> dict[str, torch.Tensor]:
     """What makes two conditions alike, each ``(a, b)``.
 
@@ -57,7 +57,7 @@ def kernels(
     }
 
 
-def strength_of(units: Units, shape: Mapping[str, float | torch.Tensor]) -> torch.Tensor:
+def strength_of(units: Conditions, shape: Mapping[str, float | torch.Tensor]) -> torch.Tensor:
     """How strongly each target acts, by powers of its dose and of the time, ``(units, targets)``."""
     level, time = torch.from_numpy(units.level), torch.from_numpy(units.time)
     return torch.from_numpy(units.exposure) * torch.exp(
@@ -65,7 +65,7 @@ def strength_of(units: Units, shape: Mapping[str, float | torch.Tensor]) -> torc
     )
 
 
-def _near(a: Units, b: Units, shape: Mapping[str, float | torch.Tensor]) -> torch.Tensor:
+def _near(a: Conditions, b: Conditions, shape: Mapping[str, float | torch.Tensor]) -> torch.Tensor:
     """Likeness of doses and times, ``(a, b)``."""
     dose = torch.from_numpy(a.mean_level[:, None] - b.mean_level)
     time = torch.from_numpy(a.time[:, None] - b.time)

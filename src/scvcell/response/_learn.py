@@ -11,7 +11,7 @@ from scvcell.model import Part
 from scvcell.perturb import Action, read_design
 from scvcell.response._anchor import Anchor
 from scvcell.response._bulk import FEWEST, Bulk
-from scvcell.response._contrast import conditions
+from scvcell.response._contrast import contrasts
 from scvcell.response._crossfit import crossfit
 from scvcell.response._delta import Delta
 from scvcell.response._effects import Effects
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from scvcell.model import Fitted
     from scvcell.perturb import PerturbationKeys
     from scvcell.prior import TargetKernel
-    from scvcell.response._contrast import Unit
+    from scvcell.response._contrast import Contrast
 
 
 logger = logging.getLogger("scvcell")
@@ -77,7 +77,7 @@ class Response(Delta, Part):
         design = read_design(keys, seen.column)
         allowed = seen.obs_names.isin([*model.split_["train"], *model.split_["validation"]])
         latent = model.posterior(seen).mean
-        units = conditions(design, allowed)
+        units = contrasts(design, allowed)
         _tell_few(units)
         flow = make_flow(units, model.n_latent, seed)
         train_flow(flow, units, latent, seed)
@@ -95,9 +95,9 @@ class Response(Delta, Part):
 
     def _learn_assay(self, name: str, effects: Effects, seed: int, *, calibrate: bool, shown: bool) -> None:
         """What the flow leaves of the effects on one assay, and how far off both are."""
-        every = np.arange(len(effects.units))
+        every = np.arange(len(effects.contrasts))
         self.spread[name] = effects.spread
-        self.cells[name] = np.array([effects.bulk.count(u.treated) for u in effects.units], float)
+        self.cells[name] = np.array([effects.bulk.count(u.treated) for u in effects.contrasts], float)
         y = effects.value - effects.by_flow(self.flow, every)
         anchor = self.anchors[name] = Anchor.fit(effects.describe(self.flow, every), y, effects.noise)
         if calibrate:
@@ -127,7 +127,7 @@ class Response(Delta, Part):
         )
 
 
-def _tell_few(units: Sequence[Unit]) -> None:
+def _tell_few(units: Sequence[Contrast]) -> None:
     few = [str(u.action) for u in units if not u.enough]
     if few:
         logger.warning(

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scvcell.response._conditions import same_targets
-from scvcell.response._novelty import COMBINATION, TIME, shifts
+from scvcell.response._novelty import COMBINATION, TIME, novelty
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scvcell._types import Array, Mask
-    from scvcell.response._conditions import Units
+    from scvcell.response._conditions import Conditions
 
 
 CLOSE = 1e-6
 """Difference of distance up to which conditions are equally near."""
 
 
-def own_and_others(asked: Units, seen: Units, y: Array, shape: Mapping[str, float]) -> tuple[Array, Array]:
+def own_and_others(asked: Conditions, seen: Conditions, y: Array, shape: Mapping[str, float]) -> tuple[Array, Array]:
     r"""What conditions do that are nearest to each of `asked`, of its own targets and of all others.
 
     Own is the effect between the nearest doses or times of the same targets, 0 where none was seen. For a new
@@ -56,7 +56,7 @@ def own_and_others(asked: Units, seen: Units, y: Array, shape: Mapping[str, floa
     own, others = (np.zeros((len(asked), y.shape[1])) for _ in range(2))
     if asked.related is not None:
         same[asked.related] = False
-    for i, shift in enumerate(shifts(asked, seen)):
+    for i, shift in enumerate(novelty(asked, seen)):
         unit, axis = asked.take([i]), "time" if shift in TIME else "dose"
         of_sets = _between(unit, seen, sets, shape, axis) @ y
         mine = np.unique(group[same[i]])
@@ -67,7 +67,7 @@ def own_and_others(asked: Units, seen: Units, y: Array, shape: Mapping[str, floa
     return own, others
 
 
-def _one_for_all(unit: Units, seen: Units, sets: Mask, shape: Mapping[str, float], y: Array) -> Array:
+def _one_for_all(unit: Conditions, seen: Conditions, sets: Mask, shape: Mapping[str, float], y: Array) -> Array:
     """Mean effect of each part of a combination alone, at the dose of all."""
     parts = np.flatnonzero(unit.exposure[0])
     found = []
@@ -81,7 +81,7 @@ def _one_for_all(unit: Units, seen: Units, sets: Mask, shape: Mapping[str, float
     return np.mean(found, 0) if len(found) == len(parts) else np.full(y.shape[1], np.nan)  # type: ignore[no-any-return]
 
 
-def _between(unit: Units, seen: Units, sets: Mask, shape: Mapping[str, float], axis: str) -> Array:
+def _between(unit: Conditions, seen: Conditions, sets: Mask, shape: Mapping[str, float], axis: str) -> Array:
     """Weights of the conditions of each set that are nearest to a unit on either side, ``(sets, seen)``."""
     dose, time = seen.mean_level - unit.mean_level, seen.time - unit.time
     apart = np.hypot(dose / shape["dose reach"], time / shape["time reach"])

@@ -12,19 +12,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scvcell._types import Array, Rows
-    from scvcell.response._conditions import Units
+    from scvcell.response._conditions import Conditions
 
 DOSE = ("higher dose", "lower dose", "dose between")
 TIME = ("later", "earlier", "time between")
 TARGET, COMBINATION = "new target", "new combination"
-SHIFTS = (*DOSE, *TIME, TARGET, COMBINATION)
+NOVELTIES = (*DOSE, *TIME, TARGET, COMBINATION)
 """Every way in which a condition can be new."""
 CLOSE = 1e-3
 """Difference of logs up to which doses or times are the same."""
 
 
-def shifts(units: Units, seen: Units) -> list[str]:
-    """How each of some units is new, one of `SHIFTS`; empty where it is not."""
+def novelty(units: Conditions, seen: Conditions) -> list[str]:
+    """How each of some units is new, one of `NOVELTIES`; empty where it is not."""
     found = []
     for i, same in enumerate(same_targets(units, seen)):
         if units.related is not None and units.related[i]:
@@ -52,7 +52,7 @@ def _side(value: float, known: Array, names: tuple[str, ...]) -> str:
     return above if value > known.max() else below if value < known.min() else between
 
 
-def hidden(units: Units, shift: str) -> Iterator[Rows]:
+def hidden(units: Conditions, shift: str) -> Iterator[Rows]:
     """For every set of targets, the units without which they would be new in that way; of inner ones each in turn."""
     given = units.exposure > 0
     if shift == TARGET:

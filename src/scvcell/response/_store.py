@@ -11,7 +11,7 @@ import torch
 from scvcell.perturb import Action, AffineFlow, PerturbationKeys
 from scvcell.prior import TargetKernel
 from scvcell.response._anchor import Anchor
-from scvcell.response._conditions import Units
+from scvcell.response._conditions import Conditions
 from scvcell.response._delta import Delta
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 UNITS = ("exposure", "level", "time", "place")
 NUMBERS = ("y", "noise", "scale")
 LEARNED = ("spread", "weights", "shape", "nugget", "stack")
+ON_DISK = {"offset": "shift"}
+"""What arrays of the flow are called in files, where that is not their name."""
 FLOW = "//flow/"
 """Before the arrays of the flow: no modality has an empty name. Earlier versions wrote ``flow/``."""
 
@@ -34,14 +36,15 @@ def dump(delta: Delta) -> tuple[dict[str, Any], dict[str, Any]]:
         "span": flow.span,
         "rank": flow.out.shape[2],
         "actions": [action.as_dict() for action in delta.actions],
-        "units": delta.units,
+        "units": delta.dose_units,
         "anchors": {m: {name: getattr(a, name) for name in LEARNED} for m, a in delta.anchors.items()},
         "kernel": None if kernel is None else {"names": list(kernel.names), "ridge": kernel.ridge},
     }
-    arrays = {f"{FLOW}{name}": value.detach().cpu().numpy() for name, value in flow.state_dict().items()}
+    state = flow.state_dict().items()
+    arrays = {f"{FLOW}{ON_DISK.get(name, name)}": value.detach().cpu().numpy() for name, value in state}
     for m, anchor in delta.anchors.items():
         arrays |= {f"{m}/{name}": getattr(anchor, name) for name in NUMBERS}
-        arrays |= {f"{m}/{name}": getattr(anchor.units, name) for name in UNITS}
+        arrays |= {f"{m}/{name}": getattr(anchor.conditions, name) for name in UNITS}
         arrays[f"{m}/spread"] = delta.spread[m]
         if m in delta.cells:
             arrays[f"{m}/cells"] = delta.cells[m]
@@ -57,9 +60,8 @@ def restore[D: Delta](kind: type[D], plain: dict[str, Any], arrays: dict[str, ND
     keys: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in plain["keys"].items()}
     flow = AffineFlow(n_latent, tuple(plain["targets"]), plain["largest"], plain["span"], plain["rank"])
     prefix = FLOW if any(name.startswith(FLOW) for name in arrays) else "flow/"
-    flow.load_state_dict(
-        {n.removeprefix(prefix): torch.from_numpy(v) for n, v in arrays.items() if n.startswith(prefix)}
-    )
+    names = {f"{prefix}{ON_DISK.get(name, name)}": name for name in flow.state_dict()}
+    flow.load_state_dict({names[key]: torch.from_numpy(arrays[key]) for key in names})
     kernel = plain["kernel"]
     delta = kind(
         PerturbationKeys(**keys),
@@ -72,7 +74,7 @@ def restore[D: Delta](kind: type[D], plain: dict[str, Any], arrays: dict[str, ND
     )
     for m, fields in plain["anchors"].items():
         numbers: dict[str, Any] = {name: arrays[f"{m}/{name}"] for name in NUMBERS}
-        delta.anchors[m] = Anchor(Units(*(arrays[f"{m}/{name}"] for name in UNITS)), **numbers, **fields)
+        delta.anchors[m] = Anchor(Conditions(*(arrays[f"{m}/{name}"] for name in UNITS)), **numbers, **fields)
         delta.spread[m] = arrays[f"{m}/spread"]
         if f"{m}/cells" in arrays:
             delta.cells[m] = arrays[f"{m}/cells"]

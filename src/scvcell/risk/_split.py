@@ -9,12 +9,11 @@ import numpy as np
 import pandas as pd
 
 from scvcell._checks import seed_of
-from scvcell._choose import choose
-from scvcell._containers import view
+from scvcell._containers import choose, view
 from scvcell._labels import labels
 from scvcell._registry import near_miss
 from scvcell.perturb import read_design
-from scvcell.response import SHIFTS, Units, hidden
+from scvcell.response import NOVELTIES, Conditions, hidden
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -238,8 +237,8 @@ def hold_out_new(
     ValueError
         If there is no such way, or no condition can be left out in it.
     """
-    if shift not in SHIFTS:
-        raise ValueError(f"shift must be one of {', '.join(SHIFTS)}, not {shift!r}.{near_miss(shift, SHIFTS)}")
+    if shift not in NOVELTIES:
+        raise ValueError(f"shift must be one of {', '.join(NOVELTIES)}, not {shift!r}.{near_miss(shift, NOVELTIES)}")
     seen, rng = view(data), np.random.default_rng(seed_of(seed))
     design = read_design(keys, seen.column)
     units, cells = _conditions(design)
@@ -253,7 +252,7 @@ def hold_out_new(
         yield _split(seen, at, shift, how, calibration, rng)
 
 
-def _conditions(design: Design) -> tuple[Units, list[Rows]]:
+def _conditions(design: Design) -> tuple[Conditions, list[Rows]]:
     """Every action in every context, and the cells of each."""
     cells, actions = [], []
     for k in range(len(design.contexts)):
@@ -266,7 +265,7 @@ def _conditions(design: Design) -> tuple[Units, list[Rows]]:
     given = np.array([[t in action.targets for t in targets] for action in actions], float)
     time = np.array([np.nan if action.time is None else action.time for action in actions], float)
     level, times = (np.log(np.maximum(x / _largest(x), LEAST_DOSE)) for x in (dose, time[:, None]))
-    return Units(given, np.nan_to_num(level), np.nan_to_num(times[:, 0]), np.zeros((len(cells), 1))), cells
+    return Conditions(given, np.nan_to_num(level), np.nan_to_num(times[:, 0]), np.zeros((len(cells), 1))), cells
 
 
 def _largest(x: np.ndarray) -> np.ndarray:

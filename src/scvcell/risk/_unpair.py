@@ -9,9 +9,8 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from scvcell._checks import seed_of
-from scvcell._choose import choose
-from scvcell._containers import expect, view
+from scvcell._checks import expect, seed_of
+from scvcell._containers import choose, view
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,7 @@ from scvcell.screen._order import (
     resampled,
     singles,
 )
-from scvcell.screen._origin import Origin, trace
+from scvcell.screen._origin import Origin, fit_origin
 from scvcell.screen._potency import FEWEST_DOSES, Curve, curves_of
 from scvcell.screen._rehearsal import draws_of, rehearse
 from scvcell.screen._strength import strengths
@@ -35,6 +35,7 @@ __all__ = [
     "curves_of",
     "draws_of",
     "effects_on_cells",
+    "fit_origin",
     "joint_size",
     "matched_values",
     "measure_effect",
@@ -43,5 +44,4 @@ __all__ = [
     "resampled",
     "singles",
     "strengths",
-    "trace",
 ]

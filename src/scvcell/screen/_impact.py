@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from scvcell._types import Array
     from scvcell.model import CSL
     from scvcell.perturb import Action
-    from scvcell.response import Unit
+    from scvcell.response import Contrast
 
 FOLDS = 10
 """Groups of cells that are left out in turn."""
@@ -36,7 +36,7 @@ class MeasuredEffect(NamedTuple):
         Its sampling variance, and the part that is due to the controls, ``(features,)``.
     """
 
-    unit: Unit
+    unit: Contrast
     value: Array
     noise: Array
     shared: Array
@@ -58,8 +58,8 @@ def measure_effect(
             if min(map(bulk.count, (unit.treated, unit.controls))) < FOLDS:
                 continue
             if unit.context not in controls:
-                controls[unit.context] = bulk.replicates(unit.controls, FOLDS, rng) / bulk.unit
-            before, after = controls[unit.context], bulk.replicates(unit.treated, FOLDS, rng) / bulk.unit
+                controls[unit.context] = bulk.replicates(unit.controls, FOLDS, rng) / bulk.per_log2
+            before, after = controls[unit.context], bulk.replicates(unit.treated, FOLDS, rng) / bulk.per_log2
             shared = jackknife_variance(before)
             out.setdefault(modality, {})[name] = MeasuredEffect(
                 unit, after - before, jackknife_variance(after) + shared, shared

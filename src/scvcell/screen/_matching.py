@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scvcell._types import Array, Rows
-    from scvcell.response import Bulk, Unit
+    from scvcell.response import Bulk, Contrast
     from scvcell.screen._origin import Origin
 
 
@@ -75,7 +75,7 @@ class Match:
 
     @classmethod
     def make(
-        cls, unit: Unit, basal: torch.Tensor, latent: torch.Tensor, origin: Origin, rng: np.random.Generator
+        cls, unit: Contrast, basal: torch.Tensor, latent: torch.Tensor, origin: Origin, rng: np.random.Generator
     ) -> Match:
         """Match some of the treated cells by transport, which tells what each control is worth to all of them."""
         controls = np.sort(rng.permutation(unit.controls)[:MOST])

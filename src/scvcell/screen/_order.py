@@ -10,7 +10,7 @@ import torch
 
 from scvcell._calm import progress
 from scvcell.perturb import Action
-from scvcell.response import FEWEST, Controls, Unit, counterfactual, evenly, make_flow, moved_values, train_flow
+from scvcell.response import FEWEST, Contrast, Controls, counterfactual, evenly, make_flow, moved_values, train_flow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,7 @@ class Arm(NamedTuple):
     controls: torch.Tensor
 
 
-def singles(units: list[Unit], targets: tuple[str, ...]) -> list[Unit]:
+def singles(units: list[Contrast], targets: tuple[str, ...]) -> list[Contrast]:
     """Every context in which one of the targets alone was given."""
     found = [u for u in units if u.action.targets in {(t,) for t in targets} and not u.action.scheduled]
     for target in targets:
@@ -46,7 +46,7 @@ def singles(units: list[Unit], targets: tuple[str, ...]) -> list[Unit]:
     return found
 
 
-def both_orders(units: list[Unit], first: str, second: str) -> list[tuple[Unit, Unit]]:
+def both_orders(units: list[Contrast], first: str, second: str) -> list[tuple[Contrast, Contrast]]:
     """Conditions in which `first` came before `second`, each with that of the same context with exchanged periods."""
     known = {(unit.action, unit.context): unit for unit in units}
     found = []
@@ -61,7 +61,7 @@ def both_orders(units: list[Unit], first: str, second: str) -> list[tuple[Unit, 
     return found
 
 
-def joint_size(alone: list[Unit], latent: torch.Tensor, contexts: set[int]) -> float:
+def joint_size(alone: list[Contrast], latent: torch.Tensor, contexts: set[int]) -> float:
     """How far the targets alone move the mean state, summed; mean over conditions of the contexts, or of all."""
     moved: dict[tuple[str, ...], list[float]] = {}
     inside = [u for u in alone if u.context in contexts]
@@ -110,7 +110,7 @@ def refit(arms: list[Arm], seed: int) -> AffineFlow:
             sides.append(np.arange(at, at + len(side)))
             states.append(side)
             at += len(side)
-        units.append(Unit(arm.action, arm.context, *sides))
+        units.append(Contrast(arm.action, arm.context, *sides))
     latent = torch.cat(states)
     flow = make_flow(units, latent.shape[1], seed)
     train_flow(flow, units, latent, seed, STEPS)
@@ -184,7 +184,7 @@ def resampled(arm: Arm, rng: np.random.Generator) -> Arm:
 
 
 def additive_null(
-    start: Controls, units: list[Unit], latent: torch.Tensor, n: int, rng: np.random.Generator
+    start: Controls, units: list[Contrast], latent: torch.Tensor, n: int, rng: np.random.Generator
 ) -> list[list[Arm]]:
     """Draws of experiments in which a target changes each feature by the same factor in all cells."""
     bulks = start.whole

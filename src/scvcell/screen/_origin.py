@@ -14,7 +14,7 @@ from scvcell.response import RIDGE, STEPS, exposures, make_flow
 if TYPE_CHECKING:
     from scvcell._types import Rows
     from scvcell.perturb import Action, AffineFlow
-    from scvcell.response import Unit
+    from scvcell.response import Contrast
 
 SET = 256
 """Cells of each set that the energy distance compares in a step."""
@@ -65,7 +65,7 @@ class Origin:
         return torch.softmax((z - self.center) @ self.tilt, 0)
 
 
-def trace(units: list[Unit], latent: torch.Tensor, seed: int, *, tilted: bool, steps: int = STEPS) -> Origin:
+def fit_origin(units: list[Contrast], latent: torch.Tensor, seed: int, *, tilted: bool, steps: int = STEPS) -> Origin:
     """Fit what an action did and whom it was done to, by energy distance between both sides.
 
     A shift of one cloud of cells and other odds within it look the same; clouds of several types tell them apart. The
@@ -95,7 +95,7 @@ def trace(units: list[Unit], latent: torch.Tensor, seed: int, *, tilted: bool, s
     origin = _shifted(units, latent, seed)
     tilt = torch.zeros(latent.shape[1], requires_grad=True)
     flow = origin.flow
-    optimiser = torch.optim.Adam([flow.shift, flow.out, flow.into] + ([tilt] if tilted else []), lr=2e-2)
+    optimiser = torch.optim.Adam([flow.offset, flow.out, flow.into] + ([tilt] if tilted else []), lr=2e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-2, total_steps=steps)
     stiff = STIFF if tilted else 0.0
 
@@ -119,19 +119,19 @@ def trace(units: list[Unit], latent: torch.Tensor, seed: int, *, tilted: bool, s
     return origin
 
 
-def _shifted(units: list[Unit], latent: torch.Tensor, seed: int) -> Origin:
+def _shifted(units: list[Contrast], latent: torch.Tensor, seed: int) -> Origin:
     """Every target takes its part in the difference of the means."""
     flow = make_flow(units, latent.shape[1], seed)
     center = torch.cat([latent[u.controls] for u in units]).mean(0)
     moved = torch.stack([latent[u.treated].mean(0) - latent[u.controls].mean(0) for u in units]).mean(0)
     with torch.no_grad():
         flow.center.copy_(center)
-        flow.shift.copy_((moved / len(flow.targets)).expand_as(flow.shift))
+        flow.offset.copy_((moved / len(flow.targets)).expand_as(flow.offset))
     return Origin(units[0].action, flow, center, torch.zeros_like(center))
 
 
 @torch.no_grad()
-def _distance(origin: Origin, units: list[Unit], latent: torch.Tensor, seed: int) -> float:
+def _distance(origin: Origin, units: list[Contrast], latent: torch.Tensor, seed: int) -> float:
     """Energy distance left, mean over contexts by their treated cells."""
     rng = np.random.default_rng(seed)
     total = 0.0

@@ -8,7 +8,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from scvcell._types import Array, Rows
-    from scvcell.response import Unit
+    from scvcell.response import Contrast
 
 FEWEST_DOSES = 3
 
@@ -23,9 +23,9 @@ class Curve(NamedTuple):
     cells: list[Rows]
 
 
-def curves_of(units: list[Unit]) -> list[Curve]:
+def curves_of(units: list[Contrast]) -> list[Curve]:
     """Every target that was given alone at enough doses."""
-    found: dict[tuple[str, int, float | None], dict[float, Unit]] = {}
+    found: dict[tuple[str, int, float | None], dict[float, Contrast]] = {}
     for unit in units:
         alone = len(unit.action.pulses) == 1 and not unit.action.scheduled
         if alone and unit.enough:

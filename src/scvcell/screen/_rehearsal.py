@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from scvcell._calm import progress
-from scvcell.response import Bulk, Controls, Unit, moved_values
-from scvcell.screen._origin import Origin, trace
+from scvcell.response import Bulk, Contrast, Controls, moved_values
+from scvcell.screen._origin import Origin, fit_origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -25,13 +25,15 @@ REHEARSALS = 3
 
 
 def draws_of(
-    units: list[Unit], cells: Rows, posterior: Posterior, origin: Origin, samples: Iterable[int], seed: int
+    units: list[Contrast], cells: Rows, posterior: Posterior, origin: Origin, samples: Iterable[int], seed: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, Array]]:
     """Per bootstrap sample: drawn states of the treated cells after and before; how often each cell is in it."""
     rng = np.random.default_rng(seed)
     for b in samples:
-        sample = [Unit(u.action, u.context, *(rng.choice(x, len(x)) for x in (u.treated, u.controls))) for u in units]
-        fit = trace(sample, posterior.mean, seed + 1 + b, tilted=bool(origin.tilt.any()), steps=REFIT)
+        sample = [
+            Contrast(u.action, u.context, *(rng.choice(x, len(x)) for x in (u.treated, u.controls))) for u in units
+        ]
+        fit = fit_origin(sample, posterior.mean, seed + 1 + b, tilted=bool(origin.tilt.any()), steps=REFIT)
         noise = torch.from_numpy(rng.standard_normal((len(cells), posterior.mean.shape[1])).astype(np.float32))
         z = posterior.mean[cells] + posterior.var[cells].sqrt() * noise
         drawn = np.searchsorted(cells, np.concatenate([u.treated for u in sample]))
@@ -40,7 +42,7 @@ def draws_of(
 
 def rehearse(
     start: Controls,
-    units: list[Unit],
+    units: list[Contrast],
     bulks: Mapping[str, Bulk],
     latent: torch.Tensor,
     origin: Origin,
@@ -61,10 +63,10 @@ def rehearse(
         values = {m: moved_values(bulk, source, before, after, rng) for m, bulk in bulks.items()}
         measured = start.encode(source, values)
         again = [
-            Unit(u.action, u.context, len(latent) + g, rng.choice(u.controls, len(u.controls)))
+            Contrast(u.action, u.context, len(latent) + g, rng.choice(u.controls, len(u.controls)))
             for u, g in zip(units, groups, strict=True)
         ]
-        fit = trace(again, torch.cat([latent, measured]), seed + 1 + b, tilted=tilted, steps=REFIT)
+        fit = fit_origin(again, torch.cat([latent, measured]), seed + 1 + b, tilted=tilted, steps=REFIT)
         found_before = fit.before(measured)
         for m, bulk in bulks.items():
             found = bulk.level(source, measured) - bulk.level(source, found_before)
@@ -77,7 +79,7 @@ def rehearse(
     return errors
 
 
-def _drawn(unit: Unit, latent: torch.Tensor, origin: Origin, rng: np.random.Generator) -> Rows:
+def _drawn(unit: Contrast, latent: torch.Tensor, origin: Origin, rng: np.random.Generator) -> Rows:
     """As many controls as there are treated cells, by their odds of treatment."""
     odds = origin.weight(latent[unit.controls]).double().numpy()
     return rng.choice(unit.controls, len(unit.treated), p=odds / odds.sum())

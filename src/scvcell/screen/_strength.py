@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 
 GRID = np.linspace(0, 5, 51)
-"""Strengths of a cell; 0 has not responded, 1 is the action as the flow has learned it, over all treated cells."""
+"""Responders of a cell; 0 has not responded, 1 is the action as the flow has learned it, over all treated cells."""
 SIZES = np.linspace(0.5, 4, 29)
 SPREADS = np.linspace(0.1, 1, 10)
-"""Strengths of responders before truncation at 0: mean, and standard deviation over the mean."""
+"""Responders of responders before truncation at 0: mean, and standard deviation over the mean."""
 SHARES = np.linspace(0, 1, 41)
 """Shares of cells that responded."""
 
 
 @dataclass(frozen=True)
-class Strengths:
+class Responders:
     """Posterior of the strengths of some treated cells, and of their distribution.
 
     Attributes
@@ -66,8 +66,8 @@ class Strengths:
         return out
 
 
-def strengths(flow: AffineFlow, action: Action, controls: Array, treated: Array) -> Strengths:
-    r"""Strengths of treated cells, with a uniform prior on the share of responders and on how strong they are.
+def strengths(flow: AffineFlow, action: Action, controls: Array, treated: Array) -> Responders:
+    r"""Responders of treated cells, with a uniform prior on the share of responders and on how strong they are.
 
     .. math::
         p(z \mid s) = \mathcal N(z - (\Phi_s(m) - m);\ m, S), \qquad
@@ -110,4 +110,4 @@ def strengths(flow: AffineFlow, action: Action, controls: Array, treated: Array)
         responded += (share * moments[0]).sum(1)
         first += (share * moments[1]).sum(1)
         second += (share * moments[2]).sum(1)
-    return Strengths(first, np.sqrt(np.maximum(second - first**2, 0)), responded, weight, size, dispersion)
+    return Responders(first, np.sqrt(np.maximum(second - first**2, 0)), responded, weight, size, dispersion)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from numpy.typing import NDArray
 
-    from scvcell._matrix import Matrix
+    from scvcell._containers import Matrix
     from scvcell._types import Mask, Rows
     from scvcell.measure import Measurement
 
@@ -61,6 +61,8 @@ class FrontEnd(nn.Module):
     n_components
         Components kept when there are more than `PASSTHROUGH` features.
     """
+
+    per_batch = ("score_mean", "score_sd", "centre", "measured")
 
     mean: Tensor
     unit: Tensor

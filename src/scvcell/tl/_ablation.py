@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from scvcell._calm import progress
-from scvcell._containers import expect, view
+from scvcell._checks import expect
+from scvcell._containers import view
 from scvcell.model import CSL, TrainConfig
 from scvcell.prior import GuidanceGraph
 from scvcell.tl._alignment import alignment_report

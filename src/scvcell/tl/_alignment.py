@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 from sklearn.neighbors import KNeighborsClassifier
 
-from scvcell._checks import seed_of
-from scvcell._choose import choose, is_container
-from scvcell._containers import expect
+from scvcell._checks import expect, seed_of
+from scvcell._containers import choose, is_container
 from scvcell._labels import labels, tell_missing
 from scvcell._stats import cca
 from scvcell.model import CSL

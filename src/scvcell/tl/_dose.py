@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from scvcell._checks import check_level
-from scvcell._choose import choose_features
+from scvcell._containers import choose_features
 from scvcell.perturb import Action
 from scvcell.response import Controls, as_target, asked
 from scvcell.tl._perturb import effect_frame
@@ -82,7 +82,7 @@ def dose_response(
             for name, group in start.groups():
                 frame = effect_frame(start, action, name, group, level)
                 frame = frame if kept is None else frame[frame["feature"].isin(kept)]
-                frames.append(frame.assign(dose=given, unit=start.response.units.get(target, ""), time=time))
+                frames.append(frame.assign(dose=given, unit=start.response.dose_units.get(target, ""), time=time))
     return pd.concat(frames, ignore_index=True)
 
 

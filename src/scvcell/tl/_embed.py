@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scvcell import _keys
-from scvcell._containers import expect
+from scvcell._checks import expect
 from scvcell.model import CSL
 
 if TYPE_CHECKING:

@@ -11,8 +11,7 @@ from anndata import AnnData
 from scipy.stats import norm
 
 from scvcell import _keys
-from scvcell._checks import check_level
-from scvcell._containers import expect
+from scvcell._checks import check_level, expect
 from scvcell._labels import labels, several
 from scvcell._registry import near_miss
 from scvcell._stats import neighbours, walk

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from scvcell import _keys
-from scvcell._checks import listed, one_name, seed_of
-from scvcell._choose import choose, is_container
-from scvcell._containers import expect, table_name, view
+from scvcell._checks import expect, listed, one_name, seed_of
+from scvcell._containers import choose, is_container, table_name, view
 from scvcell._labels import labels, tell_missing
 from scvcell.model import CSL, TrainConfig, warn_by_names
 from scvcell.perturb import PerturbationKeys, read_design

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scvcell import _keys
-from scvcell._checks import check_level
-from scvcell._choose import choose, unique_names
-from scvcell._containers import expect
+from scvcell._checks import check_level, expect
+from scvcell._containers import choose, gather, unique_names
 from scvcell.drift import expected_values
 from scvcell.model import CSL
 from scvcell.response import Controls, asked, learned, show_action
-from scvcell.tl._perturb import SUPPORTED, gather
+from scvcell.tl._perturb import SUPPORTED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,8 +10,7 @@ import scipy.sparse as sp
 from scipy.stats import false_discovery_control
 from sklearn.neighbors import NearestNeighbors
 
-from scvcell._checks import seed_of
-from scvcell._containers import expect
+from scvcell._checks import expect, seed_of
 from scvcell.model import CSL
 
 if TYPE_CHECKING:

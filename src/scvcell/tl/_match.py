@@ -11,12 +11,11 @@ from scipy.stats import norm
 
 from scvcell import _keys
 from scvcell._calm import progress
-from scvcell._checks import check_level, seed_of
-from scvcell._containers import whole_number
+from scvcell._checks import check_level, seed_of, whole_number
+from scvcell._containers import gather
 from scvcell._labels import is_numeric, labels, numbers, tell_missing
-from scvcell.response import FEWEST, Controls, Unit, asked, compared, learned, show_action
-from scvcell.screen import Match, balance_of, draws_of, effects_on_cells, matched_values, rehearse, trace
-from scvcell.tl._perturb import gather
+from scvcell.response import FEWEST, Contrast, Controls, asked, compared, learned, show_action
+from scvcell.screen import Match, balance_of, draws_of, effects_on_cells, fit_origin, matched_values, rehearse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -119,7 +118,7 @@ def match_counterfactual(
     groups = [np.searchsorted(cells, u.treated) for u in units]
     shown = model.progress
     explanations = progress((False, True), "Matching, explanations", shown=shown)
-    fits = [trace(units, latent, seed, tilted=tilted) for tilted in explanations]
+    fits = [fit_origin(units, latent, seed, tilted=tilted) for tilted in explanations]
     origin = min(fits, key=lambda fit: fit.distance)
     basal = origin.before(latent[cells])
     rng = np.random.default_rng(seed)
@@ -141,9 +140,9 @@ def match_counterfactual(
         found = effects_on_cells(bulk, cells, groups, latent[cells], basal, draws)
         matched = matched_values(bulk, matches, cells)
         value, spread, counterfactual, matched, mean, mean_spread = (
-            x / bulk.unit for x in (*found[:3], matched, *found[3:])
+            x / bulk.per_log2 for x in (*found[:3], matched, *found[3:])
         )
-        error, mean_error = (x / bulk.unit**2 for x in errors[m])
+        error, mean_error = (x / bulk.per_log2**2 for x in errors[m])
         spread, mean_spread = np.sqrt(spread**2 + error), np.sqrt(mean_spread**2 + mean_error)
         size = np.sqrt(np.square(value).mean(1))
         table = AnnData(value, obs=obs.assign(**{_keys.EFFECT_SIZE: size}), var=pd.DataFrame(index=features))
@@ -170,7 +169,7 @@ def match_counterfactual(
     return out
 
 
-def _units(start: Controls, action: Action) -> tuple[list[Any], list[Unit]]:
+def _units(start: Controls, action: Action) -> tuple[list[Any], list[Contrast]]:
     """Contexts in which cells had the action, and these cells and their controls."""
     design = compared(start.design, start.response)
     if action not in design.actions:
@@ -188,7 +187,7 @@ def _units(start: Controls, action: Action) -> tuple[list[Any], list[Unit]]:
             )
         if len(treated):
             names.append(name)
-            units.append(Unit(action, k, treated, controls))
+            units.append(Contrast(action, k, treated, controls))
     return names, units
 
 

@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 
 from scvcell._calm import progress
-from scvcell._checks import check_level, seed_of
-from scvcell._containers import whole_number
+from scvcell._checks import check_level, seed_of, whole_number
 from scvcell._keys import LOWER, UPPER
 from scvcell.perturb import Action
-from scvcell.response import FEWEST, Controls, as_target, compared, conditions
+from scvcell.response import FEWEST, Controls, as_target, compared, contrasts
 from scvcell.screen import (
     OPERATORS,
     Arm,
@@ -100,7 +99,7 @@ def order_effect(
         raise ValueError(f"Give two different targets; both are {first!r}.")
     start = Controls(data, model, cells)
     design = compared(start.design, start.response)
-    units = [u for u in conditions(design, np.ones(start.view.n_obs, bool)) if len(u.treated) >= FEWEST]
+    units = [u for u in contrasts(design, np.ones(start.view.n_obs, bool)) if len(u.treated) >= FEWEST]
     operator = None if second in start.response.flow.targets else OPERATORS.get(second)
     alone = singles(units, (first,) if operator else (first, second))
     prepare = operator or partial(against_action, Action([second]))

@@ -10,9 +10,8 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from scvcell import _keys
-from scvcell._checks import check_level, seed_of
-from scvcell._choose import unique_names
-from scvcell._containers import whole_number
+from scvcell._checks import check_level, seed_of, whole_number
+from scvcell._containers import gather, unique_names
 from scvcell.response import Controls, asked, counterfactual, learned, move
 
 if TYPE_CHECKING:
@@ -178,7 +177,7 @@ def effect_frame(
     for m, bulk in start.bulks.items():
         features = start.model.schema.modalities[m].features
         effect = response.effect(bulk, m, action, group, latent, level, n_cells)
-        value, half = effect.value[: len(features)] / bulk.unit, effect.halfwidth[: len(features)] / bulk.unit
+        value, half = effect.value[: len(features)] / bulk.per_log2, effect.halfwidth[: len(features)] / bulk.per_log2
         frames.append(
             pd.DataFrame(
                 {
@@ -225,20 +224,6 @@ def _container(
             table.obs[key] = np.maximum(np.tile(depth[m], n_samples), np.asarray(stack.sum(1)).ravel())
         tables[m] = table
     return gather(tables, {_keys.LATENT: np.concatenate([states] * n_samples)})
-
-
-def gather(tables: dict[str, AnnData], obsm: dict[str, NDArray[np.float32]]) -> AnnData | MuData:
-    """New cells as AnnData, or as MuData where there are several modalities."""
-    if len(tables) == 1:
-        (only,) = tables.values()
-        only.obsm.update(obsm)
-        return only
-    from mudata import MuData
-
-    mdata = MuData(tables)
-    mdata.obs = next(iter(tables.values())).obs.copy()
-    mdata.obsm.update(obsm)
-    return mdata
 
 
 def _slug(action: Action) -> str:

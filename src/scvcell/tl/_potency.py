@@ -10,7 +10,7 @@ import pandas as pd
 from scvcell._checks import check_level, seed_of
 from scvcell._labels import several
 from scvcell._stats import FOLDS, fit_curves
-from scvcell.response import FEWEST, Bulk, compared, conditions, design_of, learned
+from scvcell.response import FEWEST, Bulk, compared, contrasts, design_of, learned
 from scvcell.screen import FEWEST_DOSES, Curve, curves_of
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def potency(
     check_level(level)
     response, view, rng = learned(model), model.view(data), np.random.default_rng(seed_of(seed))
     design = compared(design_of(view, response), response)
-    curves = curves_of(conditions(design, np.ones(len(design.code), bool)))
+    curves = curves_of(contrasts(design, np.ones(len(design.code), bool)))
     asked = None if targets is None else {name.strip() for name in several(targets)}
     lost = sorted((asked or set()) - {curve.target for curve in curves})
     if lost or not curves:
@@ -97,7 +97,7 @@ def potency(
         for (target, name, time), parts in found.items():
             doses = np.unique(np.concatenate([curve.doses for curve, _ in parts]))
             fit = fit_curves(
-                doses, [(np.searchsorted(doses, curve.doses), values / bulk.unit) for curve, values in parts], level
+                doses, [(np.searchsorted(doses, curve.doses), values / bulk.per_log2) for curve, values in parts], level
             )
             rows.append(
                 {"target": target, "group": name, "time": time, "modality": modality}

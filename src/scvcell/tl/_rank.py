@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from scvcell._checks import check_level, seed_of
-from scvcell._choose import choose
-from scvcell._containers import whole_number
+from scvcell._checks import check_level, seed_of, whole_number
+from scvcell._containers import choose
 from scvcell.objective import energy_distance
 from scvcell.response import Controls, asked_each, learned
 

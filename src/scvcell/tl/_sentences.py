@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from scvcell._choose import unique_names
-from scvcell._containers import view, whole_number
+from scvcell._checks import whole_number
+from scvcell._containers import unique_names, view
 from scvcell.measure import MEASUREMENTS
 from scvcell.model import check_layer, raw_counts
 

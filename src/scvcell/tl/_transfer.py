@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from scvcell import _keys
-from scvcell._choose import choose, is_container
-from scvcell._containers import expect, whole_number
+from scvcell._checks import expect, whole_number
+from scvcell._containers import choose, is_container
 from scvcell._labels import is_numeric, labels, like, numbers
 from scvcell.model import CSL
 from scvcell.score import VOTES, votes

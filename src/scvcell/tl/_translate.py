@@ -10,8 +10,8 @@ import pandas as pd
 from anndata import AnnData
 
 from scvcell import _keys
-from scvcell._checks import check_level
-from scvcell._containers import expect, view
+from scvcell._checks import check_level, expect
+from scvcell._containers import view
 from scvcell.model import CSL, calibration, depths, interval_scale
 
 if TYPE_CHECKING:

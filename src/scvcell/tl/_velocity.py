@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scvcell import _keys
-from scvcell._containers import expect
+from scvcell._checks import expect
 from scvcell.drift import change_of_counts, kinetics_of
 from scvcell.model import CSL
 

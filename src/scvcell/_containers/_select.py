@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from anndata.utils import make_index_unique
 
 from scvcell._labels import labels
 from scvcell._registry import near_miss
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from scvcell._containers import View
+    from scvcell._containers._view import View
     from scvcell._types import Mask, Rows
 
 WAYS = "a query on obs (\"cell_type == 'B cells'\"), a boolean mask, or names of cells"
@@ -110,11 +109,6 @@ def choose(view: View, what: str, value: Any) -> Rows:
             raise ValueError(f"{what} is a mask of {len(given)} entries for {view.n_obs} cells.")
         return np.flatnonzero(given)
     return _named(view, what, given)
-
-
-def unique_names(names: Iterable[str]) -> pd.Index:
-    """Names of new cells, of which those that come again are numbered: ``a``, ``a-1``, ``a-2``."""
-    return make_index_unique(pd.Index(list(names), dtype=object))
 
 
 def _is_mask(values: pd.Series) -> bool:

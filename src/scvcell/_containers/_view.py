@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import operator
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,8 +14,8 @@ from anndata import AnnData
 from mudata import MuData
 
 from scvcell import _keys
+from scvcell._containers._matrix import Matrix
 from scvcell._labels import joined, label, labels, unlike
-from scvcell._matrix import Matrix
 from scvcell._registry import near_miss
 
 if TYPE_CHECKING:
@@ -26,7 +25,9 @@ if TYPE_CHECKING:
 
     from scvcell._types import Mask, Rows
 
-    type Container = AnnData | MuData | Any
+
+type Container = AnnData | MuData | Any
+"""What users have: AnnData, MuData or SpatialData."""
 
 logger = logging.getLogger("scvcell")
 
@@ -223,37 +224,6 @@ class View:
             )
         mask = frame.reindex(columns=batches).astype("boolean").fillna(True).to_numpy(dtype=bool).T
         return None if mask.all() else mask
-
-
-def expect(argument: str, value: Any, kind: type, hint: str) -> None:
-    """Refuse an argument of another type.
-
-    Raises
-    ------
-    TypeError
-        Naming what was given and, by `hint`, what to give.
-    """
-    if not isinstance(value, kind):
-        raise TypeError(f"{argument} must be a {kind.__name__}, not {type(value).__name__}. {hint}")
-
-
-def whole_number(argument: str, value: Any, least: int = 0) -> int:
-    """`value` as int, also from numpy's.
-
-    Raises
-    ------
-    TypeError
-        If it is no whole number.
-    ValueError
-        If it is below `least`.
-    """
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{argument} must be a whole number, not {value!r}.") from None
-    if number < least:
-        raise ValueError(f"{argument} must be a whole number >= {least}, not {value!r}.")
-    return number
 
 
 def table_name(data: Container, table_key: str | None = None) -> str | None:

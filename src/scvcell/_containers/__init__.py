@@ -1,0 +1,35 @@
+"""AnnData, MuData or SpatialData in, one `View`; results out."""
+
+from scvcell._containers._gather import gather, unique_names
+from scvcell._containers._matrix import Matrix, fault
+from scvcell._containers._select import choose, choose_features, is_container
+from scvcell._containers._view import (
+    SINGLE,
+    SPLIT,
+    Container,
+    View,
+    feature_types,
+    fitted_table,
+    frame,
+    table_name,
+    view,
+)
+
+__all__ = [
+    "SINGLE",
+    "SPLIT",
+    "Container",
+    "Matrix",
+    "View",
+    "choose",
+    "choose_features",
+    "fault",
+    "feature_types",
+    "fitted_table",
+    "frame",
+    "gather",
+    "is_container",
+    "table_name",
+    "unique_names",
+    "view",
+]
