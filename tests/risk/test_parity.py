@@ -33,10 +33,19 @@ def close(found, expected):
 A, B = pair()
 GRID = np.round(A), np.round(B)  # many distances are tied
 LABELS = [np.random.default_rng(s).choice(["a", "b", "c", "rare"], 60, p=[0.5, 0.3, 0.15, 0.05]) for s in (1, 2)]
+TYPES = [np.where(x[:, 0] > 0.4, "high", np.where(x[:, 1] > 0, "mid", "low")) for x in (A, B)]
 LOWER, UPPER = A - 0.8, A + 0.5
 METRICS = {
     "foscttm": lambda: (score.foscttm(A, B), oracle.foscttm(A.tolist(), B.tolist())),
     "match_recall": lambda: (score.match_recall(A, B, 3), oracle.match_recall(A.tolist(), B.tolist(), 3)),
+    "label_transfer": lambda: (
+        score.label_transfer(A, B, TYPES[0], TYPES[1], 3),
+        oracle.label_transfer(A.tolist(), B.tolist(), *map(list, TYPES), 3),
+    ),
+    "overcorrection_canary": lambda: (
+        score.overcorrection_canary(A, B, TYPES[0], TYPES[1], 3),
+        oracle.overcorrection_canary(A.tolist(), B.tolist(), *map(list, TYPES), 3),
+    ),
     "mixing": lambda: (score.mixing(A, B, 7), oracle.mixing(A.tolist(), B.tolist(), 7)),
     "pearson": lambda: (score.correlation(A, B), oracle.correlation(A.tolist(), B.tolist())),
     "cosine": lambda: (score.cosine(A, B), oracle.cosine(A.tolist(), B.tolist())),
