@@ -243,8 +243,8 @@ def hold_out_new(
         )
     seen, rng = view(data), np.random.default_rng(seed_of(seed))
     design = read_design(keys, seen.column)
-    units, cells = _conditions(design)
-    groups = list(hidden(units, novelty))
+    conditions, cells = _conditions(design)
+    groups = list(hidden(conditions, novelty))
     if not groups:
         raise ValueError(f"No condition of these data can be left out so that it is new by {novelty!r}.")
     for group in groups:
