@@ -1,4 +1,4 @@
-"""A metric, a baseline and an axis of a third party: ranks, half an effect, and cells of which fewer counts were read."""
+"""A metric, a baseline and an axis of a third party: ranks, half an effect, cells of which fewer counts were read."""
 
 from __future__ import annotations
 
