@@ -46,6 +46,8 @@ def main(argv: list[str] | None = None) -> int:
         status = int(args.run(args))
         return TERMINATED if ended else status
     except (ValueError, TypeError, KeyError, OSError) as error:
+        if args.debug:
+            raise
         message = error.args[0] if isinstance(error, KeyError) else error
         sys.stderr.write(f"scvcell: {message}\n")
         return 2
@@ -62,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="scvcell", description="AI virtual cells: one cell-state latent from any assays."
     )
     parser.add_argument("--version", action="version", version=f"scvcell {version('scvcell')}")
+    parser.add_argument("--debug", action="store_true", help="show where an error comes from")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     demo = commands.add_parser("demo", help="fit the embedded PBMC mosaic, score it on hidden pairing, draw figures")
     demo.add_argument("--out", type=Path, default=Path("scvcell-demo"), help="folder of the results")

@@ -18,6 +18,8 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scvcell.errors import Damaged
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
@@ -33,7 +35,7 @@ LOCKED_SECONDS = 60.0
 """How long a writer waits for another one."""
 
 
-class NotWhole(ValueError):
+class NotWhole(Damaged):
     """A file is not what the manifest says."""
 
 

@@ -4,6 +4,7 @@ from scvcell._stats._cca import cca
 from scvcell._stats._conformal import MINIMUM, Conformal
 from scvcell._stats._hill import FOLDS, fit_curves
 from scvcell._stats._jackknife import jackknife_variance
+from scvcell._stats._svd import centred_svd, indicators
 from scvcell._stats._walk import neighbours, walk
 
 __all__ = [
@@ -11,7 +12,9 @@ __all__ = [
     "MINIMUM",
     "Conformal",
     "cca",
+    "centred_svd",
     "fit_curves",
+    "indicators",
     "jackknife_variance",
     "neighbours",
     "walk",

@@ -1,6 +1,7 @@
 """One fitted state: set up, train, keep, extend, read out."""
 
 from scvcell._moved import moved
+from scvcell.errors import Diverged, Terminated
 from scvcell.model._check import check_layer, raw_counts
 from scvcell.model._config import TrainConfig
 from scvcell.model._csl import CSL
@@ -13,7 +14,6 @@ from scvcell.model._readout import Decoded, Readout
 from scvcell.model._recognise import annotation, proteins_in_obsm
 from scvcell.model._size_factor import warn_by_names
 from scvcell.model._store import load, save
-from scvcell.model._train import Diverged, Terminated
 from scvcell.model._translate import Calibration, calibration, depths, interval_scale
 
 __all__ = [

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scvcell._random import seeded
+from scvcell.errors import Terminated
 from scvcell.model import _absent
 from scvcell.model._build import build, summaries
 from scvcell.model._gain import gained, warn
 from scvcell.model._pairs import NONE, LowRank, Matches, graph_matches, mutual_matches
 from scvcell.model._plan import alignment
 from scvcell.model._source import Loader
-from scvcell.model._train import Run, Terminated, run
+from scvcell.model._train import Run, run
 
 if TYPE_CHECKING:
     from typing import Any

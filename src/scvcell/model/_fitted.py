@@ -12,6 +12,7 @@ from scvcell._calm import calm, first
 from scvcell._checks import expect
 from scvcell._compat import ModelLifecycle
 from scvcell._containers import View, fitted_table, view
+from scvcell.errors import NotLearned, NotTrained
 from scvcell.measure import MEASUREMENTS
 from scvcell.model import _size_factor
 from scvcell.model._check import check_read
@@ -111,11 +112,11 @@ class Fitted(ModelLifecycle):
 
         Raises
         ------
-        RuntimeError
+        NotTrained
             If the model is not trained.
         """
         if self.module is None:
-            raise RuntimeError("This CSL is not trained. Run `model.train()` or scvcell.tl.fit(data).")
+            raise NotTrained("This CSL is not trained. Run `model.train()` or scvcell.tl.fit(data).")
         return self.module
 
     def operator(self, modality: str) -> type[Measurement]:
@@ -169,17 +170,17 @@ class Fitted(ModelLifecycle):
 
         Raises
         ------
-        ValueError
+        NotLearned
             If it was not, or states have moved since.
         """
         kind = PARTS[name]
         if name in self.outdated:
-            raise ValueError(
+            raise NotLearned(
                 f"The model was trained further since it learned {kind.what or name}, and states have moved. "
                 f"Learn it again: {kind.relearn or f'model.learn({name!r})'}."
             )
         if name not in self.parts:
-            raise ValueError(kind.absent or f"This model has no {name} yet. Learn it: model.learn({name!r}).")
+            raise NotLearned(kind.absent or f"This model has no {name} yet. Learn it: model.learn({name!r}).")
         return self.parts[name]
 
     def outdate(self) -> None:

@@ -11,12 +11,13 @@ import torch
 
 from scvcell._compat import Manager
 from scvcell._random import seeded
+from scvcell.errors import Terminated
 from scvcell.measure import Columns, widen
 from scvcell.model import _absent
 from scvcell.model._build import build, empty_summaries
 from scvcell.model._check import check_all_values
 from scvcell.model._config import TrainConfig
-from scvcell.model._train import Terminated, run
+from scvcell.model._train import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

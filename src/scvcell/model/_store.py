@@ -20,6 +20,7 @@ import torch
 from scvcell import _folder
 from scvcell._compat import scvi_version
 from scvcell._random import seeded
+from scvcell.errors import Damaged, NotTrained
 from scvcell.measure import MEASUREMENTS
 from scvcell.model._build import build, empty_summaries
 from scvcell.model._parts import PARTS
@@ -51,13 +52,13 @@ def save(model: Fitted, path: str | Path, *, overwrite: bool = False) -> Path:
     ------
     FileExistsError
         If `path` exists and `overwrite` is False, or it is something else than a model.
-    RuntimeError
+    NotTrained
         If the model is not trained.
     OSError
         If the folder cannot be written; what was there before is untouched.
     """
     if model.module is None or not model.is_trained_:
-        raise RuntimeError("Only a trained model can be saved. Run `model.train()` first.")
+        raise NotTrained("Only a trained model can be saved. Run `model.train()` first.")
     target = _folder.claim(path, overwrite=overwrite)
     meta = {
         "format": FORMAT,
@@ -128,7 +129,7 @@ def load[T: Fitted](cls: type[T], path: str | Path, data: Container | None = Non
     try:
         newer = meta.get("format", 0) > FORMAT
     except TypeError as error:
-        raise ValueError(_folder.damaged(folder / _folder.MANIFEST)) from error
+        raise Damaged(_folder.damaged(folder / _folder.MANIFEST)) from error
     if newer:
         raise ValueError(
             f"{folder} was saved by scvcell {meta.get('scvcell')} in a newer layout (format {meta['format']}, this "
@@ -137,7 +138,7 @@ def load[T: Fitted](cls: type[T], path: str | Path, data: Container | None = Non
     if meta.get("class") != cls.__name__:
         raise ValueError(f"{folder} holds a {meta.get('class')!r} model, not {cls.__name__}.")
     if not _folder.unchanged(meta):
-        raise ValueError(_folder.damaged(folder / _folder.MANIFEST))
+        raise Damaged(_folder.damaged(folder / _folder.MANIFEST))
     with seeded(0):
         model = _restored(cls, meta, files, folder)
     model.network.to(device).eval()
@@ -208,7 +209,7 @@ def _whole(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise ValueError(_folder.damaged(path)) from error
+        raise Damaged(_folder.damaged(path)) from error
 
 
 def _check_sizes(meta: dict[str, Any], state: dict[str, torch.Tensor]) -> None:

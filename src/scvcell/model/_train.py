@@ -16,6 +16,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from scvi.train import Trainer
 
 from scvcell._calm import Bar, calm
+from scvcell.errors import Diverged
 from scvcell.model._source import Loader
 
 if TYPE_CHECKING:
@@ -29,24 +30,6 @@ logger = logging.getLogger("scvcell")
 
 TOLERANCE = 1e-4
 """Relative gain of the held-out objective that counts."""
-
-
-class Diverged(RuntimeError):
-    """Training met a loss that is not finite."""
-
-
-class Terminated(SystemExit):
-    """SIGTERM ended a training; ends the process with status 143, as a shell expects, where nobody catches it.
-
-    Attributes
-    ----------
-    model
-        The model as it was then, to be saved; None where there was none.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(143)
-        self.model: Any = None
 
 
 class TrainingPlan(pl.LightningModule):

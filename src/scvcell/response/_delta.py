@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from scvcell.errors import OutOfSupport
 from scvcell.response._bulk import FEWEST
 from scvcell.response._conditions import describe, measured_row, unrelated
 from scvcell.response._intervals import BINS, FEWEST_ROWS, Effect, excess_share, noise_of, sampling_halfwidth
@@ -91,7 +92,7 @@ class Delta:
 
         Raises
         ------
-        ValueError
+        OutOfSupport
             If a target is neither known nor among the side information, or the action has a time, a schedule or a
             dose where training had none.
         """
@@ -100,7 +101,7 @@ class Delta:
         lost = unrelated(self.flow, action, self.kernel)
         if lost is not None:
             known = ", ".join(self.flow.targets[:8]) + (", ..." if len(self.flow.targets) > 8 else "")
-            raise ValueError(
+            raise OutOfSupport(
                 f"Nothing is known of the target {lost!r}: the model was trained on {known}. For targets that "
                 "were not perturbed, fit with side information on them: priors=[scvcell.prior.TargetKernel(table)]."
             )

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scvcell.errors import OutOfSupport
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -56,18 +58,18 @@ class Reach:
 
         Raises
         ------
-        ValueError
+        OutOfSupport
             Saying what training lacks.
         """
         if not self.timed and (action.time is not None or action.scheduled):
-            raise ValueError(
+            raise OutOfSupport(
                 f"{str(action)!r} has a time or a schedule, but training had none, so nothing can be said of when. "
                 "Leave it out, or fit with PerturbationKeys(time=...)."
             )
         for pulse in action.pulses:
             known = pulse.target in self.largest or (self.largest and pulse.target not in self.targets)
             if pulse.dose is not None and not known:
-                raise ValueError(
+                raise OutOfSupport(
                     f"{str(action)!r} has a dose of {pulse.target!r}, but training had none of it, so nothing can be "
                     "said of how much. Leave it out, or fit with PerturbationKeys(dose=...)."
                 )

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
+from scvcell._stats import centred_svd, indicators
 from scvcell.measure import expected_part
 
 if TYPE_CHECKING:
@@ -26,10 +27,6 @@ PASSTHROUGH = 50
 """Modalities with at most this many features are standardised without a projection."""
 FIT_CELLS = 50_000
 """Cells on which a front-end is fitted at most."""
-ITERATIONS = 10
-"""Passes of the randomised SVD at most; data with a flat spectrum (ATAC) need more of them than others."""
-CONVERGED = 0.005
-"""Relative gain of what the components capture below which the SVD stops."""
 FEW_CELLS = 10
 """Cells below which a batch takes the scales of all batches."""
 FIRST_SD = 3.0
@@ -163,7 +160,7 @@ class FrontEnd(nn.Module):
     ) -> tuple[NDArray[np.float32], float]:
         """Mean encoder input of each batch, zero where it did not measure; and the sum of all squares."""
         sums, squares = np.zeros((len(self.score_mean), self.n_features), np.float32), 0.0
-        onehot = _onehot(batch, len(sums))
+        onehot = indicators(batch, len(sums))
         for value, _, at in self._inputs(x, rows, batch, lost):
             part = onehot[at].T @ value
             sums += part.toarray() if sp.issparse(part) else part
@@ -289,30 +286,13 @@ class FrontEnd(nn.Module):
     def _svd(self, x: Matrix, rows: Rows, batch: Rows, rng: np.random.Generator) -> NDArray[np.float32]:
         """Leading right singular vectors of the batch-centred input, shape ``(features, components)``."""
         mean, _ = self._batch_means(x, rows, batch)
-        onehot = _onehot(batch, len(mean))
-        width = min(self.n_scores + 10, self.n_features)
         trivial = self.operator.trivial(self.mean.cpu().numpy())
-        basis = _without(rng.standard_normal((self.n_features, width)).astype(np.float32), trivial)
-        captured = 0.0
-        for _ in range(ITERATIONS):
-            basis, _ = np.linalg.qr(basis)
-            forward = np.empty((len(rows), basis.shape[1]), np.float32)
+
+        def blocks() -> Iterator[tuple[Any, Any]]:
             for value, _, at in self._inputs(x, rows):
-                forward[at] = value @ basis - onehot[at] @ (mean @ basis)
-            forward, _ = np.linalg.qr(forward)
-            back = np.zeros((self.n_features, forward.shape[1]), np.float32)
-            for value, _, at in self._inputs(x, rows):
-                back += value.T @ forward[at] - mean.T @ (onehot[at].T @ forward[at])
-            basis = _without(back, trivial)
-            before, captured = captured, float(np.linalg.norm(basis))
-            if captured < (1 + CONVERGED) * before:
-                break
-        left, strength, _ = np.linalg.svd(basis, full_matrices=False)
-        left = left[:, : self.n_scores]
-        left = left * np.sign(left[np.abs(left).argmax(0), np.arange(left.shape[1])])
-        # directions beyond the rank of the data are arbitrary; they and missing ones are silent
-        left[:, strength[: left.shape[1]] < 1e-3 * strength[0]] = 0
-        return np.pad(left, ((0, 0), (0, self.n_scores - left.shape[1])))
+                yield value, at
+
+        return centred_svd(blocks, mean, batch, self.n_scores, rng, trivial)
 
     def scores(
         self,
@@ -356,17 +336,3 @@ class FrontEnd(nn.Module):
     def forward(self, scores: Float[Tensor, "cells width"], batch: Tensor) -> Float[Tensor, "cells width"]:
         """Standardise scores within batch."""
         return (scores - self.score_mean[batch]) / self.score_sd[batch] * self.scale
-
-
-def _onehot(batch: Rows, n_batches: int) -> sp.csr_matrix:
-    """Batches as columns, ``(cells, n_batches)``."""
-    n = len(batch)
-    return sp.csr_matrix((np.ones(n, np.float32), batch, np.arange(n + 1)), shape=(n, n_batches))
-
-
-def _without(basis: NDArray[np.float32], direction: NDArray[np.float32] | None) -> NDArray[np.float32]:
-    """`basis` projected orthogonally to a direction."""
-    if direction is None:
-        return basis
-    unit = (direction / np.linalg.norm(direction))[:, None]
-    return (basis - unit @ (unit.T @ basis)).astype(np.float32)

@@ -11,6 +11,7 @@ from scvcell import _keys
 from scvcell._checks import check_level, expect
 from scvcell._containers import choose, gather, unique_names
 from scvcell.drift import expected_values
+from scvcell.errors import OutOfSupport
 from scvcell.model import CSL
 from scvcell.response import Controls, asked, learned, show_action
 from scvcell.tl._perturb import SUPPORTED
@@ -93,7 +94,7 @@ def forecast(
         start = controls.response.states(controls.latent, action).numpy()
     states, members, support = drift.flow(start.astype(float), float(time))
     if len(index) and not (support >= SUPPORTED).any():
-        raise ValueError(
+        raise OutOfSupport(
             f"Every cell leaves what the data support within {time:g} ({drift.unit}). Give a shorter time."
         )
     left = int((support < SUPPORTED).sum())
