@@ -86,6 +86,43 @@ def vote(near: list[list[int]], labels: list[str]) -> list[str]:
     return out
 
 
+def label_transfer(a: Table, b: Table, of_a: list[str], of_b: list[str], k: int) -> float:
+    shares = []
+    for query, cells, own, labels in ((a, b, of_a, of_b), (b, a, of_b, of_a)):
+        given = vote([neighbours(x, cells, k) for x in query], labels)
+        shares.append(mean([float(g == o) for g, o in zip(given, own, strict=True)]))
+    return mean(shares)
+
+
+def trusted(query: Table, cells: Table, labels: list[str], k: int) -> list[bool]:
+    """Three fifths of the votes; as near as 99 % of cells that find their own label; not far for the query."""
+
+    def found(x: Vector, without: int = -1) -> tuple[str, float, float]:
+        near = neighbours(x, cells, k, without)
+        label = vote([near], labels)[0]
+        return label, [labels[j] for j in near].count(label) / k, mean([distance(x, cells[j]) for j in near])
+
+    own = [found(x, i) for i, x in enumerate(cells)]
+    right = [far for (label, _, far), true in zip(own, labels, strict=True) if label == true]
+    reach = quantile(right or [far for _, _, far in own], 0.99)
+    asked = [found(x) for x in query]
+    middle = quantile([far for _, _, far in asked], 0.5)
+    spread = quantile([abs(far - middle) for _, _, far in asked], 0.5) / 0.6744897501960817
+    return [share >= 0.6 and far <= min(reach, middle + 1.5 * spread) for _, share, far in asked]
+
+
+def overcorrection_canary(a: Table, b: Table, of_a: list[str], of_b: list[str], k: int) -> float:
+    rates = []
+    for query, cells, own, labels in ((a, b, of_a, of_b), (b, a, of_b, of_a)):
+        for kind in set(own):
+            rest = [j for j, label in enumerate(labels) if label != kind]
+            mine = [i for i, label in enumerate(own) if label == kind]
+            if len(mine) >= 3 and len(rest) > k and len({labels[j] for j in rest}) > 1:
+                told = trusted(query, [cells[j] for j in rest], [labels[j] for j in rest], k)
+                rates.append(mean([float(told[i]) for i in mine]))
+    return mean(rates)
+
+
 def mixing(a: Table, b: Table, k: int = 20) -> float:
     both, out = a + b, []
     for i, cell in enumerate(both):

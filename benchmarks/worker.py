@@ -52,7 +52,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     task, truth = table.task(args.data, args.case, args.epochs)
     before = peak_mb()
     wall, cpu = time.perf_counter(), time.process_time()
-    out, scores = table.evaluate(module.run, task, truth, args.seed)
+    out, scores = tables.evaluate(table, module.run, task, truth, args.seed)
     return {
         "status": "ok",
         "scores": scores,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
+
+    from benchmarks.task import Output, Task
 
 NAMES = (
     "mosaic",
@@ -31,3 +34,13 @@ NAMES = (
 def load(name: str) -> ModuleType:
     """Import one table."""
     return importlib.import_module(f"{__name__}.{name}")
+
+
+def evaluate(
+    table: ModuleType, run: Callable[[Task, int], Output], task: Task, truth: dict[str, Any], seed: int
+) -> tuple[Output, dict[str, Any]]:
+    """Run a method and score it: as the table says, or once, by its `score`."""
+    if hasattr(table, "evaluate"):
+        return table.evaluate(run, task, truth, seed)
+    out = run(task, seed)
+    return out, table.score(task, truth, out)

@@ -39,7 +39,6 @@ from scvcell.score import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from benchmarks.task import Output
@@ -128,10 +127,9 @@ def task(data: Path, case: str, epochs: int | None) -> tuple[Task, dict[str, Any
     return Task(mdata=mdata, source="rna", target="atac", epochs=epochs, **query), truth
 
 
-def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, Any], seed: int) -> tuple[Output, dict]:
-    """Run a method once and score it."""
-    out = run(task, seed)
-    return out, score(truth, out) | translation_scores(task, truth, out)
+def score(task: Task, truth: dict[str, Any], out: Output) -> dict[str, Any]:
+    """Everything this output allows to be scored."""
+    return matching_scores(truth, out) | translation_scores(task, truth, out)
 
 
 def translation_scores(task: Task, truth: dict[str, Any], out: Output) -> dict[str, Any]:
@@ -181,7 +179,7 @@ def notes(records: list[dict[str, Any]], out: Path) -> list[str]:
     return [f"The mean profile reaches an AUROC of {auc:.3f} and a Pearson correlation of {r:.3f}."]
 
 
-def score(truth: dict[str, Any], out: Output) -> dict[str, Any]:
+def matching_scores(truth: dict[str, Any], out: Output) -> dict[str, Any]:
     """Matching of the hidden pairs, and labels carried from one assay to the other."""
     rna, atac = (out.embedding[m].loc[truth[m]].to_numpy() for m in ("rna", "atac"))
     labels, scores = truth["labels"], {}

@@ -27,7 +27,6 @@ from scvcell.score import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from benchmarks.task import Output
@@ -94,12 +93,6 @@ def task(data: Path, case: str, epochs: int | None) -> tuple[Task, dict[str, Any
         ),
         truth,
     )
-
-
-def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, Any], seed: int) -> tuple[Output, dict]:
-    """Run a method once and score it."""
-    out = run(task, seed)
-    return out, score(task, truth, out)
 
 
 def score(task: Task, truth: dict[str, Any], out: Output) -> dict[str, Any]:

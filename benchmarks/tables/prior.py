@@ -54,7 +54,7 @@ def evaluate(run: Callable[..., Output], task: Task, truth: dict[str, Any], seed
 
 
 def _one(run: Callable[..., Output], task: Task, truth: dict[str, Any], seed: int, graph: Any) -> tuple[Output, dict]:
-    out, scores = chromatin.evaluate(
-        lambda task, seed: run(task, seed, graph=None if graph is None else lambda _, **__: graph), task, truth, seed
-    )
-    return out, scores | {f"held_out_{name}": value for name, value in out.notes["held_out"].items()}
+    out = run(task, seed, graph=None if graph is None else lambda _, **__: graph)
+    return out, chromatin.score(task, truth, out) | {
+        f"held_out_{name}": value for name, value in out.notes["held_out"].items()
+    }

@@ -105,12 +105,6 @@ def _monitor(truth: dict[str, Any]) -> Callable[[pd.DataFrame, dict[str, float]]
     return monitor
 
 
-def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, Any], seed: int) -> tuple[Output, dict]:
-    """Run a method once and score it."""
-    out = run(task, seed)
-    return out, score(task, truth, out)
-
-
 def score(task: Task, truth: dict[str, Any], out: Output) -> dict[str, Any]:
     """Log-scale accuracy and coverage for the hidden half, marker concordance for the second batch."""
     frames = {"": out.prediction, **out.alternatives}

@@ -21,7 +21,6 @@ from benchmarks.task import Task
 from scvcell.score import dense, inside, interval_scores, log_counts, prediction_scores
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from benchmarks.task import Output
@@ -69,12 +68,6 @@ def task(data: Path, case: str, epochs: int | None) -> tuple[Task, dict[str, Any
     mdata.obs["batch"] = "pbmc10k"
     values = pd.DataFrame(log_counts(dense(truth.X)), index=query, columns=truth.var_names)
     return Task(mdata=mdata, source=source, target=target, query=query, grid=GRID, epochs=epochs), {"log1p": values}
-
-
-def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, Any], seed: int) -> tuple[Output, dict]:
-    """Run a method once and score it."""
-    out = run(task, seed)
-    return out, score(task, truth, out)
 
 
 def score(task: Task, truth: dict[str, Any], out: Output) -> dict[str, Any]:

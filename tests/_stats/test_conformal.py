@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from scvcell.risk import Conformal, coverage
+from scvcell._stats import Conformal
+from scvcell.score import coverage
 
 
 def world(n, rng, features=3):
@@ -94,11 +95,6 @@ def test_arrays_bring_it_back():
     again = Conformal.from_arrays(conformal.as_arrays())
     for one, other in zip(conformal.halfwidth(z, 0.9), again.halfwidth(z, 0.9), strict=True):
         np.testing.assert_array_equal(one, other)
-
-
-def test_coverage_by_hand():
-    truth = np.array([[0.0, 5.0], [1.0, 5.0], [2.0, 5.0]])
-    np.testing.assert_allclose(coverage(truth, truth * 0, truth * 0 + 1), [2 / 3, 0])
 
 
 def few(seed, n=60, optimism=0.7, n_features=6):

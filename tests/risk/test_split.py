@@ -107,38 +107,38 @@ def test_actions_are_left_out_in_folds_and_controls_never(screen):
         list(risk.hold_out_actions(adata, keys, folds=3, combinations=True))
 
 
-@pytest.mark.parametrize("shift", NOVELTIES)
-def test_what_is_left_out_is_new_in_that_way(screen, shift):
+@pytest.mark.parametrize("novelty", NOVELTIES)
+def test_what_is_left_out_is_new_in_that_way(screen, novelty):
     adata, keys = screen
     obs = adata.obs
-    splits = list(risk.hold_out_new(adata, keys, shift))
+    splits = list(risk.hold_out_new(adata, keys, novelty))
     assert len(splits) >= 2
     for split in splits:
         left, kept = obs.loc[split.test], obs.loc[split.train]
         assert set(left["line"]) == {"x", "y"}, "in all contexts"
-        assert split.reason == shift
+        assert split.reason == novelty
         mine = kept[kept["drug"].isin(set(left["drug"]))]
-        if shift == "new target":
+        if novelty == "new target":
             shared = [set(name.split("+")) for name in left["drug"].unique()]
             (target,) = set.intersection(*shared)
             assert not any(target in name.split("+") for name in kept["drug"])
-        elif shift == "new combination":
+        elif novelty == "new combination":
             assert not len(mine)
             parts = {part for name in left["drug"] for part in name.split("+")}
             assert parts <= {part for name in kept["drug"] for part in name.split("+")}
         else:
-            column = "hours" if shift in ("later", "earlier", "time between") else "dose"
+            column = "hours" if novelty in ("later", "earlier", "time between") else "dose"
             here, there = (frame[column].map(lambda x: float(str(x).split("+")[0])) for frame in (left, mine))
             assert here.nunique() == 1
             above, below = (there > here.iloc[0]).any(), (there < here.iloc[0]).any()
             side = {"higher dose": (False, True), "later": (False, True), "lower dose": (True, False)}
-            assert (above, below) == (side | {"earlier": (True, False)}).get(shift, (True, True))
+            assert (above, below) == (side | {"earlier": (True, False)}).get(novelty, (True, True))
             assert not (there == here.iloc[0]).any()
 
 
 def test_a_way_that_there_is_not(screen):
     adata, keys = screen
-    with pytest.raises(ValueError, match=r"shift must be one of .*Did you mean 'higher dose'"):
+    with pytest.raises(ValueError, match=r"novelty must be one of .*Did you mean 'higher dose'"):
         list(risk.hold_out_new(adata, keys, "highest dose"))
     plain = PerturbationKeys("drug", control="control", context="line")
     singles = adata[~adata.obs["drug"].str.contains("+", regex=False)].copy()

@@ -1,11 +1,10 @@
-"""Metrics against brute force and scikit-learn."""
+"""Scores of matching against brute force."""
 
 import numpy as np
 import pytest
-from sklearn.cross_decomposition import CCA
 
 import scvcell
-from scvcell.risk import cca, correlation, foscttm, match_recall, mixing, trusted, votes
+from scvcell.score import foscttm, match_recall, mixing, trusted, votes
 
 
 def pair(n=60, d=4, noise=0.7, seed=0):
@@ -81,42 +80,6 @@ def test_mixing_is_brute_force():
         near = np.argsort(distance)[:5]
         shares.append(((near < 30) != (i < 30)).mean() / (30 / 59))
     assert mixing(a, b, k=5) == pytest.approx(np.mean(shares))
-
-
-def test_correlation_is_numpys_and_zero_for_constants():
-    a, b = pair()
-    expected = [np.corrcoef(a[:, j], b[:, j])[0, 1] for j in range(a.shape[1])]
-    np.testing.assert_allclose(correlation(a, b), expected)
-    a[:, 0] = 3.0
-    assert correlation(a, b)[0] == 0
-
-
-def test_cca_finds_what_scikit_learn_finds():
-    rng = np.random.default_rng(0)
-    shared = rng.normal(size=(500, 2))
-    x = shared @ rng.normal(size=(2, 6)) + 0.2 * rng.normal(size=(500, 6))
-    y = shared @ rng.normal(size=(2, 4)) + 0.2 * rng.normal(size=(500, 4))
-    wx, wy = cca(x, y, n_components=2, ridge=1e-6)
-    u, v = (x - x.mean(0)) @ wx, (y - y.mean(0)) @ wy
-    theirs = CCA(n_components=2, scale=False, max_iter=5000, tol=1e-10).fit(x, y)
-    tx, ty = theirs.transform(x, y)
-    for j in range(2):
-        ours = abs(np.corrcoef(u[:, j], v[:, j])[0, 1])
-        assert ours == pytest.approx(abs(np.corrcoef(tx[:, j], ty[:, j])[0, 1]), abs=2e-3)
-        # canonical variables of unit variance, times the canonical correlation
-        assert u[:, j].std() == pytest.approx(ours, rel=1e-2)
-
-
-def test_cca_ridge_shrinks_noise():
-    rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(2, 40, 30))
-    spurious = [np.abs(np.linalg.norm(cca(x, y, 1, ridge=r)[0])) for r in (1e-6, 1.0)]
-    assert spurious[1] < 0.5 * spurious[0]
-
-
-def test_cca_has_at_most_as_many_components_as_features():
-    x, y = np.random.default_rng(0).normal(size=(2, 30, 3))
-    assert cca(x, y, 10)[0].shape == (3, 3)
 
 
 def test_trusted_matches_are_near_and_of_one_type_by_hand():

@@ -49,7 +49,7 @@ from scvcell import risk, score
 
 row = score.show().loc["spearman"]
 assert row["defined in"] == "scvcell_depth" and row["better"] == "higher", row
-assert "depth" in risk.axes.AXES
+assert "depth" in risk.AXES and "halved" in risk.baselines.BASELINES
 mdata = scvcell.datasets.simulate(300, n_genes=60, n_proteins=8, paired=1.0, n_batches=2, seed=1)
 batch = mdata.obs["batch"].astype(str)
 split = risk.hold_out(mdata, "batch", sorted(set(batch))[0])
@@ -104,7 +104,7 @@ def test_the_operator_is_short():
     assert len([line for line in body.splitlines() if line.strip()]) <= 20
 
 
-def test_metric_and_axis_of_a_third_party(installed):
+def test_metric_baseline_and_axis_of_a_third_party(installed):
     done = run(installed, sys.executable, "-W", "ignore", "-c", RISK)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["OK"]

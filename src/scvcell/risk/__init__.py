@@ -7,10 +7,13 @@ from scvcell.risk._ask import ask
 from scvcell.risk._predictor import Place, Prediction, Predictor, Question, States, Translate, Values
 from scvcell.risk._split import Split, hide_pairing, hold_out, hold_out_actions, hold_out_each, hold_out_new
 from scvcell.risk._unpair import Unpaired, unpair
+from scvcell.risk.axes import AXES, Axis, StressTest
 from scvcell.score import VOTES, correlation, coverage, foscttm, match_recall, mixing, trusted, votes
 
 __all__ = [
+    "AXES",
     "VOTES",
+    "Axis",
     "Conformal",
     "Fitted",
     "LinearMatch",
@@ -20,6 +23,7 @@ __all__ = [
     "Question",
     "Split",
     "States",
+    "StressTest",
     "Translate",
     "Translator",
     "Unpaired",

@@ -35,6 +35,8 @@ DIRECTIONS = 10
 class Fitted:
     """A cell-state latent, asked through the verbs.
 
+    It takes the cells that set its intervals from all that may be seen, calibration cells of the split included.
+
     Parameters
     ----------
     model

@@ -214,7 +214,7 @@ def hold_out_actions(
 
 
 def hold_out_new(
-    data: Container, keys: PerturbationKeys, shift: str, *, calibration: float = 0.0, seed: int = 0
+    data: Container, keys: PerturbationKeys, novelty: str, *, calibration: float = 0.0, seed: int = 0
 ) -> Iterator[Split]:
     """Splits without which some conditions would be new in one way, a set of targets after the other.
 
@@ -224,7 +224,7 @@ def hold_out_new(
         AnnData or MuData.
     keys
         Columns that say what was done.
-    shift
+    novelty
         How they are new: ``"higher dose"``, ``"lower dose"``, ``"dose between"``, ``"later"``, ``"earlier"``, ``"time
         between"``, ``"new target"`` or ``"new combination"``.
     calibration
@@ -237,19 +237,21 @@ def hold_out_new(
     ValueError
         If there is no such way, or no condition can be left out in it.
     """
-    if shift not in NOVELTIES:
-        raise ValueError(f"shift must be one of {', '.join(NOVELTIES)}, not {shift!r}.{near_miss(shift, NOVELTIES)}")
+    if novelty not in NOVELTIES:
+        raise ValueError(
+            f"novelty must be one of {', '.join(NOVELTIES)}, not {novelty!r}.{near_miss(novelty, NOVELTIES)}"
+        )
     seen, rng = view(data), np.random.default_rng(seed_of(seed))
     design = read_design(keys, seen.column)
-    units, cells = _conditions(design)
-    groups = list(hidden(units, shift))
+    conditions, cells = _conditions(design)
+    groups = list(hidden(conditions, novelty))
     if not groups:
-        raise ValueError(f"No condition of these data can be left out so that it is new by {shift!r}.")
+        raise ValueError(f"No condition of these data can be left out so that it is new by {novelty!r}.")
     for group in groups:
         at = np.sort(np.concatenate([cells[i] for i in group]))
         actions = list(dict.fromkeys(str(design.actions[design.code[cells[i][0]]]) for i in group))
-        how = {"splitter": "hold_out_new", "shift": shift, "actions": actions, "seed": seed}
-        yield _split(seen, at, shift, how, calibration, rng)
+        how = {"splitter": "hold_out_new", "novelty": novelty, "actions": actions, "seed": seed}
+        yield _split(seen, at, novelty, how, calibration, rng)
 
 
 def _conditions(design: Design) -> tuple[Conditions, list[Rows]]:

@@ -46,6 +46,7 @@ from scvcell.score._point import (
 )
 from scvcell.score._spread import energy_distance, variance_r2
 from scvcell.score._title import metric_name
+from scvcell.score._transfer import label_transfer, overcorrection_canary
 
 __all__ = [
     "METRICS",
@@ -69,6 +70,7 @@ __all__ = [
     "inside",
     "interval_scores",
     "label_scores",
+    "label_transfer",
     "largest",
     "log_counts",
     "log_cp10k",
@@ -84,6 +86,7 @@ __all__ = [
     "nearest",
     "nmae",
     "nmse",
+    "overcorrection_canary",
     "pearson",
     "pearson_effect",
     "prediction_scores",

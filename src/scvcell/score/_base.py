@@ -22,9 +22,10 @@ PER_CELL = 1e4
 """Counts to which every cell is brought by `log_cp10k`."""
 
 Better = Literal["higher", "lower", "nominal"]
-Takes = Literal["states", "values", "labels", "effects", "sets", "intervals", "intervals, level"]
+Takes = Literal["states", "states, labels", "values", "labels", "effects", "sets", "intervals", "intervals, level"]
 TAKES: dict[Takes, str] = {
     "states": "states of the same cells in two assays, each ``(cells, latent)``",
+    "states, labels": "states of cells in two assays, each ``(cells, latent)``, and the labels of both",
     "values": "predicted and true values, each ``(cells, features)``",
     "labels": "predicted and true labels, each ``(cells,)``",
     "effects": "predicted and true effects, each ``(features,)``, or ``(conditions, features)``",

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from sklearn.neighbors import KNeighborsClassifier
 
 from scvcell._checks import expect, seed_of
 from scvcell._containers import choose, is_container
 from scvcell._labels import labels, tell_missing
 from scvcell._stats import cca
 from scvcell.model import CSL
-from scvcell.score import foscttm, match_recall, mixing, trusted
+from scvcell.score import foscttm, label_transfer, match_recall, mixing, overcorrection_canary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -183,21 +182,6 @@ def _score(a: Array, b: Array, labels: list[NDArray[np.object_]] | None) -> dict
         a, b = a[known[0]], b[known[1]]
         la, lb = (x[k].astype(str) for x, k in zip(labels, known, strict=True))
         if len(a) > N_VOTERS and len(b) > N_VOTERS:
-            votes = KNeighborsClassifier(n_neighbors=N_VOTERS)
-            both = ((a, b, la, lb), (b, a, lb, la))
-            out["label_transfer"] = float(np.mean([votes.fit(r, lr).score(q, lq) for q, r, lq, lr in both]))
-            rates = [*_canary(a, b, la, lb), *_canary(b, a, lb, la)]
-            out["overcorrection_canary"] = float(np.mean(rates)) if rates else float("nan")
+            out["label_transfer"] = label_transfer(a, b, la, lb, N_VOTERS)
+            out["overcorrection_canary"] = overcorrection_canary(a, b, la, lb, N_VOTERS)
     return out
-
-
-def _canary(query: Array, reference: Array, label_q: NDArray[np.str_], label_r: NDArray[np.str_]) -> list[float]:
-    """Per type, the share of its query cells matched with confidence although the reference lacks the type."""
-    rates = []
-    for kind in np.unique(label_q):
-        rest = label_r != kind
-        mine = label_q == kind
-        if mine.sum() < 3 or rest.sum() <= N_VOTERS or len(np.unique(label_r[rest])) < 2:
-            continue
-        rates.append(float(trusted(query, reference[rest], label_r[rest], N_VOTERS)[mine].mean()))
-    return rates

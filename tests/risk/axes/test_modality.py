@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import pearsonr
 
 from scvcell import risk
-from scvcell.risk import Place, States, Translate, Values
+from scvcell.risk import Place, States, Values
 from scvcell.risk.axes import AXES, Axis, Modality
 
 AXIS = Modality("rna", "adt", keep=("batch",), seed=5)
@@ -173,20 +173,3 @@ def test_a_user_asks_for_other_metrics(world):
     assert value(found, "nmae", "rna to adt") == pytest.approx(off)
     with pytest.raises(KeyError, match=r"No metric is called 'nmaee'\. Did you mean 'nmae'"):
         risk.ask(knower(mdata, split, torn), dataclasses.replace(AXIS, metrics=("nmaee",)), mdata, split)
-
-
-def test_answers_that_go_with_no_question_are_refused(world):
-    mdata, split, torn = world
-    right = knower(mdata, split, torn)
-    with pytest.raises(TypeError, match="told answers Place by Values; it takes States or None"):
-        risk.ask(Told(lambda _: right.translate(Translate("rna", "adt", torn.a))), AXIS, mdata, split)
-
-    def place(question):
-        cells = {m: [*names, names[0]] for m, names in question.cells.items()}
-        return States({m: pd.DataFrame(0.0, index=names, columns=[0]) for m, names in cells.items()})
-
-    twice = Told(place)
-    with pytest.raises(ValueError, match="told answers twice for the cell 'hidden"):
-        risk.ask(twice, AXIS, mdata, split)
-    with pytest.raises(ValueError, match="Give both ends of the interval"):
-        Values(pd.DataFrame(), lower=pd.DataFrame())

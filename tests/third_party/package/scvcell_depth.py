@@ -1,4 +1,4 @@
-"""A metric and an axis of a third party: ranks of values, and cells of which fewer counts were read."""
+"""A metric, a baseline and an axis of a third party: ranks, half an effect, cells of which fewer counts were read."""
 
 from __future__ import annotations
 
@@ -31,6 +31,12 @@ SPEARMAN = Metric(
     source="Spearman, 1904",
     fooled_by="ties",
 )
+
+
+def halved(values, design, allowed, action, cells):
+    """Half of the mean difference between treated and control cells."""
+    treated, control = (values[allowed & mask].mean(0) for mask in (design.treated, design.control))
+    return values[cells] + (treated - control) / 2
 
 
 @dataclass(frozen=True)
