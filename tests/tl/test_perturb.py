@@ -18,7 +18,7 @@ from scvcell import Action, PerturbationKeys, TrainConfig
 from scvcell.perturb import read_design
 from scvcell.prior import TargetKernel
 from scvcell.response._controls import Controls
-from scvcell.tl import _order
+from scvcell.screen import _order
 
 GENES, PROTEINS = 80, 6
 LABELS = ("ctrl", "A", "B", "A+B")
