@@ -14,7 +14,7 @@ from sklearn.neighbors import kneighbors_graph
 
 from benchmarks.clock import Stopwatch
 from benchmarks.task import Output
-from scvcell._stats._walk import neighbours, walk
+from scvcell._stats import neighbours, walk
 
 if TYPE_CHECKING:
     from benchmarks.task import Task
