@@ -11,7 +11,7 @@ from mudata import MuData
 
 import scvcell
 from scvcell._containers._view import view
-from scvcell.model._set_up import build
+from scvcell.model._set_up import read_schema
 
 WRITTEN = (
     *("Gene Expression", "gene_expression", "GEX", "gex", "RNA", "mrna", "Antibody Capture", "antibody-capture"),
@@ -50,7 +50,7 @@ class TestSplit:
             pd.testing.assert_frame_equal(
                 mdata[name].to_df()[parts[kind].var_names], parts[kind].to_df(), check_names=False
             )
-        assert {m: s.operator for m, s in build(view(mdata), batch_key="batch").modalities.items()} == {
+        assert {m: s.operator for m, s in read_schema(view(mdata), batch_key="batch").modalities.items()} == {
             "rna": "counts",
             "adt": "protein",
         }
@@ -75,7 +75,7 @@ class TestSplit:
         adata.uns["protein_names"] = list(adt.columns)
         mdata = scvcell.pp.split_modalities(adata)
         pd.testing.assert_frame_equal(mdata["adt"].to_df(), adt, check_names=False)
-        assert build(view(mdata)).modalities["adt"].operator == "protein"
+        assert read_schema(view(mdata)).modalities["adt"].operator == "protein"
         assert key in adata.obsm
         assert key not in mdata["rna"].obsm
 
@@ -98,7 +98,7 @@ class TestSplit:
     def test_other_types_of_features_are_no_kinds(self, mosaic):
         adata = mosaic()["rna"]
         adata.var["feature_types"] = ["protein_coding", "lncRNA"] * 30
-        assert list(build(view(adata)).modalities) == ["rna"]
+        assert list(read_schema(view(adata)).modalities) == ["rna"]
 
     def test_fit_tells_of_proteins_and_of_layers_that_it_leaves_out(self, mosaic, quick, caplog):
         adata = mosaic()["rna"]
@@ -130,7 +130,7 @@ class TestSplit:
 class TestNames:
     @pytest.mark.parametrize("name", WRITTEN)
     def test_as_10x_and_others_write_them(self, mosaic, name):
-        operator = build(view(MuData({name: mosaic()["adt"]}))).modalities[name].operator
+        operator = read_schema(view(MuData({name: mosaic()["adt"]}))).modalities[name].operator
         kind = name.lower().replace("-", " ")
         atac = "atac" in kind or "peaks" in kind or "chromatin" in kind
         protein = any(part in kind for part in ("antibody", "adt", "prot", "cite"))
@@ -148,8 +148,8 @@ class TestNames:
     def test_annotation_is_no_assay(self, mosaic, name, message):
         mdata = MuData({"rna": mosaic()["rna"], name: mosaic()["adt"]})
         with pytest.raises(ValueError, match=message):
-            build(view(mdata))
-        assert build(view(mdata), measure={name: "protein"}).modalities[name].operator == "protein"
+            read_schema(view(mdata))
+        assert read_schema(view(mdata), measure={name: "protein"}).modalities[name].operator == "protein"
 
     @pytest.mark.parametrize(
         ("name", "change", "operator"),
@@ -165,7 +165,7 @@ class TestNames:
     )
     def test_what_is_to_be_pasted_is_right_or_left_open(self, mosaic, name, change, operator):
         with pytest.raises(ValueError, match="not recognised") as caught:
-            build(view(MuData({name: change(mosaic()["adt"])})))
+            read_schema(view(MuData({name: change(mosaic()["adt"])})))
         assert f"measure={{{name!r}: {operator!r}}}" in str(caught.value)
         for choice in scvcell.measure.MEASUREMENTS:
             assert f"{choice!r}: " in str(caught.value)
@@ -176,18 +176,18 @@ class TestArguments:
         mdata = mosaic()
         mdata["rna"].layers["counts"] = mdata["rna"].X.copy()
         mdata["rna"].X = mdata["rna"].X.log1p()
-        schema = build(view(mdata), layers="counts")
+        schema = read_schema(view(mdata), layers="counts")
         assert {m: s.layer for m, s in schema.modalities.items()} == {"rna": "counts", "adt": None}
-        assert build(view(mdata["rna"]), layers="counts") == build(view(mdata["rna"]), layers={"rna": "counts"})
+        assert read_schema(view(mdata["rna"]), layers="counts") == build(view(mdata["rna"]), layers={"rna": "counts"})
         with pytest.raises(ValueError, match=r"No modality has a layer 'raw'. Layers: 'rna' has \['counts'\]; 'adt'"):
-            build(view(mdata), layers="raw")
+            read_schema(view(mdata), layers="raw")
 
     @pytest.mark.parametrize("given", ["profile", ("profile", {"likelihood": "student"})])
     def test_an_operator_alone_is_that_of_the_only_modality(self, mosaic, given):
         mdata = mosaic()
-        assert build(view(mdata["rna"]), measure=given) == build(view(mdata["rna"]), measure={"rna": given})
+        assert read_schema(view(mdata["rna"]), measure=given) == build(view(mdata["rna"]), measure={"rna": given})
         with pytest.raises(ValueError, match="is for data of one modality; say of which"):
-            build(view(mdata), measure=given)
+            read_schema(view(mdata), measure=given)
 
     def test_a_fit_by_one_name_is_saved_and_loaded(self, mosaic, quick, tmp_path):
         adata = mosaic()["rna"]
@@ -204,21 +204,21 @@ class TestArguments:
             mdata[name].layers[key] = mdata[name].X.copy()
             mdata[name].X = mdata[name].X.log1p()
         with pytest.raises(ValueError, match="looks normalised") as caught:
-            build(view(mdata))
+            read_schema(view(mdata))
         given = re.search(r"layers=(\{.*\})", str(caught.value)).group(1)
         assert given == "{'rna': 'counts', 'adt': 'raw_counts'}"
 
     def test_scaled_data_are_called_so(self, mosaic):
         adata = ad.AnnData(mosaic()["rna"].X.toarray() - 1)
         with pytest.raises(ValueError, match=r"negative values.*sc.pp.scale"):
-            build(view(adata))
+            read_schema(view(adata))
 
     def test_raw_is_found(self, mosaic):
         adata = mosaic()["rna"]
         adata.raw = adata
         adata.X = adata.X.log1p()
         with pytest.raises(ValueError, match=r"whole numbers in .raw: adata.layers\['counts'\] ="):
-            build(view(adata))
+            read_schema(view(adata))
 
 
 def test_verbs_on_raw_counts_refuse_normalised_ones(mosaic, small):
@@ -276,5 +276,5 @@ def test_load_query_data_is_as_silent_as_the_fit(mosaic, quick, monkeypatch):
 )
 def test_hardly_any_data_are_told(mosaic, caplog, shape, message):
     with caplog.at_level(logging.WARNING, logger="scvcell"):
-        build(view(mosaic()["rna"][: shape[0], : shape[1]].copy()))
+        read_schema(view(mosaic()["rna"][: shape[0], : shape[1]].copy()))
     assert (message in caplog.text) if message else not caplog.text
