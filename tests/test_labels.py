@@ -10,7 +10,7 @@ import pytest
 from anndata import AnnData
 from mudata import MuData
 
-from scvcell._containers._view import view
+from scvcell._containers._read import view
 from scvcell._labels import group, is_numeric, label, labels, like, numbers, several, tell_missing
 from scvcell.perturb import PerturbationKeys, read_design
 

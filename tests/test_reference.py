@@ -1,7 +1,7 @@
 """The same seed gives what it gave before: states, translations, effects and forecasts are kept, and compared.
 
-``OMP_NUM_THREADS=1 python tests/test_reference.py`` writes them anew, after a change that was meant to change them. They are made in a
-process of their own with one thread: their number decides in which order numbers are added up.
+``OMP_NUM_THREADS=1 python tests/test_reference.py`` writes them anew, after a change that was meant to change them.
+They are made in a process of their own with one thread: how many there are decides in which order numbers are added up.
 """
 
 import json

@@ -7,8 +7,8 @@ from anndata import AnnData
 from mudata import MuData
 
 from scvcell._containers._gather import unique_names
+from scvcell._containers._read import view
 from scvcell._containers._select import choose
-from scvcell._containers._view import view
 from scvcell._labels import label, labels
 
 N = 40

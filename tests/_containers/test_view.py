@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
 
-from scvcell._containers._view import view
+from scvcell._containers._read import view
 
 
 def check_rows(seen, data):

@@ -14,7 +14,7 @@ from anndata import AnnData
 from mudata import MuData
 
 import scvcell
-from scvcell._containers._view import view
+from scvcell._containers._read import view
 from scvcell.measure import Counts, Measurement
 from scvcell.model._conform import conform
 from scvcell.model._schema import Schema

@@ -14,7 +14,7 @@ from mudata import MuData
 import scvcell
 from scvcell import CSL
 from scvcell._containers._matrix import Matrix
-from scvcell._containers._view import view
+from scvcell._containers._read import view
 from scvcell.measure import Context, Summary
 from scvcell.measure._counts import Counts
 from scvcell.model import _size_factor, warn_by_names

@@ -10,7 +10,7 @@ import pytest
 from mudata import MuData
 
 import scvcell
-from scvcell._containers._view import view
+from scvcell._containers._read import view
 from scvcell.model._set_up import read_schema
 
 WRITTEN = (
@@ -178,14 +178,14 @@ class TestArguments:
         mdata["rna"].X = mdata["rna"].X.log1p()
         schema = read_schema(view(mdata), layers="counts")
         assert {m: s.layer for m, s in schema.modalities.items()} == {"rna": "counts", "adt": None}
-        assert read_schema(view(mdata["rna"]), layers="counts") == build(view(mdata["rna"]), layers={"rna": "counts"})
+        assert read_schema(view(mdata["rna"]), layers="counts") == read_schema(view(mdata["rna"]), layers={"rna": "counts"})
         with pytest.raises(ValueError, match=r"No modality has a layer 'raw'. Layers: 'rna' has \['counts'\]; 'adt'"):
             read_schema(view(mdata), layers="raw")
 
     @pytest.mark.parametrize("given", ["profile", ("profile", {"likelihood": "student"})])
     def test_an_operator_alone_is_that_of_the_only_modality(self, mosaic, given):
         mdata = mosaic()
-        assert read_schema(view(mdata["rna"]), measure=given) == build(view(mdata["rna"]), measure={"rna": given})
+        assert read_schema(view(mdata["rna"]), measure=given) == read_schema(view(mdata["rna"]), measure={"rna": given})
         with pytest.raises(ValueError, match="is for data of one modality; say of which"):
             read_schema(view(mdata), measure=given)
 

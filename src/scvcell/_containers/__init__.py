@@ -2,18 +2,9 @@
 
 from scvcell._containers._gather import gather, unique_names
 from scvcell._containers._matrix import Matrix, fault
+from scvcell._containers._read import SINGLE, SPLIT, feature_types, fitted_table, table_name, view
 from scvcell._containers._select import choose, choose_features, is_container
-from scvcell._containers._view import (
-    SINGLE,
-    SPLIT,
-    Container,
-    View,
-    feature_types,
-    fitted_table,
-    frame,
-    table_name,
-    view,
-)
+from scvcell._containers._view import Container, View, frame
 
 __all__ = [
     "SINGLE",
