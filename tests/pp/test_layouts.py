@@ -12,6 +12,7 @@ from mudata import MuData
 import scvcell
 from scvcell._containers._read import view
 from scvcell.model._set_up import read_schema
+from scvcell.model._train import Run
 
 WRITTEN = (
     *("Gene Expression", "gene_expression", "GEX", "gex", "RNA", "mrna", "Antibody Capture", "antibody-capture"),
@@ -178,7 +179,9 @@ class TestArguments:
         mdata["rna"].X = mdata["rna"].X.log1p()
         schema = read_schema(view(mdata), layers="counts")
         assert {m: s.layer for m, s in schema.modalities.items()} == {"rna": "counts", "adt": None}
-        assert read_schema(view(mdata["rna"]), layers="counts") == read_schema(view(mdata["rna"]), layers={"rna": "counts"})
+        assert read_schema(view(mdata["rna"]), layers="counts") == read_schema(
+            view(mdata["rna"]), layers={"rna": "counts"}
+        )
         with pytest.raises(ValueError, match=r"No modality has a layer 'raw'. Layers: 'rna' has \['counts'\]; 'adt'"):
             read_schema(view(mdata), layers="raw")
 
@@ -265,7 +268,7 @@ def test_load_query_data_is_as_silent_as_the_fit(mosaic, quick, monkeypatch):
     known = whole[whole.obs["batch"] != "b2"].copy()
     model = scvcell.tl.fit(known, batch_key="batch", train=quick)
     seen = []
-    monkeypatch.setattr("scvcell.model._query.run", lambda *args: seen.append(args[4]))
+    monkeypatch.setattr("scvcell.model._query.run", lambda *args: seen.append(args[4]) or Run({}, False, False))
     model.load_query_data(whole)
     assert (seen[0].progress, seen[0].accelerator) == (False, "cpu")
 

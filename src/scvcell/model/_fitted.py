@@ -100,11 +100,9 @@ class Fitted(ModelLifecycle):
 
     def __getattr__(self, name: str) -> Any:
         """A part by its name, None where it was not learned."""
-        if any(name in vars(kind) for kind in type(self).__mro__):
-            return object.__getattribute__(self, name)  # it is there, and says itself what is wrong
         if not name.startswith("_") and name in PARTS:
             return self.__dict__.get("parts", {}).get(name)
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}.")
+        return super().__getattribute__(name)  # raises what it raised: of some names that says what to call instead
 
     # ------------------------------------------------------------------ what it is
 
