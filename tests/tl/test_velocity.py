@@ -79,9 +79,7 @@ def test_the_layer_is_the_derivative_of_expected_counts(branching):
     _, mdata, model = branching
     operator = model.module.operators["kinetics"]
     view = model.view(mdata)
-    from scvcell.model import context
-
-    ctx, z = context(model, view), model.posterior(view).mean.numpy()
+    ctx, z = model.readout(view, "kinetics").ctx, model.posterior(view).mean.numpy()
     step = 1e-2 * mdata.obsm["velocity_csl"]
     import torch
 
@@ -198,16 +196,6 @@ def test_an_end_where_the_walk_starts_is_warned_of(branching, caplog):
     assert "do not head for 'start'" in caplog.text
 
 
-def test_fates_that_are_all_the_same_are_said():
-    from scvcell.drift._fate import _differ
-
-    label = np.array(["", "", "", "A", "B"])
-    same, other = (np.array([[p, 1 - p] for p in (*first, 1, 0)]) for first in ((0.4, 0.41, 0.4), (0.1, 0.9, 0.5)))
-    assert not _differ(np.ones((5, 1)), label, ["A"])
-    assert not _differ(same, label, ["A", "B"])
-    assert _differ(other, label, ["A", "B"])
-
-
 def test_a_field_learned_before_trust_was_asked_has_none(branching):
     from dataclasses import replace
 
@@ -254,7 +242,7 @@ def test_an_end_that_cannot_be_reached_is_no_number(branching, monkeypatch, capl
 
     _, mdata, model = branching
     halves = sp.block_diag([sp.coo_array(np.ones((300, 300)))] * 2)
-    monkeypatch.setattr("scvcell.tl._velocity.neighbours", lambda _: sp.coo_array(halves))
+    monkeypatch.setattr("scvcell.tl._fate.neighbours", lambda _: sp.coo_array(halves))
     label = np.full(600, "on", object)
     label[0] = "end"
     mdata.obs["half"] = label
