@@ -9,8 +9,7 @@ import torch
 from anndata import AnnData
 from scipy.stats import norm
 
-from scvcell.drift import change_of_counts, expected_values
-from scvcell.drift import _expected
+from scvcell.drift import _expected, change_of_counts, expected_values
 
 
 @pytest.fixture(autouse=True)
