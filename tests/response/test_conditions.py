@@ -56,7 +56,7 @@ def test_an_unseen_target_is_what_its_relatives_are(flow):
     assert unrelated(flow, Action("A+B"), None) is None
     weights = kernel.weights("new", flow.targets)
     found = describe(flow, [action, Action("B")], np.zeros((2, 2)))
-    np.testing.assert_allclose(found.exposure[0], weights + [0, 1, 0], rtol=1e-6)
+    np.testing.assert_allclose(found.exposure[0], weights + np.array([0, 1, 0]), rtol=1e-6)
     assert found.related.tolist() == [True, False]
     assert not found.level.any()
     torch.testing.assert_close(flow.shares("new"), torch.tensor(weights, dtype=torch.float32))
