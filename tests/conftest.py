@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scvcell import TrainConfig
+    from scvcell.model import Readout
 
 # Read by torch on its first import, and inherited by processes and notebook kernels that tests start: two threads on
 # two cores wait for each other by spinning, and beside another busy process that takes minutes instead of seconds.
@@ -195,6 +196,30 @@ def quick() -> TrainConfig:
     from scvcell import TrainConfig
 
     return TrainConfig(max_epochs=2, progress=False, accelerator="cpu")
+
+
+@pytest.fixture(scope="session")
+def readout() -> Callable[..., Readout]:
+    """Make one assay of some cells by hand: an operator with random weights, and values that need not be its own."""
+    import torch
+
+    from scvcell._containers import Matrix
+    from scvcell._random import seeded
+    from scvcell.measure import MEASUREMENTS, Context
+    from scvcell.model import Readout
+    from scvcell.testing import example_summary
+
+    def make(kind: str, values: Any, rows: Any = None, n_latent: int = 4, batch: Any = None, seed: int = 0) -> Readout:
+        """`rows` as in `Readout`, by default those of `values`; `batch` is 0 or 1, by default in turn."""
+        with seeded(seed):
+            operator = MEASUREMENTS[kind](n_latent, example_summary(values.shape[1])).eval()
+        rows = np.arange(values.shape[0]) if rows is None else np.asarray(rows)
+        code = torch.arange(len(rows)) % 2 if batch is None else torch.as_tensor(batch)
+        names = [f"f{i}" for i in range(values.shape[1])]
+        ctx = Context(torch.eye(2)[code], code)
+        return Readout(kind, names, operator, Matrix(values), rows, ctx, None, torch.device("cpu"))
+
+    return make
 
 
 @pytest.fixture(scope="session")

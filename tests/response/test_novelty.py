@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scvcell.response._anchor import Anchor, prior_weights, stack_weights
+from scvcell.response._anchor import Anchor, stack_weights
 from scvcell.response._conditions import Conditions
 from scvcell.response._novelty import NOVELTIES, hidden, novelty
 
@@ -75,16 +75,6 @@ def test_combinations_are_hidden_whose_parts_are_elsewhere():
     assert novelty(units.take([8]), units) == [""]
 
 
-def test_one_part_stands_for_all_of_a_combination_at_their_dose():
-    units, y = pairs(0.5), np.arange(11.0)[:, None] ** 2 * np.ones((1, 3))
-    seen = np.delete(np.arange(11), 8)
-    anchor = Anchor(units.take(seen), y[seen], 0 * y[seen] + 0.1, 1.0, {"target": 1.0}, _shape(), 0.0, np.ones(3))
-    members, _ = anchor.members(units.take([8]))
-    np.testing.assert_allclose(members[0, 2], (y[1] + y[3]) / 2)  # both at full dose, half and half
-    np.testing.assert_allclose(members[0, 3], (y[9] + y[10]) / 2)  # the other combinations
-    np.testing.assert_allclose(anchor.predict(units.take([8]))[0][0], prior_weights("new combination") @ members[0])
-
-
 @pytest.mark.parametrize(("dose", "asked"), [(1.0, 8), (0.5, 10)])
 def test_without_doses_or_parts_alone_the_processes_speak_for_a_combination(dose, asked):
     units, y = pairs(dose), np.random.default_rng(0).normal(size=(11, 3))
@@ -94,33 +84,6 @@ def test_without_doses_or_parts_alone_the_processes_speak_for_a_combination(dose
     members, _ = anchor.members(units.take([asked]))
     np.testing.assert_allclose(members[0, 2], members[0, :2].mean(0))
     assert not members[0, 3].any()
-
-
-def test_members_are_the_nearest_own_condition_and_the_mean_of_the_others():
-    units = screen()
-    y = np.arange(len(units))[:, None] * np.ones((1, 3))
-    left = next(hidden(units, "higher dose"))
-    kept = np.setdiff1d(np.arange(len(units)), left)
-    anchor = Anchor(units.take(kept), y[kept], 0 * y[kept] + 0.1, 1.0, {"target": 1.0}, _shape(), 0.0, np.ones(3))
-    members, _ = anchor.members(units.take(left))
-    np.testing.assert_allclose(members[:, 2, 0], left - 3)  # the dose below, at the same time
-    np.testing.assert_allclose(members[:, 3, 0], left + 18)  # the mean of the same condition of three other targets
-
-
-def test_between_two_doses_the_effect_is_between_theirs_by_distance():
-    units = screen()
-    left = next(hidden(units, "dose between"))
-    kept = np.setdiff1d(np.arange(len(units)), left)
-    y = units.mean_level[:, None] + 10 * units.time[:, None] + 100 * units.exposure.argmax(1)[:, None]
-    anchor = Anchor(units.take(kept), y[kept], 0 * y[kept] + 0.1, 1.0, {"target": 1.0}, _shape(), 0.0, np.ones(1))
-    members, _ = anchor.members(units.take(left))
-    np.testing.assert_allclose(members[:, 2], y[left], atol=1e-6)
-    earlier = np.flatnonzero(units.time < TIMES[2])
-    anchor = Anchor(
-        units.take(earlier), y[earlier], 0 * y[earlier] + 0.1, 1.0, {"target": 1.0}, _shape(), 0.0, np.ones(1)
-    )
-    later = np.flatnonzero(units.time == TIMES[2])
-    np.testing.assert_allclose(anchor.members(units.take(later))[0][:, 2], y[later - 1], err_msg="another dose counts")
 
 
 def test_inner_doses_are_hidden_in_turn():

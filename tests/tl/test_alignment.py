@@ -7,7 +7,6 @@ from mudata import MuData
 
 import scvcell
 from scvcell.risk import foscttm, match_recall
-from scvcell.tl import _alignment
 
 
 def table(report):
@@ -102,34 +101,6 @@ def test_nothing_is_written(small, fingerprint):
     before = fingerprint(small.mdata)
     scvcell.tl.alignment_report(small.mdata, small.model, labels_key="celltype")
     assert fingerprint(small.mdata) == before
-
-
-def test_label_transfer_is_the_nearest_neighbour_vote():
-    rng = np.random.default_rng(0)
-    labels = np.repeat(["a", "b", "c"], 30)
-    centre = {"a": 0.0, "b": 6.0, "c": 12.0}
-    x, y = (np.array([[centre[k]] for k in labels]) + rng.normal(size=(90, 1)) for _ in range(2))
-    scores = _alignment._score(x, y, [labels, labels])
-    correct = []
-    for query, reference in ((x, y), (y, x)):
-        for i in range(90):
-            near = labels[np.argsort(np.abs(reference[:, 0] - query[i, 0]))[:5]]
-            names, counts = np.unique(near, return_counts=True)
-            correct.append(names[counts.argmax()] == labels[i])
-    assert scores["label_transfer"] == pytest.approx(np.mean(correct))
-
-
-def test_canary_sings_when_types_are_forced_together_and_not_when_they_are_apart():
-    rng = np.random.default_rng(0)
-    labels = np.repeat(["a", "b", "c", "d"], 40)
-    apart = 20.0 * np.eye(4)[np.repeat(np.arange(4), 40)]
-    near_to_wrong = apart.copy()
-    near_to_wrong[labels == "a"] = near_to_wrong[labels == "b"][0]
-    x, y = (apart + rng.normal(size=apart.shape) for _ in range(2))
-    fx, fy = (near_to_wrong + rng.normal(size=apart.shape) for _ in range(2))
-    good, bad = (_alignment._score(*d, [labels, labels])["overcorrection_canary"] for d in ((x, y), (fx, fy)))
-    assert good < 0.05
-    assert bad > 0.25, "two of four types sit on each other"
 
 
 @pytest.mark.parametrize(

@@ -3,63 +3,10 @@
 import logging
 
 import numpy as np
-import pytest
 
 import scvcell
 from scvcell import PerturbationKeys, TrainConfig
 from scvcell.datasets import simulate_actions
-from scvcell.response._conditions import Conditions, measured_row
-from scvcell.response._intervals import sampling_halfwidth
-
-
-def one_draw(rng, effect, n, m):
-    """Effects measured in training and anew from counts, and their sampling variances."""
-    base = np.full(len(effect), 1.0)
-    before, after, again, control = (
-        np.log1p(rng.poisson(np.exp(base + shift), (cells, len(effect))))
-        for shift, cells in ((0, n), (effect, n), (effect, m), (0, m))
-    )
-    trained = before.var(0, ddof=1) / n + after.var(0, ddof=1) / n
-    return after.mean(0) - before.mean(0), again.mean(0) - control.mean(0), trained, trained * n / m
-
-
-@pytest.mark.parametrize("shrink", [1.0, 0.6, 0.0])
-def test_coverage_holds_for_all_and_for_the_strongest_however_much_was_shrunk(shrink):
-    rng = np.random.default_rng(0)
-    held, top = [], []
-    for _ in range(40):
-        effect = np.where(rng.random(200) < 0.1, rng.normal(0, 0.6, 200), 0)
-        measured, new, trained, fresh = one_draw(rng, effect, 40, 40)
-        value = shrink * measured
-        half = sampling_halfwidth(measured - value, trained, fresh, 0.9, 39)
-        inside = np.abs(new - value) <= half
-        held.append(inside.mean())
-        top.append(inside[np.argsort(-np.abs(value if shrink else measured))[:10]].mean())
-    assert np.mean(held) >= 0.88
-    assert np.mean(top) >= 0.85
-
-
-def test_widths_fall_with_the_root_of_cells_and_follow_their_features():
-    rng = np.random.default_rng(1)
-    miss, trained, new = rng.normal(size=30) * 0.1, rng.random(30), rng.random(30)
-    half = sampling_halfwidth(miss, trained, new, 0.9, 1e6)
-    np.testing.assert_allclose(sampling_halfwidth(miss / 2, trained / 4, new / 4, 0.9, 1e6), half / 2)
-    order = rng.permutation(30)
-    np.testing.assert_array_equal(sampling_halfwidth(miss[order], trained[order], new[order], 0.9, 1e6), half[order])
-    assert (sampling_halfwidth(miss, trained, new, 0.9, 5) > half).all()
-
-
-def test_only_the_same_action_in_the_nearest_context_is_measured():
-    place = np.array([[0.0], [0.0], [5.0]])
-    units = Conditions(np.array([[1.0, 0], [0, 1], [1, 0]]), np.zeros((3, 2)), np.zeros(3), place)
-
-    def asked(exposure, at):
-        return measured_row(units, Conditions(np.array([exposure]), np.zeros((1, 2)), np.zeros(1), np.array([[at]])))
-
-    assert asked([1.0, 0.0], 4.0) == 2
-    assert asked([0.0, 1.0], 1.0) == 1
-    assert asked([0.0, 1.0], 4.0) is None
-    assert asked([0.5, 0.5], 0.0) is None
 
 
 def test_a_screen_in_one_context_says_once_what_its_intervals_hold(caplog, tmp_path):

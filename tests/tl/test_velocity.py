@@ -196,16 +196,6 @@ def test_an_end_where_the_walk_starts_is_warned_of(branching, caplog):
     assert "do not head for 'start'" in caplog.text
 
 
-def test_fates_that_are_all_the_same_are_said():
-    from scvcell.drift._fate import fates_differ
-
-    label = np.array(["", "", "", "A", "B"])
-    same, other = (np.array([[p, 1 - p] for p in (*first, 1, 0)]) for first in ((0.4, 0.41, 0.4), (0.1, 0.9, 0.5)))
-    assert not fates_differ(np.ones((5, 1)), label, ["A"])
-    assert not fates_differ(same, label, ["A", "B"])
-    assert fates_differ(other, label, ["A", "B"])
-
-
 def test_a_field_learned_before_trust_was_asked_has_none(branching):
     from dataclasses import replace
 

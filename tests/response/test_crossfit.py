@@ -1,0 +1,119 @@
+"""Conditions that were left out: none is told by its own effect, and errors are those of the prediction."""
+
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from scvcell import Action
+from scvcell.prior import TargetKernel
+from scvcell.response import Anchor, Bulk, Contrast, make_flow
+from scvcell.response import _crossfit as module
+from scvcell.response._crossfit import crossfit
+from scvcell.response._effects import Effects
+
+FEATURES = 6
+
+
+def screen(readout, actions, seed=0):
+    """Bulk effects of some actions, three samples each, too few for a flow."""
+    rng = np.random.default_rng(seed)
+    targets = sorted({target for action in actions for target in action.targets})
+    own = {target: rng.normal(size=FEATURES) for target in targets}
+    values, units = [*rng.normal(0, 0.1, (3, FEATURES))], []
+    for action in actions:
+        at = np.arange(len(values), len(values) + 3)
+        values += [sum(own[target] for target in action.targets) + rng.normal(0, 0.1, FEATURES) for _ in at]
+        units.append(Contrast(action, 0, at, np.arange(3)))
+    latent = torch.from_numpy(rng.normal(size=(len(values), 4)).astype(np.float32))
+    return Effects(Bulk(readout("profile", np.array(values, np.float32))), units, latent)
+
+
+def fit(effects):
+    every = np.arange(len(effects.contrasts))
+    return Anchor.fit(effects.describe(make_flow(effects.contrasts, 4, 0), every), effects.value, effects.noise)
+
+
+@pytest.fixture
+def pairs(readout):
+    """Four targets alone and in pairs."""
+    names = [(name,) for name in "ABCD"] + list(combinations("ABCD", 2))
+    effects = screen(readout, [Action(list(name)) for name in names])
+    return effects, fit(effects)
+
+
+def at_random(rows):
+    """Rows of conditions left out at random, in the order of conditions and features."""
+    rows = rows[rows[:, 4] == 0]
+    return rows[np.argsort(rows[:, 3], kind="stable")].reshape(-1, FEATURES, 5)
+
+
+def test_rows_are_errors_of_a_prediction(pairs):
+    effects, anchor = pairs
+    rows, _ = crossfit(effects, anchor, None, 0, shown=False)
+    found = at_random(rows)
+    assert found[:, 0, 3].tolist() == list(range(10))
+    size, error = found[..., 0], found[..., 1]
+    either = np.minimum(*(np.abs((effects.value - sign * size) ** 2 - error) for sign in (1, -1)))
+    np.testing.assert_allclose(either, 0, atol=1e-9)
+    assert (found[..., 2] >= effects.noise - 1e-12).all()
+    assert error.mean() < 0.3 * (effects.value**2).mean()
+
+
+def test_no_condition_is_told_by_its_own_effect(pairs):
+    effects, anchor = pairs
+    before = at_random(crossfit(effects, anchor, None, 0, shown=False)[0])
+    for row in (0, 7):
+        effects.value = effects.value.copy()
+        effects.value[row] += 50
+        after = at_random(crossfit(effects, anchor, None, 0, shown=False)[0])
+        np.testing.assert_allclose(after[row, :, 0], before[row, :, 0], rtol=1e-9)
+        assert (after[row, :, 1] > 1000).all()
+        assert not np.allclose(after[:, :, 0], before[:, :, 0])
+        effects.value[row] -= 50
+
+
+def test_a_target_that_nothing_else_has_is_left_out_only_with_relatives(readout):
+    names = ("A", "B", "C")
+    effects = screen(readout, [Action(name) for name in names])
+    anchor = fit(effects)
+    rows, stack = crossfit(effects, anchor, None, 0, shown=False)
+    assert rows.shape == (0, 5)
+    assert stack == {}
+    kernel = TargetKernel(pd.DataFrame(np.ones((3, 1)), list(names)))
+    rows, _ = crossfit(effects, anchor, kernel, 0, shown=False)
+    assert at_random(rows)[:, 0, 3].tolist() == [0, 1, 2]
+    known = TargetKernel(pd.DataFrame(np.ones((2, 1)), ["A", "B"]))
+    assert at_random(crossfit(effects, anchor, known, 0, shown=False)[0])[:, 0, 3].tolist() == [0, 1]
+
+
+def test_ways_of_being_new_are_learned_where_enough_targets_allow_it(readout, monkeypatch):
+    monkeypatch.setattr(module, "MIN_TARGET_SETS", 4)
+    actions = [Action({name: dose}) for name in "ABCD" for dose in (1.0, 3.0, 10.0)]
+    effects = screen(readout, actions)
+    anchor = fit(effects)
+    rows, stack = crossfit(effects, anchor, None, 0, shown=False)
+    assert set(stack) == {"higher dose", "lower dose", "dose between"}
+    assert all(min(weights) >= 0 for weights in stack.values())
+    left = {code: set(rows[rows[:, 4] == code, 3].astype(int)) for code in set(rows[:, 4])}
+    assert left[1] == {2, 5, 8, 11}, "higher doses"
+    assert left[2] == {0, 3, 6, 9}, "lower doses"
+    assert left[3] == {1, 4, 7, 10}, "doses between"
+    monkeypatch.setattr(module, "MIN_TARGET_SETS", 5)
+    rows, stack = crossfit(effects, replace(anchor), None, 0, shown=False)
+    assert set(rows[:, 4]) == {0}
+    assert stack == {}
+
+
+def test_rows_are_limited_and_repeat_with_the_seed(pairs, monkeypatch):
+    effects, anchor = pairs
+    every, _ = crossfit(effects, anchor, None, 3, shown=False)
+    monkeypatch.setattr(module, "MAX_CALIBRATION_ROWS", 25)
+    some, _ = crossfit(effects, anchor, None, 3, shown=False)
+    assert len(some) == 25 * len(set(every[:, 4]))
+    assert len(np.unique(some, axis=0)) == len(some)
+    assert {tuple(row) for row in some} <= {tuple(row) for row in every}
+    np.testing.assert_array_equal(crossfit(effects, anchor, None, 3, shown=False)[0], some)

@@ -1,0 +1,58 @@
+"""A mini-batch goes to a device whole, and says where its cells are."""
+
+import numpy as np
+import pytest
+import torch
+
+from scvcell.measure import Context
+from scvcell.state import Batch, Observed
+
+
+@pytest.fixture
+def batch():
+    rows = {"rna": np.array([0, 2]), "age": np.array([0, 1, 2])}
+    observed = {
+        name: Observed(
+            torch.from_numpy(own),
+            torch.ones(len(own), 4),
+            torch.ones(len(own), 2),
+            torch.full((len(own),), 4.0),
+            torch.ones(len(own), 4, dtype=torch.bool) if name == "rna" else None,
+        )
+        for name, own in rows.items()
+    }
+    code = torch.tensor([0, 1, 1])
+    host = (rows, ["rna"], code.numpy())
+    return Batch(torch.tensor([7, 5, 9]), Context(torch.eye(2)[code], code), observed, torch.ones(3), host)
+
+
+def test_its_layout_is_made_once_of_what_the_host_keeps(batch):
+    assert len(batch) == 3
+    assert batch.layout is batch.layout
+    assert batch.layout.counts.tolist() == [1, 0, 1]
+    keep, at = batch.layout.overlaps["", "rna"]
+    assert keep.tolist() == [0, 1]
+    assert at.tolist() == [0, 2]
+    assert batch.layout.pairs == []
+
+
+def test_every_tensor_moves_and_nothing_else(batch):
+    moved = batch.to("meta")
+    tensors = [moved.index, moved.context.design, moved.context.batch, moved.confidence]
+    for name, one in moved.observed.items():
+        before = batch.observed[name]
+        for part in ("rows", "x", "scores", "depth", "mask"):
+            value, old = getattr(one, part), getattr(before, part)
+            assert (value is None) == (old is None)
+            if value is not None:
+                assert (value.shape, value.dtype) == (old.shape, old.dtype)
+                tensors.append(value)
+    assert {tensor.device.type for tensor in tensors} == {"meta"}
+    assert moved.layout.counts.device.type == "meta"
+    assert moved.host is batch.host
+    assert batch.index.device.type == batch.layout.counts.device.type == "cpu"
+
+
+def test_where_all_pairs_can_be_relied_on_there_is_no_confidence_to_move(batch):
+    sure = Batch(batch.index, batch.context, batch.observed, None, batch.host)
+    assert sure.to("meta").confidence is None
