@@ -102,7 +102,7 @@ class Fitted(ModelLifecycle):
         """A part by its name, None where it was not learned."""
         if not name.startswith("_") and name in PARTS:
             return self.__dict__.get("parts", {}).get(name)
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}.")
+        return super().__getattribute__(name)  # raises what it raised: of some names that says what to call instead
 
     # ------------------------------------------------------------------ what it is
 
