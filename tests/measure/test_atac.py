@@ -1,4 +1,4 @@
-"""Chromatin: normalisers against float64 autograd, the likelihoods against scipy, sparse like dense."""
+"""Chromatin: the likelihoods against scipy, sparse like dense, and what its encoder sees."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,7 @@ import scipy.sparse as sp
 import scipy.stats as st
 import torch
 
-from scvcell.measure import Atac, Context, _atac, _share
-from scvcell.measure._share import LogTotal, sampled_total
+from scvcell.measure import Atac, Context, _atac
 from scvcell.testing import example_summary
 
 CELLS, PEAKS, RANK, LATENT = 9, 23, 4, 3
@@ -19,43 +18,6 @@ def problem():
     h = torch.randn(CELLS, RANK, dtype=torch.float64, requires_grad=True)
     v = torch.randn(PEAKS, RANK, dtype=torch.float64, requires_grad=True)
     return h, v, torch.randn(CELLS, dtype=torch.float64)
-
-
-@pytest.mark.parametrize("block", [1, 3 * PEAKS, 1 << 20])
-@pytest.mark.parametrize("masked", [False, True])
-def test_total_is_autograd(problem, monkeypatch, block, masked):
-    monkeypatch.setattr(_share, "ENTRIES_PER_BLOCK", block)
-    h, v, weight = problem
-    mask = torch.rand(CELLS, PEAKS) > 0.3 if masked else None
-    value = LogTotal.apply(h, v, mask)
-    ours = torch.autograd.grad((weight * value).sum(), (h, v))
-    logits = h @ v.T
-    plain = torch.logsumexp(logits if mask is None else logits.masked_fill(~mask, -1e4), 1)
-    theirs = torch.autograd.grad((weight * plain).sum(), (h, v))
-    torch.testing.assert_close(value, plain)
-    torch.testing.assert_close(ours, theirs)
-
-
-@pytest.mark.parametrize("masked", [False, True])
-def test_sampled_total_is_unbiased_in_value_and_gradient(problem, masked):
-    h, v, weight = problem
-    mask = torch.rand(CELLS, PEAKS) > 0.3 if masked else None
-    frequency = torch.rand(PEAKS) + 0.2
-    total = LogTotal.apply(h, v, mask)
-    expected = torch.autograd.grad((weight * total).sum(), (h, v))
-    found = torch.stack([sampled_total(h, v, frequency, 2_000, mask) for _ in range(20)]).mean(0)
-    torch.testing.assert_close(found, total, atol=5e-3, rtol=0)
-    for ours, theirs in zip(torch.autograd.grad((weight * found).sum(), (h, v)), expected, strict=True):
-        torch.testing.assert_close(ours, theirs, atol=2e-2, rtol=2e-2)
-
-
-def test_a_sample_in_proportion_to_the_shares_is_exact():
-    """Whatever is drawn, each draw then stands for the same share."""
-    h, v = torch.zeros(2, RANK + 1, dtype=torch.float64), torch.randn(PEAKS, RANK + 1, dtype=torch.float64)
-    h[:, 0] = 1
-    total = torch.logsumexp(v[:, 0], 0)
-    for n in (1, 5):
-        torch.testing.assert_close(sampled_total(h, v, v[:, 0].exp(), n), total.expand(2))
 
 
 @pytest.mark.parametrize("likelihood", ["poisson", "bernoulli"])

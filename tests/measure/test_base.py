@@ -1,4 +1,4 @@
-"""Context, unseen batches, and what the base class gives every operator."""
+"""Unseen batches, and what the base class gives every operator."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 from torch.distributions import Normal
 
-from scvcell.measure import Context, Counts, Measurement, Scale, show
+from scvcell.measure import Context, Counts, Measurement
 from scvcell.measure._base import expected_log1p
 from scvcell.testing import example_summary
 
@@ -20,15 +20,6 @@ def summary(cells):
     from dataclasses import replace
 
     return replace(example_summary(n_batches=3), cells=np.array(cells))
-
-
-def test_context_rows_and_depth():
-    ctx = context([0, 1, 2, 1])
-    some = ctx.at(torch.tensor([3, 0]))
-    assert some.batch.tolist() == [1, 0]
-    assert some.depth.tolist() == [4.0, 1.0]
-    assert ctx.measured(None).depth is None
-    assert ctx.measured(None).at(torch.tensor([1])).depth is None
 
 
 def test_batches_that_never_had_the_modality_get_the_mean_of_those_that_had():
@@ -63,15 +54,6 @@ def test_base_class_sums_forward_over_observed_features():
 def test_abstract_operator_cannot_be_made():
     with pytest.raises(TypeError, match="abstract"):
         Measurement(2, example_summary())
-
-
-def test_show_lists_operators_with_their_options():
-    table = show()
-    assert {"counts", "protein"} <= set(table.index)
-    assert "likelihood='nb'" in table.loc["counts", "options"]
-    assert "adt" in table.loc["protein", "recognised as"].split(", ")
-    assert set(table["scale"]) <= {str(s) for s in Scale}
-    assert table.loc["counts", "reference"]
 
 
 @pytest.mark.parametrize("theta", [None, 0.5, 8.0])

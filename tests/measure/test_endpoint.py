@@ -123,41 +123,6 @@ def test_saved_and_extended(followed, tmp_path, quick, mosaic):
         torch.testing.assert_close(after[name], before[name], rtol=0, atol=0)
 
 
-def column(**values):
-    n = len(next(iter(values.values())))
-    return ad.AnnData(np.ones((n, 2), np.float32), pd.DataFrame(values, index=[f"c{i}" for i in range(n)]))
-
-
-@pytest.mark.parametrize(
-    ("data", "args", "message"),
-    [
-        ({"months": [1.0, 2.0]}, {"key": "months", "kind": "survival"}, "A survival time needs event="),
-        (
-            {"m": [1.0, 2.0], "e": [1, 0]},
-            {"key": "m", "event": "e", "kind": "continuous"},
-            "belongs to kind='survival'",
-        ),
-        ({"m": [1.0, 0.0], "e": [1, 0]}, {"key": "m", "event": "e"}, "zero or less"),
-        ({"m": [1.0, 2.0], "e": [1, 2]}, {"key": "m", "event": "e"}, r"1 \(event seen\) and 0"),
-        ({"m": [1.0, 2.0], "e": [0, 0]}, {"key": "m", "event": "e"}, "has no event"),
-        ({"m": [1.0, np.nan], "e": [1.0, 0.0]}, {"key": "m", "event": "e"}, "known for the same cells"),
-        ({"kind": ["a", "a"]}, {"key": "kind"}, "one class only"),
-        ({"kind": [None, None]}, {"key": "kind"}, "missing for every cell"),
-        ({"x": [1.0, np.inf]}, {"key": "x"}, "must be finite"),
-        ({"x": ["a", "b"]}, {"key": "x", "kind": "continuous"}, "must be finite numbers; it has 'a'"),
-        ({"x": ["a", "b"]}, {"key": "x", "kind": "ordinal"}, "kind must be"),
-    ],
-)
-def test_columns_that_are_no_endpoint(data, args, message):
-    with pytest.raises(ValueError, match=message):
-        scvcell.pp.modality_from_obs(column(**data), **args)
-
-
-def test_a_missing_column_is_named():
-    with pytest.raises(KeyError, match="Did you mean 'celltype'"):
-        scvcell.pp.modality_from_obs(column(celltype=["a", "b"]), "cell_type")
-
-
 def test_endpoints_by_hand_and_cells_with_nothing_else():
     rna = ad.AnnData(np.ones((4, 3), np.float32), pd.DataFrame(index=list("abcd")))
     label = ad.AnnData(np.eye(2, dtype=np.float32)[[0, 1, 0, 1, 0]], pd.DataFrame(index=list("abcde")))

@@ -1,7 +1,5 @@
 """CSL on scvi-tools' lifecycle: set up, construct, train, represent; stores nothing in the data."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -128,12 +126,3 @@ def test_adopting_other_data(mosaic, quick):
     with pytest.raises(ValueError, match="categories the model does not know"):
         model.adopt(other)
     assert model.adata is part
-
-
-def test_cite(small, mosaic, quick):
-    references = scvcell.cite(small.model)
-    assert len(references) == len(set(references))
-    for author in ("Hu and Chen", "Gayoso", "Virshup", "Lopez", "van den Oord"):
-        assert any(author in r for r in references)
-    alone = scvcell.cite(scvcell.tl.fit(mosaic(60)["rna"], train=replace(quick, max_epochs=1)))
-    assert not any("van den Oord" in r or "totalVI" in r for r in alone)

@@ -1,6 +1,7 @@
 """Query data: known cells keep their embedding, new batches are learned, features must fit."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -243,3 +244,14 @@ class TestRefusals:
         other.obs["celltype"] = "delta"
         with pytest.raises(ValueError, match=r"obs\['celltype'\] has categories the model does not know: \['delta'\]"):
             model.load_query_data(other)
+
+
+def test_load_query_data_is_as_silent_as_the_fit(mosaic, quick, monkeypatch):
+    whole = mosaic(n_batches=3)
+    known = whole[whole.obs["batch"] != "b2"].copy()
+    model = scvcell.tl.fit(known, batch_key="batch", train=quick)
+    seen = []
+    done = SimpleNamespace(history={}, interrupted=False, terminated=False)
+    monkeypatch.setattr("scvcell.model._query.run", lambda *args: seen.append(args[4]) or done)
+    model.load_query_data(whole)
+    assert (seen[0].progress, seen[0].accelerator) == (False, "cpu")

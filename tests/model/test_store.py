@@ -5,8 +5,6 @@ import errno
 import json
 import pickle
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -436,73 +434,6 @@ class TestFilesOfOthers:
             with pytest.raises(NotADirectoryError, match="is a file, not a folder"):
                 small.model.save(path, overwrite=True)
         assert (tmp_path / "file").read_text() == "mine"
-
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from scvcell import _folder
-at, count = int(sys.argv[2]), [0]
-def counted(function):
-    def call(*args, **options):
-        count[0] += 1
-        if count[0] == at:
-            os.kill(os.getpid(), signal.SIGKILL)
-        found = function(*args, **options)
-        return found
-    return call
-Path.replace, Path.unlink, os.fsync = map(counted, (Path.replace, Path.unlink, os.fsync))
-write = lambda file: file.write(b"new" * 1000)
-_folder.write(Path(sys.argv[1]), {"n": 2}, {"a.npz": write, "b.npz": write}, plain=str)
-print(count[0])
-"""
-
-
-def test_a_kill_at_any_step_leaves_the_old_or_the_new_and_the_next_save_clears(tmp_path):
-    def read():
-        about, files = _folder.read(tmp_path)
-        assert {raw == files["a.npz"] for raw in files.values()} == {True}
-        assert files["a.npz"] == {1: b"old", 2: b"new" * 1000}[about["n"]]
-        return about["n"]
-
-    def old():
-        files = {name: lambda file: file.write(b"old") for name in ("a.npz", "b.npz")}
-        _folder.write(tmp_path, {"n": 1}, files, plain=str)
-        assert {path.name for path in tmp_path.iterdir()} == {"model.json", "a.npz", "b.npz"}
-
-    found = []
-    for at in range(1, 40):
-        old()
-        done = subprocess.run([sys.executable, "-c", KILLED, tmp_path, str(at)], capture_output=True, text=True)
-        found.append(read())
-        if done.returncode == 0:
-            break
-    assert done.returncode == 0
-    assert found == sorted(found)
-    assert set(found) == {1, 2}
-    old()
-
-
-def test_readers_and_writers_beside_each_other(tmp_path):
-    code = """
-import sys
-from pathlib import Path
-from scvcell import _folder
-for i in range(60):
-    text = f"{sys.argv[2]}{i}".encode() * 50
-    _folder.write(Path(sys.argv[1]), {"text": text.decode()},
-                  {name: lambda file: file.write(text) for name in ("a.npz", "b.npz")}, plain=str)
-"""
-    subprocess.run([sys.executable, "-c", code, tmp_path, "x"], check=True)
-    writers = [subprocess.Popen([sys.executable, "-c", code, tmp_path, name]) for name in "yz"]
-    reads = 0
-    while any(writer.poll() is None for writer in writers):
-        about, files = _folder.read(tmp_path)
-        assert set(files.values()) == {about["text"].encode()}
-        reads += 1
-    assert [writer.returncode for writer in writers] == [0, 0]
-    assert reads > 20
-    assert {path.name for path in tmp_path.iterdir()} == {"model.json", "a.npz", "b.npz"}
 
 
 @pytest.mark.parametrize("again", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])

@@ -1,6 +1,8 @@
+"""Actions as sets of doses over time: equal, shown, added, kept, converted."""
+
 import pytest
 
-from scvcell import Action
+from scvcell import Action, PerturbationKeys
 from scvcell.perturb import as_action
 
 
@@ -78,3 +80,26 @@ def test_plain_values_and_back():
 def test_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_doses_are_converted_to_the_unit_of_the_fit():
+    units = {"A": "uM", "B": "ng/ml", "C": ""}
+    for given in ("10 nM", "10nM", "0.01 µM", "0.01 μM", "1e-8 M", "10000 pM", 0.01, "0.01", "+1e-2 uM"):
+        assert as_action({"A": given}, None, units) == Action({"A": "0.01 uM"})
+    assert str(as_action({"A": 10, "B": "2 ug/mL"}, None, units)) == "A 10 uM + B 2000 ng/ml"
+    assert as_action({"C": "5"}, None, units) == Action({"C": 5})
+    assert as_action({"A": "0 nM"}, None, units) == Action()
+    assert as_action(Action.schedule([("A", "10 nM", 0, 6)]), None, units).doses == {"A": 0.01}
+    with pytest.raises(ValueError, match=r"'1 mg/ml', others in 'uM'"):
+        as_action({"A": "1 mg/ml"}, None, units)
+    for unknown in ("C", "D"):
+        with pytest.raises(ValueError, match=r"'1 nM', but the fit knows no unit of its doses\. Give a number"):
+            as_action({unknown: "1 nM"}, None, units)
+
+
+@pytest.mark.parametrize("wrong", [None, 5, 2.5, True])
+def test_what_is_no_action_is_refused(wrong):
+    keys = PerturbationKeys("drug", "ctrl")
+    for make in (Action, lambda value: as_action(value, keys)):
+        with pytest.raises(TypeError, match=r"text such as 'A\+B', a list of targets, a mapping .* not "):
+            make(wrong)

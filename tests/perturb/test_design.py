@@ -1,3 +1,5 @@
+"""Conditions, controls and contexts of cells; keys as plain values."""
+
 import json
 from dataclasses import asdict
 
@@ -49,55 +51,6 @@ def test_contexts_join_columns():
     design = read(frame, context=("line", "donor"))
     assert design.contexts == ("x 1", "y 1")
     assert design.context.tolist() == [0, 0, 1, -1]
-
-
-def test_schedules():
-    plan = [("A", 1.0, 0, 6), ("B", 1.0, 6, 12)]
-    frame = pd.DataFrame({"drug": ["DMSO", "AB"]})
-    frame["plan"] = pd.Series([None, plan], dtype=object)
-    design = read(frame, schedule="plan")
-    assert design.actions == (Action.schedule(plan),)
-    frame["plan"] = [None, json.dumps(plan)]
-    assert read(frame, schedule="plan").actions == design.actions
-
-
-@pytest.mark.parametrize("plan", ["A then B", "[]", '[["A", 1.0]]', [1, 2], "7"])
-def test_a_schedule_that_cannot_be_read(plan):
-    frame = pd.DataFrame({"drug": ["DMSO", "AB"]})
-    frame["plan"] = pd.Series([None, plan], dtype=object)
-    with pytest.raises(ValueError, match=r"obs\['plan'\] holds .* list of \(target, dose, start, stop\)"):
-        read(frame, schedule="plan")
-
-
-@pytest.mark.parametrize(
-    ("frame", "keys", "message"),
-    [
-        ({"drug": ["dmso", "A"]}, {}, "No cell has the control label 'DMSO'.*Did you mean 'dmso'"),
-        ({"drug": ["DMSO", "DMSO"]}, {}, "Every cell is a control"),
-        ({"drug": ["DMSO", "A+"]}, {}, "splits at '\\+'.*empty or named twice"),
-        ({"drug": ["DMSO", "A+A"]}, {}, "named twice"),
-        ({"drug": ["DMSO", "A"], "d": [0, -1]}, {"dose": "d"}, "doses from 0 on"),
-        ({"drug": ["DMSO", "A"], "d": ["0", "much"]}, {"dose": "d"}, "doses from 0 on"),
-        ({"drug": ["DMSO", "A"], "d": [0, None]}, {"dose": "d"}, "no dose for cells treated with"),
-        ({"drug": ["DMSO", "A", "A"], "d": ["0", "1 uM", "2"]}, {"dose": "d"}, "in no unit|in uM and in no unit"),
-        ({"drug": ["DMSO", "A+B"], "d": ["0", "1+2+3"]}, {"dose": "d"}, "3 doses, for the 2 targets"),
-        ({"drug": ["DMSO", "A"], "d": [0, 0]}, {"dose": "d"}, "Every dose is 0"),
-        ({"drug": ["DMSO", "A"], "t": [0, "late"]}, {"time": "t"}, "must hold times as numbers"),
-        ({"drug": ["DMSO", "A"], "c": ["x", "y"]}, {"context": "c"}, "no control to compare them with, e.g. 'y'"),
-        ({"drug": ["DMSO", "A"], "c": ["x", None]}, {"context": "c"}, r"No treated cell has a context: .* obs\['c'\]"),
-    ],
-)
-def test_refused(frame, keys, message):
-    with pytest.raises(ValueError, match=message):
-        read(frame, **keys)
-
-
-def test_order_of_cells_does_not_matter():
-    frame = pd.DataFrame({"drug": ["A", "DMSO", "B", "A"]})
-    order = np.array([2, 0, 3, 1])
-    first, second = read(frame), read(frame.iloc[order].reset_index(drop=True))
-    names = [[d.actions[c] if c >= 0 else None for c in d.code] for d in (first, second)]
-    assert [names[0][i] for i in order] == names[1]
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+"""An affine flow: doses, times, paths and targets it never saw."""
+
 import pytest
 import torch
 

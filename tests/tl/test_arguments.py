@@ -97,13 +97,3 @@ def test_differential_expression_as_in_scvi_tools(small):
     assert set(placed["comparison"]) == set(named["comparison"])
     with pytest.raises(ValueError, match=r"has \['rna', 'adt'\]; say which: modality="):
         small.model.differential_expression(adata, "celltype")
-
-
-def test_what_is_listed_of_a_model_works(small):
-    for listed in (dir(scvcell.CSL), dir(small.model)):
-        assert {"get_normalized_expression", "differential_expression", "train", "history"} <= set(listed)
-        assert not {"differential_abundance", "get_var_names", "view_registry", "setup_annbatch"} & set(listed)
-    for name in dir(small.model):
-        getattr(small.model, name)
-    with pytest.raises(AttributeError, match=r"CSL has no differential_abundance.*pertpy"):
-        small.model.differential_abundance()

@@ -60,25 +60,6 @@ def test_bad_sentences_are_refused(cells):
         scvcell.tl.cell_sentences(cells)
 
 
-def test_rank_tokens(cells):
-    # medians of the shares: g1 mean of 1/3 and 2/11, g2 2/11, g3 9/15, g4 mean of 1/15 and 7/11
-    tokens = scvcell.pp.tokenize(cells)
-    assert tokens.tolist() == [[0, 2, 3], [-1, -1, -1], [3, 1, 0]]
-    assert scvcell.pp.tokenize(cells, length=2).shape == (3, 2)
-
-
-def test_bin_tokens(cells):
-    tokens = scvcell.pp.tokenize(cells, how="bin", n_bins=4).toarray()
-    assert ((tokens > 0) == (cells.X.toarray() > 0)).all()
-    assert tokens.max() == 3
-    assert tokens[0, 3] < tokens[0, 0] <= tokens[0, 2]
-    assert tokens[2, 0] == tokens[2, 1] < tokens[2, 3]
-    with pytest.raises(ValueError, match=r"'bins'. Did you mean 'bin'"):
-        scvcell.pp.tokenize(cells, how="bins")
-    with pytest.raises(ValueError, match="whole number >= 2"):
-        scvcell.pp.tokenize(cells, how="bin", n_bins=1)
-
-
 def test_sentences_of_a_mosaic(mosaic):
     mdata = mosaic(60)
     sentences = scvcell.tl.cell_sentences(mdata, n_genes=5)
@@ -97,23 +78,16 @@ def test_sentences_of_a_mosaic(mosaic):
     assert twice.obs_names.is_unique
 
 
-@pytest.mark.parametrize(
-    "verb",
-    [
-        lambda adata, **layer: scvcell.tl.cell_sentences(adata, **layer),
-        lambda adata, **layer: scvcell.pp.tokenize(adata, **layer),
-    ],
-)
-def test_layers_and_values_are_checked(mosaic, monkeypatch, verb):
+def test_layers_and_values_are_checked(mosaic, monkeypatch):
     monkeypatch.setattr("scvcell._containers._matrix.SAMPLE_ROWS", 1)
     adata = mosaic(60)["rna"].copy()
     adata.layers["counts"] = adata.X.copy()
     with pytest.raises(ValueError, match=r"no layer 'count'; it has \['counts'\]. Did you mean 'counts'"):
-        verb(adata, layer="count")
+        scvcell.tl.cell_sentences(adata, layer="count")
     del adata.X
     with pytest.raises(ValueError, match=r"no X; it has layers \['counts'\]. Give layer='counts'"):
-        verb(adata)
-    verb(adata, layer="counts")
+        scvcell.tl.cell_sentences(adata)
+    scvcell.tl.cell_sentences(adata, layer="counts")
     adata.layers["counts"][20, 3] = 0.5
     with pytest.raises(ValueError, match=r"'counts'.*non-integer"):
-        verb(adata, layer="counts")
+        scvcell.tl.cell_sentences(adata, layer="counts")

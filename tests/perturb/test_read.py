@@ -1,13 +1,14 @@
-"""Actions written as columns of obs, text read as actions, and doses with units."""
+"""Columns of obs read as actions, and actions written as columns that are read as what was done."""
 
 import itertools
+import json
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from scvcell import Action, PerturbationKeys
-from scvcell.perturb import _dose, as_action, label_cells, read_design
+from scvcell.perturb import as_action, label_cells, read_design
 
 SEPARATORS = ("+", "_", "|", " & ", ";", " ", "-", "/")
 UNITS = {"": ("", ""), "molar": ("nM", "uM"), "mass": ("ng/ml", "ug/ml")}
@@ -95,37 +96,6 @@ def test_text_reads_as_the_label_of_a_cell_does(separator):
     assert as_action(["C", "A"], keys) == as_action({"A": None, "C": None, "ctrl": None}, keys)
 
 
-def test_doses_are_converted_to_the_unit_of_the_fit():
-    units = {"A": "uM", "B": "ng/ml", "C": ""}
-    for given in ("10 nM", "10nM", "0.01 µM", "0.01 μM", "1e-8 M", "10000 pM", 0.01, "0.01", "+1e-2 uM"):
-        assert as_action({"A": given}, None, units) == Action({"A": "0.01 uM"})
-    assert str(as_action({"A": 10, "B": "2 ug/mL"}, None, units)) == "A 10 uM + B 2000 ng/ml"
-    assert as_action({"C": "5"}, None, units) == Action({"C": 5})
-    assert as_action({"A": "0 nM"}, None, units) == Action()
-    assert as_action(Action.schedule([("A", "10 nM", 0, 6)]), None, units).doses == {"A": 0.01}
-    with pytest.raises(ValueError, match=r"'1 mg/ml', others in 'uM'"):
-        as_action({"A": "1 mg/ml"}, None, units)
-    for unknown in ("C", "D"):
-        with pytest.raises(ValueError, match=r"'1 nM', but the fit knows no unit of its doses\. Give a number"):
-            as_action({unknown: "1 nM"}, None, units)
-
-
-@pytest.mark.parametrize("dose", [10**-0.5, 10**0.5, 1 / 3, 2e-9, 123456.7])
-def test_a_dose_is_one_however_it_is_held(dose):
-    held = (dose, float(np.float32(dose)), np.float64(dose), str(dose), repr(np.float32(dose).item()), f"{dose:g}")
-    assert len({Action({"A": value}) for value in held}) == 1
-    obs = pd.DataFrame({"drug": ["ctrl", "A"], "dose": np.array([0, dose], np.float32)})
-    design = read_design(PerturbationKeys("drug", "ctrl", dose="dose"), lambda name: obs[name])
-    assert design.actions == (Action({"A": dose}),)
-
-
-@pytest.mark.parametrize("separator", SEPARATORS)
-def test_doses_of_a_combination_are_split_apart(separator):
-    for parts in (["1e+3 nM", "1e-3 uM"], ["5 ng/ml", "0.1"], ["2", "3.5e6"], ["7 nM"]):
-        text = separator.join(parts)
-        assert _dose.split_doses(text, separator) == parts
-
-
 def test_units_of_a_target_are_those_asked_for():
     obs = pd.DataFrame({"drug": ["ctrl", "A", "A", "A"], "dose": ["0", "0", "10 nM", "10 uM"]})
     keys = PerturbationKeys("drug", "ctrl", dose="dose")
@@ -182,14 +152,6 @@ def test_an_unknown_control_label_names_likely_ones(given, message):
         read_design(PerturbationKeys("drug", given), lambda name: obs[name])
 
 
-@pytest.mark.parametrize("wrong", [None, 5, 2.5, True])
-def test_what_is_no_action_is_refused(wrong):
-    keys = PerturbationKeys("drug", "ctrl")
-    for make in (Action, lambda value: as_action(value, keys)):
-        with pytest.raises(TypeError, match=r"text such as 'A\+B', a list of targets, a mapping .* not "):
-            make(wrong)
-
-
 TYPES = ("int64", "float64", "Int64", "Int8", "object", "str", "string", "category", "ordered", "Int64 category")
 
 
@@ -223,3 +185,57 @@ def test_contexts_are_compared_by_every_column(context):
     design = read_design(PerturbationKeys("drug", "ctrl", context=("kind", "day")), obs.get)
     assert design.context[0] == design.context[1] != design.context[2] == design.context[3]
     assert len(set(design.contexts)) == 2
+
+
+def read(frame, **keys):
+    obs = pd.DataFrame(frame)
+    return read_design(PerturbationKeys("drug", **{"control": "DMSO"} | keys), lambda name: obs[name])
+
+
+def test_schedules():
+    plan = [("A", 1.0, 0, 6), ("B", 1.0, 6, 12)]
+    frame = pd.DataFrame({"drug": ["DMSO", "AB"]})
+    frame["plan"] = pd.Series([None, plan], dtype=object)
+    design = read(frame, schedule="plan")
+    assert design.actions == (Action.schedule(plan),)
+    frame["plan"] = [None, json.dumps(plan)]
+    assert read(frame, schedule="plan").actions == design.actions
+
+
+@pytest.mark.parametrize("plan", ["A then B", "[]", '[["A", 1.0]]', [1, 2], "7"])
+def test_a_schedule_that_cannot_be_read(plan):
+    frame = pd.DataFrame({"drug": ["DMSO", "AB"]})
+    frame["plan"] = pd.Series([None, plan], dtype=object)
+    with pytest.raises(ValueError, match=r"obs\['plan'\] holds .* list of \(target, dose, start, stop\)"):
+        read(frame, schedule="plan")
+
+
+@pytest.mark.parametrize(
+    ("frame", "keys", "message"),
+    [
+        ({"drug": ["dmso", "A"]}, {}, "No cell has the control label 'DMSO'.*Did you mean 'dmso'"),
+        ({"drug": ["DMSO", "DMSO"]}, {}, "Every cell is a control"),
+        ({"drug": ["DMSO", "A+"]}, {}, "splits at '\\+'.*empty or named twice"),
+        ({"drug": ["DMSO", "A+A"]}, {}, "named twice"),
+        ({"drug": ["DMSO", "A"], "d": [0, -1]}, {"dose": "d"}, "doses from 0 on"),
+        ({"drug": ["DMSO", "A"], "d": ["0", "much"]}, {"dose": "d"}, "doses from 0 on"),
+        ({"drug": ["DMSO", "A"], "d": [0, None]}, {"dose": "d"}, "no dose for cells treated with"),
+        ({"drug": ["DMSO", "A", "A"], "d": ["0", "1 uM", "2"]}, {"dose": "d"}, "in no unit|in uM and in no unit"),
+        ({"drug": ["DMSO", "A+B"], "d": ["0", "1+2+3"]}, {"dose": "d"}, "3 doses, for the 2 targets"),
+        ({"drug": ["DMSO", "A"], "d": [0, 0]}, {"dose": "d"}, "Every dose is 0"),
+        ({"drug": ["DMSO", "A"], "t": [0, "late"]}, {"time": "t"}, "must hold times as numbers"),
+        ({"drug": ["DMSO", "A"], "c": ["x", "y"]}, {"context": "c"}, "no control to compare them with, e.g. 'y'"),
+        ({"drug": ["DMSO", "A"], "c": ["x", None]}, {"context": "c"}, r"No treated cell has a context: .* obs\['c'\]"),
+    ],
+)
+def test_refused(frame, keys, message):
+    with pytest.raises(ValueError, match=message):
+        read(frame, **keys)
+
+
+def test_order_of_cells_does_not_matter():
+    frame = pd.DataFrame({"drug": ["A", "DMSO", "B", "A"]})
+    order = np.array([2, 0, 3, 1])
+    first, second = read(frame), read(frame.iloc[order].reset_index(drop=True))
+    names = [[d.actions[c] if c >= 0 else None for c in d.code] for d in (first, second)]
+    assert [names[0][i] for i in order] == names[1]
