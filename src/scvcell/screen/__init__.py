@@ -18,6 +18,7 @@ from scvcell.screen._origin import Origin, fit_origin
 from scvcell.screen._potency import MIN_DOSES, Curve, curves_of
 from scvcell.screen._rehearsal import draws_of, rehearse
 from scvcell.screen._strength import strengths
+from scvcell.screen._transport import potential
 
 __all__ = [
     "MIN_DOSES",
@@ -39,6 +40,7 @@ __all__ = [
     "joint_size",
     "matched_values",
     "measure_effect",
+    "potential",
     "refit",
     "rehearse",
     "resampled",
