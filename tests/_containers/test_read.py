@@ -90,7 +90,7 @@ class TestLazy:
         adata.write_zarr(tmp_path / "cells.zarr")
         return SimpleNamespace(adata=adata, data=experimental.read_lazy(tmp_path / "cells.zarr"))
 
-    def test_columns_have_their_types(self, lazy):
+    def test_columns_have_their_types(self, lazy, check_rows):
         seen = view(lazy.data)
         check_rows(seen, lazy.data)
         cells = np.array([5, 3, 3])
@@ -154,7 +154,7 @@ class TestRefusals:
         with pytest.raises(ValueError, match=r"1 cells have no modality, e.g. 'cell[0-9]{4}'. Drop them"):
             view(orphaned(mosaic))
 
-    def test_stale_row_map(self, mosaic):
+    def test_stale_row_map(self, mosaic, check_rows):
         mdata = mosaic()
         mdata.mod["rna"] = mdata["rna"][::-1].copy()
         with pytest.raises(ValueError, match=r"disagree on cells. Run `mdata.update\(\)` first"):
