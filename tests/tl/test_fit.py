@@ -1,6 +1,7 @@
 """tl.fit on every container: what is written, what is left alone, seeds, memory, and failures on the way."""
 
 import gc
+import importlib
 import tracemalloc
 import weakref
 from dataclasses import replace
@@ -456,3 +457,13 @@ def test_covariates_reach_the_decoder(mosaic, quick):
     model = scvcell.tl.fit(mdata, batch_key="batch", covariates=["celltype", "age"], train=quick)
     assert model.schema.n_context == 2 + 3 + 1
     assert model.module.operators["rna"].decoder.context_bias.shape == (6, 60)
+
+
+def test_a_fit_reads_its_container_once(mosaic, quick, monkeypatch):
+    whole = []
+    for module in ("tl._fit", "model._fitted", "model._csl"):
+        where = f"scvcell.{module}.view"
+        read = importlib.import_module(f"scvcell.{module}").view
+        monkeypatch.setattr(where, lambda *args, read=read, **kwargs: whole.append(1) or read(*args, **kwargs))
+    scvcell.tl.fit(mosaic(120), batch_key="batch", train=quick)
+    assert len(whole) == 1
