@@ -42,7 +42,7 @@ def test_continuous_values_move_by_what_is_expected_and_the_effect(assay):
 
 
 def test_molecules_are_thinned_or_added_as_expected(assay):
-    """Per cell and feature the mean over draws is x min(1, r) + m max(0, 1 - 1 / r), with m after and r = m / before."""
+    """The mean over draws is x min(1, r) + m max(0, 1 - 1 / r), with m expected after and r = m / before."""
     bulk, values, z, other = assay("counts", n=6)
     cells, rng = np.arange(6), np.random.default_rng(1)
     step = torch.zeros(8)
@@ -61,7 +61,7 @@ def test_molecules_are_thinned_or_added_as_expected(assay):
 
 def test_cells_without_the_assay_are_drawn(assay):
     for kind in ("profile", "counts"):
-        bulk, values, z, other = assay(kind, rows=[0, -1, 1])
+        bulk, _, z, other = assay(kind, rows=[0, -1, 1])
         draws, rng = [], np.random.default_rng(2)
         for _ in range(400):
             found, expected = counterfactual(
