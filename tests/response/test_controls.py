@@ -136,7 +136,7 @@ def test_cells_are_in_the_states_of_their_own_values(acted):
 
 def test_models_and_data_that_say_nothing_of_actions_are_refused(acted, small):
     data, model = acted
-    with pytest.raises(TypeError, match="model must be a CSL.*The data come first"):
+    with pytest.raises(TypeError, match=r"model must be a CSL.*The data come first"):
         learned(data)
     with pytest.raises(ValueError, match="learned no perturbation"):
         learned(small.model)

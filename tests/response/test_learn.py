@@ -32,7 +32,7 @@ def screen(readout):
         data = view(AnnData(values.astype(np.float32), obs=obs.assign(**columns)))
         made = readout("profile", values.astype(np.float32))
         deaf = SimpleNamespace(responds=False)
-        model = SimpleNamespace(
+        return SimpleNamespace(
             view=lambda: data,
             split_={"train": np.delete(data.obs_names, list(test)), "validation": []},
             posterior=lambda _: SimpleNamespace(mean=latent),
@@ -42,7 +42,6 @@ def screen(readout):
             readout=lambda _, name: made,
             progress=False,
         )
-        return model
 
     return model_of, values, drug, line, effect
 
