@@ -59,7 +59,7 @@ def test_actions_of_one_context_share_their_controls(screen):
 
 
 def test_effects_on_counts_are_logs_to_base_two(screen, readout):
-    model, values, code, context = screen
+    model, _, code, context = screen
     counts = np.random.default_rng(1).poisson(30 * np.where(code[:, None] == 0, [2.0] + [1.0] * 7, 1.0), (60, 8))
     seen = readout("protein", counts.astype(np.float32))
     model.readout = lambda data, name: seen
