@@ -42,7 +42,7 @@ def test_continuous_values_move_by_what_is_expected_and_the_effect(assay):
 
 
 def test_molecules_are_thinned_or_added_as_expected(assay):
-    """The mean over draws is x min(1, r) + m max(0, 1 - 1 / r), with m after and r = m / before."""
+    """The mean over draws is x min(1, r) + m max(0, 1 - 1 / r), with m expected after and r = m / before."""
     bulk, values, z, other = assay("counts", n=6)
     cells, rng = np.arange(6), np.random.default_rng(1)
     step = torch.zeros(8)

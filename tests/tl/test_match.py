@@ -4,13 +4,10 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from scipy.optimize import linear_sum_assignment
 
 import scvcell
 from scvcell import PerturbationKeys, TrainConfig
 from scvcell.datasets import simulate_actions
-from scvcell.screen._transport import potential
 
 KEYS = PerturbationKeys("action", control="control")
 
@@ -111,21 +108,3 @@ def test_too_few_cells_and_no_controls_are_refused(confounded):
         scvcell.tl.match_counterfactual(part, model, "T1")
     with pytest.raises(ValueError, match="No cell is known to be untreated"):
         scvcell.tl.match_counterfactual(adata[adata.obs["action"] == "T1"].copy(), model, "T1")
-
-
-def test_transport_is_optimal_where_it_is_sharp():
-    rng = np.random.default_rng(0)
-    cost = torch.from_numpy(rng.random((8, 8)))
-    worth = potential(cost, torch.full((8,), 1 / 8, dtype=torch.float64), 0.005, 1e6)
-    odds = torch.softmax(worth - cost / 0.005, 1)
-    _, best = linear_sum_assignment(cost.numpy())
-    np.testing.assert_array_equal(odds.argmax(1).numpy(), best)
-    np.testing.assert_allclose(odds.sum(0).numpy(), 1, atol=1e-2)
-
-
-def test_transport_that_is_relaxed_matches_each_row_by_itself():
-    cost = torch.rand(5, 7, generator=torch.Generator().manual_seed(0))
-    weight = torch.arange(1.0, 8) / 28
-    odds = torch.softmax(potential(cost, weight, 0.1, 0.0) - cost / 0.1, 1)
-    alone = weight * torch.exp(-cost / 0.1)
-    torch.testing.assert_close(odds, alone / alone.sum(1, keepdim=True))
