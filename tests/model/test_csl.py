@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 import scvcell
 from scvcell import CSL
@@ -70,22 +69,6 @@ def test_untrained_model_says_what_to_run(mosaic):
         CSL(mdata).get_latent_representation()
 
 
-def test_posterior_does_not_depend_on_the_mini_batches(small):
-    seen = small.model.view()
-    whole = small.model.posterior(seen)
-    parts = [small.model.module.posterior(b) for b in small.model.batches(small.model.source(seen), batch_size=7)]
-    with torch.no_grad():
-        torch.testing.assert_close(torch.cat([p.mean for p in parts]), whole.mean, rtol=1e-4, atol=1e-4)
-        torch.testing.assert_close(torch.cat([p.var for p in parts]), whole.var, rtol=1e-4, atol=1e-4)
-
-
-def test_posterior_is_deterministic_and_leaves_no_gradient(small):
-    one, other = small.model.posterior(), small.model.posterior()
-    assert torch.equal(one.mean, other.mean)
-    assert not one.mean.requires_grad
-    assert not small.model.module.training
-
-
 def test_repr_and_parameters(small):
     assert repr(small.model) == "CSL with 32 dimensions on rna (60, counts), adt (6, protein); 2 batches; trained."
     parameters = small.model.parameters()
@@ -105,13 +88,6 @@ def test_latent_separates_types_and_not_batches(small):
 
     assert accuracy("celltype") > 0.85
     assert accuracy("batch") < 0.7
-
-
-@pytest.mark.parametrize("name", ["rna", ["rna"], ("rna",)])
-def test_modalities_of_a_representation(small, name):
-    latent = small.model.get_latent_representation(modalities=name)
-    expected = small.model.posterior(modalities=["rna"]).mean.numpy()
-    np.testing.assert_array_equal(latent, expected)
 
 
 def test_adopting_other_data(mosaic, quick):

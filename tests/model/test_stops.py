@@ -262,31 +262,6 @@ class TestDivergence:
         np.testing.assert_array_equal(model.get_latent_representation(), before)
 
 
-class TestFurtherTraining:
-    def test_what_was_learned_on_old_states_is_refused_until_it_is_learned_again(self):
-        mdata = screen()
-        model = scvcell.tl.fit(mdata, perturbation=KEYS, train=QUICK)
-        held = set(model.split_["validation"])
-        pool = next(iter(model.calibration.arrays.values()))["pool"]
-        model.train(scvcell.TrainConfig(max_epochs=2, progress=False, accelerator="cpu"), seed=5)
-        with pytest.raises(ValueError, match=r'states have moved. Learn it again: model.learn\("response", keys\)'):
-            scvcell.tl.perturb(mdata, model, "T1")
-        assert set(model.split_["validation"]) == held, "cells that were trained on can calibrate nothing"
-        scvcell.tl.translate(mdata, model, to="adt", source=["rna"])
-        assert np.abs(next(iter(model.calibration.arrays.values()))["pool"] - pool).max() > 0
-        model.learn("response", KEYS)
-        assert len(scvcell.tl.effects(mdata, model, "T1"))
-
-    def test_velocity_too(self):
-        adata = scvcell.datasets.simulate(150, n_genes=30, n_proteins=5, seed=1)["rna"]
-        adata.obs["day"] = np.arange(adata.n_obs) % 2
-        model = scvcell.tl.fit(adata, train=QUICK)
-        scvcell.tl.velocity(adata, model, time_key="day")
-        model.train(QUICK)
-        with pytest.raises(ValueError, match=r"Learn it again: scvcell.tl.velocity\(data, model\)"):
-            scvcell.tl.forecast(adata, model, time=0.1)
-
-
 class TestWhatIsTorchs:
     def test_two_fits_beside_each_other_are_two_fits(self):
         mdata = cells()
@@ -354,19 +329,3 @@ class TestWhatIsTorchs:
             assert torch.get_default_dtype() == torch.float64
         finally:
             torch.set_default_dtype(torch.float32)
-
-
-@pytest.mark.parametrize("first", [0.0, 0.3])
-def test_cells_that_were_trained_on_never_calibrate(first):
-    """Whatever is held out, in whatever order, and also where the first training held nothing out."""
-    mdata = cells()
-    CSL.setup_mudata(mdata)
-    model, trained = CSL(mdata), set()
-    tests = [mdata.obs_names[:40], mdata.obs_names[100:], ()]
-    for seed, held_out in enumerate(tests):
-        share = first if seed == 0 else 0.3
-        config = scvcell.TrainConfig(max_epochs=1, progress=False, accelerator="cpu", validation=share)
-        model.train(config, held_out=held_out, seed=seed)
-        trained |= set(mdata.obs_names[model.train_indices_])
-        assert trained <= set(model.split_["train"])
-        assert not trained & set(model.split_["validation"])

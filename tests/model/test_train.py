@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 import scvcell
 from scvcell.model._train import TrainingPlan
@@ -102,28 +101,6 @@ def test_training_stops_when_the_held_out_objective_is_flat(mosaic, quick, caplo
 def test_zero_patience_never_stops_early(mosaic, quick):
     model = scvcell.tl.fit(mosaic(90), train=replace(quick, max_epochs=30, validation=0.3, patience=0, lr=1e-9))
     assert len(model.history["loss_train"]) == 30
-
-
-def test_without_validation_cells(mosaic, quick):
-    model = scvcell.tl.fit(mosaic(90), train=replace(quick, validation=0.0))
-    assert model.split_["validation"] == []
-    assert not any(k.endswith("_validation") for k in model.history)
-
-
-@pytest.mark.parametrize("n_cells", [100, 2800, 35_000, 1_000_000])
-def test_default_epochs_shrink_with_the_data(n_cells):
-    assert scvcell.TrainConfig().epochs(n_cells) == {100: 50, 2800: 50, 35_000: 4, 1_000_000: 4}[n_cells]
-    assert scvcell.TrainConfig(max_epochs=7).epochs(n_cells) == 7
-
-
-def test_training_again_continues(mosaic, quick):
-    mdata = mosaic(90)
-    model = scvcell.tl.fit(mdata, train=quick)
-    front = model.module.front_ends["rna"].loadings.clone()
-    before = model.get_latent_representation()
-    model.train(replace(quick, max_epochs=3))
-    assert torch.equal(model.module.front_ends["rna"].loadings, front)
-    assert not np.array_equal(model.get_latent_representation(), before)
 
 
 def test_the_signal_handler_is_restored(mosaic, quick):

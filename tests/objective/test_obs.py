@@ -203,20 +203,3 @@ def test_without_cross_only_the_joint_view_is_decoded(mosaic, quick):
     (view,) = model.module.inference(batch).views
     assert view.rows.tolist() == list(range(len(batch)))
     assert (view.weight == 1).all()
-
-
-def test_align_multiplies_its_terms():
-    weights = Weights(align=0.5, contrast=4, agreement=2, match=10, likelihood=3)
-    assert [weights.of(t) for t in ("contrast", "agreement", "match", "likelihood")] == [2, 1, 5, 3]
-
-
-@pytest.mark.parametrize("name", ["likelihood", "kl", "align", "contrast", "agreement", "match", "cross"])
-@pytest.mark.parametrize("value", [-1, float("nan"), float("inf")])
-def test_weights_must_be_finite_and_not_negative(name, value):
-    with pytest.raises(ValueError, match=rf"Weights\.{name} must be a finite number >= 0"):
-        Weights(**{name: value})
-
-
-def test_weights_that_leave_nothing_to_learn_are_refused():
-    with pytest.raises(ValueError, match="nothing to learn"):
-        Weights(likelihood=0, align=0)

@@ -203,51 +203,6 @@ def test_features_of_any_modality_are_colours(flat, name):
     np.testing.assert_allclose([drawn[c] for c in adata.obs_names], adata[:, gene].X.ravel())
 
 
-@pytest.mark.filterwarnings("ignore:var_names are not unique")
-def test_a_feature_of_two_modalities_must_be_told(flat):
-    adt = flat["adt"].copy()
-    adt.var_names = [flat["rna"].var_names[0], *adt.var_names[1:]]
-    both = type(flat)({"rna": flat["rna"].copy(), "adt": adt})
-    both.obsm["X_umap"] = np.zeros((both.n_obs, 2))
-    name = adt.var_names[0]
-    with pytest.raises(ValueError, match=rf"{name}' is a feature of \['rna', 'adt'\]: say which, e.g. 'rna:{name}'"):
-        pl.embedding(both, color=name)
-    assert len(pl.embedding(both, color=[f"rna:{name}", f"adt:{name}"])) == 2
-
-
-def test_columns_of_modalities_by_their_plain_name(flat):
-    del flat.obs["cell_type"]
-    assert legend_texts(pl.embedding(flat, color="cell_type")) == ["type1", "type2", "type3"]
-    assert not [c for c in pl.embedding(flat, color="cell_type").collections if len(c.get_offsets()) not in (0, 150)]
-
-
-def test_colours_are_scanpys_and_nobody_elses_are_replaced(flat):
-    mine = ["#ff0000", "#00ff00", "#0000ff"]
-    flat.uns["cell_type_colors"] = list(mine)
-    assert colours(pl.embedding(flat, color="cell_type")) == set(mine)
-    assert colours(pl.embedding(flat, color="cell_type", palette=["k", "w", "y"])) == {"#000000", "#ffffff", "#bfbf00"}
-    assert flat.uns["cell_type_colors"] == mine
-    # Colours of a modality serve the container's column of the same categories, and new ones are kept.
-    del flat.uns["cell_type_colors"]
-    flat["rna"].uns["cell_type_colors"] = np.array(mine)
-    assert colours(pl.embedding(flat, color="cell_type")) == set(mine)
-    flat.uns["batch_colors"] = ["#123456"]
-    before = flat.uns["batch_colors"]
-    drawn = colours(pl.embedding(flat, color="batch"))
-    assert flat.uns["batch_colors"] is before
-    assert len(drawn) == flat.obs["batch"].nunique()
-    with pytest.raises(ValueError, match="palette has no colour for 'type3'"):
-        pl.embedding(flat, color="cell_type", palette={"type1": "r", "type2": "g"})
-
-
-def test_many_categories_have_colours_of_their_own(flat):
-    flat.obs["group"] = [f"g{i % 30}" for i in range(150)]
-    ax = pl.embedding(flat, color="group")
-    assert len(colours(ax)) == 30
-    assert legend_texts(ax)[:3] == ["g0", "g1", "g2"]
-    assert legend_texts(ax)[-1] == "g29"
-
-
 @pytest.mark.parametrize("layout", [None, "constrained", "tight"])
 @pytest.mark.parametrize("size", [(6, 4), (3, 2.5)])
 def test_legends_are_whole_and_names_are_no_mathematics(flat, layout, size):
@@ -274,14 +229,3 @@ def test_names_on_the_data_do_not_overlap(flat):
     boxes = [text.get_window_extent() for text in ax.texts]
     assert len(boxes) == 12
     assert not [(a, b) for i, a in enumerate(boxes) for b in boxes[:i] if a.shrunk(0.95, 0.9).overlaps(b)]
-
-
-def test_what_modalities_call_differently_is_told(flat, caplog):
-    both = (flat.obsmap["rna"].ravel() > 0) & (flat.obsmap["adt"].ravel() > 0)
-    flat["rna"].obs["kind"], flat["adt"].obs["kind"] = "T", "B"
-    pl.embedding(flat, color="kind")
-    assert f"obs['kind']: modalities say different things of {both.sum()} cells, e.g. of" in caplog.text
-    assert "'T', which is drawn, and 'B'. Name one: 'rna:kind'" in caplog.text
-    caplog.clear()
-    pl.embedding(flat, color="adt:kind")
-    assert "modalities say different things" not in caplog.text

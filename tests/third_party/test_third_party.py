@@ -1,4 +1,4 @@
-"""A package that nobody here knows registers an operator: found, fitted, translated, saved, and within the contract."""
+"""A package that nobody here knows registers what it has: all of it is found, used, saved, and within the contract."""
 
 import os
 import subprocess
@@ -7,6 +7,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
+from scvcell import CSL
+from scvcell.model import PARTS
 
 PACKAGE = Path(__file__).parent / "package"
 
@@ -68,6 +71,48 @@ print("OK")
 """
 
 
+PART = """
+import sys
+import numpy as np
+import scvcell
+
+mdata = scvcell.datasets.simulate(120, n_genes=30, n_proteins=5, paired=1.0, n_batches=2, seed=1)
+train = scvcell.TrainConfig(max_epochs=2, validation=0.2, progress=False, accelerator="cpu")
+first = mdata[mdata.obs["batch"] == mdata.obs["batch"].iloc[0]].copy()
+model = scvcell.tl.fit(first, batch_key="batch", train=train)
+assert {"size_train", "size_validation"} <= set(model.history), "a term of theirs is logged"
+(batch,) = model.batches(model.source(model.view()))
+terms = model.network.eval().terms(batch)
+assert np.isclose(float(terms["size"]), 0.01 * np.square(model.get_latent_representation()).mean(), rtol=1e-4)
+
+
+def asked(model):
+    # the part, or what is said where there is none
+    try:
+        return model.part("centre")
+    except scvcell.errors.NotLearned as error:
+        return str(error)
+
+assert "has no centres yet" in asked(model)
+model.learn("centre", "cell_type")
+label = first.obs["cell_type"].astype(str).to_numpy()
+for name, mean in zip(model.centre.names, model.centre.means, strict=True):
+    np.testing.assert_allclose(mean, first.obsm["X_csl"][label == name].mean(0), atol=1e-4)
+assert "cell_type" in model.columns
+assert "C. Entre, 2026" in scvcell.cite(model)
+
+again = scvcell.CSL.load(model.save(sys.argv[1]), first)
+assert again.centre.names == model.centre.names
+np.testing.assert_array_equal(again.centre.means, model.centre.means)
+query = again.load_query_data(mdata, train=train)
+assert len(query.schema.batches) == 2
+assert query.centre is again.centre
+again.train(train)
+assert "learned where labels lie" in asked(again) and "model.learn('centre', key)" in asked(again)
+print("OK")
+"""
+
+
 @pytest.fixture
 def installed(tmp_path):
     """A folder as ``pip install --target`` leaves it: the modules, and a dist-info with the entry points."""
@@ -108,3 +153,14 @@ def test_metric_baseline_and_axis_of_a_third_party(installed):
     done = run(installed, sys.executable, "-W", "ignore", "-c", RISK)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["OK"]
+
+
+def test_part_and_loss_term_of_a_third_party(installed, tmp_path, caplog):
+    done = run(installed, sys.executable, "-W", "ignore", "-c", PART, str(tmp_path / "model"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["OK"]
+    # here the package is not installed
+    assert "centre" not in PARTS
+    model = CSL.load(tmp_path / "model")
+    assert "has a part 'centre' of a package that is not installed here; it is left out" in caplog.text
+    assert set(model.parts) == {"calibration"}

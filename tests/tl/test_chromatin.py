@@ -149,40 +149,6 @@ def test_edges_that_the_data_support_come_first(quick):
     pd.testing.assert_frame_equal(links, scvcell.tl.feature_links(mdata, model))
 
 
-def test_links_need_a_graph(quick):
-    mdata, _ = chromatin(n=60)
-    model = scvcell.tl.fit(mdata, train=replace(quick, max_epochs=1))
-    with pytest.raises(ValueError, match="without a guidance graph"):
-        scvcell.tl.feature_links(mdata, model)
-
-
-def test_ablation_tells_a_real_graph_from_a_rewired_one(quick):
-    whole = scvcell.datasets.simulate(500, n_genes=100, n_peaks=300, n_proteins=2, paired=1.0)
-    rna = list(whole["atac"].obs_names)
-    mdata = md.MuData({"rna": whole["rna"][rna].copy(), "atac": whole["atac"].copy()})
-    mdata["atac"].obs_names = [f"{name}-atac" for name in rna]
-    mdata.update()
-    graph = scvcell.pp.link_features(mdata)
-    before = set(mdata.obsm)
-    table = scvcell.tl.prior_ablation(
-        mdata,
-        graph,
-        pairs=(rna, [f"{name}-atac" for name in rna]),
-        seeds=(0,),
-        train=replace(quick, max_epochs=30, rematch=0),
-        batch_key="batch",
-    )
-    assert set(mdata.obsm) == before
-    assert set(table["variant"]) == {"real", "corrupted", "rewired", "none"}
-    mean = table.groupby(["metric", "variant"])["value"].mean()
-    assert mean["foscttm", "real"] < mean["foscttm", "rewired"] - 0.1
-    assert {"held-out rna", "held-out atac"} <= set(table["metric"])
-    with pytest.raises(ValueError, match="between 0 and 1"):
-        scvcell.tl.prior_ablation(mdata, graph, corrupted=(1.5,), train=quick)
-    with pytest.raises(TypeError, match="prior must be a GuidanceGraph"):
-        scvcell.tl.prior_ablation(mdata, graph.edges, train=quick)
-
-
 def test_three_assays_that_no_cell_has_together(quick):
     """RNA bridges proteins and chromatin; proteins still predict chromatin, through the state."""
     rng = np.random.default_rng(0)

@@ -405,53 +405,6 @@ class TestFailuresOnTheWay:
         np.testing.assert_array_equal(again.get_latent_representation(), mdata.obsm["X_csl"])
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"max_epochs": 0}, "max_epochs must be a whole number >= 1"),
-        ({"batch_size": -1}, "batch_size must be a whole number >= 1"),
-        ({"lr": 0.0}, "lr must be > 0"),
-        ({"n_latent": 0}, "n_latent must be a whole number >= 1"),
-        ({"n_components": 0}, "n_components must be a whole number >= 1"),
-        ({"kl_warmup": -3}, r"kl_warmup must be a share in \[0, 1\]"),
-        ({"weight_decay": -1}, "weight_decay must be >= 0"),
-        ({"validation": 0.5}, r"validation must be in \[0, 0.5\)"),
-        ({"validation": -0.1}, r"validation must be in \[0, 0.5\)"),
-        ({"rematch": -1}, "rematch must be a whole number >= 0"),
-        ({"patience": 1.5}, "patience must be a whole number, not 1.5"),
-        ({"max_epochs": "10"}, "max_epochs must be a whole number, not '10'"),
-        ({"max_epochs": 2.5}, "max_epochs must be a whole number, not 2.5"),
-        ({"n_latent": None}, "n_latent must be a whole number, not None"),
-        ({"lr": "fast"}, "lr must be a number, not 'fast'"),
-    ],
-)
-def test_training_settings_are_checked(options, message):
-    with pytest.raises((ValueError, TypeError), match=rf"TrainConfig\.{message}"):
-        scvcell.TrainConfig(**options)
-
-
-def test_settings_may_be_numbers_of_numpy():
-    config = scvcell.TrainConfig(max_epochs=np.int64(3), n_latent=np.int32(4), lr=np.float32(0.001))
-    assert (config.max_epochs, config.n_latent) == (3, 4)
-    assert type(config.max_epochs) is int
-
-
-def test_max_epochs_as_in_scvi_tools(mosaic, quick):
-    model = scvcell.tl.fit(mosaic(60), train=replace(quick, max_epochs=None), max_epochs=3)
-    assert len(model.history["loss_train"]) == 3
-    model.train(replace(quick, max_epochs=None), max_epochs=2)
-    assert len(model.history["loss_train"]) in (2, 5)
-    with pytest.raises(ValueError, match="max_epochs=3, but train= says 2; give one"):
-        scvcell.tl.fit(mosaic(60), train=quick, max_epochs=3)
-
-
-def test_settings_reach_the_model(mosaic, quick):
-    model = scvcell.tl.fit(mosaic(90), train=replace(quick, n_latent=3, n_components=4))
-    assert model.n_latent == 3
-    assert model.module.front_ends["rna"].width == 5
-    assert len(model.history["loss_train"]) == 2
-
-
 def test_covariates_reach_the_decoder(mosaic, quick):
     mdata = mosaic(90)
     model = scvcell.tl.fit(mdata, batch_key="batch", covariates=["celltype", "age"], train=quick)

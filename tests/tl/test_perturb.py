@@ -502,35 +502,3 @@ def test_labels_that_tell_of_no_treatment_are_said_once_at_the_fit(caplog):
     assert caplog.text.count("targets whose name tells of no treatment: 'unassigned' (1 cell)") == 1
     assert "data.obs.loc[data.obs['drug'].isin(['unassigned']), 'drug'] = None" in caplog.text
     assert "unassigned" in model.response.flow.targets
-
-
-def test_doses(fitted):
-    rng = np.random.default_rng(0)
-    n = 600
-    dose = rng.choice([0.0, 0.1, 1.0, 10.0], n)
-    log = np.ones((n, 30)) + np.outer(dose / (dose + 1), np.r_[np.full(6, 2.0), np.zeros(24)])
-    obs = pd.DataFrame({"drug": np.where(dose > 0, "A", "ctrl"), "dose": [f"{d:g} uM" for d in dose]})
-    obs.index = obs.index.astype(str)
-    adata = AnnData(rng.poisson(np.exp(log)).astype(np.float32), obs=obs)
-    keys = PerturbationKeys("drug", control="ctrl", dose="dose")
-    model = scvcell.tl.fit(adata, perturbation=keys, train=QUICK)
-    curve = scvcell.tl.dose_response(adata, model, "A", doses=[0, 0.1, 1, 10], features=["0"])
-    assert curve["lfc"].iloc[0] == 0
-    assert (np.diff(curve["lfc"]) > 0).all()
-    assert set(curve["unit"]) == {"uM"}
-    half = (
-        scvcell.tl.effects(adata, model, {"A": 1.0})["lfc"][:6].mean()
-        / scvcell.tl.effects(adata, model, {"A": 10.0})["lfc"][:6].mean()
-    )
-    assert 0.3 < half < 0.85
-    same = scvcell.tl.effects(adata, model, {"A": "1000 nM"})
-    pd.testing.assert_frame_equal(same, scvcell.tl.effects(adata, model, {"A": 1.0}))
-    assert set(same["action"]) == {"A 1 uM"}
-    assert set(scvcell.tl.effects(adata, model, "A")["action"]) == {"A 10 uM"}
-    pd.testing.assert_frame_equal(
-        curve, scvcell.tl.dose_response(adata, model, "A", doses=["0", "100 nM", 1, "1e1 uM"], features=["0"])
-    )
-    after = scvcell.tl.perturb(adata, model, {"A": 4})
-    design = read_design(keys, anndata.concat([adata, after], index_unique="-").obs.__getitem__)
-    assert [design.actions[code] for code in set(design.code[n:])] == [Action({"A": "4 uM"})]
-    assert set(after.obs["action"]) == {"A 4 uM"}

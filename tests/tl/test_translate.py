@@ -268,25 +268,6 @@ def test_normalized_expression_as_in_scvi_tools(alone):
     assert np.corrcoef(mean.to_numpy().ravel(), share.to_numpy().ravel())[0, 1] > 0.99
 
 
-def test_normalized_expression_of_several_assays(small):
-    share = small.model.get_normalized_expression(library_size=100)
-    assert share.shape == (small.mdata.n_obs, small.mdata["rna"].n_vars)
-    np.testing.assert_allclose(share.sum(1), 100, rtol=1e-4)
-    one = small.model.get_normalized_expression(transform_batch="b0")
-    both = small.model.get_normalized_expression(transform_batch=["b0", "b1"])
-    other = small.model.get_normalized_expression(transform_batch="b1")
-    np.testing.assert_allclose(both, (one + other) / 2, rtol=1e-4, atol=1e-7)
-    for options, message in (
-        ({"modality": "adt"}, r"'adt' has none of.*source=\['adt'\]"),
-        ({"gene_list": ["gene00"]}, "gene00"),
-        ({"library_size": "observed"}, "library_size must be"),
-        ({"indices": [10_000]}, "indices must be positions among 300 cells"),
-        ({"transform_batch": "b9"}, "knows no batch 'b9'"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            small.model.get_normalized_expression(**options)
-
-
 def test_intervals_are_those_of_the_sources_that_the_data_have(mosaic, quick):
     mdata = mosaic(240)
     second = mdata["rna"].copy()

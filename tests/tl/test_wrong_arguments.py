@@ -12,14 +12,9 @@ import scvcell
 tl, pl = scvcell.tl, scvcell.pl
 
 
-@pytest.fixture(scope="module")
-def fitted():
-    data = scvcell.datasets.simulate_actions(
-        200, n_targets=2, pairs=False, n_genes=30, n_proteins=5, seed=1, doses=(1.0, 10.0)
-    )
-    keys = scvcell.PerturbationKeys("action", control="control", dose="dose", context="cell_type")
-    train = scvcell.TrainConfig(max_epochs=2, progress=False, accelerator="cpu")
-    return data, tl.fit(data, perturbation=keys, train=train), train
+@pytest.fixture
+def fitted(dosed):
+    return dosed.data, dosed.model, dosed.train
 
 
 def digest(data):

@@ -1,0 +1,18 @@
+"""A model of actions that several files ask, fitted once."""
+
+from types import SimpleNamespace
+
+import pytest
+
+import scvcell
+
+
+@pytest.fixture(scope="session")
+def dosed():
+    """Cells of simulated targets at two doses, and a model of two epochs that knows how they act; read only."""
+    data = scvcell.datasets.simulate_actions(
+        200, n_targets=2, pairs=False, n_genes=30, n_proteins=5, seed=1, doses=(1.0, 10.0)
+    )
+    keys = scvcell.PerturbationKeys("action", control="control", dose="dose", context="cell_type")
+    train = scvcell.TrainConfig(max_epochs=2, progress=False, accelerator="cpu")
+    return SimpleNamespace(data=data, model=scvcell.tl.fit(data, perturbation=keys, train=train), train=train)
