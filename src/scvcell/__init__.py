@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scvcell import datasets, errors, measure, perturb, pl, pp, prior, risk, score, testing, tl
+    from scvcell import datasets, errors, measure, perturb, pl, pp, prior, risk, scale, score, testing, tl
     from scvcell._cite import cite
     from scvcell.model import CSL, TrainConfig
     from scvcell.objective import Weights
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __version__ = version("scvcell")
 
-_MODULES = ("datasets", "errors", "measure", "perturb", "pl", "pp", "prior", "risk", "score", "testing", "tl")
+_MODULES = ("datasets", "errors", "measure", "perturb", "pl", "pp", "prior", "risk", "scale", "score", "testing", "tl")
 _NAMES = {
     "Action": "scvcell.perturb",
     "CSL": "scvcell.model",

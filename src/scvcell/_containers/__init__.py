@@ -2,8 +2,10 @@
 
 from scvcell._containers._gather import gather, unique_names
 from scvcell._containers._matrix import Matrix, fault
+from scvcell._containers._membership import Membership
 from scvcell._containers._read import SINGLE, SPLIT, feature_types, fitted_table, table_name, view
 from scvcell._containers._select import choose, choose_features, is_container
+from scvcell._containers._space import Space
 from scvcell._containers._view import Container, View, frame
 
 __all__ = [
@@ -11,6 +13,8 @@ __all__ = [
     "SPLIT",
     "Container",
     "Matrix",
+    "Membership",
+    "Space",
     "View",
     "choose",
     "choose_features",

@@ -1,17 +1,20 @@
-"""The loss, one equation a file: (1) align, (2) observe, (4) perturb; each term is registered."""
+"""The loss, one equation a file: (1) align, (2) observe, (3) scales, (4) perturb; each term is registered."""
 
 from scvcell.objective._align import info_nce, mmd
 from scvcell.objective._base import TERMS, Network, Term, Weights
 from scvcell.objective._obs import likelihood
 from scvcell.objective._pert import energy_distance
+from scvcell.objective._xscale import cycle, nb_deviance
 
 __all__ = [
     "TERMS",
     "Network",
     "Term",
     "Weights",
+    "cycle",
     "energy_distance",
     "info_nce",
     "likelihood",
     "mmd",
+    "nb_deviance",
 ]

@@ -10,11 +10,13 @@ from scvcell.tl._fit import fit
 from scvcell.tl._forecast import forecast
 from scvcell.tl._impact import effect_correlation, impact
 from scvcell.tl._information import modality_information
+from scvcell.tl._lift import lift
 from scvcell.tl._links import feature_links
 from scvcell.tl._match import match_counterfactual
 from scvcell.tl._order import order_effect
 from scvcell.tl._perturb import effects, perturb
 from scvcell.tl._potency import potency
+from scvcell.tl._project import project
 from scvcell.tl._rank import rank_actions
 from scvcell.tl._response_score import response_score
 from scvcell.tl._sentences import cell_sentences, expression_from_sentences
@@ -36,12 +38,14 @@ __all__ = [
     "fit",
     "forecast",
     "impact",
+    "lift",
     "match_counterfactual",
     "modality_information",
     "order_effect",
     "perturb",
     "potency",
     "prior_ablation",
+    "project",
     "rank_actions",
     "response_score",
     "synergy",

@@ -1,0 +1,183 @@
+"""Where units are: coordinates and sections of a view, and the memberships that follow from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.spatial import KDTree
+
+from scvcell._checks import whole_number
+from scvcell._containers._membership import Membership
+from scvcell._labels import labels
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from scvcell._containers._view import View
+    from scvcell._types import Array, Rows
+
+COORDINATES = "spatial"
+"""Key of ``.obsm`` with coordinates, as squidpy has it."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Space:
+    """Coordinates of units; sections share no neighbours.
+
+    Attributes
+    ----------
+    names
+        Names of the units.
+    xy
+        Coordinates, NaN where they are not known, ``(units, 2 or 3)``.
+    section
+        Code of the section of each unit, ``(units,)``.
+    sections
+        Names of the sections.
+    """
+
+    names: pd.Index
+    xy: Array
+    section: Rows
+    sections: list[str]
+
+    def __repr__(self) -> str:
+        known = int(np.isfinite(self.xy).all(1).sum())
+        return f"Space of {len(self.xy)} units, {known} with coordinates, in {len(self.sections)} sections."
+
+    @classmethod
+    def of(cls, view: View, section_key: str | None = None, key: str = COORDINATES) -> Space:
+        """Coordinates of a view's units, from ``.obsm`` of the container or of a modality.
+
+        Parameters
+        ----------
+        view
+            The data.
+        section_key
+            Column of the section; one section without it.
+        key
+            Key of ``.obsm``.
+
+        Raises
+        ------
+        ValueError
+            If there are no coordinates, or some that are no numbers.
+        """
+        xy = _coordinates(view, key)
+        code, sections = np.zeros(view.n_obs, np.int64), ["all"]
+        if section_key is not None:
+            text = labels(view.column(section_key))
+            sections = sorted(set(text.dropna()))
+            code = np.array([sections.index(each) if each in sections else -1 for each in text], np.int64)
+            xy = np.where(code[:, None] >= 0, xy, np.nan)
+        if not np.isfinite(xy).all(1).any():
+            raise ValueError(f"No unit has coordinates: obsm[{key!r}] holds no finite row.")
+        return cls(view.obs_names, xy, code, sections)
+
+    def nearest(self, k: int, *, other: Space | None = None, itself: bool = True) -> Membership:
+        """The `k` nearest units of the same section, each with weight 1; fewer where the section has fewer.
+
+        Parameters
+        ----------
+        k
+            Number of units.
+        other
+            Where they are taken from; these units themselves by default.
+        itself
+            Whether a unit is one of its own neighbours, where there is no `other`.
+        """
+        k, of = whole_number("k", k, 1), self if other is None else other
+        skip = other is None and not itself
+        parts = []
+        for here, there in self._by_section(of):
+            tree = KDTree(of.xy[there])
+            n = min(k + skip, len(there))
+            near = tree.query(self.xy[here], k=n)[1].reshape(len(here), n)
+            row, column = np.repeat(here, n), there[near.ravel()]
+            if skip:
+                own = row == column
+                # of units at one place a unit itself may be missing: then the farthest one goes
+                lacking = ~own.reshape(len(here), n).any(1)
+                own.reshape(len(here), n)[lacking, -1] = True
+                row, column = row[~own], column[~own]
+            parts.append((row, column, np.ones(len(row))))
+        return self._membership(of, parts, "niche")
+
+    def within(self, radius: float, *, other: Space | None = None) -> Membership:
+        """All units of the same section within a radius, each with weight 1."""
+        of = self if other is None else other
+        parts = []
+        for here, there in self._by_section(of):
+            found = KDTree(of.xy[there]).query_ball_point(self.xy[here], _positive("radius", radius))
+            size = np.array([len(each) for each in found])
+            columns = there[np.concatenate([np.asarray(each, int) for each in found])] if size.sum() else there[:0]
+            parts.append((np.repeat(here, size), columns, np.ones(int(size.sum()))))
+        return self._membership(of, parts, "spot")
+
+    def kernel(self, width: float, *, other: Space | None = None, reach: float = 3.0) -> Membership:
+        r"""Gaussian weights :math:`e^{-d^2 / 2 \sigma^2}` up to `reach` widths, in the same section."""
+        of, width = self if other is None else other, _positive("width", width)
+        found = self.within(reach * width, other=of)
+        matrix = found.matrix.tocoo()
+        apart = ((self.xy[matrix.row] - of.xy[matrix.col]) ** 2).sum(1)
+        data = np.exp(-apart / (2 * width**2))
+        return Membership(
+            sp.csr_array((data, (matrix.row, matrix.col)), matrix.shape), found.coarse, found.fine, "spot"
+        )
+
+    def _by_section(self, other: Space) -> list[tuple[Rows, Rows]]:
+        """Units of this space and of the other one that are in one section and have coordinates."""
+        if self.xy.shape[1] != other.xy.shape[1]:
+            raise ValueError(f"Coordinates have {self.xy.shape[1]} and {other.xy.shape[1]} dimensions; give the same.")
+        parts = []
+        for code, name in enumerate(self.sections):
+            if len(self.sections) == len(other.sections) == 1:
+                match = 0
+            elif name in other.sections:
+                match = other.sections.index(name)
+            else:
+                continue
+            here = np.flatnonzero((self.section == code) & np.isfinite(self.xy).all(1))
+            there = np.flatnonzero((other.section == match) & np.isfinite(other.xy).all(1))
+            if len(here) and len(there):
+                parts.append((here, there))
+        return parts
+
+    def _membership(self, of: Space, parts: Sequence[tuple[Rows, Rows, Array]], unit: str) -> Membership:
+        shape = (len(self.xy), len(of.xy))
+        if not parts:
+            return Membership(sp.csr_array(shape, dtype=float), self.names, of.names, unit)
+        row, column, data = (np.concatenate(each) for each in zip(*parts, strict=True))
+        return Membership(sp.csr_array((data, (row, column)), shape), self.names, of.names, unit)
+
+
+def _positive(what: str, value: float) -> float:
+    if not (np.isfinite(value) and value > 0):
+        raise ValueError(f"{what} must be a number above 0, in the unit of the coordinates, not {value!r}.")
+    return float(value)
+
+
+def _coordinates(view: View, key: str) -> Array:
+    """Coordinates of a view's units, of the container or of the first modality of each unit that has them."""
+    if key in view.source.obsm:
+        held = np.asarray(view.source.obsm[key], dtype=float)
+        return held if view.positions is None else held[view.positions]
+    having = {name: adata for name, adata in view.modalities.items() if key in adata.obsm}
+    if not having:
+        raise ValueError(
+            f"The data have no coordinates: no obsm[{key!r}]. Put them there, one row per unit: "
+            f"adata.obsm[{key!r}] = adata.obs[['x', 'y']].to_numpy()."
+        )
+    wide = {np.asarray(adata.obsm[key]).shape[1] for adata in having.values()}
+    if len(wide) > 1:
+        raise ValueError(f"Modalities have coordinates of {sorted(wide)} dimensions in obsm[{key!r}]; give the same.")
+    out = np.full((view.n_obs, wide.pop()), np.nan)
+    for name, adata in having.items():
+        cells = np.flatnonzero(view.present(name) & np.isnan(out).all(1))
+        out[cells] = np.asarray(adata.obsm[key], dtype=float)[view.rows[name][cells]]
+    return out

@@ -1,0 +1,63 @@
+"""Eq. 3: L_xscale, whether lifting to cells and projecting back returns what was measured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+
+def nb_deviance(
+    x: Float[Tensor, "units features"], mu: Float[Tensor, "units features"], theta: Float[Tensor, " features"]
+) -> Float[Tensor, "units features"]:
+    r"""Deviance of the negative binomial, twice the log-likelihood that is lost against a perfect mean; at least 0.
+
+    .. math:: D = 2 \Big( x \log \frac{x}{\mu} - (x + \theta) \log \frac{x + \theta}{\mu + \theta} \Big)
+
+    Parameters
+    ----------
+    x, mu
+        Counts and what was expected of them.
+    theta
+        Inverse dispersion.
+
+    References
+    ----------
+    McCullagh and Nelder, Generalized Linear Models, 1989.
+    """
+    mu = mu.clamp_min(1e-9)
+    return 2 * (torch.xlogy(x, x / mu) - (x + theta) * ((x + theta) / (mu + theta)).log()).clamp_min(0)
+
+
+def cycle(
+    x: Float[Tensor, "units features"],
+    weights: Float[Tensor, "units kinds"],
+    rates: Float[Tensor, "kinds features"],
+    theta: Float[Tensor, " features"],
+) -> Float[Tensor, "units features"]:
+    r"""Deviance of units from the projection of what they were lifted to.
+
+    .. math:: L_{xscale} = E_{r,g}\; D_{NB}\big(x_{rg},\ l_r\, m_g\, (W \rho)_{rg}\big)
+
+    over units r and features g that the lift has not seen; `weights` hold :math:`l_r`, `rates` hold :math:`m_g`.
+
+    Parameters
+    ----------
+    x
+        Counts of the features.
+    weights
+        Number of cells of each kind, found from other features.
+    rates
+        Mean counts of a cell of each kind.
+    theta
+        Inverse dispersion.
+
+    References
+    ----------
+    Hu and Chen, Insights into Artificial Intelligence Virtual Cells, eq. 3.
+    """
+    return nb_deviance(x, weights @ rates, theta)

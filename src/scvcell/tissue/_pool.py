@@ -1,0 +1,125 @@
+"""Coarse units as data: counts of their cells summed exactly, and what state these sums are in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+from mudata import MuData
+
+from scvcell._labels import is_numeric, labels, numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from scvcell._containers import Matrix, Membership, View
+    from scvcell._types import Array, Rows
+    from scvcell.model import Fitted
+
+
+def pooled(membership: Membership, matrix: Matrix, rows: Rows, *, counts: bool = True) -> Any:
+    """Sums of an assay over the parts of each unit (means, where it is no count), csr or dense, ``(units, features)``.
+
+    Parameters
+    ----------
+    membership
+        Parts of units; its fine units are the cells.
+    matrix, rows
+        Values, and the row of each cell in them, -1 where it was not measured.
+    counts
+        Whether values are counts.
+    """
+    weights = sp.csc_array(membership.matrix)
+    cells = np.flatnonzero(rows >= 0)
+    order = cells[np.argsort(rows[cells], kind="stable")]
+    total: Any = None
+    start = 0
+    for block in matrix.chunks(rows[order]):
+        part = weights[:, order[start : start + block.shape[0]]]
+        found = part @ (sp.csr_array(block) if sp.issparse(block) else np.asarray(block, dtype=float))
+        total = found if total is None else total + found
+        start += block.shape[0]
+    if total is None:
+        return sp.csr_matrix((len(membership.coarse), matrix.shape[1]))
+    if counts:
+        return sp.csr_matrix(total) if sp.issparse(total) else total
+    weight = np.asarray(weights[:, cells].sum(1), dtype=float)
+    dense = total.toarray() if sp.issparse(total) else total
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return dense / np.where(weight > 0, weight, np.nan)[:, None]
+
+
+def annotation(membership: Membership, view: View, keys: Iterable[str]) -> pd.DataFrame:
+    """Columns of obs for units: of numbers the weighted mean, of labels the one with the most weight.
+
+    Parameters
+    ----------
+    membership
+        Parts of units.
+    view
+        The cells.
+    keys
+        Columns.
+    """
+    out: dict[str, Any] = {}
+    share = membership.shares().matrix
+    for key in keys:
+        column = view.column(key)
+        if is_numeric(column):
+            value = numbers(column)
+            known = np.isfinite(value)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                out[key] = (share @ np.where(known, value, 0)) / (share @ known.astype(float))
+            continue
+        text = labels(column)
+        names = sorted(set(text.dropna()))
+        weight = share @ np.equal.outer(text.to_numpy(object), np.array(names, object)).astype(float)
+        out[key] = pd.Categorical(np.where(weight.sum(1) > 0, np.array(names, object)[weight.argmax(1)], None), names)
+    return pd.DataFrame(out, index=membership.coarse)
+
+
+def constant(membership: Membership, view: View) -> list[str]:
+    """Columns of obs that say the same of all parts of every unit."""
+    row = sp.coo_array(membership.matrix)
+    found = []
+    for key in view.columns:
+        code = pd.factorize(labels(view.column(key)))[0][row.col]
+        first = pd.Series(code).groupby(row.row).nunique()
+        if len(first) and (first <= 1).all() and (code >= 0).all():
+            found.append(key)
+    return found
+
+
+def encode(model: Fitted, membership: Membership, view: View, sums: dict[str, Any]) -> Array:
+    """States of units: the posterior of their summed measurements, NaN of those without a part, ``(units, latent)``.
+
+    Encoding the pool says more of a unit than pooling the encodings of its cells does.
+
+    Parameters
+    ----------
+    model
+        Trained model.
+    membership, view
+        Parts of units; the cells, as the model views them.
+    sums
+        By modality, what `pooled` gives.
+    """
+    some = np.flatnonzero(~membership.empty)
+    out = np.full((len(membership.coarse), model.n_latent), np.nan, np.float32)
+    if not len(some):
+        return out
+    obs = annotation(membership, view, model.schema.keys).iloc[some]
+    tables = {}
+    for name, value in sums.items():
+        spec = model.schema.modalities[name]
+        table = value[some]
+        layers = {} if spec.layer is None else {spec.layer: table}
+        tables[name] = AnnData(table, obs=obs.copy(), var=pd.DataFrame(index=spec.features), layers=layers)
+        if spec.size_factor is not None:
+            deep = model.readout(view, name).depth().astype(float)
+            tables[name].obs[spec.size_factor] = (membership.matrix @ np.nan_to_num(deep))[some]
+    out[some] = model.posterior(model.view(MuData(tables))).mean.numpy()
+    return out
