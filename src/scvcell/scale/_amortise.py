@@ -14,9 +14,9 @@ from scvcell._random import seeded
 if TYPE_CHECKING:
     from scvcell._types import Array, Rows
 
-N_MIXTURES = 8000
+N_MIXTURES = 4000
 """Mixtures on which the network is trained."""
-N_STEPS = 1500
+N_STEPS = 600
 MIXTURES_PER_STEP = 256
 N_HIDDEN = 128
 CONCENTRATIONS = (2.5, 10.0, 50.0)

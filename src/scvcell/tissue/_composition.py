@@ -134,22 +134,21 @@ def _weights(x: sp.csr_matrix, reference: Reference, n_cells: float, seed: int) 
 
 
 def _misses(reference: Reference, group: Rows, n_cells: float, seed: int) -> tuple[Array, Array] | None:
-    """Predicted shares of mixtures of cells that were left out, and how far they are off, flat; None of one group."""
+    """Predicted and true shares of mixtures of cells that were left out, flat; None of one group."""
     size = np.bincount(group)
     large = np.flatnonzero(size >= MIN_CELLS)
     if len(large) < 2:
         return None
     rng = np.random.default_rng(seed)
-    predicted, miss = [], []
+    predicted, true = [], []
     for fold in range(min(MAX_FOLDS, len(large))):
         out = np.isin(group, large[fold::MAX_FOLDS])
         rest, left = reference.of(np.flatnonzero(~out)), reference.of(np.flatnonzero(out))
         mixtures = mix(left.counts, left.kind, len(left.kinds), n_cells, N_CHECKED, rng)
         weights, _, _ = _weights(mixtures.counts, rest, n_cells, seed + 1 + fold)
-        share = shares(weights)
-        predicted.append(share.ravel())
-        miss.append(np.abs(share - mixtures.shares).ravel())
-    return np.concatenate(predicted), np.concatenate(miss)
+        predicted.append(shares(weights).ravel())
+        true.append(mixtures.shares.ravel())
+    return np.concatenate(predicted), np.concatenate(true)
 
 
 def skill(x: sp.csr_matrix, found: Composition, reference: Reference, seed: int) -> dict[str, float]:
