@@ -137,7 +137,7 @@ class Measurement(nn.Module, ABC):
 
     @classmethod
     def trivial(cls, mean: NDArray[np.float32]) -> NDArray[np.float32] | None:
-        """Direction of the encoder input that only depth moves, ``(features,)``, which is taken out; None without one."""
+        """Direction of the encoder input that only depth moves, ``(features,)``; it is taken out. None if none is."""
         return None
 
     @classmethod

@@ -110,7 +110,7 @@ class Predictor(Protocol):
     """Name in tables."""
 
     def fit(self, data: Container, split: Split, seed: int) -> None:
-        """Learn from `data`, from which all that is hidden was taken; cells of ``split.test`` may be in it without that."""
+        """Learn from `data`, from which all that is hidden was taken; the rest of ``split.test`` may still be in it."""
 
     def predict(self, question: Question) -> Prediction | None:
         """Answer a question; None if it does not answer questions of this kind."""
