@@ -223,7 +223,9 @@ class CSL(Fitted):
         FileNotFoundError
             If the folder or one of its files is missing.
         ValueError
-            If it is no such model, was written by a newer layout, or is damaged.
+            If it is no such model, or was written by a newer version.
+        scvcell.errors.Damaged
+            If a file is not what was saved; also a ValueError.
         """
         return _store.load(cls, dir_path, adata, device=device)
 
