@@ -169,6 +169,12 @@ class CSL(Fitted):
         warnings.warn('learn_drift(data) is now learn("drift", data).', FutureWarning, stacklevel=2)
         self.learn("drift", data, **options)
 
+    @property
+    def calibration_(self) -> dict[str, dict[str, NDArray[Any]]]:
+        """Former name of ``calibration.arrays``; goes with the next release."""
+        warnings.warn("calibration_ is now calibration.arrays.", FutureWarning, stacklevel=2)
+        return {} if self.calibration is None else self.calibration.arrays
+
     # ------------------------------------------------------------------ use
 
     def get_latent_representation(

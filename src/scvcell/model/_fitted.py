@@ -105,6 +105,15 @@ class Fitted(ModelLifecycle):
         # raises AttributeError; for names of scvi-tools that do not work here, its message says what does
         return super().__getattribute__(name)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """A part goes to `parts`, None takes it away; all else as ever."""
+        if "parts" not in self.__dict__ or name not in PARTS:
+            super().__setattr__(name, value)
+        elif value is None:
+            self.parts.pop(name, None)
+        else:
+            self.parts[name] = value
+
     # ------------------------------------------------------------------ what it is
 
     @property
