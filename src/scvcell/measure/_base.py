@@ -114,6 +114,19 @@ class Measurement(nn.Module, ABC):
         return x
 
     @classmethod
+    def encoder_sized(cls, x: Any, mean: NDArray[np.float32], depth: NDArray[np.float32]) -> Any:
+        """As `encoder_input`, where the depth of cells is given; only asked of operators that are `sized`.
+
+        Parameters
+        ----------
+        x, mean
+            As in `encoder_input`.
+        depth
+            Counts of each cell over all features, ``(cells,)``.
+        """
+        return cls.encoder_input(x, mean)
+
+    @classmethod
     def encoder_part(cls, x: Any, mean: NDArray[np.float32], observed: Mask, every: Mask) -> Any:
         """What the encoder sees of cells in which some features were not measured.
 

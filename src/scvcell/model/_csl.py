@@ -160,18 +160,18 @@ class CSL(Fitted):
         _fit.fit(self, seen, config, seen.obs_names[choose(seen, "held_out", held_out)], seed)
 
     def learn_actions(self, keys: Any, *, kernel: Any = None, seed: int = 0) -> None:
-        """Former name of ``learn("response", keys, kernel=, seed=)``; goes with the next release."""
+        """Former name of ``learn("response", keys, kernel=, seed=)``; stays for two minor releases."""
         warnings.warn('learn_actions(keys) is now learn("response", keys).', FutureWarning, stacklevel=2)
         self.learn("response", keys, kernel=kernel, seed=seed)
 
     def learn_drift(self, data: Any = None, **options: Any) -> None:
-        """Former name of ``learn("drift", data, time_key=, clone_key=, seed=)``; goes with the next release."""
+        """Former name of ``learn("drift", data, time_key=, clone_key=, seed=)``; stays for two minor releases."""
         warnings.warn('learn_drift(data) is now learn("drift", data).', FutureWarning, stacklevel=2)
         self.learn("drift", data, **options)
 
     @property
     def calibration_(self) -> dict[str, dict[str, NDArray[Any]]]:
-        """Former name of ``calibration.arrays``; goes with the next release."""
+        """Former name of ``calibration.arrays``; stays for two minor releases."""
         warnings.warn("calibration_ is now calibration.arrays.", FutureWarning, stacklevel=2)
         return {} if self.calibration is None else self.calibration.arrays
 
