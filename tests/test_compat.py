@@ -20,15 +20,17 @@ def test_what_is_listed_of_a_model_works(small):
 
 def test_a_setup_is_remembered_as_long_as_its_data(mosaic):
     mdata = mosaic(30)
-    before = len(ModelLifecycle._setups)
+    key = id(mdata)
     scvcell.CSL.setup_mudata(mdata)
-    assert len(ModelLifecycle._setups) == before + 1
     manager = scvcell.CSL._get_most_recent_anndata_manager(mdata)
     assert manager.adata is mdata
+    assert ModelLifecycle._setups[key][1].adata is None, "what is remembered does not keep data alive"
     assert scvcell.CSL._get_most_recent_anndata_manager(mdata.copy()) is None
+    with pytest.raises(ValueError, match="Set up the data first"):
+        scvcell.CSL._get_most_recent_anndata_manager(mdata.copy(), required=True)
     del mdata, manager
     gc.collect()
-    assert len(ModelLifecycle._setups) == before
+    assert key not in ModelLifecycle._setups
 
 
 def test_a_manager_marks_nothing_and_holds_the_schema(mosaic, fingerprint):

@@ -231,6 +231,18 @@ def test_names_of_the_api_page_live_where_it_says():
         assert hasattr(import_module(module), last), name
 
 
+@pytest.mark.filterwarnings("error::FutureWarning")
+def test_names_in_prose_lead_to_something_public():
+    groups = {registry.group for registry in (MEASUREMENTS, PERTURBATIONS, PARTS, TERMS, METRICS, BASELINES, AXES)}
+    found = {name for page in PAGES for name in re.findall(r"`(scvcell(?:\.\w+)+)", page.read_text())} - groups
+    assert {"scvcell.errors.NotLearned", "scvcell.measure.widen", "scvcell.objective.TERMS"} <= found
+    for name in found:
+        thing = scvcell
+        for part in name.split(".")[1:]:
+            assert not part.startswith("_") or part == "__version__", name
+            thing = getattr(thing, part, None) or import_module(f"{thing.__name__}.{part}")
+
+
 def test_theory_says_what_each_folder_is_for():
     folders = {path.parent.name for path in (ROOT / "src" / "scvcell").glob("*/__init__.py")} - {"datasets"}
     assert len(folders) > 8

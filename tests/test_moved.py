@@ -55,3 +55,22 @@ def test_the_former_ways_to_learn(small):
         pytest.raises(ValueError, match="control"),
     ):
         small.model.learn_actions(keys)
+
+
+def test_calibrations_by_their_former_name(small):
+    with pytest.warns(FutureWarning, match=r"calibration_ is now calibration\.arrays"):
+        assert small.model.calibration_ is small.model.calibration.arrays
+
+
+def test_parts_are_attributes(small):
+    import copy
+
+    model = copy.copy(small.model)
+    model.parts = dict(model.parts)
+    assert model.calibration is model.parts["calibration"]
+    assert model.drift is None
+    model.drift = field = object()
+    assert model.parts["drift"] is field
+    model.drift = None
+    assert "drift" not in model.parts
+    assert "drift" not in vars(model)

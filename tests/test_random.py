@@ -39,16 +39,27 @@ def test_also_after_an_error_within_each_other_and_as_a_decorator():
 
 
 def test_threads_do_not_take_each_others_numbers():
-    found = []
+    """A second thread waits until the first one has left."""
+    inside, order = threading.Event(), []
 
-    def draw():
+    def first():
         with seeded(3):
-            found.append(torch.cat([torch.rand(1) for _ in range(300)]))
+            order.append(torch.rand(1))
+            inside.set()
+            second.join(0.2)
+            order.append(torch.rand(1))
 
-    threads = [threading.Thread(target=draw) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 4
-    assert all(torch.equal(numbers, found[0]) for numbers in found)
+    def wait():
+        inside.wait()
+        with seeded(4):
+            order.append(torch.rand(1))
+
+    second = threading.Thread(target=wait)
+    second.start()
+    first()
+    second.join()
+    with seeded(3):
+        expected = [torch.rand(1) for _ in range(2)]
+    with seeded(4):
+        expected.append(torch.rand(1))
+    assert torch.equal(torch.cat(order), torch.cat(expected))

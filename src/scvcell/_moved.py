@@ -1,4 +1,4 @@
-"""Names that have moved keep working for one release, with a warning that says where they are now."""
+"""Names that have moved keep working for two minor releases, with a warning that says where they are now."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def moved(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         where, _, new = names[name].partition(":")
         warnings.warn(
-            f"{module}.{name} is now {where}.{new}; the old name goes with the next release.",
+            f"{module}.{name} is now {where}.{new}; the old name stays for two minor releases.",
             FutureWarning,
             stacklevel=2,
         )

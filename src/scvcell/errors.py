@@ -1,4 +1,12 @@
-"""Exceptions that users may want to catch; each is also one of Python's own, as they always were."""
+"""Errors that users may want to catch. Each is also one of Python's own, so that ``except ValueError`` still works.
+
+Examples
+--------
+>>> try:
+...     model = scvcell.CSL.load("my_model", mdata)
+... except scvcell.errors.Damaged:
+...     model = scvcell.tl.fit(mdata)
+"""
 
 from __future__ import annotations
 
@@ -12,23 +20,23 @@ class NotTrained(RuntimeError):
 
 
 class NotLearned(ValueError):
-    """A model was asked for what it has not learned: what actions do, where cells go; or states moved since."""
+    """A model was asked for a part that it has not learned, such as what actions do, or must learn again."""
 
 
 class OutOfSupport(ValueError):
-    """Nothing can be said of what was asked: an unknown target, a dose or a time where training had none."""
+    """Nothing can be said about what was asked: an unknown target, or a dose or time where training had none."""
 
 
 class Damaged(ValueError):
-    """A file of a saved model is not what was written."""
+    """A file of a saved model is not what was written; the message names it."""
 
 
 class Diverged(RuntimeError):
-    """Training met a loss that is not finite; the model is as it was."""
+    """Training met a loss that is not finite; the model is as it was before."""
 
 
 class Terminated(SystemExit):
-    """SIGTERM ended a training; ends the process with status 143, as a shell expects, where nobody catches it.
+    """SIGTERM ended a training. Where nobody catches it, the process ends with status 143, as a shell expects.
 
     Attributes
     ----------

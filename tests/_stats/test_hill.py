@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import multivariate_normal
 
 from scvcell._stats import _hill, fit_curves
 
@@ -33,7 +34,7 @@ def test_information_is_weighted_least_squares():
         assert 1 / information[feature] == pytest.approx(np.linalg.inv(design.T @ design)[1, 1])
 
 
-@pytest.mark.parametrize(("ec50", "slope"), [(0.5, 1.0), (2.0, 2.0)])
+@pytest.mark.parametrize(("ec50", "slope"), [(0.5, 1.0), (5.0, 2.0)])
 def test_a_curve_is_found_again_also_where_a_context_lacks_doses(ec50, slope):
     effect = np.random.default_rng(1).normal(size=30)
     every, some = np.arange(5), np.array([0, 2, 3])
@@ -61,3 +62,26 @@ def test_units_of_doses_and_the_order_of_features_do_not_matter():
 def test_doses_on_one_side_leave_the_interval_open(ec50, name, end):
     values = replicates(np.random.default_rng(4).normal(size=12), ec50, 1.0, noise=0.05)
     assert fit_curves(DOSES, [(np.arange(5), values)], 0.9)[name] == end
+
+
+def test_among_variances_of_effects_the_likeliest_counts():
+    """The score of one dose and slope is the log-likelihood of a Gaussian, of values of which a level is not known."""
+    rng = np.random.default_rng(5)
+    y, noise = rng.normal(size=(6, 8)), rng.gamma(2.0, 0.2, (6, 8))
+    grid = np.log([0.8])
+    best = _hill._maximum(np.log(DOSES), grid, [(np.arange(5), y, noise)], 0.9)
+    size = ((y[1:] - y[0]) ** 2 - noise[1:] - noise[0]).mean()
+    found = {}
+    for slope in _hill.CANDIDATE_SLOPES:
+        share = np.array([0.0, *(DOSES**slope / (DOSES**slope + 0.8**slope))])
+        for variance in size * np.array(_hill.CANDIDATE_VARIANCES):
+            total, effects = -0.5 * (np.log(slope) / _hill.LOG_SLOPE_SD) ** 2, []
+            for values, own in zip(y.T, noise.T, strict=True):
+                cov = np.diag(own) + variance * np.outer(share, share) + 1e6  # a level that may be anything
+                total += multivariate_normal(np.zeros(6), cov).logpdf(values)
+                effects.append(variance * share @ np.linalg.solve(cov, values))
+            found[slope, variance] = total, np.sqrt(np.mean(np.square(effects)))
+    slope, variance = max(found, key=lambda key: found[key][0])
+    assert best[1] == np.log(slope)
+    assert np.exp(best[2]) == pytest.approx(found[slope, variance][1], rel=1e-3)
+    assert best[0] == grid[0]

@@ -59,11 +59,23 @@ def test_a_group_that_is_entered_and_not_left_is_an_end():
         assert terminal_groups(steps, label, ["a", "b", "c"], np.ones(120, bool)) == (ends, left)
 
 
+def test_a_walk_without_direction_has_no_end_however_dense_cells_are():
+    rng = np.random.default_rng(1)
+    place = np.sort(np.r_[rng.uniform(0, 1, 60), rng.uniform(1, 2, 20), rng.uniform(2, 3, 40)])
+    near = (np.abs(place[:, None] - place) < 0.5) & ~np.eye(120, dtype=bool)
+    label = np.array(["a", "b", "c"])[place.astype(int)]
+    for ahead, ends in ((1.0, []), (1.03, []), (4.0, ["c"])):
+        weight = near * np.where(place > place[:, None], ahead, 1.0)
+        steps = sp.csr_array(weight / weight.sum(1, keepdims=True))
+        assert terminal_groups(steps, label, ["a", "b", "c"], np.ones(120, bool))[0] == ends
+
+
 def test_only_trusted_cells_at_a_border_name_an_end():
     steps, label = stages(5.0)
-    few = np.zeros(120, bool)
-    few[[35, 36, 75, 76]] = True
-    assert terminal_groups(steps, label, ["a", "b", "c"], few) == ([], set())
+    for start, stop, found in ((70, 90, (["c"], {"b"})), (30, 50, (["b"], {"a"})), (76, 84, ([], set()))):
+        trusted = np.zeros(120, bool)
+        trusted[start:stop] = True
+        assert terminal_groups(steps, label, ["a", "b", "c"], trusted) == found
     some = np.ones(120, bool)
     some[40:80] = False
     assert terminal_groups(steps, label, ["a", "b", "c"], some)[0] == []

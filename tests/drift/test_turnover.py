@@ -78,6 +78,29 @@ def test_ways_hold_the_spread_of_the_cells_around():
         np.testing.assert_allclose(ways[cell] @ ways[cell].T, np.cov(z[near].T, bias=True), atol=1e-10)
 
 
+@pytest.mark.parametrize("held", [np.asarray, sp.csr_matrix])
+def test_genes_tell_whose_nascent_counts_run_ahead_of_mature_ones(held):
+    rng = np.random.default_rng(7)
+    angle, phase = rng.uniform(0, 2 * np.pi, 400), rng.uniform(0, 2 * np.pi, 30)
+    size = np.r_[np.ones(20), np.zeros(10)]
+    level = size * np.sin(angle[:, None] - phase)
+    mature = rng.poisson(20 * np.exp(level))
+    nascent = rng.poisson(10 * np.exp(level) * (1 + 0.6 * size * np.cos(angle[:, None] - phase)))
+    genes, z = np.arange(0, 30, 2), np.stack([np.cos(angle), np.sin(angle)], 1)
+    order = rng.permutation(400)
+    readout = SimpleNamespace(
+        operator=SimpleNamespace(n_genes=30, log_theta=torch.full((60,), 3.0)),
+        matrix=Matrix(held(np.concatenate([mature, nascent], 1)[order].astype(np.float32))),
+        rows=np.argsort(order),
+    )
+    tells, coupled = _turnover._telling(readout, genes, z, level[:, genes])
+    assert tells.tolist() == (genes < 20).tolist()
+    assert coupled
+    readout.rows = readout.rows[rng.permutation(400)]
+    tells, coupled = _turnover._telling(readout, genes, z, 0 * level[:, genes])
+    assert tells.all(), "where too few tell, all are asked"
+
+
 class Known:
     """Shares whose logs are linear in the state; all is made so that the state turns."""
 

@@ -89,8 +89,8 @@ def test_what_was_learned_on_old_states_is_to_be_learned_again(model):
 def test_the_packages_own_parts_come_by_the_same_entry_points():
     assert {"calibration", "drift", "response"} <= set(PARTS)
     assert all(issubclass(PARTS[name], Part) for name in PARTS)
-    with pytest.raises(KeyError, match=r"No part is called 'respnse'. Did you mean 'response'"):
-        PARTS["respnse"]
+    with pytest.raises(KeyError, match=r"No part is called 'respnsee'. Did you mean 'response'"):
+        PARTS["respnsee"]
 
 
 def test_a_part_must_say_how_it_is_kept():

@@ -35,5 +35,5 @@ def test_terms_are_in_the_order_in_which_they_were_registered():
     assert names[:2] == ["likelihood", "kl"]
     assert {"contrast", "agreement", "match", "prior"} <= set(names)
     assert all(callable(term) for _, term in TERMS.in_order())
-    with pytest.raises(KeyError, match=r"No term of the objective is called 'contrst'. Did you mean 'contrast'"):
-        TERMS["contrst"]
+    with pytest.raises(KeyError, match=r"No term of the objective is called 'contrastt'. Did you mean 'contrast'"):
+        TERMS["contrastt"]

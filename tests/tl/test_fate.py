@@ -69,8 +69,8 @@ def test_without_trust_no_end_is_named(lead):
 
 def test_unknown_groups_are_named(lead):
     mdata, model = lead("alpha")
-    with pytest.raises(ValueError, match=r"no group 'alhpa'. Did you mean 'alpha'\? Groups: alpha, beta, gamma"):
-        scvcell.tl.fate(mdata, model, groupby="celltype", terminal="alhpa")
+    with pytest.raises(ValueError, match=r"no group 'alphaa'. Did you mean 'alpha'\? Groups: alpha, beta, gamma"):
+        scvcell.tl.fate(mdata, model, groupby="celltype", terminal="alphaa")
     with pytest.raises(KeyError, match="No obs column 'cluster'"):
         scvcell.tl.fate(mdata, model, groupby="cluster")
 

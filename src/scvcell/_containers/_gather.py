@@ -5,21 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pandas as pd
-
-if TYPE_CHECKING:
-    import numpy as np
-    from anndata import AnnData
-    from mudata import MuData
-    from numpy.typing import NDArray
-
-
-from typing import TYPE_CHECKING
-
 from anndata.utils import make_index_unique
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    import numpy as np
+    from anndata import AnnData
+    from mudata import MuData
     from numpy.typing import NDArray
 
 

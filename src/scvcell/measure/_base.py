@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from scvcell._types import Mask
 
 MEASUREMENTS: Registry[type[Measurement]] = Registry("measurement", "scvcell.measurements")
+"""Every measurement operator by name, the package's own and those of other packages."""
 
 
 class Measurement(nn.Module, ABC):
@@ -48,19 +49,20 @@ class Measurement(nn.Module, ABC):
     equation: ClassVar[str] = "p(x | M(z), c)"
     reference: ClassVar[str] = ""
     count_data: ClassVar[bool] = True
-    """Whether the operator needs non-negative integers."""
+    """Whether values must be whole numbers from 0 on."""
     sparse: ClassVar[bool] = False
-    """Whether `log_prob` takes raw values of cells as a sparse (COO) tensor, and ``rows``: the cell of each state."""
+    """Whether `log_prob` takes raw values as a sparse (COO) tensor, and ``rows``: the row in it of each state."""
     encoded: ClassVar[bool] = True
-    """Whether encoders see it; an endpoint is only predicted."""
+    """Whether encoders see it; False for what is only predicted, such as an outcome."""
     sized: ClassVar[bool] = False
-    """Whether the depth of cells may be given (`Summary.rest`), so that features are shares of more than themselves."""
+    """Whether users may give the depth of cells, of which the features are a part (`Summary.rest`); see `Shares`."""
     linkable: ClassVar[bool] = False
-    """Whether a guidance graph may join its features; it has a `decoder` then, which `link` replaces."""
+    """Whether a guidance graph may join its features; it then needs a `Decoder` called ``decoder``, see `link`."""
     per_batch: ClassVar[tuple[str, ...]] = ("typical_depth", "seen", "panel")
-    """Names of its own parameters and buffers of which the first axis is the batch, see `scvcell.measure.widen`."""
+    """Names of its own parameters and buffers that have one row per batch, so that new batches add rows, see
+    `scvcell.measure.widen`. A subclass adds to these: ``(*Measurement.per_batch, "noise")``."""
     responds: ClassVar[bool] = False
-    """Whether `shifted` is defined, so that actions act on it."""
+    """Whether `shifted` is defined; only then are effects of actions predicted on it."""
 
     def __init__(self, n_latent: int, summary: Summary) -> None:
         super().__init__()
@@ -112,8 +114,24 @@ class Measurement(nn.Module, ABC):
         return x
 
     @classmethod
+    def encoder_sized(cls, x: Any, mean: NDArray[np.float32], depth: NDArray[np.float32]) -> Any:
+        """As `encoder_input`, where the depth of cells is given; only asked of operators that are `sized`.
+
+        Parameters
+        ----------
+        x, mean
+            As in `encoder_input`.
+        depth
+            Counts of each cell over all features, ``(cells,)``.
+        """
+        return cls.encoder_input(x, mean)
+
+    @classmethod
     def encoder_part(cls, x: Any, mean: NDArray[np.float32], observed: Mask, every: Mask) -> Any:
-        """What the encoder is expected to see of the features that were measured, had more been.
+        """What the encoder sees of cells in which some features were not measured.
+
+        New data may lack features that the cells of the fit had. An input that depends on the depth then has to be put
+        on the scale that it would have if all had been measured.
 
         Parameters
         ----------
@@ -122,7 +140,7 @@ class Measurement(nn.Module, ABC):
         observed
             Which features were measured, ``(features,)``.
         every
-            Which would have been; the `observed` ones are among them.
+            Which were measured in the fit, ``(features,)``; the `observed` ones are among them.
 
         Returns
         -------
@@ -132,7 +150,7 @@ class Measurement(nn.Module, ABC):
 
     @classmethod
     def trivial(cls, mean: NDArray[np.float32]) -> NDArray[np.float32] | None:
-        """Direction of the encoder input that only depth moves, ``(features,)``; the encoder does not see it."""
+        """Direction of the encoder input that only depth moves, ``(features,)``; it is taken out. None if none is."""
         return None
 
     @classmethod
@@ -161,7 +179,7 @@ class Measurement(nn.Module, ABC):
         return None if bool(self.panel.all()) else self.panel[ctx.batch]
 
     def depth(self, ctx: Context, z: Float[Tensor, "cells latent"] | None = None) -> Float[Tensor, " cells"]:
-        """Observed depth where known, else what is expected of a cell in state `z`, else the batch's median."""
+        """Measured depth; where it was not measured, that expected in state `z`, or else the median of the batch."""
         if ctx.depth is not None:
             return ctx.depth
         typical = self.typical_depth[ctx.batch]
@@ -217,11 +235,11 @@ class Measurement(nn.Module, ABC):
         return self(z, ctx).mean
 
     def predictive(self, z: Float[Tensor, "cells latent"], ctx: Context) -> Distribution:
-        """Distribution of new raw values, for intervals and samples; `forward` unless an operator has a better one."""
+        """Distribution of new raw values, for intervals and samples; that of `forward` by default."""
         return self(z, ctx)
 
     def shifted(self, z: Float[Tensor, "cells latent"], ctx: Context, shift: Tensor) -> Distribution:
-        """As `predictive`, with the expected value of each feature moved: its log for counts, else itself.
+        """As `predictive`, with the expected value of each feature moved; for counts, its logarithm is moved.
 
         Parameters
         ----------
@@ -282,7 +300,7 @@ def expected_log1p(
 
 
 def expected_part(mean: NDArray[np.float32], observed: Mask, every: Mask) -> float:
-    """Share that `observed` features have in the depth of `every` one of some, by their means; 1 of nothing."""
+    """Expected share of `observed` features in the depth of `every` feature, by their means; 1 where nothing counts."""
     total = float(mean[every].sum())
     return max(float(mean[observed].sum()) / total, 1e-3) if total > 0 else 1.0
 

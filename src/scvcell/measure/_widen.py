@@ -1,4 +1,4 @@
-"""How networks grow with the context: new batches get columns of their own, all that is known stays."""
+"""How networks grow with new batches: these get columns or rows of their own, and all that is known stays."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 type Grown = dict[str, tuple[int, Tensor]]
-"""By the name of what grew: the axis along which it did, and the positions that are new."""
+"""What grew: name of the parameter or buffer -> the axis along which it grew, and the new positions on it."""
 
 
 class Columns(NamedTuple):
-    """Which columns of the context stay, and which are new.
+    """Which columns of the context are known, and which are new.
+
+    Columns of the context (`Context.design`) are the known batches, then the new batches, then all other covariates.
 
     Attributes
     ----------
     known, new
-        Number of batches that are known and that are new; the columns of batches come first, known ones before new.
+        Number of batches that are known, and that are new.
     kept
         Position in the new context of each column of the old one.
     """
@@ -30,33 +32,38 @@ class Columns(NamedTuple):
 
     @classmethod
     def of(cls, known: int, new: int, n_context: int) -> Columns:
-        """Of a new context of `n_context` columns."""
+        """Columns of a new context, of which there are `n_context` with the new batches."""
         return cls(known, new, [*range(known), *range(known + new, n_context)])
 
 
 def widen(new: nn.Module, old: nn.Module, columns: Columns, prefix: str = "") -> Grown:
-    """Copy `old` into `new`, the same module for more batches; new ones start at the mean of those that are known.
+    """Copy the weights of a module into the same module for more batches; new batches start at the mean of known ones.
 
-    A module that grows says how: by a method ``widen(old, columns, prefix)`` as this function has it, or by
-    ``per_batch``, names of its own parameters and buffers of which the first axis is the batch.
+    What has the same shape is copied. A module in which something grew says how, in one of two ways:
+
+    - ``per_batch`` names its own parameters and buffers that have one row per batch;
+    - a method ``widen(old, columns, prefix)`` copies all weights of `old` into the module, those of modules inside it
+      as well, and returns what grew. `Decoder` has one.
+
+    Modules inside a module are widened in turn.
 
     Parameters
     ----------
     new, old
-        The modules.
+        The module for more batches, whose weights are set, and the one that has them.
     columns
-        Which columns of the context stay.
+        Which columns of the context are known, and which are new.
     prefix
-        Before names.
+        Put before the names of what grew: ``"decoder."``.
 
     Returns
     -------
-    What grew.
+    What grew: name -> axis and new positions.
 
     Raises
     ------
     ValueError
-        If something grew that does not say how.
+        If something grew and nothing says how.
     """
     grows = getattr(new, "widen", None)
     if grows is not None:
@@ -96,15 +103,15 @@ def grow(value: Tensor, before: Tensor, axis: int, kept: list[int], first: int, 
     kept
         Where the old positions are now.
     first
-        Position of the first known batch in the old one.
+        Old position of the first batch along the axis.
     columns
-        Which columns of the context stay.
+        Which columns of the context are known, and which are new.
     name
         Name of the parameter.
 
     Returns
     -------
-    What is new, nothing where nothing is.
+    What is new; empty where no batch is.
 
     Raises
     ------

@@ -160,14 +160,20 @@ class CSL(Fitted):
         _fit.fit(self, seen, config, seen.obs_names[choose(seen, "held_out", held_out)], seed)
 
     def learn_actions(self, keys: Any, *, kernel: Any = None, seed: int = 0) -> None:
-        """Former name of ``learn("response", keys, kernel=, seed=)``; goes with the next release."""
+        """Former name of ``learn("response", keys, kernel=, seed=)``; stays for two minor releases."""
         warnings.warn('learn_actions(keys) is now learn("response", keys).', FutureWarning, stacklevel=2)
         self.learn("response", keys, kernel=kernel, seed=seed)
 
     def learn_drift(self, data: Any = None, **options: Any) -> None:
-        """Former name of ``learn("drift", data, time_key=, clone_key=, seed=)``; goes with the next release."""
+        """Former name of ``learn("drift", data, time_key=, clone_key=, seed=)``; stays for two minor releases."""
         warnings.warn('learn_drift(data) is now learn("drift", data).', FutureWarning, stacklevel=2)
         self.learn("drift", data, **options)
+
+    @property
+    def calibration_(self) -> dict[str, dict[str, NDArray[Any]]]:
+        """Former name of ``calibration.arrays``; stays for two minor releases."""
+        warnings.warn("calibration_ is now calibration.arrays.", FutureWarning, stacklevel=2)
+        return {} if self.calibration is None else self.calibration.arrays
 
     # ------------------------------------------------------------------ use
 
@@ -223,7 +229,9 @@ class CSL(Fitted):
         FileNotFoundError
             If the folder or one of its files is missing.
         ValueError
-            If it is no such model, was written by a newer layout, or is damaged.
+            If it is no such model, or was written by a newer version.
+        scvcell.errors.Damaged
+            If a file is not what was saved; also a ValueError.
         """
         return _store.load(cls, dir_path, adata, device=device)
 

@@ -1,4 +1,4 @@
-"""A fitted state: what heads, verbs and readouts ask of a model, whatever was learned on it."""
+"""A fitted state: what parts, verbs and readouts ask of a model. It knows none of the parts by name."""
 
 from __future__ import annotations
 
@@ -102,7 +102,17 @@ class Fitted(ModelLifecycle):
         """A part by its name, None where it was not learned."""
         if not name.startswith("_") and name in PARTS:
             return self.__dict__.get("parts", {}).get(name)
-        return super().__getattribute__(name)  # raises what it raised: of some names that says what to call instead
+        # raises AttributeError; for names of scvi-tools that do not work here, its message says what does
+        return super().__getattribute__(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """A part goes to `parts`, None takes it away; all else as ever."""
+        if "parts" not in self.__dict__ or name not in PARTS:
+            super().__setattr__(name, value)
+        elif value is None:
+            self.parts.pop(name, None)
+        else:
+            self.parts[name] = value
 
     # ------------------------------------------------------------------ what it is
 
@@ -144,7 +154,7 @@ class Fitted(ModelLifecycle):
         return {m: len(features) for m, features in self.linkable.items()}
 
     def trusts(self, modality: str | None = None) -> bool:
-        """Whether the fit learned anything of cells' states, and of `modality`; if not, no answer is trusted."""
+        """Whether the fit learned anything about states, and about `modality`; if not, no answer is trusted."""
         return told(self.gain, modality)
 
     # ------------------------------------------------------------------ parts
@@ -157,9 +167,9 @@ class Fitted(ModelLifecycle):
         ----------
         part
             ``"response"`` (what actions do; give :class:`scvcell.PerturbationKeys`), ``"drift"`` (where states go), or
-            that of another package, see :class:`scvcell.model.Part`.
+            the name of a part of another package, see :class:`scvcell.model.Part`.
         *args, **options
-            What the part takes.
+            What the part's own `learn` takes after the model.
         """
         found = PARTS[part].learn(self, *args, **options)
         self.parts[part] = found
@@ -171,7 +181,7 @@ class Fitted(ModelLifecycle):
         Raises
         ------
         NotLearned
-            If it was not, or states have moved since.
+            If it was never learned, or states have moved since.
         """
         kind = PARTS[name]
         if name in self.outdated:
@@ -184,7 +194,7 @@ class Fitted(ModelLifecycle):
         return self.parts[name]
 
     def outdate(self) -> None:
-        """Drop what was learned on states that have moved since; verbs say that it is to be learned again."""
+        """Drop all parts, because states have moved; verbs then say that they must be learned again."""
         self.outdated |= set(self.parts)
         self.parts = {}
 
@@ -216,13 +226,13 @@ class Fitted(ModelLifecycle):
         return conform(view(data, table_key=table, skip_empty=True), self.schema, check=check)
 
     def matrix(self, data: View, name: str, *, check: bool = True) -> Matrix:
-        """Raw values of a modality; with `check`, what is read of them is refused where the fit would refuse it."""
+        """Raw values of a modality; with `check`, reading values that a fit would refuse raises ValueError."""
         spec = self.schema.modalities[name]
         depth = None if spec.size_factor is None else _size_factor.read(data, name, spec.size_factor)
         return data.matrix(name, spec.layer, check_read(data, name, spec) if check else None, depth)
 
     def source(self, data: View, *, check: bool = True) -> Source:
-        """Where mini-batches of a view are cut from."""
+        """The source from which mini-batches of a view are cut."""
         design, batch = self.schema.context(data)
         matrices = {m: self.matrix(data, m, check=check) for m in self.schema.modalities if m in data.modalities}
         rows = {m: data.rows[m] for m in matrices}
@@ -238,12 +248,12 @@ class Fitted(ModelLifecycle):
         return Source(matrices, rows, scores, operators, design, batch, panels)
 
     def batches(self, source: Source, cells: Rows | None = None, batch_size: int = 1024) -> Iterator[Batch]:
-        """Walk through cells (default: all) in order, on the model's device."""
+        """Mini-batches of some cells (default: all) in their order, on the model's device."""
         for batch in Loader(source, np.arange(len(source.batch)) if cells is None else cells, batch_size):
             yield batch.to(self.network.device)
 
     def readout(self, data: View, name: str, batch: Any = None) -> Readout:
-        """One assay of the cells of a view, or as batch `batch` would show it, see `Readout`."""
+        """One assay of the cells of a view; with `batch`, as if all cells were of it, see `Readout`."""
         return Readout.of(
             self.network.operators[name],
             self.schema,
@@ -275,7 +285,7 @@ class Fitted(ModelLifecycle):
 
         Returns
         -------
-        Mean and variance on CPU, each ``(cells, latent)``; cells without any of the modalities have the prior.
+        Mean and variance on CPU, each ``(cells, latent)``. Cells that have none of the modalities have the prior.
         """
         modalities = [modalities] if isinstance(modalities, str) else modalities
         self.check_modalities(modalities, assays=True)
@@ -283,7 +293,7 @@ class Fitted(ModelLifecycle):
         return self.states(self.source(seen), np.arange(seen.n_obs), modalities)
 
     def check_modalities(self, names: Iterable[str] | None, *, assays: bool = False) -> None:
-        """Refuse modality names that the model does not know; with `assays`, also endpoints, which tell of no state."""
+        """Refuse names of modalities that the model lacks; with `assays` also endpoints, which encoders never see."""
         names = list(names or ())
         unknown = [m for m in names if m not in list(self.schema.modalities)]
         if unknown:

@@ -1,4 +1,4 @@
-"""What is learned on a fitted state travels with it: a part keeps, restores, extends and cites itself."""
+"""Parts: what is learned on a fitted state and travels with it. Each keeps, restores, extends and cites itself."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ if TYPE_CHECKING:
 class Part(ABC):
     """Something that is learned on the states of a fitted model, and is kept with it in ``model.parts``.
 
-    Register it under its name, which is that of its files, in the entry-point group ``scvcell.parts``; then
-    ``model.learn(name, ...)``, saving, loading, queries and citing know it.
+    Register it under a name, with ``PARTS.register(name)`` or in the entry-point group ``scvcell.parts``. Then
+    ``model.learn(name, ...)`` learns it. Saving, loading, ``load_query_data`` and ``scvcell.cite`` find it by that
+    name, and its files are called so.
 
     Attributes
     ----------
     what
-        What a model has learned that has it, for messages: ``"what actions do"``.
+        What the model learned, as messages name it: ``"what actions do"``; its name by default.
     relearn
-        What users run to learn it anew, for messages.
+        What users run to learn it again, for messages; ``model.learn(name)`` by default.
     absent
-        What users are told where a model lacks it.
+        The whole message where it was never learned; one that names ``model.learn(name)`` by default.
     """
 
     what: ClassVar[str] = ""
@@ -39,24 +40,46 @@ class Part(ABC):
     @classmethod
     @abstractmethod
     def learn(cls, model: ModelLifecycle, *args: Any, **options: Any) -> Self:
-        """Learn the part on a trained model, as ``model.learn(name, *args, **options)`` asks."""
+        """Learn the part.
+
+        Parameters
+        ----------
+        model
+            Trained model, a :class:`scvcell.model.Fitted`.
+        args, options
+            What was given to ``model.learn(name, *args, **options)``.
+        """
 
     @abstractmethod
     def dump(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """Plain values, which go to ``NAME.json`` (empty: no such file), and arrays, which go to ``NAME.npz``."""
+        """All that is to be saved: plain values and arrays.
+
+        Returns
+        -------
+        Values that JSON can hold, which go to ``NAME.json`` (no such file where they are empty), and arrays, which go
+        to ``NAME.npz``.
+        """
 
     @classmethod
     @abstractmethod
     def restore(cls, plain: dict[str, Any], arrays: dict[str, NDArray[Any]], n_latent: int) -> Self:
-        """Inverse of `dump`; `n_latent` is the dimension of the state."""
+        """The part from what `dump` gave.
+
+        Parameters
+        ----------
+        plain, arrays
+            What was saved.
+        n_latent
+            Dimension of z.
+        """
 
     def extend(self) -> Self:
-        """The part of a model that was extended to new batches (``load_query_data``); by default the same one."""
+        """The part for the same model with new batches (``load_query_data``); by default this very one."""
         return self
 
     @property
     def columns(self) -> Sequence[str]:
-        """Columns of obs that it reads."""
+        """Columns of obs that it reads from data."""
         return ()
 
     @property
@@ -66,4 +89,4 @@ class Part(ABC):
 
 
 PARTS: Registry[type[Part]] = Registry("part", "scvcell.parts")
-"""Every kind of part by name; the package's own come by the same entry points as those of others."""
+"""Every kind of part by name. The package's own come by entry points, as those of others do."""

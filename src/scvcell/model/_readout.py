@@ -1,4 +1,4 @@
-"""One assay of some cells: its operator, its values, the context of each cell; what it is expected to be in a state."""
+"""One assay of some cells: operator, values and context; and what the assay is expected to show in a state."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CELLS_PER_BLOCK = 1024
 
 @dataclass(frozen=True)
 class Decoded:
-    """What a modality is expected to be.
+    """What a modality is expected to show.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class Decoded:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Readout:
-    """One assay of some cells, which the data may lack: then every cell does. It knows no model.
+    """One assay of some cells. It knows no model. The data may lack the assay; then no cell has it.
 
     Attributes
     ----------
@@ -53,13 +53,14 @@ class Readout:
     operator
         Its measurement operator.
     matrix, rows
-        Raw values, and the row of each cell in them, -1 where it lacks the assay, ``(cells,)``.
+        Raw values, ``(rows, features)``, and the row of each cell in them, ``(cells,)``; -1 where a cell lacks the
+        assay.
     ctx
-        Context of every cell, without depth.
+        Context of every cell, without its depth.
     panel
         Which features each batch measured, ``(batches, features)``; None where all did.
     device
-        Where the operator is.
+        Device of the operator.
     """
 
     name: str
@@ -88,15 +89,15 @@ class Readout:
         Parameters
         ----------
         operator, schema
-            Operator of the modality, and the schema of the model that it is of.
+            Operator of the modality, and the schema of its model.
         data, name
-            View of the data, features in the model's order; the modality.
+            View of the data, with features in the model's order; and name of the modality.
         matrix
             Its values; None where the data lack it.
         batch
-            Batch as which all cells are read; None: each cell its own.
+            Batch that all cells are taken to be of; None: each cell is of its own.
         device
-            Where the operator is.
+            Device of the operator.
 
         Raises
         ------
@@ -128,13 +129,13 @@ class Readout:
         return int((self.rows[cells] >= 0).sum())
 
     def known(self, cells: Rows) -> Context:
-        """Context of some cells on the device, depth not measured."""
+        """Context of some cells on the device, without depth."""
         return self.operator.known(
             Context(self.ctx.design[cells].to(self.device), self.ctx.batch[cells].to(self.device))
         )
 
     def at(self, cells: Rows) -> Context:
-        """Context of some cells with their own depth, typical where they lack the assay."""
+        """Context of some cells with their measured depth; that typical of the batch for those that lack the assay."""
         ctx = self.known(cells)
         rows = self.rows[cells]
         depth = self.operator.typical_depth[ctx.batch].clone()
@@ -145,7 +146,7 @@ class Readout:
         return ctx.measured(depth)
 
     def depth(self) -> NDArray[np.float32]:
-        """Depth at which each cell's own values were measured, ``(cells,)``; NaN where they were not."""
+        """Measured depth of each cell, ``(cells,)``; NaN where it lacks the assay."""
         out = np.full(len(self.rows), np.nan, np.float32)
         at = np.flatnonzero(self.rows >= 0)
         out[at] = self.matrix.all_depths(self.rows[at], self.operator.size)
@@ -161,7 +162,15 @@ class Readout:
 
     @torch.inference_mode()
     def decode(self, posterior: Posterior, *, own_depth: bool = False) -> Decoded:
-        """The modality at the posterior mean of all cells, in blocks; with `own_depth` as deep as cells measured it."""
+        """What the modality is expected to show at the posterior mean of each cell.
+
+        Parameters
+        ----------
+        posterior
+            States of all cells of the readout, in their order.
+        own_depth
+            Whether cells that have the assay are read at their measured depth; by default all are at the expected one.
+        """
         own = torch.from_numpy(self.depth()) if own_depth else None
         points, means = [], []
         for cells in torch.arange(len(self.rows)).split(CELLS_PER_BLOCK):

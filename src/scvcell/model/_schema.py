@@ -20,21 +20,6 @@ if TYPE_CHECKING:
     from scvcell._types import Rows
 
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from scvcell._containers import View
-
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from scvcell._containers import View
-
 logger = logging.getLogger("scvcell")
 
 

@@ -119,7 +119,9 @@ def load[T: Fitted](cls: type[T], path: str | Path, data: Container | None = Non
     FileNotFoundError
         If the folder or one of its files is missing.
     ValueError
-        If it is no model of this class, was written by a newer layout, or does not fit the files beside it.
+        If it is no model of this class, or was written by a newer version.
+    Damaged
+        If a file is not what was saved, or does not go with those beside it.
     """
     folder = Path(path)
     parts = [f"{name}.{kind}" for name in PARTS for kind in ("json", "npz")]

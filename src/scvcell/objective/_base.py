@@ -66,18 +66,32 @@ class SparseOperator(Protocol):
     def log_prob(
         self, x: Tensor, z: Tensor, ctx: Context, observed: Tensor | None = None, rows: Tensor | None = None
     ) -> Tensor:
-        """Log-likelihood of states, ``(states,)``, of which `rows` says whose cell of `x` each is."""
+        """Log-likelihood of each state, ``(states,)``; `rows` says which row of `x` is its cell."""
 
 
 class Term(Protocol):
-    """One term of the objective: nats per cell of a mini-batch, or several by name."""
+    """One term of the objective: a function of a mini-batch."""
 
     def __call__(self, network: Network, batch: Batch, state: Inference, /) -> Tensor | dict[str, Tensor]:
-        """The value, to be minimised; an empty dict where the term has nothing to say of this network."""
+        """The value of the term, to be minimised.
+
+        Parameters
+        ----------
+        network
+            The network whose loss it is part of.
+        batch
+            What was measured.
+        state
+            What was inferred of it.
+
+        Returns
+        -------
+        A scalar in nats per cell, or several by name; an empty dictionary where the term does not apply.
+        """
 
 
 TERMS: Registry[Term] = Registry("term of the objective", "scvcell.terms")
-"""Every term by name; `Weights.of` says what it weighs."""
+"""Every term by name; what each weighs is said by `Weights.of`."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +111,8 @@ class Weights:
     agreement
         Weight of the divergence between the posteriors of paired modalities, multiplied by the same.
     match
-        Weight of the distribution matching (MMD) between modalities within each batch; where a batch has both assays
-        they sample one population, so nothing is forced together that differs.
+        Weight of the distribution matching (MMD) between modalities within each batch. Both assays of a batch sample
+        one population, so what differs is not forced together.
     cross
         Weight of the views that decode everything from a single modality, relative to the joint view.
     prior
@@ -124,6 +138,6 @@ class Weights:
             raise ValueError("Weights: likelihood and align are both 0, so there is nothing to learn.")
 
     def of(self, term: str) -> float:
-        """Weight of a term of `TERMS` in the total; a term of another package brings its own, and has 1 here."""
+        """Weight of a term of `TERMS` in the total; 1 for a term of another package, which brings its own factor."""
         weight = float(getattr(self, term, 1.0))
         return self.align * weight if term in ("contrast", "agreement", "match") else weight

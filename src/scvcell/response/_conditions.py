@@ -8,31 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from scvcell._types import Array, Mask
-    from scvcell.perturb import Action
-
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from scvcell._types import Array, Mask
-
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from scvcell._types import Array
-    from scvcell.perturb import AffineFlow
-
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from scvcell._types import Array
     from scvcell.perturb import Action, AffineFlow
     from scvcell.prior import TargetKernel
 

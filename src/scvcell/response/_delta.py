@@ -45,7 +45,7 @@ class Delta:
 
     The flow moves states (:class:`scvcell.perturb.AffineFlow`); it is fitted by energy distance between moved controls
     and treated cells of the same context, with the model's encoders and decoders as they are. What is left of the
-    effect on each assay (pseudobulk, log scale) is predicted from like conditions (:class:`scvcell.perturb.Anchor`).
+    effect on each assay (pseudobulk, log scale) is predicted from like conditions (:class:`scvcell.response.Anchor`).
 
     Attributes
     ----------

@@ -53,7 +53,15 @@ def _side(value: float, known: Array, names: tuple[str, ...]) -> str:
 
 
 def hidden(units: Conditions, shift: str) -> Iterator[Rows]:
-    """For every set of targets, the units without which they would be new in that way; of inner ones each in turn."""
+    """Conditions to leave out, so that what is left out is new in one way: one array for each set of targets.
+
+    Parameters
+    ----------
+    units
+        Conditions.
+    shift
+        The way, one of `NOVELTIES`. Of a dose or time between others one inner value is taken, in turn over the sets.
+    """
     given = units.exposure > 0
     if shift == TARGET:
         yield from (np.flatnonzero(mine) for mine in given.T if mine.any())

@@ -1,4 +1,4 @@
-"""Predictors: a cell-state latent, simple translations, and linear matching."""
+"""Predictors of this package: a fitted model, simple translations, and linear matching."""
 
 from __future__ import annotations
 
@@ -33,9 +33,10 @@ DIRECTIONS = 10
 
 @dataclass
 class Fitted:
-    """A cell-state latent, asked through the verbs.
+    """A cell-state latent, asked through the verbs `scvcell.tl.embed` and `scvcell.tl.translate`.
 
-    It takes the cells that set its intervals from all that may be seen, calibration cells of the split included.
+    It chooses the cells that set its intervals by itself, among the calibration cells of the split and all others that
+    may be seen. Not to be confused with `scvcell.model.Fitted`, the model itself.
 
     Parameters
     ----------
@@ -54,12 +55,14 @@ class Fitted:
     _asked: CSL = field(init=False, repr=False)
 
     def fit(self, data: Container, split: Split, seed: int) -> None:
-        """Fit, without the test cells that are in the data under their own names; or check what was fitted before.
+        """Fit a model without the test cells; or check that the model that was given has not seen them.
+
+        Test cells that the data have under other names, with their pairing hidden, are not left out.
 
         Raises
         ------
         ValueError
-            If the model that was given has seen test cells: they have to be left out of its own fit by ``split``.
+            If the model that was given has seen test cells. Leave them out of its fit: ``tl.fit(..., split=split)``.
         """
         self._data = data
         if self.model is None:
@@ -75,7 +78,7 @@ class Fitted:
         self._asked = self.model
 
     def predict(self, question: Question) -> Prediction | None:
-        """States by `scvcell.tl.embed`, values by `scvcell.tl.translate`; NaN of cells that lack the assay."""
+        """States of a `Place`, values and intervals of a `Translate`; NaN for cells that lack the assay."""
         if isinstance(question, Place):
             states = {}
             for modality, cells in question.cells.items():
@@ -91,7 +94,7 @@ class Fitted:
 
 @dataclass
 class Translator:
-    """A simple translation, learned on the cells that were seen with both assays; it places no cells.
+    """A simple translation, learned on the cells that were seen with both assays. It does not answer `Place`.
 
     Parameters
     ----------
@@ -107,7 +110,7 @@ class Translator:
         self._data = data
 
     def predict(self, question: Question) -> Prediction | None:
-        """Counts from ``log1p`` of counts per 10,000 of the source; no intervals."""
+        """Predicted counts, without intervals; the source is seen as ``log1p`` of counts per 10,000."""
         if not isinstance(question, Translate):
             return None
         x, y = (_table(self._data, m) for m in (question.source, question.to))
@@ -122,7 +125,10 @@ class Translator:
 
 @dataclass
 class LinearMatch:
-    """Canonical correlation of principal components of two assays, learned on the cells that were seen with both."""
+    """Canonical correlation of the principal components of two assays, learned on the cells that were seen with both.
+
+    It does not answer `Translate`.
+    """
 
     name: str = "CCA"
     _data: Container = field(default=None, init=False, repr=False)
@@ -133,7 +139,7 @@ class LinearMatch:
         self._data, self._seed = data, seed
 
     def predict(self, question: Question) -> Prediction | None:
-        """States in the space of canonical directions; no values."""
+        """States in the space of canonical directions."""
         if not isinstance(question, Place):
             return None
         (a, one), (b, other) = ((m, self._components(m)) for m in question.cells)

@@ -1,4 +1,4 @@
-"""Eq. 5: phi(f(x, c, a)) against phi(y), one predictor along one axis."""
+"""Eq. 5: phi(f(x, c, a)) against phi(y); one predictor is asked along one axis."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from scvcell.risk.axes import Axis
 
 ANSWERED = "answered"
+"""Name of the share of cells that a predictor answered."""
 
 
 def ask(predictor: Predictor, axis: Axis, data: Container, split: Split, *, seed: int = 0) -> pd.DataFrame:
@@ -24,16 +25,16 @@ def ask(predictor: Predictor, axis: Axis, data: Container, split: Split, *, seed
     Parameters
     ----------
     predictor
-        Whatever has the two methods of `Predictor`. It is given the data that the axis has hidden the truth in, the
-        split, and questions; never a truth.
+        Whatever has the two methods of `Predictor`. It sees the split, the questions, and the data from which the axis
+        has taken the truth; it never sees the truth.
     axis
         What is hidden and asked.
     data
-        All data.
+        All data, with the truth.
     split
-        Which cells are asked about.
+        Which cells may be learned from, and which are asked about.
     seed
-        Of the fit.
+        Seed of the predictor's fit.
 
     Returns
     -------
@@ -44,14 +45,14 @@ def ask(predictor: Predictor, axis: Axis, data: Container, split: Split, *, seed
     predictor
         Its name.
     metric, value, better
-        A score, and which way is better; ``"answered"`` is the share of the cells that it did not abstain from.
+        A score, and which way is better. The metric ``"answered"`` is the share of cells that have an answer.
 
     Raises
     ------
     ValueError
-        If the split is of other data, or an answer names a cell twice.
+        If the data lack cells of the split, or an answer names a cell twice.
     TypeError
-        If an answer does not go with its question.
+        If an answer is not of the kind that its question asks for.
 
     Examples
     --------
@@ -76,7 +77,7 @@ def ask(predictor: Predictor, axis: Axis, data: Container, split: Split, *, seed
 
 
 def _check(name: str, question: Question, answer: Prediction) -> None:
-    """Refuse an answer to another question, and one that says two things of a cell."""
+    """Refuse an answer of the wrong kind, and one that has a cell twice."""
     wanted = States if isinstance(question, Place) else Values
     if not isinstance(answer, wanted):
         raise TypeError(

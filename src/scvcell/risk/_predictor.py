@@ -1,4 +1,4 @@
-"""What a predictor is asked, what it answers, and the two methods that make it one."""
+"""What a predictor is asked, what it answers, and which two methods make it a predictor."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Place:
     Parameters
     ----------
     cells
-        Modality -> names of its cells, in an order that tells nothing.
+        Modality -> names of its cells, in an order that does not tell which cells belong together.
     """
 
     cells: Mapping[str, pd.Index]
@@ -60,7 +60,7 @@ class States:
     Parameters
     ----------
     of
-        Modality -> states, cells x dimensions, labelled by names of cells; NaN of cells that it abstains from.
+        Modality -> states, cells x dimensions, labelled by names of cells; NaN for a cell without an answer.
     """
 
     of: Mapping[str, pd.DataFrame]
@@ -73,9 +73,9 @@ class Values:
     Parameters
     ----------
     point
-        Point prediction, cells x features, labelled by names; NaN where it abstains.
+        Point prediction, cells x features, labelled by names; NaN where there is no answer.
     lower, upper
-        Interval at the level of the question, of the same shape; None of a predictor that has none.
+        Ends of the interval at the level of the question, same shape; None for a predictor without intervals.
 
     Raises
     ------
@@ -92,7 +92,10 @@ class Values:
             raise ValueError("Give both ends of the interval, or none.")
 
     def at(self, cells: pd.Index, features: pd.Index) -> list[Array]:
-        """Point and, where there are intervals, both ends of some cells x features; NaN where there is no answer."""
+        """Point prediction of some cells x features, then both ends of its interval if there are any.
+
+        Cells and features without an answer are NaN.
+        """
         frames = [self.point] + [end for end in (self.lower, self.upper) if end is not None]
         return [frame.reindex(index=cells, columns=features).to_numpy(float) for frame in frames]
 
@@ -107,7 +110,7 @@ class Predictor(Protocol):
     """Name in tables."""
 
     def fit(self, data: Container, split: Split, seed: int) -> None:
-        """Learn from `data`, out of which everything hidden has been taken; cells of ``split.test`` may be in it."""
+        """Learn from `data`, from which all that is hidden was taken; the rest of ``split.test`` may still be in it."""
 
     def predict(self, question: Question) -> Prediction | None:
-        """Answer a question; None to one of a kind that it does not answer."""
+        """Answer a question; None if it does not answer questions of this kind."""

@@ -1,4 +1,4 @@
-"""Which cells may be learned from, which set intervals, and which are asked about; why and how."""
+"""Splits: which cells may be learned from, which set intervals, which are asked about; and how they were chosen."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ LEAST_DOSE = 1e-12
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Split:
-    """Names of the cells of three disjoint parts, and why they are what they are.
+    """Names of the cells of three parts that share no cell, and why they were chosen.
 
     Parameters
     ----------
     train
         Cells that may be learned from.
     calibration
-        Cells that set intervals and choose nothing else; may be empty, then a predictor takes some of `train`.
+        Cells that set intervals and nothing else. May be empty; a predictor then takes some of `train`.
     test
-        Cells of which something is hidden: they are asked about.
+        Cells that are asked about: something of them is hidden.
     reason
-        What makes `test` a test, in a few words: ``"another donor"``.
+        What is new about `test`, in a few words: ``"another donor"``.
     how
-        The arguments and the seed it was made with.
+        The arguments and the seed with which the split was made.
 
     Raises
     ------
     ValueError
-        If `train` or `test` is empty, a name is there twice, or two parts share one.
+        If `train` or `test` is empty, a part has a name twice, or two parts share a name.
     """
 
     train: pd.Index
@@ -91,7 +91,7 @@ class Split:
 def hide_pairing(
     data: Container, a: str, b: str, *, cells: Any = None, share: float = 0.5, calibration: float = 0.0, seed: int = 0
 ) -> Split:
-    """A split whose test cells lose the knowledge of which cell of `a` is which cell of `b`.
+    """A split that hides, for its test cells, which cell of `a` is which cell of `b`.
 
     Parameters
     ----------
@@ -107,12 +107,12 @@ def hide_pairing(
     calibration
         Share of the other cells that is put aside for intervals, in [0, 1).
     seed
-        Of both choices.
+        Seed of both random choices.
 
     Raises
     ------
     ValueError
-        If fewer than two cells with both assays are to be hidden.
+        If the pairing of fewer than two cells would be hidden.
     """
     seen, rng = view(data), np.random.default_rng(seed_of(seed))
     both = seen.present(a) & seen.present(b)
@@ -144,12 +144,12 @@ def hold_out(
     calibration
         Share of the other cells that is put aside for intervals, in [0, 1).
     seed
-        Of the calibration cells.
+        Seed of the choice of calibration cells.
 
     Raises
     ------
     ValueError
-        If a group is unknown, or no other is left.
+        If a group is unknown, or no other cell is left.
     """
     seen = view(data)
     column = labels(seen.column(by))
@@ -164,7 +164,7 @@ def hold_out(
 
 
 def hold_out_each(data: Container, by: str, *, calibration: float = 0.0, seed: int = 0) -> Iterator[Split]:
-    """`hold_out` of every group of a column in turn."""
+    """Splits by `hold_out`, one for each group of a column."""
     for group in sorted(set(labels(view(data).column(by)).dropna())):
         yield hold_out(data, by, group, calibration=calibration, seed=seed)
 
@@ -178,7 +178,7 @@ def hold_out_actions(
     calibration: float = 0.0,
     seed: int = 0,
 ) -> Iterator[Split]:
-    """Splits that leave out a fold of the actions after the other, in all contexts; controls are always seen.
+    """Splits that leave out one fold of the actions after another, in all contexts. Controls are always seen.
 
     Parameters
     ----------
@@ -187,13 +187,13 @@ def hold_out_actions(
     keys
         Columns that say what was done.
     folds
-        Number of folds, at random.
+        Number of folds; actions are assigned at random.
     combinations
-        Whether only actions of several targets are left out, so that their parts may be seen.
+        Whether only actions on several targets are left out. Actions on each target alone may then be seen.
     calibration
         Share of the other cells that is put aside for intervals, in [0, 1).
     seed
-        Of the folds.
+        Seed of the folds and of the calibration cells.
 
     Raises
     ------
@@ -216,7 +216,9 @@ def hold_out_actions(
 def hold_out_new(
     data: Container, keys: PerturbationKeys, novelty: str, *, calibration: float = 0.0, seed: int = 0
 ) -> Iterator[Split]:
-    """Splits without which some conditions would be new in one way, a set of targets after the other.
+    """Splits whose test cells are new in one way, such as a higher dose; one split for each set of targets.
+
+    Sets of targets that cannot be new in this way, such as those given at one dose only, are left out.
 
     Parameters
     ----------
@@ -230,7 +232,7 @@ def hold_out_new(
     calibration
         Share of the other cells that is put aside for intervals, in [0, 1).
     seed
-        Of the calibration cells.
+        Seed of the choice of calibration cells.
 
     Raises
     ------

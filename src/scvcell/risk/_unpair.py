@@ -1,4 +1,4 @@
-"""Cells with two assays as two cells each, so that nothing tells which belong together."""
+"""Cells with two assays become two cells each, and nothing tells which belong together."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class Unpaired(NamedTuple):
-    """Data without the pairing of some cells, and what it was.
+    """Data that lost the pairing of some cells, and that pairing.
 
     Attributes
     ----------
     data
-        The cells, those that were split under two names.
+        All cells; those that were split are there twice, under two names.
     a, b
-        Names of both halves; entry i of both is one cell.
+        New names of both halves: entry i of `a` and entry i of `b` are one cell.
     """
 
     data: MuData
@@ -40,22 +40,22 @@ def unpair(data: MuData, cells: Any, a: str, b: str, *, seed: int | None = None,
     data
         MuData with both assays. It does not change.
     cells
-        Cells with both: names, a mask, or a query on obs.
+        Cells to split, which have both assays: names, a mask, or a query on obs.
     a, b
         Modalities. Any third one stays with the half that has `a`.
     seed
-        Of new names and a new order. With it nothing tells who belongs together: both halves have unrelated names,
-        rows of every modality are shuffled, and all that is left of a cell are its values in ``X`` and the columns
-        `keep`. Without it the half with `a` keeps its name, that of the other one is ``"NAME|b"``, and all else stays:
-        for methods that read neither names nor other columns.
+        Seed of new names and a new order. With a seed nothing tells which halves belong together: their names are
+        unrelated, rows of every modality are shuffled, and of a cell only its values in ``X`` and the columns `keep`
+        are left. Without a seed the half with `a` keeps its name, the other one is called ``"NAME|b"``, and all else
+        stays; this will do for methods that read neither names nor other columns.
     keep
-        With `seed`, columns of obs that stay, as the batch. One with a value of its own for each cell gives the pairs
-        away.
+        Columns of obs that stay where there is a seed, such as the batch. A column whose values are different for all
+        cells would give the pairs away.
 
     Raises
     ------
     TypeError
-        If `data` are no MuData.
+        If `data` is no MuData.
     ValueError
         If a cell lacks one of the two, or a new name is there already.
     """
@@ -91,6 +91,6 @@ def _new_names(old: pd.Index, modality: str, first: bool, rng: np.random.Generat
 
 
 def _bare(adata: AnnData, keep: Sequence[str]) -> AnnData:
-    """Values, features and what each batch measured; of the cells only some columns."""
+    """Values, features and what each batch measured, but only some columns of cells."""
     columns = [column for column in keep if column in adata.obs]
     return AnnData(adata.X.copy(), adata.obs[columns].copy(), adata.var.copy(), varm=dict(adata.varm))

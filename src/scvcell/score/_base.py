@@ -1,4 +1,4 @@
-"""What a metric is: a formula and its record; the scales on which values are compared."""
+"""What a metric is: a formula, and what a reader must know of it. Scales on which values are compared."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TAKES: dict[Takes, str] = {
     "intervals": "true values and ends of their intervals, each ``(cells, features)``",
     "intervals, level": "the same and the level of the intervals",
 }
-"""What the arguments of a metric are, in their order."""
+"""What a metric may take -> what its arguments then are, in their order."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,13 @@ class Metric:
     function
         The formula, a function of arrays.
     takes
-        What its arguments are, one of `TAKES`: who has these can be scored by it.
+        What its arguments are, one of `TAKES`.
     better
-        ``"higher"``, ``"lower"``, or ``"nominal"``: the nearer to the level that was asked for.
+        ``"higher"``, ``"lower"``, or ``"nominal"`` where the value should be near the level that was asked for.
     per
         What one value stands for: ``"cell"``, ``"feature"``, ``"condition"``, ``"set of cells"``, ``"table"``.
     scale
-        Scale on which its arguments have to be.
+        Scale on which its arguments must be: ``"log1p of counts"``.
     formula
         The formula in one line.
     source
@@ -64,7 +64,7 @@ class Metric:
     Raises
     ------
     ValueError
-        If `takes` or `better` is none of those.
+        If `takes` or `better` has another value.
     """
 
     name: str
@@ -95,7 +95,10 @@ METRICS: Registry[Metric] = Registry("metric", "scvcell.metrics")
 def metric[F: Callable[..., Any]](
     name: str, *, takes: Takes, better: Better, per: str, scale: str, formula: str, source: str, fooled_by: str
 ) -> Callable[[F], F]:
-    """Decorator that registers a function as a `Metric` and leaves the function as it is."""
+    """Decorator that registers a function as a `Metric` and returns the function unchanged.
+
+    Parameters are those of `Metric`.
+    """
 
     def add(function: F) -> F:
         METRICS.register(name)(Metric(name, function, takes, better, per, scale, formula, source, fooled_by))
@@ -105,7 +108,7 @@ def metric[F: Callable[..., Any]](
 
 
 def mean_of(name: str, arguments: tuple[Any, ...]) -> float:
-    """A metric as one number: its mean over cells or features, and over both directions where it has two."""
+    """A metric as one number: the mean over cells or features, and over both directions if it has two values."""
     value = METRICS[name](*arguments)
     parts = value if isinstance(value, tuple) else (value,)
     return float(np.mean(np.concatenate([np.ravel(part) for part in parts])))
@@ -116,7 +119,7 @@ def show() -> pd.DataFrame:
 
     Returns
     -------
-    One row per metric: the fields of `Metric` but for the function, and the module that defines it.
+    One row per metric: the fields of `Metric` without the function, and the module that defines it.
     """
     columns = [field.name for field in fields(Metric) if field.name not in ("name", "function")]
     rows = {name: {c: getattr(METRICS[name], c) for c in columns} for name in METRICS}
@@ -127,7 +130,7 @@ def show() -> pd.DataFrame:
 
 
 def as_array(x: Any) -> NDArray[Any]:
-    """A dense array of the type that `x` has, from a dense or sparse matrix."""
+    """A dense array from a dense or sparse matrix, of the same data type."""
     return np.asarray(x.toarray() if sp.issparse(x) else x)
 
 

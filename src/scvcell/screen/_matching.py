@@ -28,14 +28,6 @@ if TYPE_CHECKING:
     from scvcell.screen._origin import Origin
 
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from scvcell._types import Array, Rows
-
-
 logger = logging.getLogger("scvcell")
 
 MAX_CELLS = 4000

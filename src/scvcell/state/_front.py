@@ -275,7 +275,7 @@ class FrontEnd(nn.Module):
         """Encoder input of rows, at a depth that may be given."""
         if depth is None:
             return self.operator.encoder_input(chunk, mean)
-        return self.operator.encoder_sized(chunk, mean, depth)  # type: ignore[attr-defined]
+        return self.operator.encoder_sized(chunk, mean, depth)
 
     def _scaled(self, value: Any) -> Any:
         """What is no count on the scale of its feature."""

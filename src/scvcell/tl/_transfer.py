@@ -62,7 +62,7 @@ def transfer_labels(
     Writes three obs columns: the label (in the type of the column, text as categories), ``_probability`` (share of
     votes), and ``_trusted``: enough votes, neighbours no farther than 99 % of the reference cells that are given their
     own label find theirs, and not unusually far for the cells that are not in the reference
-    (:func:`scvcell.risk.trusted`). Reference cells are predicted too, without their own vote. Batches of
+    (:func:`scvcell.score.trusted`). Reference cells are predicted too, without their own vote. Batches of
     `data` or of a reference that the model does not know need :meth:`scvcell.model.CSL.load_query_data` first.
 
     Raises

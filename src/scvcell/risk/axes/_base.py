@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StressTest:
-    """One question with its answer.
+    """One question with its true answer.
 
     Parameters
     ----------
     axis
         Name of the axis.
     name
-        Name of the test, unlike that of others of the axis.
+        Name of the test, which no other test of the axis has.
     regime
-        In which way it is new: ``"hidden pairing"``, ``"another donor"``.
+        What is new: ``"hidden pairing"``, ``"another donor"``.
     severity
-        How far it is from what was seen, from 0 on.
+        How far the question lies from what was seen; at least 0, and 0 is not new at all.
     measure
-        What `severity` measures.
+        What `severity` measures, in words.
     question
         All that a predictor is told.
     truth
-        Gives the answer; only the axis calls it.
+        A function that gives the true answer; only the axis calls it.
     """
 
     axis: str
@@ -49,14 +49,14 @@ class StressTest:
 
 
 class Axis(ABC):
-    """What is hidden, what is asked about it, and how answers are scored.
+    """One way in which predictions may fail: what is hidden, what is asked about it, and how answers are scored.
 
     Attributes
     ----------
     name
         Name in tables and in `AXES`.
     metrics
-        Names in `scvcell.score.METRICS` of the scores that it reports; a user may ask for others.
+        Names of the metrics that it reports, of `scvcell.score.METRICS`. Users may ask for others.
     """
 
     name: ClassVar[str]
@@ -72,18 +72,27 @@ class Axis(ABC):
 
     @abstractmethod
     def score(self, test: StressTest, prediction: Prediction) -> dict[str, float]:
-        """Scores of an answer, those of `metrics` that go with the question; and ``answered``, the share of cells."""
+        """Scores of an answer, by metric.
+
+        Returns
+        -------
+        Those of `metrics` that go with the question, and ``"answered"``, the share of cells that have an answer.
+        """
 
 
 def scores(metrics: tuple[str, ...], arguments: Mapping[str, tuple[Any, ...]]) -> dict[str, float]:
-    """Those of some metrics whose arguments are at hand.
+    """Scores by all of some metrics whose arguments are at hand; the others are left out.
 
     Parameters
     ----------
     metrics
         Names in `scvcell.score.METRICS`.
     arguments
-        What a metric takes, as in `scvcell.score.TAKES` -> the arguments.
+        The arguments, by what a metric takes, one of `scvcell.score.TAKES`.
+
+    Returns
+    -------
+    Name of the metric -> its mean.
     """
     return {m: score.mean_of(m, arguments[t]) for m in metrics if (t := score.METRICS[m].takes) in arguments}
 

@@ -1,4 +1,4 @@
-"""The axis of modalities: cells whose two assays were torn apart are to be matched and translated."""
+"""The axis of modalities: two assays of a cell are torn apart, and are to be matched and translated."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class Modality(Axis):
     a, b
         Modalities.
     keep
-        Columns of obs that predictors may see, as the batch.
+        Columns of obs that predictors may see, such as the batch.
     level
         Level of the intervals that are asked for.
     seed
-        Of the names under which halves of cells are seen.
+        Seed of the names under which halves of cells are seen.
     metrics
-        Scores of states, values and intervals; others are left out.
+        Metrics of states, values and intervals, by name; metrics that take anything else are left out.
 
     Notes
     -----
@@ -64,7 +64,7 @@ class Modality(Axis):
         return self._torn(data, split).data
 
     def stress_tests(self, data: MuData, split: Split) -> Iterator[StressTest]:
-        """Matching of all test cells, and translation of each half into the assay of the other."""
+        """Match all test cells, and translate each half into the assay of the other."""
         torn, seen = self._torn(data, split), view(data)
         names = {self.a: torn.a, self.b: torn.b}
         paired = int((seen.present(self.a) & seen.present(self.b)).sum())
@@ -111,5 +111,5 @@ class Modality(Axis):
 
 
 def _values(table: Any, names: pd.Index) -> pd.DataFrame:
-    """Measured values under the names that their cells were asked about."""
+    """Measured values, labelled by the names under which their cells were asked about."""
     return pd.DataFrame(score.dense(table.X), index=names, columns=table.var_names)

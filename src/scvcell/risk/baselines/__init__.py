@@ -1,4 +1,4 @@
-"""Simple predictions that every answer stands beside: of an assay from another one, and of what an action does."""
+"""Simple predictions to beat: of one assay from another, and of what an action does."""
 
 from scvcell._moved import moved
 from scvcell.risk.baselines._actions import BASELINES, Baseline

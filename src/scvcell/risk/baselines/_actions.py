@@ -18,22 +18,36 @@ RIDGE = 1.0
 
 
 class Baseline(Protocol):
-    """Predicts the values that control cells would have after an action.
-
-    Called with `values` ``(cells, features)`` of all cells on a log scale, their `design`, which cells are `allowed` to
-    be learned from, the `action`, and positions of the control `cells` to start from; returns ``(cells, features)``.
-    """
+    """Predicts the values that control cells would have after an action."""
 
     def __call__(self, values: Array, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
-        """Predict."""
+        """Predict.
+
+        Parameters
+        ----------
+        values
+            Values of all cells on a log scale, ``(all cells, features)``.
+        design
+            What was done to which of them.
+        allowed
+            Which of them may be learned from, ``(all cells,)``.
+        action
+            What is done.
+        cells
+            Positions of the control cells to start from, ``(cells,)``.
+
+        Returns
+        -------
+        Values of these cells after the action, ``(cells, features)``.
+        """
 
 
 BASELINES: Registry[Baseline] = Registry("baseline", "scvcell.baselines")
-"""Every simple prediction by name."""
+"""Every simple prediction of an action by name."""
 
 
 def deltas(values: Array, design: Design, allowed: Mask) -> list[tuple[Action, int, Array]]:
-    """Mean difference from the controls of the same context, for every action and context."""
+    """Action, position of the context, and mean difference from its controls, for every action in every context."""
     found = []
     for k in range(len(design.contexts)):
         here = allowed & (design.context == k)
@@ -70,7 +84,7 @@ def matching_mean(values: Array, design: Design, allowed: Mask, action: Action, 
 
 @BASELINES.register("additive")
 def additive(values: Array, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
-    """The sum over targets of the mean difference of each alone; for one never given alone, the mean over actions."""
+    """The sum over targets of the mean difference of each alone; for a target never given alone, of all actions."""
     every = deltas(values, design, allowed)
     average = np.mean([delta for _, _, delta in every], 0)
     total = np.zeros(values.shape[1])
@@ -114,7 +128,9 @@ def arithmetic(values: Array, design: Design, allowed: Mask, action: Action, cel
 
 @BASELINES.register("replicate")
 def replicate(values: Array, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
-    """Cells measured after this very action in the same context: with half of them allowed, the ceiling for the rest.
+    """Cells that were measured after this very action in the same context: what another sample of the truth says.
+
+    Allow half of them, and ask about the other half.
 
     Raises
     ------
