@@ -66,6 +66,8 @@ def task(data: Path, case: str, epochs: int | None) -> tuple[Task, dict[str, Any
     member = sp.csr_matrix((np.ones(len(cells)), (spot, np.arange(len(cells)))))
     counts = sp.csr_matrix(member @ sp.csr_matrix(full.X)[cells]).astype(np.float32)
     spots = anndata.AnnData(counts, obs=pd.DataFrame({"batch": "spots"}, index=names), var=full.var[[]].copy())
+    size = np.asarray(member.sum(1))
+    spots.obsm["spatial"] = np.asarray(member @ full.obsm["spatial"][cells]) / size
     obs = pd.DataFrame({"batch": group[known], "kind": kind[known]}, index=full.obs_names[known])
     reference = anndata.AnnData(sp.csr_matrix(full.X)[known].astype(np.float32), obs=obs, var=full.var[[]].copy())
     kinds = pd.Index(sorted(set(kind[known])))
