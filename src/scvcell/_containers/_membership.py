@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from scvcell._labels import labels as as_labels
+
 if TYPE_CHECKING:
     from scvcell._types import Array, Mask
 
@@ -44,8 +46,10 @@ class Membership:
     unit: str = "unit"
 
     def __post_init__(self) -> None:
-        matrix = sp.csr_array(self.matrix)
+        # a copy in double precision: sums are exact whatever type holds the weights, and those given stay as they are
+        matrix = sp.csr_array(self.matrix, dtype=float, copy=True)
         matrix.sum_duplicates()
+        matrix.eliminate_zeros()
         if matrix.shape != (len(self.coarse), len(self.fine)):
             raise ValueError(
                 f"A membership of {len(self.coarse)} x {len(self.fine)} units needs a matrix of that shape, not of "
@@ -75,11 +79,10 @@ class Membership:
         unit
             What a coarse unit is.
         """
-        known = labels.notna().to_numpy()
-        code, names = pd.factorize(labels[known].astype(str), sort=True)
-        matrix = sp.csr_array(
-            (np.ones(len(code)), (code, np.flatnonzero(known))), shape=(len(names), len(labels)), dtype=float
-        )
+        text = as_labels(labels)
+        cells = np.flatnonzero(text.notna().to_numpy())
+        code, names = pd.factorize(text.to_numpy()[cells], sort=True)
+        matrix = sp.csr_array((np.ones(len(code)), (code, cells)), shape=(len(names), len(labels)), dtype=float)
         return cls(matrix, pd.Index(names, dtype=object), labels.index, unit)
 
     @property
@@ -95,7 +98,7 @@ class Membership:
     @property
     def keeps_totals(self) -> bool:
         """Whether each fine unit counts once in all, so that sums over coarse units are those over fine ones."""
-        return bool(np.allclose(np.asarray(self.matrix.sum(0)), 1, atol=UNIT_ERROR))
+        return bool(np.allclose(np.asarray(self.matrix.sum(0)), 1, rtol=0, atol=UNIT_ERROR))
 
     @property
     def T(self) -> Membership:

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.spatial import KDTree
 
-from scvcell._checks import whole_number
+from scvcell._checks import is_number, whole_number
 from scvcell._containers._membership import Membership
 from scvcell._labels import labels
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
+    from anndata import AnnData
+    from mudata import MuData
 
     from scvcell._containers._view import View
     from scvcell._types import Array, Rows
@@ -98,22 +100,20 @@ class Space:
             tree = KDTree(of.xy[there])
             n = min(k + skip, len(there))
             near = tree.query(self.xy[here], k=n)[1].reshape(len(here), n)
-            row, column = np.repeat(here, n), there[near.ravel()]
-            if skip:
-                own = row == column
-                # of units at one place a unit itself may be missing: then the farthest one goes
-                lacking = ~own.reshape(len(here), n).any(1)
-                own.reshape(len(here), n)[lacking, -1] = True
-                row, column = row[~own], column[~own]
-            parts.append((row, column, np.ones(len(row))))
+            row, column = np.repeat(here[:, None], n, 1), there[near]
+            if other is None:  # of units at one place a unit itself may be missing: then the farthest one goes
+                lacking = ~(row == column).any(1)
+                column[lacking, -1] = here[lacking]
+            kept = row != column if skip else np.ones(row.shape, bool)
+            parts.append((row[kept], column[kept], np.ones(int(kept.sum()))))
         return self._membership(of, parts, "niche")
 
     def within(self, radius: float, *, other: Space | None = None) -> Membership:
         """All units of the same section within a radius, each with weight 1."""
-        of = self if other is None else other
+        of, radius = self if other is None else other, _positive("radius", radius)
         parts = []
         for here, there in self._by_section(of):
-            found = KDTree(of.xy[there]).query_ball_point(self.xy[here], _positive("radius", radius))
+            found = KDTree(of.xy[there]).query_ball_point(self.xy[here], radius)
             size = np.array([len(each) for each in found])
             columns = there[np.concatenate([np.asarray(each, int) for each in found])] if size.sum() else there[:0]
             parts.append((np.repeat(here, size), columns, np.ones(int(size.sum()))))
@@ -122,7 +122,7 @@ class Space:
     def kernel(self, width: float, *, other: Space | None = None, reach: float = 3.0) -> Membership:
         r"""Gaussian weights :math:`e^{-d^2 / 2 \sigma^2}` up to `reach` widths, in the same section."""
         of, width = self if other is None else other, _positive("width", width)
-        found = self.within(reach * width, other=of)
+        found = self.within(_positive("reach", reach) * width, other=of)
         matrix = found.matrix.tocoo()
         apart = ((self.xy[matrix.row] - of.xy[matrix.col]) ** 2).sum(1)
         data = np.exp(-apart / (2 * width**2))
@@ -157,15 +157,16 @@ class Space:
 
 
 def _positive(what: str, value: float) -> float:
-    if not (np.isfinite(value) and value > 0):
-        raise ValueError(f"{what} must be a number above 0, in the unit of the coordinates, not {value!r}.")
+    if not is_number(value) or not 0 < float(value) < np.inf:
+        unit = "in widths" if what == "reach" else "in the unit of the coordinates"
+        raise ValueError(f"{what} must be a number above 0, {unit}, not {value!r}.")
     return float(value)
 
 
 def _coordinates(view: View, key: str) -> Array:
     """Coordinates of a view's units, of the container or of the first modality of each unit that has them."""
     if key in view.source.obsm:
-        held = np.asarray(view.source.obsm[key], dtype=float)
+        held = _numbers(view.source, key)
         return held if view.positions is None else held[view.positions]
     having = {name: adata for name, adata in view.modalities.items() if key in adata.obsm}
     if not having:
@@ -173,11 +174,19 @@ def _coordinates(view: View, key: str) -> Array:
             f"The data have no coordinates: no obsm[{key!r}]. Put them there, one row per unit: "
             f"adata.obsm[{key!r}] = adata.obs[['x', 'y']].to_numpy()."
         )
-    wide = {np.asarray(adata.obsm[key]).shape[1] for adata in having.values()}
+    held = {name: _numbers(adata, key) for name, adata in having.items()}
+    wide = {xy.shape[1] for xy in held.values()}
     if len(wide) > 1:
         raise ValueError(f"Modalities have coordinates of {sorted(wide)} dimensions in obsm[{key!r}]; give the same.")
     out = np.full((view.n_obs, wide.pop()), np.nan)
-    for name, adata in having.items():
+    for name, xy in held.items():
         cells = np.flatnonzero(view.present(name) & np.isnan(out).all(1))
-        out[cells] = np.asarray(adata.obsm[key], dtype=float)[view.rows[name][cells]]
+        out[cells] = xy[view.rows[name][cells]]
     return out
+
+
+def _numbers(holder: AnnData | MuData, key: str) -> Array:
+    try:
+        return np.asarray(holder.obsm[key], dtype=float)
+    except (TypeError, ValueError):
+        raise ValueError(f"obsm[{key!r}] holds values that are no numbers; it needs coordinates.") from None

@@ -30,7 +30,8 @@ def nb_deviance(
     McCullagh and Nelder, Generalized Linear Models, 1989.
     """
     mu = mu.clamp_min(1e-9)
-    return 2 * (torch.xlogy(x, x / mu) - (x + theta) * ((x + theta) / (mu + theta)).log()).clamp_min(0)
+    ratio = x.clamp_min(1e-9) / mu  # the slope of xlogy is no number where both are 0
+    return 2 * (torch.xlogy(x, ratio) - (x + theta) * ((x + theta) / (mu + theta)).log()).clamp_min(0)
 
 
 def cycle(

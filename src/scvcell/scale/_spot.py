@@ -64,22 +64,28 @@ def spot_weights(
 
 
 def _block(x: Array, rates: Array, theta: Array, prior: Array | None, c: float) -> Array:
+    """Weights of some spots; each one's updates end by itself, so that it does not matter which others are there."""
     total = float(rates.sum(1).mean())
     w = np.repeat(x.sum(1, keepdims=True) / max(total, 1e-12) / len(rates), len(rates), 1)
-    before = shares(w)
+    going, before = np.arange(len(x)), shares(w)
     for step in range(MAX_UPDATES):
-        mu = np.maximum(w @ rates, 1e-9)
-        up, down = (x / mu) @ rates.T, ((x + theta) / (mu + theta)) @ rates.T
-        if prior is None:
-            w = w * up / np.maximum(down, 1e-12)
-        else:
-            w = (w * up + c * prior * w.sum(1, keepdims=True)) / (down + c)
+        w[going] = _updated(w[going], x[going], rates, theta, None if prior is None else prior[going], c)
         if step % LOOK_EVERY == LOOK_EVERY - 1:
-            now = shares(w)
-            if np.abs(now - before).max() < MIN_CHANGE:
+            now = shares(w[going])
+            moving = np.abs(now - before).max(1) >= MIN_CHANGE
+            going, before = going[moving], now[moving]
+            if not len(going):
                 break
-            before = now
     return w
+
+
+def _updated(w: Array, x: Array, rates: Array, theta: Array, prior: Array | None, c: float) -> Array:
+    """Weights after one update, ``(spots, kinds)``."""
+    mu = np.maximum(w @ rates, 1e-9)
+    up, down = (x / mu) @ rates.T, ((x + theta) / (mu + theta)) @ rates.T
+    if prior is None:
+        return w * up / np.maximum(down, 1e-12)
+    return (w * up + c * prior * w.sum(1, keepdims=True)) / np.maximum(down + c, 1e-12)
 
 
 def shares(weights: Array) -> Array:
