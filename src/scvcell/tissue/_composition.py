@@ -114,7 +114,8 @@ def lift(x: sp.csr_matrix, reference: Reference, group: Rows, n_cells: float, le
     halfwidth = np.full(share.shape, np.nan)
     found = _misses(reference, group, n_cells, seed)
     if found is not None:
-        predicted, miss = found
+        predicted, true = found
+        miss = np.abs(predicted - true)
         where, mine = np.digitize(predicted, SHARE_BINS), np.digitize(share, SHARE_BINS)
         for b in range(len(SHARE_BINS) + 1):
             here = miss[where == b]
