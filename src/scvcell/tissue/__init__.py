@@ -1,7 +1,7 @@
 """What the cells of a spot, niche or section are."""
 
 from scvcell.tissue._composition import Composition, Reference, lift, skill
-from scvcell.tissue._pool import annotation, constant, encode, pooled
+from scvcell.tissue._pool import annotation, constant, encode, observed, pooled
 
 __all__ = [
     "Composition",
@@ -10,6 +10,7 @@ __all__ = [
     "constant",
     "encode",
     "lift",
+    "observed",
     "pooled",
     "skill",
 ]

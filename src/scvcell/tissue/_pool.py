@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
 
+from scvcell import _keys
 from scvcell._labels import is_numeric, labels, numbers
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def pooled(membership: Membership, matrix: Matrix, rows: Rows, *, counts: bool =
         total = found if total is None else total + found
         start += block.shape[0]
     if total is None:
-        return sp.csr_matrix((len(membership.coarse), matrix.shape[1]))
+        total = sp.csr_array((len(membership.coarse), matrix.shape[1]))
     if counts:
         return sp.csr_matrix(total) if sp.issparse(total) else total
     weight = np.asarray(weights[:, cells].sum(1), dtype=float)
@@ -52,7 +53,7 @@ def pooled(membership: Membership, matrix: Matrix, rows: Rows, *, counts: bool =
         return dense / np.where(weight > 0, weight, np.nan)[:, None]
 
 
-def annotation(membership: Membership, view: View, keys: Iterable[str]) -> pd.DataFrame:
+def annotation(membership: Membership, view: View, keys: Iterable[str], *, named: Iterable[str] = ()) -> pd.DataFrame:
     """Columns of obs for units: of numbers the weighted mean, of labels the one with the most weight.
 
     Parameters
@@ -63,12 +64,14 @@ def annotation(membership: Membership, view: View, keys: Iterable[str]) -> pd.Da
         The cells.
     keys
         Columns.
+    named
+        Those that are labels even where they are numbers, as a batch is.
     """
     out: dict[str, Any] = {}
-    share = membership.shares().matrix
+    share, named = membership.shares().matrix, set(named)
     for key in keys:
         column = view.column(key)
-        if is_numeric(column):
+        if key not in named and is_numeric(column):
             value = numbers(column)
             known = np.isfinite(value)
             with np.errstate(invalid="ignore", divide="ignore"):
@@ -76,8 +79,9 @@ def annotation(membership: Membership, view: View, keys: Iterable[str]) -> pd.Da
             continue
         text = labels(column)
         names = sorted(set(text.dropna()))
-        weight = share @ np.equal.outer(text.to_numpy(object), np.array(names, object)).astype(float)
-        out[key] = pd.Categorical(np.where(weight.sum(1) > 0, np.array(names, object)[weight.argmax(1)], None), names)
+        weight = share @ np.equal.outer(text.to_numpy(object), np.array([*names, None], object)).astype(float)
+        code = np.where(weight[:, :-1].any(1), weight[:, :-1].argmax(1), -1) if names else np.full(len(weight), -1)
+        out[key] = pd.Categorical.from_codes(code, names)
     return pd.DataFrame(out, index=membership.coarse)
 
 
@@ -107,19 +111,33 @@ def encode(model: Fitted, membership: Membership, view: View, sums: dict[str, An
     sums
         By modality, what `pooled` gives.
     """
-    some = np.flatnonzero(~membership.empty)
     out = np.full((len(membership.coarse), model.n_latent), np.nan, np.float32)
-    if not len(some):
-        return out
-    obs = annotation(membership, view, model.schema.keys).iloc[some]
+    keys = model.schema.keys
+    obs = annotation(membership, view, keys, named=set(keys) - set(model.schema.continuous))
+    obs.index = pd.Index(np.arange(len(out)).astype(str))
     tables = {}
     for name, value in sums.items():
-        spec = model.schema.modalities[name]
+        spec, present = model.schema.modalities[name], view.present(name)
+        some = np.flatnonzero(membership.matrix @ present.astype(float) > 0)  # the others have no part with this assay
+        if not len(some):
+            continue
         table = value[some]
         layers = {} if spec.layer is None else {spec.layer: table}
-        tables[name] = AnnData(table, obs=obs.copy(), var=pd.DataFrame(index=spec.features), layers=layers)
+        tables[name] = AnnData(table, obs=obs.iloc[some].copy(), var=pd.DataFrame(index=spec.features), layers=layers)
+        tables[name].varm.update(observed(view.modalities[name]))
         if spec.size_factor is not None:
             deep = model.readout(view, name).depth().astype(float)
             tables[name].obs[spec.size_factor] = (membership.matrix @ np.nan_to_num(deep))[some]
-    out[some] = model.posterior(model.view(MuData(tables))).mean.numpy()
+    if not tables:
+        return out
+    # weighted sums are no whole numbers; the cells' values were checked when they were read
+    seen = model.view(MuData(tables), check=False)
+    states = model.states(model.source(seen, check=False), np.arange(seen.n_obs), None)
+    out[seen.obs_names.astype(int)] = states.mean.numpy()
     return out
+
+
+def observed(adata: AnnData) -> dict[str, Any]:
+    """Which features each batch measured, where that is said, for ``.varm`` of units."""
+    frame = adata.varm.get(_keys.OBSERVED_MASK)
+    return {} if frame is None else {_keys.OBSERVED_MASK: frame.copy()}

@@ -12,7 +12,7 @@ from scvcell import _keys
 from scvcell._checks import expect
 from scvcell._containers import Matrix, Membership, Space, gather, view
 from scvcell.model import CSL
-from scvcell.tissue import annotation, constant, encode, pooled
+from scvcell.tissue import annotation, constant, encode, observed, pooled
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -67,9 +67,10 @@ def project(
         expect("model", model, CSL, "The data come first, then the model.")
     seen = view(data) if model is None else model.view(data)
     membership = _membership(seen, by, section_key)
-    keys = list(dict.fromkeys([*constant(membership, seen), *(() if model is None else model.schema.keys)]))
-    obs = annotation(membership, seen, keys)
-    for key in constant(membership, seen):
+    agreed, read = constant(membership, seen), [] if model is None else model.schema.keys
+    named = [] if model is None else set(read) - set(model.schema.continuous)
+    obs = annotation(membership, seen, dict.fromkeys([*agreed, *read]), named=named)
+    for key in agreed:
         obs[key] = _first(membership, seen.column(key))
     obs[_keys.N_CELLS] = membership.weight
     sums, tables = {}, {}
@@ -78,6 +79,7 @@ def project(
         counts = model is None or model.operator(name).count_data
         sums[name] = pooled(membership, matrix, seen.rows[name], counts=counts)
         tables[name] = AnnData(sums[name], obs=obs.copy(), var=adata.var.copy())
+        tables[name].varm.update(observed(adata))
     states = {} if model is None else {_keys.LATENT: encode(model, membership, seen, sums)}
     return gather(tables, states)
 
