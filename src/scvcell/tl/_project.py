@@ -11,6 +11,7 @@ from anndata import AnnData
 from scvcell import _keys
 from scvcell._checks import expect
 from scvcell._containers import Matrix, Membership, Space, gather, view
+from scvcell._labels import labels, tell_missing
 from scvcell.model import CSL
 from scvcell.tissue import annotation, constant, encode, observed, pooled
 
@@ -53,7 +54,9 @@ def project(
     KeyError
         If obs lacks the column.
     ValueError
-        If there are no coordinates for neighbours, or the membership is of other cells.
+        If there are no coordinates for neighbours, the membership is of other cells, or no cell has a label.
+    TypeError
+        If `by` is none of these.
 
     References
     ----------
@@ -95,7 +98,9 @@ def _membership(seen: View, by: Any, section_key: str | None) -> Membership:
     if isinstance(by, bool) or not isinstance(by, str | int | np.integer):
         raise TypeError(f"by= takes a column of obs, a number of neighbours or a Membership, not {by!r}.")
     if isinstance(by, str):
-        return Membership.groups(seen.column(by), by)
+        column = seen.column(by)
+        tell_missing(labels(column).isna().to_numpy(), [by])
+        return Membership.groups(column, by)
     return Space.of(seen, section_key).nearest(int(by))
 
 
