@@ -18,6 +18,7 @@ from mudata import MuData
 import scvcell
 from scvcell import PerturbationKeys, TrainConfig, tl
 from scvcell._labels import unlike
+from scvcell.scale import Membership
 
 KEYS = PerturbationKeys("drug", control="ctrl", dose="dose", context="celltype")
 COLUMNS = ("drug", "dose", "celltype", "batch", "stage")
@@ -135,6 +136,16 @@ def transfer(data, model):
     return written(data, *(f"celltype_transferred{end}" for end in ("", "_probability", "_trusted")))
 
 
+def some_counted(data):
+    """The cells with RNA, by themselves, in the order of their names, with the annotation that they have."""
+    return data
+
+
+def units(data):
+    """Each cell a unit of its own."""
+    return Membership.groups(pd.Series(data.obs_names, data.obs_names))
+
+
 def velocity(data, model):
     tl.velocity(data, model, time_key="stage")
     return written(data, "velocity_confidence", "velocity_trusted", obsm="velocity_csl")
@@ -155,6 +166,7 @@ OF_CELLS = {
     "forecast of an action": lambda d, m: of_cells(tl.forecast(d, m, time=0.5, action="B"), "X"),
     "cell_sentences": lambda d, m: {"sentence": tl.cell_sentences(d).to_frame()},
     "get_normalized_expression": lambda d, m: {"x": m.get_normalized_expression(d, modality="rna")},
+    "niches of one cell": lambda d, m: of_cells(tl.project(d, m, by=units(d)), "X"),
     "states of perturb": lambda d, m: {"latent": of_cells(tl.perturb(d, m, "A"), "X")["latent"]},
 }
 """Verbs that say of each cell what does not depend on other cells."""
@@ -173,6 +185,8 @@ OF_GROUPS = {
     "alignment_report": lambda d, m: of_rows(
         tl.alignment_report(d, m, labels_key="celltype"), "metric", keep=("value", "cca")
     ),
+    "project": lambda d, m: of_cells(tl.project(d, m, by="stage"), "X"),
+    "lift": lambda d, m: of_cells(tl.lift(some_counted(d), m, reference=some_counted(d), labels_key="celltype")),
     "feature_links": lambda d, m: of_rows(tl.feature_links(d, m), "feature_a", "feature_b", keep=("score",)),
 }
 """Verbs whose answers depend on all cells, and on no draw."""

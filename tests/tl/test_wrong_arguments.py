@@ -59,6 +59,7 @@ WRONG = {
             (lambda d, m: tl.synergy(d, m, "T1+T2", level=0), ValueError),
             (lambda d, m: tl.translate(d, m, to="adt", level=1), ValueError),
             (lambda d, m: tl.rank_actions(d, m, REFERENCE, level=True), TypeError),
+            (lambda d, m: tl.lift(d, m, labels_key="cell_type", level=95), ValueError),
         ]
     ],
     "seed": [
@@ -70,6 +71,7 @@ WRONG = {
             lambda d, m: tl.impact(d, m, seed="a"),
             lambda d, m: tl.order_effect(d, m, "T1", "T2", seed="a"),
             lambda d, m: tl.match_counterfactual(d, m, "T1", seed="a"),
+            lambda d, m: tl.lift(d, m, labels_key="cell_type", seed="a"),
         ]
     ],
     "whole numbers": [
@@ -109,6 +111,9 @@ WRONG = {
         (lambda d, m, t: tl.effects(d, m, "T1", groupby="cell_typ"), KeyError, "Did you mean 'cell_type'"),
         (lambda d, m, t: tl.transfer_labels(d, m, key=["a"], reference=REFERENCE), (TypeError, KeyError), "column"),
         (lambda d, m, t: tl.velocity(d, m, time_key="day"), KeyError, "No obs column 'day'"),
+        (lambda d, m, t: tl.project(d, m, by="cell_typ"), KeyError, "Did you mean 'cell_type'"),
+        (lambda d, m, t: tl.lift(d, m, labels_key="cell_typ"), KeyError, "Did you mean 'cell_type'"),
+        (lambda d, m, t: tl.lift(d, m, labels_key="cell_type", groups_key="cell_typ"), KeyError, "Did you mean 'cell_"),
     ],
     "modalities": [
         (lambda d, m, t: tl.translate(d, m, to=["adt"]), ValueError, r"no modality \['adt'\]"),

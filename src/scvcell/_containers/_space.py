@@ -166,8 +166,8 @@ def _positive(what: str, value: float) -> float:
 def _coordinates(view: View, key: str) -> Array:
     """Coordinates of a view's units, of the container or of the first modality of each unit that has them."""
     if key in view.source.obsm:
-        held = _numbers(view.source, key)
-        return held if view.positions is None else held[view.positions]
+        every = _numbers(view.source, key)
+        return every if view.positions is None else every[view.positions]
     having = {name: adata for name, adata in view.modalities.items() if key in adata.obsm}
     if not having:
         raise ValueError(

@@ -154,15 +154,16 @@ def _spots(spots: Container, model: CSL, name: str) -> tuple[sp.csr_matrix, pd.I
     seen = model.view(spots)
     if name not in seen.modalities:
         raise ValueError(f"The spots have no {name!r}; they have {list(seen.modalities)}.")
-    own = view(spots)
-    table = next(iter(own.modalities.values())) if len(own.modalities) == 1 else own.modalities[name]
-    shared = pd.Index(model.schema.modalities[name].features).intersection(table.var_names.astype(str))
+    known = pd.Index(model.schema.modalities[name].features)
+    own = view(seen.source, skip_empty=True).modalities
+    tables = [own[name]] if name in own else list(own.values())  # the table may have another name than the model's
+    shared = max((known.intersection(table.var_names.astype(str)) for table in tables), key=len)
     if len(shared) < MIN_SHARED:
         raise ValueError(
             f"Spots and model share {len(shared)} features; {MIN_SHARED} are needed. Are they named alike (symbols, "
             "Ensembl ids)?"
         )
-    at = pd.Index(model.schema.modalities[name].features).get_indexer(shared)
+    at = known.get_indexer(shared)
     matrix = model.matrix(seen, name)
     return _csr(matrix, seen.rows[name])[:, at], shared, seen
 
