@@ -66,6 +66,7 @@ def fewer_steps():
                 module = importlib.import_module(f"scvcell.{name}")
                 patch.setattr(module, function, partial(at_most, getattr(module, function), most))
         patch.setattr(importlib.import_module("scvcell.screen._rehearsal"), "N_REHEARSALS", 1)
+        patch.setattr(importlib.import_module("scvcell.scale._amortise"), "N_STEPS", 60)
         yield
 
 
@@ -136,11 +137,6 @@ def transfer(data, model):
     return written(data, *(f"celltype_transferred{end}" for end in ("", "_probability", "_trusted")))
 
 
-def some_counted(data):
-    """The cells with RNA, by themselves, in the order of their names, with the annotation that they have."""
-    return data
-
-
 def units(data):
     """Each cell a unit of its own."""
     return Membership.groups(pd.Series(data.obs_names, data.obs_names))
@@ -186,7 +182,6 @@ OF_GROUPS = {
         tl.alignment_report(d, m, labels_key="celltype"), "metric", keep=("value", "cca")
     ),
     "project": lambda d, m: of_cells(tl.project(d, m, by="stage"), "X"),
-    "lift": lambda d, m: of_cells(tl.lift(some_counted(d), m, reference=some_counted(d), labels_key="celltype")),
     "feature_links": lambda d, m: of_rows(tl.feature_links(d, m), "feature_a", "feature_b", keep=("score",)),
 }
 """Verbs whose answers depend on all cells, and on no draw."""
@@ -199,6 +194,7 @@ DRAWN = {
     "match_counterfactual": lambda d, m: of_cells(
         tl.match_counterfactual(d, m, {"A": 10}, covariates="batch", n_boot=2), "counterfactual", "matched"
     ),
+    "lift": lambda d, m: of_cells(tl.lift(d, m, reference=d, labels_key="celltype"), "X", "abundance"),
     "differential_expression": lambda d, m: of_rows(
         m.differential_expression(d, "celltype", modality="rna").reset_index(names="feature"),
         *("comparison", "feature"),

@@ -125,6 +125,21 @@ def test_a_reference_of_its_own(scene):
     assert list(two.var_names) == ["a", "b"]
 
 
+def test_spots_without_rna_have_no_shares(scene, caplog):
+    proteins = AnnData(np.ones((70, 3), np.float32), var=pd.DataFrame(index=[*"pqr"]))
+    proteins.obs_names = [f"spot{i}" for i in range(69, -1, -1)]
+    data = MuData({"adt": proteins, "rna": scene.spots})
+    data.obs["batch"] = "b0"
+    found = lift(scene, data)
+    assert "10 of 70 spots have no 'rna'" in caplog.text
+    lacking = ~found.obs_names.isin(scene.spots.obs_names)
+    assert lacking.sum() == 10
+    for values in (found.X, *(found.layers[key] for key in ("lower", "upper", "abundance"))):
+        assert np.isnan(values[lacking]).all()
+    assert (found.obs["trusted"] == ~lacking).all()
+    np.testing.assert_allclose(found[scene.spots.obs_names].X, scene.found.X, atol=1e-4)
+
+
 def test_genes_that_spots_lack_are_left_out(scene):
     found = lift(scene, scene.spots[:, 10:].copy())
     assert off(found.X, scene.shares) < 0.15

@@ -20,7 +20,8 @@ from scvcell.tissue import lift as lift_spots
 
 if TYPE_CHECKING:
     from scvcell._containers import Container, View
-    from scvcell._types import Rows
+    from scvcell._types import Array, Mask, Rows
+    from scvcell.tissue import Composition
 
 logger = logging.getLogger("scvcell")
 
@@ -68,12 +69,11 @@ def lift(
 
     Returns
     -------
-    AnnData of spots x kinds. ``X``: shares, which sum to 1; layers ``lower``, ``upper`` (NaN where the reference has
-    one group only), ``abundance`` (cells of each kind, in cells of the reference's depth). obs: those of the spots,
-    ``trusted`` (whether the cycle has skill). ``obsm["X_csl"]``: state of each spot's counts, where the model knows
-    their batch. ``uns["csl_cycle"]``:
-    ``skill`` with ``lower`` and ``upper``, how much better half of the features predict the other half than the better
-    of two nulls does, see `scvcell.tissue.skill`.
+    AnnData of spots x kinds. ``X``: shares, which sum to 1 (NaN of spots without RNA); layers ``lower``, ``upper`` (NaN
+    where the reference has one group only), ``abundance`` (cells of each kind, in cells of the reference's depth).
+    obs: those of the spots, ``trusted`` (whether the cycle has skill). ``obsm["X_csl"]``: state of each spot's counts,
+    where the model knows their batch. ``uns["csl_cycle"]``: ``skill`` with ``lower`` and ``upper``, how much better half
+    of the features predict the other half than the better of two nulls does, see `scvcell.tissue.skill`.
 
     Raises
     ------
@@ -105,6 +105,28 @@ def lift(
     known, group = _reference(model, reference, name, features, labels_key, groups_key)
     found = lift_spots(x, known, group, float(n_cells), level, seed)
     told = skill(x, found, known, seed)
+    has = seen.present(name)
+    _warn(has, name, found, told)
+
+    def placed(values: Array) -> Array:
+        rows = np.full((len(has), len(known.kinds)), np.nan, np.float32)
+        rows[has] = values
+        return rows
+
+    out = AnnData(placed(found.share), obs=seen.obs(), var=pd.DataFrame(index=known.kinds))
+    for key, sign in ((_keys.LOWER, -1), (_keys.UPPER, 1)):
+        out.layers[key] = placed(np.clip(found.share + sign * found.halfwidth, 0, 1))
+    out.layers[_keys.ABUNDANCE] = placed(found.cells)
+    out.obs[_keys.TRUSTED] = has & (told["lower"] > 0)
+    if _known(model, seen):
+        out.obsm[_keys.LATENT] = model.posterior(seen).mean.numpy()
+    out.uns[_keys.CYCLE] = told
+    return out
+
+
+def _warn(has: Mask, name: str, found: Composition, told: dict[str, float]) -> None:
+    if not has.all():
+        logger.warning("%d of %d spots have no %r; their shares are NaN.", (~has).sum(), len(has), name)
     if np.isnan(found.halfwidth).all():
         logger.warning(
             "The reference has one group only, so that nothing tells how far compositions are off: intervals are NaN. "
@@ -116,15 +138,6 @@ def lift(
             "trusted. Are the kinds of the tissue in the reference?",
             *(told["skill"], told["lower"], told["upper"]),
         )
-    out = AnnData(found.share.astype(np.float32), obs=seen.obs(), var=pd.DataFrame(index=known.kinds))
-    for key, sign in ((_keys.LOWER, -1), (_keys.UPPER, 1)):
-        out.layers[key] = np.clip(found.share + sign * found.halfwidth, 0, 1).astype(np.float32)
-    out.layers[_keys.ABUNDANCE] = found.cells.astype(np.float32)
-    out.obs[_keys.TRUSTED] = told["lower"] > 0
-    if _known(model, seen):
-        out.obsm[_keys.LATENT] = model.posterior(seen).mean.numpy()
-    out.uns[_keys.CYCLE] = told
-    return out
 
 
 def _known(model: CSL, seen: View) -> bool:
@@ -150,7 +163,7 @@ def _counts_of(model: CSL) -> str:
 
 
 def _spots(spots: Container, model: CSL, name: str) -> tuple[sp.csr_matrix, pd.Index, View]:
-    """Counts of the spots, the features that the model knows of them, and the spots as it views them."""
+    """Counts of the spots that have them, features that the model knows of them, all spots as it views them."""
     seen = model.view(spots)
     if name not in seen.modalities:
         raise ValueError(f"The spots have no {name!r}; they have {list(seen.modalities)}.")
@@ -165,7 +178,8 @@ def _spots(spots: Container, model: CSL, name: str) -> tuple[sp.csr_matrix, pd.I
         )
     at = known.get_indexer(shared)
     matrix = model.matrix(seen, name)
-    return _csr(matrix, seen.rows[name])[:, at], shared, seen
+    rows = seen.rows[name]
+    return _csr(matrix, rows[rows >= 0])[:, at], shared, seen
 
 
 def _csr(matrix: Matrix, rows: Rows) -> sp.csr_matrix:
