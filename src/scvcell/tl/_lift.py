@@ -72,8 +72,8 @@ def lift(
     AnnData of spots x kinds. ``X``: shares, which sum to 1 (NaN of spots without RNA); layers ``lower``, ``upper`` (NaN
     where the reference has one group only), ``abundance`` (cells of each kind, in cells of the reference's depth).
     obs: those of the spots, ``trusted`` (whether the cycle has skill). ``obsm["X_csl"]``: state of each spot's counts,
-    where the model knows their batch. ``uns["csl_cycle"]``: ``skill`` with ``lower`` and ``upper``, how much better half
-    of the features predict the other half than the better of two nulls does, see `scvcell.tissue.skill`.
+    where the model knows their batch. ``uns["csl_cycle"]``: ``skill`` with ``lower`` and ``upper``, how much better
+    half of the features predict the other half than the better of two nulls does, see `scvcell.tissue.skill`.
 
     Raises
     ------
