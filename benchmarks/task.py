@@ -143,6 +143,8 @@ class Output:
         Paired cells x dimensions, encoded from both modalities.
     neighbours
         Paired cells x k names of nearest paired cells, for methods that give a graph instead of `joint`.
+    composition
+        Spots x kinds of cells: shares. `lower` and `upper` are then their intervals.
     prediction
         Query cells x target features on `Task.scale`.
     counterfactual
@@ -176,6 +178,7 @@ class Output:
     embedding: dict[str, pd.DataFrame] = field(default_factory=dict)
     joint: pd.DataFrame | None = None
     neighbours: pd.DataFrame | None = None
+    composition: pd.DataFrame | None = None
     prediction: pd.DataFrame | None = None
     counterfactual: dict[str, pd.DataFrame] = field(default_factory=dict)
     effects: dict[str, pd.DataFrame] = field(default_factory=dict)

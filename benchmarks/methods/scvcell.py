@@ -35,6 +35,8 @@ def run(task: Task, seed: int, graph: Callable[..., Any] | None = scvcell.pp.lin
     scvi.settings.verbosity = 30
     if task.perturbation is not None:
         return _perturb(task, seed)
+    if task.target == "spots":
+        return _lift(task, seed)
     if task.source == "kinetics":
         return _velocity(task, seed)
     mdata = task.mdata
@@ -68,6 +70,24 @@ def run(task: Task, seed: int, graph: Callable[..., Any] | None = scvcell.pp.lin
     out.alternatives = {"mean": task.from_counts(predicted.layers["mean"])}
     out.lower, out.upper = task.frame(predicted.layers["lower"]), task.frame(predicted.layers["upper"])
     out.notes["untrusted"] = predicted.var_names[~predicted.var["trusted"].to_numpy(bool)].tolist()
+    return out
+
+
+def _lift(task: Task, seed: int) -> Output:
+    """Fit on the reference, lift the spots."""
+    reference, spots = task.mdata["rna"].copy(), task.mdata["spots"].copy()
+    watch = Stopwatch()
+    train = scvcell.TrainConfig(max_epochs=task.epochs, accelerator="cpu", progress=False)
+    model = scvcell.tl.fit(reference, batch_key=task.batch_key, train=train, seed=seed)
+    out = watch.stamp(Output(epochs=epochs_of(model), notes=notes_of(model)))
+    spots.obs[task.batch_key] = model.schema.batches[0]
+    found = scvcell.tl.lift(spots, model, labels_key="kind", level=task.level, seed=seed)
+    frames = [
+        pd.DataFrame(x, index=found.obs_names, columns=found.var_names)
+        for x in (found.X, *map(found.layers.get, ("lower", "upper")))
+    ]
+    out.composition, out.lower, out.upper = frames
+    out.notes |= {"trusted": float(found.obs["trusted"].mean()), "cycle": dict(found.uns["csl_cycle"])}
     return out
 
 

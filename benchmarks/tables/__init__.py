@@ -27,6 +27,7 @@ NAMES = (
     "matching",
     "order",
     "velocity",
+    "deconvolution",
     "speed",
 )
 

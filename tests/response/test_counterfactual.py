@@ -1,12 +1,17 @@
 """Cells after an action: nothing changes nothing, thinning in expectation, and groups that meet their effect."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from scipy.stats import binom
 
+from scvcell._containers import Matrix
+from scvcell.measure import MEASUREMENTS
 from scvcell.response import Bulk, counterfactual, move, moved_values
 from scvcell.response._counterfactual import MAX_MOVE, _answer
+from scvcell.testing import example_summary
 
 
 @pytest.fixture
@@ -96,6 +101,23 @@ def test_a_group_meets_an_effect_on_shares(assay):
     others = (after - start)[[0, 2, 3, 4, 6, 7]]
     assert np.abs(others).max() < 0.08
     assert not move(bulk, cells, z, z, np.zeros(9)).any()
+
+
+def test_where_the_depth_is_given_the_rest_gives_what_the_features_take(readout):
+    rng = np.random.default_rng(5)
+    values = rng.poisson(20.0 * rng.gamma(2.0, 0.5, 8), (400, 8)).astype(np.float32)
+    depth = values.sum(1) + rng.poisson(300, 400).astype(np.float32)
+    summary = replace(example_summary(), mean=values.mean(0), rest=300.0)
+    operator = MEASUREMENTS["counts"](4, summary).eval()
+    seen = replace(readout("counts", values), operator=operator, matrix=Matrix(values, depth=depth))
+    bulk, cells = Bulk(seen), np.arange(400)
+    z = torch.from_numpy(rng.normal(size=(400, 4)).astype(np.float32))
+    np.testing.assert_array_equal(counterfactual(bulk, cells, z, z, np.zeros(9), rng)[0], values)
+    residual = np.append(np.linspace(-0.3, 0.3, 8), 0)
+    found, _ = counterfactual(bulk, cells, z, z, residual, rng)
+    scale = 1e4 / depth[:, None]
+    met = np.log1p(found * scale).mean(0) - np.log1p(values * scale).mean(0)
+    np.testing.assert_allclose(met, residual[:8], atol=0.05)
 
 
 def test_what_more_molecules_do_is_what_a_few_less_undo():

@@ -76,6 +76,24 @@ def test_no_condition_is_told_by_its_own_effect(pairs):
         effects.value[row] -= 50
 
 
+def test_what_a_flow_predicts_is_not_counted_twice(pairs, monkeypatch):
+    effects, _ = pairs
+
+    def shifted(flow, *_):
+        with torch.no_grad():
+            flow.offset.copy_(torch.linspace(-2, 2, flow.offset.numel()).reshape(flow.offset.shape))
+
+    monkeypatch.setattr(module, "train_flow", shifted)
+    flow = make_flow(effects.contrasts, 4, 0)
+    shifted(flow)
+    every = np.arange(10)
+    effects.value = effects.by_flow(flow, every)
+    anchor = replace(fit(effects), y=0 * effects.value)
+    found = at_random(crossfit(effects, anchor, None, 0, shown=False)[0])
+    np.testing.assert_allclose(found[..., 0], np.abs(effects.value), atol=1e-6)
+    np.testing.assert_allclose(found[..., 1], 0, atol=1e-9)
+
+
 def test_a_target_that_nothing_else_has_is_left_out_only_with_relatives(readout):
     names = ("A", "B", "C")
     effects = screen(readout, [Action(name) for name in names])

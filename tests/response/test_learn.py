@@ -10,7 +10,7 @@ from anndata import AnnData
 
 from scvcell import Action, PerturbationKeys
 from scvcell._containers import view
-from scvcell.response import Response
+from scvcell.response import Response, _learn
 
 KEYS = PerturbationKeys("drug", "none", context="line")
 FEATURES = 6
@@ -62,6 +62,29 @@ def test_every_condition_is_measured_in_every_assay_that_takes_effects(screen):
     np.testing.assert_allclose(anchor.y, expected, atol=1e-5)
     assert found.calibration == {}
     assert found.columns == ("drug", "line")
+
+
+def test_the_anchor_learns_what_the_flow_leaves(screen, monkeypatch):
+    model_of, values, drug, line, _ = screen
+    model = model_of(values)
+    shift = torch.tensor([1.0, -1.0, 0.5, 2.0])
+
+    def moved(flow, *_):
+        with torch.no_grad():
+            flow.offset[0] = shift
+
+    still = Response.learn(model, KEYS, calibrate=False)
+    monkeypatch.setattr(_learn, "train_flow", moved)
+    found = Response.learn(model, KEYS, calibrate=False)
+    seen = model.readout(None, "profile")
+    for row, (where, action) in enumerate((k, d) for k in ("x", "y") for d in ("A", "B", "A+B")):
+        controls = np.flatnonzero((drug == "none") & (line == where))
+        z = model.posterior(None).mean[controls]
+        with torch.no_grad():
+            before, after = (seen.operator.predict(state, seen.at(controls)) for state in (z, z + shift))
+        by_flow = (after - before).mean(0).numpy() if "A" in action else 0
+        left = still.anchors["profile"].y[row] - by_flow
+        np.testing.assert_allclose(found.anchors["profile"].y[row], left, atol=1e-5)
 
 
 def test_parts_tell_of_a_combination_that_was_left_out(screen):

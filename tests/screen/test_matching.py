@@ -11,6 +11,7 @@ from scvcell.perturb import AffineFlow
 from scvcell.response import Bulk, Contrast
 from scvcell.screen import Origin, _matching
 from scvcell.screen._matching import Match, balance_of, effects_on_cells, matched_values
+from scvcell.screen._transport import potential
 
 NAMES = pd.Index([f"c{i}" for i in range(60)])
 
@@ -62,6 +63,9 @@ def test_a_match_is_made_within_the_reach_of_controls_and_uses_each_as_it_is_nee
     assert found.near == pytest.approx(float(np.quantile(among.min(1).values, 0.99)), rel=1e-4)
     nearest = torch.cdist(basal, states[:30]).square().min(1).values.median()
     assert found.scale == pytest.approx(0.3 * float(nearest), rel=1e-4)
+    cost = torch.cdist(basal, states[:30]).square()
+    worth = potential(cost, torch.full((30,), 1 / 30), 0.3 * float(nearest), float(nearest))
+    torch.testing.assert_close(found.worth, worth, rtol=1e-3, atol=1e-3)
     plain = torch.softmax(-torch.cdist(basal, states[:30]).square() / found.scale, 1).sum(0).numpy()
     assert np.square(found.mass - 1 / 3).sum() < np.square(plain - 1 / 3).sum()
 

@@ -55,6 +55,7 @@ def test_size_is_the_sum_of_what_both_targets_move():
     latent[2:4] = torch.tensor([3.0, 4.0])
     latent[4:6] = torch.tensor([0.0, 2.0])
     latent[6:8] = torch.tensor([1.0, 0.0])
+    latent += torch.tensor([7.0, -3.0])
     controls = (8, 9)
     alone = [
         unit(A, 0, (2, 3), controls),
@@ -113,6 +114,51 @@ def test_shifts_commute_and_a_stretch_does_not():
     expected = ((growth - 1) / (1 + np.abs(x * (growth - 1)))).mean()
     assert kappa(flow_of(0.5)) == pytest.approx(expected, rel=1e-4)
     assert against_action(A, start, B, cells, 0)(flow_of(0.5)) == pytest.approx(expected, rel=1e-4)
+
+
+class Same(torch.nn.Module):
+    """A decoder whose values are the state."""
+
+    def forward(self, z, design):
+        return z
+
+
+@pytest.mark.parametrize("off_by", [0.0, 0.5])
+def test_pooling_and_measuring_commute_as_far_as_states_are_read_as_they_are(readout, off_by):
+    """Values are states, read with an error; three batches of unequal size."""
+    rng = np.random.default_rng(5)
+    values = rng.normal(size=(12, 2)).astype(np.float32)
+    seen = readout("profile", values, n_latent=2)
+    seen.operator.decoder = Same()
+    seen.operator.centre.zero_()
+    seen.operator.spread.fill_(1.0)
+    batch, z = np.array([0, 0, 0, 0, 1, 1, 2, 2, 2, 0, 1, 2]), torch.from_numpy(values)
+    start = SimpleNamespace(
+        latent=z,
+        index=np.arange(12),
+        bulks={"profile": Bulk(seen)},
+        encode=lambda cells, given, depth=None: off_by + torch.tensor(given["profile"]).float(),
+        model=SimpleNamespace(schema=SimpleNamespace(context=lambda part: (None, batch[part]))),
+        part=SimpleNamespace(subset=lambda cells: cells),
+    )
+    group, flow = np.arange(1, 11), flow_of(0.5)
+    with torch.no_grad():
+        before, after = z[group].numpy(), flow(z[group], B).numpy()
+    size = np.linalg.norm(after - before, axis=1).mean()
+    measured = off_by * np.sqrt(2) / size
+    assert _order.OPERATORS["measure"](start, B, group, 0)(flow) == pytest.approx(measured, abs=1e-5)
+    apart, weights = [], []
+    for code in range(3):
+        pool = np.flatnonzero(batch[group] == code)
+        read = before[pool].mean(0) + np.float32(off_by)
+        with torch.no_grad():
+            moved = flow(torch.from_numpy(read[None]), B)[0].numpy()
+        off = np.linalg.norm(before[pool] - read, axis=1).mean()
+        apart.append(np.linalg.norm(after[pool].mean(0) + off_by - moved) / (size + off))
+        weights.append(len(pool))
+    pooled = _order.OPERATORS["aggregate"](start, B, group, 0)(flow)
+    assert pooled == pytest.approx(np.average(apart, weights=weights), abs=1e-5)
+    assert (pooled < 1e-5) == (off_by == 0)
 
 
 def test_a_flow_is_learned_again_from_arms(monkeypatch):

@@ -174,12 +174,12 @@ def _coordinates(view: View, key: str) -> Array:
             f"The data have no coordinates: no obsm[{key!r}]. Put them there, one row per unit: "
             f"adata.obsm[{key!r}] = adata.obs[['x', 'y']].to_numpy()."
         )
-    held = {name: _numbers(adata, key) for name, adata in having.items()}
-    wide = {xy.shape[1] for xy in held.values()}
+    found = {name: _numbers(adata, key) for name, adata in having.items()}
+    wide = {xy.shape[1] for xy in found.values()}
     if len(wide) > 1:
         raise ValueError(f"Modalities have coordinates of {sorted(wide)} dimensions in obsm[{key!r}]; give the same.")
     out = np.full((view.n_obs, wide.pop()), np.nan)
-    for name, xy in held.items():
+    for name, xy in found.items():
         cells = np.flatnonzero(view.present(name) & np.isnan(out).all(1))
         out[cells] = xy[view.rows[name][cells]]
     return out

@@ -126,7 +126,7 @@ def lift(x: sp.csr_matrix, reference: Reference, group: Rows, n_cells: float, le
 def _weights(x: sp.csr_matrix, reference: Reference, n_cells: float, seed: int) -> tuple[Array, Array, Array]:
     """Cells of each kind in each spot; rates on their platform, and inverse dispersion."""
     rates = reference.rates()
-    theta = reference.theta(rates)
+    theta = reference.theta(rates) * n_cells  # the sum of n cells has n times the inverse dispersion of one
     prior = CompositionPrior.fit(reference.counts, reference.kind, len(reference.kinds), n_cells, seed).mean(x)
     dense = np.asarray(x.toarray(), dtype=float)
     first = spot_weights(dense, rates, theta, prior)

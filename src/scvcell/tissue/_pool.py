@@ -81,7 +81,7 @@ def annotation(membership: Membership, view: View, keys: Iterable[str], *, named
         names = sorted(set(text.dropna()))
         weight = share @ np.equal.outer(text.to_numpy(object), np.array([*names, None], object)).astype(float)
         code = np.where(weight[:, :-1].any(1), weight[:, :-1].argmax(1), -1) if names else np.full(len(weight), -1)
-        out[key] = pd.Categorical.from_codes(code, pd.Index(names, dtype=object))
+        out[key] = pd.Categorical.from_codes(np.asarray(code, dtype=np.int64), pd.Index(names, dtype=object))
     return pd.DataFrame(out, index=membership.coarse)
 
 

@@ -71,9 +71,9 @@ def lift(
     -------
     AnnData of spots x kinds. ``X``: shares, which sum to 1 (NaN of spots without RNA); layers ``lower``, ``upper`` (NaN
     where the reference has one group only), ``abundance`` (cells of each kind, in cells of the reference's depth).
-    obs: those of the spots, ``trusted`` (whether the cycle has skill). ``obsm["X_csl"]``: state of each spot's counts.
-    ``uns["csl_cycle"]``: ``skill`` with ``lower`` and ``upper``, how much better half of the features predict the other
-    half than the better of two nulls does, see `scvcell.tissue.skill`.
+    obs: those of the spots, ``trusted`` (whether the cycle has skill). ``obsm["X_csl"]``: state of each spot's counts,
+    where the model knows their batch. ``uns["csl_cycle"]``: ``skill`` with ``lower`` and ``upper``, how much better
+    half of the features predict the other half than the better of two nulls does, see `scvcell.tissue.skill`.
 
     Raises
     ------
@@ -118,7 +118,8 @@ def lift(
         out.layers[key] = placed(np.clip(found.share + sign * found.halfwidth, 0, 1))
     out.layers[_keys.ABUNDANCE] = placed(found.cells)
     out.obs[_keys.TRUSTED] = has & (told["lower"] > 0)
-    out.obsm[_keys.LATENT] = model.posterior(seen).mean.numpy()
+    if _known(model, seen):
+        out.obsm[_keys.LATENT] = model.posterior(seen).mean.numpy()
     out.uns[_keys.CYCLE] = told
     return out
 
@@ -137,6 +138,20 @@ def _warn(has: Mask, name: str, found: Composition, told: dict[str, float]) -> N
             "trusted. Are the kinds of the tissue in the reference?",
             *(told["skill"], told["lower"], told["upper"]),
         )
+
+
+def _known(model: CSL, seen: View) -> bool:
+    """Whether the model knows the context of the spots, without which their counts have no state."""
+    try:
+        model.schema.context(seen)
+    except (KeyError, ValueError) as error:
+        logger.info(
+            "The spots get no states, as they are of no batch of the model: %s model.load_query_data(spots) makes one "
+            "that knows them.",
+            error.args[0],
+        )
+        return False
+    return True
 
 
 def _counts_of(model: CSL) -> str:
