@@ -57,14 +57,19 @@ def other(screen, request):
     return held_as(screen[0], HELD[request.param])
 
 
-def test_annotation_of_another_type_changes_no_answer(screen, other):
+def test_annotation_of_another_type_changes_no_answer(screen, other, monkeypatch):
     adata, model = screen
+    monkeypatch.setattr("scvcell.scale._amortise.N_STEPS", 3)
+    monkeypatch.setattr("scvcell.scale._amortise.N_MIXTURES", 50)
     for verb in (
         lambda data: scvcell.tl.effects(data, model, 1, groupby="line"),
         lambda data: scvcell.tl.effects(data, model, "2"),
         lambda data: scvcell.tl.impact(data, model, actions=[1.0]),
         lambda data: scvcell.tl.translate(data, model, to="rna", batch=1).to_df(),
         lambda data: model.get_normalized_expression(data, transform_batch=[0, 1.0]),
+        lambda data: scvcell.tl.project(data, model, by="day").to_df(),
+        lambda data: pd.DataFrame(scvcell.tl.project(data, model, by="drug").obsm["X_csl"]),
+        lambda data: scvcell.tl.lift(data, model, labels_key="line", groups_key="drug").to_df("upper"),
     ):
         first, second = verb(adata), verb(other)
         if "group" in first:

@@ -125,6 +125,15 @@ def test_a_reference_of_its_own(scene):
     assert list(two.var_names) == ["a", "b"]
 
 
+def test_spots_of_no_batch_of_the_model_have_shares_but_no_state(scene):
+    spots = scene.spots.copy()
+    for batch in ("new", None):
+        spots.obs["batch"] = batch
+        found = lift(scene, spots)
+        assert "X_csl" not in found.obsm
+        np.testing.assert_array_equal(found.X, scene.found.X)
+
+
 def test_spots_without_rna_have_no_shares(scene, caplog):
     proteins = AnnData(np.ones((70, 3), np.float32), var=pd.DataFrame(index=[*"pqr"]))
     proteins.obs_names = [f"spot{i}" for i in range(69, -1, -1)]
