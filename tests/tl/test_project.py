@@ -154,3 +154,15 @@ def test_what_is_refused(small, donors, fingerprint):
         with pytest.raises(error, match=message):
             call()
     assert fingerprint(data) == before
+
+
+def test_an_assay_has_only_units_that_it_measured(small):
+    """A unit of cells without proteins has no row of zeros there, so that its state read again is the same."""
+    mdata = small.mdata.copy()
+    mdata.obs["one"] = mdata.obs_names
+    found = scvcell.tl.project(mdata, small.model, by="one")
+    assert set(found["adt"].obs_names) == set(mdata["adt"].obs_names)
+    again = small.model.get_latent_representation(found)
+    np.testing.assert_allclose(again, found.obsm["X_csl"], atol=1e-4)
+    own = pd.DataFrame(small.model.get_latent_representation(mdata), mdata.obs_names)
+    np.testing.assert_allclose(found.obsm["X_csl"], own.loc[found.obs_names], atol=1e-4)

@@ -16,8 +16,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def gather(tables: dict[str, AnnData], obsm: dict[str, NDArray[np.float32]]) -> AnnData | MuData:
-    """New cells as AnnData, or as MuData where there are several modalities."""
+def gather(
+    tables: dict[str, AnnData], obsm: dict[str, NDArray[np.float32]], obs: pd.DataFrame | None = None
+) -> AnnData | MuData:
+    """New cells as AnnData, or as MuData where there are several modalities.
+
+    Parameters
+    ----------
+    tables
+        By modality; those of several modalities may lack cells.
+    obsm
+        Arrays of all cells.
+    obs
+        Annotation of all cells, in the order of `obsm`; by default that of the tables, which then have the same cells.
+    """
     if len(tables) == 1:
         (only,) = tables.values()
         only.obsm.update(obsm)
@@ -25,8 +37,10 @@ def gather(tables: dict[str, AnnData], obsm: dict[str, NDArray[np.float32]]) -> 
     from mudata import MuData
 
     mdata = MuData(tables)
-    mdata.obs = next(iter(tables.values())).obs.copy()
-    mdata.obsm.update(obsm)
+    obs = next(iter(tables.values())).obs if obs is None else obs
+    at = obs.index.get_indexer(mdata.obs_names)
+    mdata.obs = obs.iloc[at].copy()
+    mdata.obsm.update({key: value[at] for key, value in obsm.items()})
     return mdata
 
 

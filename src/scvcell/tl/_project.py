@@ -45,7 +45,8 @@ def project(
 
     Returns
     -------
-    AnnData (of one modality) or MuData of the units. ``X``: summed counts, means of values that are no counts; obs:
+    AnnData (of one modality) or MuData of the units; of a MuData an assay has those with a cell that it measured.
+    ``X``: summed counts, and means of values that the model knows to be no counts; obs:
     ``n_cells`` (sum of the weights), the columns that all cells of each unit agree on, and those that the model reads;
     ``obsm["X_csl"]``: states, NaN of units without cells.
 
@@ -81,10 +82,13 @@ def project(
         matrix = Matrix(adata.X) if model is None else model.matrix(seen, name)
         counts = model is None or model.operator(name).count_data
         sums[name] = pooled(membership, matrix, seen.rows[name], counts=counts)
-        tables[name] = AnnData(sums[name], obs=obs.copy(), var=adata.var.copy())
+        # a unit without a cell of an assay was not measured by it: no row, where other assays have one
+        some = membership.matrix @ seen.present(name).astype(float) > 0
+        some = some if len(seen.modalities) > 1 else np.ones(len(some), bool)
+        tables[name] = AnnData(sums[name][some], obs=obs[some].copy(), var=adata.var.copy())
         tables[name].varm.update(observed(adata))
     states = {} if model is None else {_keys.LATENT: encode(model, membership, seen, sums)}
-    return gather(tables, states)
+    return gather(tables, states, obs)
 
 
 def _membership(seen: View, by: Any, section_key: str | None) -> Membership:
