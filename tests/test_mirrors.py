@@ -21,3 +21,12 @@ def test_every_source_file_has_a_mirror():
     assert len(sources) > 100, "the source is where it is looked for"
     lacking = sorted(str(source) for source in sources if not (TESTS / mirror(source)).is_file())
     assert not lacking, f"{len(lacking)} source files have no tests/FOLDER/test_NAME.py: {', '.join(lacking)}"
+
+
+def test_no_source_file_is_long():
+    long = {
+        str(path.relative_to(SOURCE)): n
+        for path in SOURCE.rglob("*.py")
+        if (n := len(path.read_text().split("\n"))) > 350
+    }
+    assert not long, f"split what holds a second concept: {long}"
