@@ -10,7 +10,7 @@ from sklearn.linear_model import RidgeCV
 
 import scvcell
 from scvcell import risk
-from scvcell.risk import Fitted, LinearMatch, Place, Translate, Translator
+from scvcell.risk import LinearMatch, ModelPredictor, Place, Translate, Translator
 from scvcell.risk.axes import Modality
 from scvcell.risk.baselines import TRANSLATORS
 
@@ -24,7 +24,7 @@ def world():
 @pytest.fixture(scope="module")
 def fitted(world, quick):
     train = replace(quick, max_epochs=30, validation=0.25)
-    return Fitted(options={"batch_key": "batch", "train": train})
+    return ModelPredictor(options={"batch_key": "batch", "train": train})
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_what_is_hidden_changes_nothing_that_a_latent_learns(world, quick):
         other = mdata.copy()
         hidden = other["adt"].obs_names.isin(cells)
         other["adt"].X = sp.csr_matrix(other["adt"].X.toarray() + 50 * noise * hidden[:, None])
-        predictor = Fitted(options={"train": quick})
+        predictor = ModelPredictor(options={"train": quick})
         predictor.fit(other, split, 0)
         values = predictor.predict(Translate("rna", "adt", cells))
         answers.append(values.point.to_numpy())
@@ -100,16 +100,16 @@ def test_a_model_that_has_seen_test_cells_is_refused(world, quick):
     mdata, split, axis = world
     seen = scvcell.tl.fit(mdata.copy(), train=quick)
     with pytest.raises(ValueError, match=r"The model was fitted on \d+ test cells, e\.g\. 'cell\d+'"):
-        risk.ask(Fitted(seen), axis, mdata, split)
+        risk.ask(ModelPredictor(seen), axis, mdata, split)
     blind = scvcell.tl.fit(mdata.copy(), train=quick, split=split)
-    scores = risk.ask(Fitted(blind, name="blind"), axis, mdata, split)
+    scores = risk.ask(ModelPredictor(blind, name="blind"), axis, mdata, split)
     assert (scores.loc[scores["metric"] == "answered", "value"] == 1).all()
     assert set(scores["predictor"]) == {"blind"}
 
 
 def test_each_question_round_is_a_new_fit(world, fitted, quick):
     mdata, split, axis = world
-    predictor = Fitted(options={"train": quick})
+    predictor = ModelPredictor(options={"train": quick})
     first, again = (risk.ask(predictor, axis, mdata, split, seed=s)["value"] for s in (0, 0))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, risk.ask(predictor, axis, mdata, split, seed=1)["value"])

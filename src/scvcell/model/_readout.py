@@ -48,8 +48,10 @@ class Readout:
 
     Attributes
     ----------
-    name, features
-        The modality, and the names of its features.
+    name
+        The modality.
+    features
+        Names of its features.
     operator
         Its measurement operator.
     matrix, rows

@@ -2,7 +2,7 @@
 
 from scvcell._stats import Conformal, cca
 from scvcell.risk import axes, baselines
-from scvcell.risk._adapters import Fitted, LinearMatch, Translator
+from scvcell.risk._adapters import LinearMatch, ModelPredictor, Translator
 from scvcell.risk._ask import ask
 from scvcell.risk._predictor import Place, Prediction, Predictor, Question, States, Translate, Values
 from scvcell.risk._split import Split, hide_pairing, hold_out, hold_out_actions, hold_out_each, hold_out_new
@@ -15,8 +15,8 @@ __all__ = [
     "VOTES",
     "Axis",
     "Conformal",
-    "Fitted",
     "LinearMatch",
+    "ModelPredictor",
     "Place",
     "Prediction",
     "Predictor",

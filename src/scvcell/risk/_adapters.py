@@ -32,11 +32,11 @@ DIRECTIONS = 10
 
 
 @dataclass
-class Fitted:
+class ModelPredictor:
     """A cell-state latent, asked through the verbs `scvcell.tl.embed` and `scvcell.tl.translate`.
 
     It chooses the cells that set its intervals by itself, among the calibration cells of the split and all others that
-    may be seen. Not to be confused with `scvcell.model.Fitted`, the model itself.
+    may be seen.
 
     Parameters
     ----------

@@ -58,7 +58,7 @@ def ask(predictor: Predictor, axis: Axis, data: Container, split: Split, *, seed
     --------
     >>> split = scvcell.risk.hide_pairing(mdata, "rna", "adt")
     >>> axis = scvcell.risk.axes.Modality("rna", "adt")
-    >>> scvcell.risk.ask(scvcell.risk.Fitted(), axis, mdata, split)
+    >>> scvcell.risk.ask(scvcell.risk.ModelPredictor(), axis, mdata, split)
     """
     split.check(data)
     predictor.fit(axis.hide(data, split), split, seed)
