@@ -26,6 +26,8 @@ WIDENED = 1.25
 """Factor of half-widths: spots of a tissue differ from mixtures of the reference's cells."""
 MIN_CELLS = 20
 """Cells of a group below which it is too small to be left out."""
+PLATFORM_SPOTS = 1000
+"""Spots, evenly from all, by which the factors of features are found at most."""
 N_BOOT = 200
 """Draws of the spots for the interval of the cycle's skill."""
 
@@ -129,8 +131,9 @@ def _weights(x: sp.csr_matrix, reference: Reference, n_cells: float, seed: int) 
     theta = reference.theta(rates) * n_cells  # the sum of n cells has n times the inverse dispersion of one
     prior = CompositionPrior.fit(reference.counts, reference.kind, len(reference.kinds), n_cells, seed).mean(x)
     dense = np.asarray(x.toarray(), dtype=float)
-    first = spot_weights(dense, rates, theta, prior)
-    rates = rates * platform(dense, first, rates)
+    some = np.unique(np.linspace(0, len(dense) - 1, min(len(dense), PLATFORM_SPOTS)).astype(int))
+    first = spot_weights(dense[some], rates, theta, prior[some])
+    rates = rates * platform(dense[some], first, rates)
     return spot_weights(dense, rates, theta, prior), rates, theta
 
 
