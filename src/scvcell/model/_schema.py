@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("scvcell")
 
+MAX_CONSTANT_SPREAD = 1e-6
+"""Standard deviation, over the mean, up to which a covariate is constant."""
+_NEW_BATCH = " Run `model.load_query_data(data)` to extend the model to new batches."
+
 
 @dataclass(frozen=True)
 class ModalitySchema:
@@ -107,10 +111,8 @@ class Schema:
         return sorted(set(text_column(view, self.batch_key).tolist()) - set(self.batches))
 
 
-_NEW_BATCH = " Run `model.load_query_data(data)` to extend the model to new batches."
-
-
 def text_column(view: View, key: str) -> NDArray[np.str_]:
+    """A column as text, refused where cells lack a label, ``(cells,)``."""
     text = labels(view.column(key))
     missing = text.isna().to_numpy()
     if missing.any():
@@ -119,6 +121,7 @@ def text_column(view: View, key: str) -> NDArray[np.str_]:
 
 
 def codes_of(view: View, key: str, categories: list[str], hint: str = "") -> Rows:
+    """Number of each cell's category, ``(cells,)``; others than `categories` are refused, with a `hint`."""
     codes = pd.Index(categories).get_indexer(pd.Index(text_column(view, key)))
     if (codes < 0).any():
         unknown = sorted(set(text_column(view, key)[codes < 0].tolist()))
@@ -129,6 +132,7 @@ def codes_of(view: View, key: str, categories: list[str], hint: str = "") -> Row
 
 
 def numeric_column(view: View, key: str) -> NDArray[np.float64]:
+    """A column as finite numbers, refused where cells lack one, ``(cells,)``."""
     values = numbers(view.column(key))
     if not np.isfinite(values).all():
         raise ValueError(
@@ -140,7 +144,3 @@ def numeric_column(view: View, key: str) -> NDArray[np.float64]:
 def is_constant(mean: float, sd: float) -> bool:
     """Whether a covariate did not vary but for rounding."""
     return sd <= MAX_CONSTANT_SPREAD * abs(mean)
-
-
-MAX_CONSTANT_SPREAD = 1e-6
-"""Standard deviation, over the mean, up to which a covariate is constant."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from anndata import AnnData
 
 from scvcell import _keys
 from scvcell._checks import check_level, expect, is_number, seed_of
-from scvcell._containers import Matrix, fault, view
+from scvcell._containers import view
 from scvcell._labels import labels, tell_missing
 from scvcell.model import CSL
 from scvcell.tissue import Reference, skill
@@ -179,12 +179,7 @@ def _spots(spots: Container, model: CSL, name: str) -> tuple[sp.csr_matrix, pd.I
     at = known.get_indexer(shared)
     matrix = model.matrix(seen, name)
     rows = seen.rows[name]
-    return _csr(matrix, rows[rows >= 0])[:, at], shared, seen
-
-
-def _csr(matrix: Matrix, rows: Rows) -> sp.csr_matrix:
-    blocks: list[Any] = [sp.csr_matrix(block) for block in matrix.chunks(rows)]
-    return sp.csr_matrix(sp.vstack(blocks))
+    return sp.csr_matrix(matrix.rows(rows[rows >= 0]))[:, at], shared, seen
 
 
 def _reference(
@@ -201,10 +196,7 @@ def _reference(
         what = f"the kind {few[0]!r} has one cell" if few else f"all cells are of the kind {kinds[0]!r}"
         raise ValueError(f"obs[{labels_key!r}]: {what}; at least two kinds with two cells each are needed.")
     at = pd.Index(model.schema.modalities[name].features).get_indexer(features)
-    counts = _csr(model.matrix(seen, name), seen.rows[name][cells])[:, at]
-    wrong = fault(counts, counts=True)
-    if wrong:
-        raise ValueError(f"The reference's {name!r} holds no raw counts ({wrong}).")
+    counts = sp.csr_matrix(model.matrix(seen, name).rows(seen.rows[name][cells]))[:, at]
     key = model.schema.batch_key if groups_key is None else groups_key
     group = np.zeros(len(cells), np.int64)
     if key is not None:

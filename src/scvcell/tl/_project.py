@@ -73,9 +73,9 @@ def project(
     membership = _membership(seen, by, section_key)
     agreed, read = constant(membership, seen), [] if model is None else model.schema.keys
     named = [] if model is None else set(read) - set(model.schema.continuous)
-    obs = annotation(membership, seen, dict.fromkeys([*agreed, *read]), named=named)
-    for key in agreed:
-        obs[key] = _first(membership, seen.column(key))
+    obs = pd.DataFrame({key: _first(membership, seen.column(key)) for key in agreed}, index=membership.coarse)
+    rest = [key for key in read if key not in agreed]
+    obs[rest] = annotation(membership, seen, rest, named=named)
     obs[_keys.N_CELLS] = membership.weight
     sums, tables = {}, {}
     for name, adata in seen.modalities.items():
