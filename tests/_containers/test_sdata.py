@@ -1,0 +1,300 @@
+"""SpatialData: tables join by region and instance whatever the order of rows, places are right, results come back."""
+
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+import spatialdata
+from anndata import AnnData
+from mudata import MuData
+from spatialdata.models import Labels2DModel, PointsModel, ShapesModel, TableModel
+from spatialdata.transformations import Identity, Scale, set_transformation
+
+import scvcell
+from scvcell._containers import Space, view
+
+RNA, STAINS = [f"gene{i:03d}" for i in range(60)], [f"protein{i}" for i in range(6)]
+
+
+def cells(n, seed=0, prefix="cell"):
+    """Ids, places and counts of cells."""
+    rng = np.random.default_rng(seed)
+    kind = rng.integers(3, size=n)
+    rate = np.where(np.arange(60) % 3 == kind[:, None], 8.0, 2.0)
+    return [f"{prefix}{i}" for i in range(n)], rng.random((n, 2)) * 100, rng.poisson(rate).astype(np.float32), kind
+
+
+def annotating(x, names, ids, region, features, **columns):
+    """A table of instances `ids` of `region` (one, or one for each row)."""
+    obs = pd.DataFrame({"region": region, "id": ids, **columns}, index=list(names))
+    table = AnnData(sp.csr_matrix(x), obs=obs, var=pd.DataFrame(index=features))
+    return TableModel.parse(table, region=sorted(set(obs["region"])), region_key="region", instance_key="id")
+
+
+def circles(xy, ids):
+    return ShapesModel.parse(np.asarray(xy), geometry=0, radius=1.0, index=pd.Index(ids))
+
+
+@pytest.fixture
+def scene():
+    """120 cells in two sections, RNA of all and proteins of most; the rows of each table in an order of its own."""
+    rng, elements, rna, stains = np.random.default_rng(1), {}, [], []
+    truth = {}
+    for section, seed in (("left", 0), ("right", 1)):
+        ids, xy, x, kind = cells(60, seed)
+        elements[section] = circles(xy, ids)
+        truth |= {(section, i): (place, counts) for i, place, counts in zip(ids, xy, x, strict=True)}
+        protein = rng.poisson(np.where(np.arange(6) % 3 == kind[:, None], 40, 8)).astype(np.float32)
+        rna += [(section, i, row, p, k) for i, row, p, k in zip(ids, x, protein, kind, strict=True)]
+    stains = [rna[i] for i in rng.permutation(120)[:100]]
+    rna = [rna[i] for i in rng.permutation(120)]
+    tables = {}
+    for name, rows, what, features in (("cells", rna, 2, RNA), ("stains", stains, 3, STAINS)):
+        region, ids, *_ = zip(*rows, strict=True)
+        names = [f"{name}-{i}" for i in range(len(rows))]
+        kinds = [f"k{row[4]}" for row in rows]
+        tables[name] = annotating(np.array([row[what] for row in rows]), names, list(ids), region, features, kind=kinds)
+    return spatialdata.SpatialData(shapes=elements, tables=tables), truth
+
+
+BOTH = {"rna": "cells", "adt": "stains"}
+
+
+class TestJoin:
+    def test_by_region_and_instance(self, scene):
+        sdata, truth = scene
+        seen = view(sdata, table_key=BOTH)
+        assert seen.n_obs == 120
+        assert seen.present("rna").all()
+        assert seen.present("adt").sum() == 100
+        for modality, table in (("rna", "cells"), ("adt", "stains")):
+            rows = seen.rows[modality]
+            obs = sdata.tables[table].obs
+            here = np.flatnonzero(rows >= 0)
+            assert (seen.place.region.iloc[here].to_numpy() == obs["region"].iloc[rows[here]].to_numpy()).all()
+            assert (seen.place.instance.iloc[here].to_numpy() == obs["id"].iloc[rows[here]].to_numpy()).all()
+        x = seen.matrix("rna").rows(seen.rows["rna"]).toarray()
+        for i, unit in enumerate(zip(seen.place.region, seen.place.instance, strict=True)):
+            np.testing.assert_array_equal(x[i], truth[unit][1])
+
+    def test_measurements_are_shared(self, scene):
+        sdata, _ = scene
+        source = view(sdata, table_key=BOTH).source
+        assert isinstance(source, MuData)
+        assert np.shares_memory(source.mod["rna"].X.data, sdata.tables["cells"].X.data)
+
+    def test_the_order_of_rows_does_not_matter(self, scene):
+        sdata, _ = scene
+        first = view(sdata, table_key=BOTH)
+        order = np.random.default_rng(5).permutation(120)
+        sdata.tables["cells"] = sdata.tables["cells"][order].copy()
+        second = view(sdata, table_key=BOTH)
+        units = [list(zip(v.place.region, v.place.instance, strict=True)) for v in (first, second)]
+        at = [units[1].index(unit) for unit in units[0]]
+        for name in ("rna", "adt"):
+            x = [v.matrix(name).rows(np.maximum(v.rows[name], 0)).toarray() for v in (first, second)]
+            there = first.present(name)
+            assert (second.present(name)[at] == there).all()
+            np.testing.assert_array_equal(x[0][there], x[1][at][there])
+
+    def test_names_are_those_of_rows_where_tables_agree(self, scene):
+        sdata, _ = scene
+        named = view(sdata, table_key=BOTH).obs_names
+        assert named.is_unique
+        assert set(named) == {f"{s}:cell{i}" for s in ("left", "right") for i in range(60)}
+        for table in sdata.tables.values():
+            table.obs_names = table.obs["region"].astype(str) + "/" + table.obs["id"].astype(str)
+        assert set(view(sdata, table_key=BOTH).obs_names) == set(sdata.tables["cells"].obs_names)
+
+    def test_a_list_names_modalities_by_tables(self, scene):
+        assert list(view(scene[0], table_key=["cells", "stains"]).modalities) == ["cells", "stains"]
+
+
+class TestPlace:
+    @pytest.mark.parametrize("key", ["cells", BOTH])
+    def test_right_whatever_the_order(self, scene, key):
+        sdata, truth = scene
+        seen = view(sdata, table_key=key)
+        space = Space.of(seen)
+        assert space.sections == ["left", "right"]
+        for i, unit in enumerate(zip(seen.place.region, seen.place.instance, strict=True)):
+            np.testing.assert_allclose(space.xy[i], truth[unit][0])
+            assert space.sections[space.section[i]] == unit[0]
+        some = np.array([7, 3, 99])
+        np.testing.assert_array_equal(Space.of(seen.subset(some)).xy, space.xy[some])
+        near = space.nearest(5).matrix.tocoo()
+        assert (space.section[near.row] == space.section[near.col]).all()
+
+    def test_a_section_column_wins(self, scene):
+        assert Space.of(view(scene[0], table_key="cells"), "kind").sections == ["k0", "k1", "k2"]
+
+    def test_transformations(self, scene):
+        sdata, truth = scene
+        set_transformation(sdata.shapes["left"], Scale([2.0, 2.0], axes=("x", "y")), "global")
+        seen = view(sdata, table_key="cells")
+        space = Space.of(seen)
+        for i, unit in enumerate(zip(seen.place.region, seen.place.instance, strict=True)):
+            np.testing.assert_allclose(space.xy[i], truth[unit][0] * (2 if unit[0] == "left" else 1))
+
+    def test_the_only_common_system(self, scene):
+        sdata, _ = scene
+        for name in ("left", "right"):
+            set_transformation(sdata.shapes[name], {"microns": Identity()}, set_all=True)
+        assert np.isfinite(Space.of(view(sdata, table_key="cells")).xy).all()
+        set_transformation(sdata.shapes["left"], {"pixels": Identity()}, set_all=True)
+        with pytest.raises(ValueError, match=r"no coordinate systems in common.*pixels.*microns.*set_transformation"):
+            Space.of(view(sdata, table_key="cells"))
+
+    def test_labels_and_points(self):
+        image = np.zeros((20, 20), np.int32)
+        image[2:5, 2:5], image[10:13, 14:17] = 7, 9
+        points = PointsModel.parse(pd.DataFrame({"x": [1.0, 5.0], "y": [2.0, 6.0]}, index=[9, 7]))
+        for kind, element in (("labels", Labels2DModel.parse(image, dims=("y", "x"))), ("points", points)):
+            table = annotating(np.ones((2, 60)), ["a", "b"], [9, 7], "there", RNA)
+            sdata = spatialdata.SpatialData(**{kind: {"there": element}}, tables={"t": table})
+            xy = Space.of(view(sdata)).xy
+            np.testing.assert_allclose(xy, [[15.5, 11.5], [3.5, 3.5]] if kind == "labels" else [[1, 2], [5, 6]])
+
+    def test_a_unit_that_the_element_lacks_has_no_place(self, scene, caplog):
+        sdata, _ = scene
+        sdata.shapes["left"] = sdata.shapes["left"].iloc[10:]
+        space = Space.of(view(sdata, table_key="cells"))
+        assert np.isnan(space.xy).any(1).sum() == 10
+        assert "10 of 60 units are not in the element 'left'" in caplog.text
+
+
+class TestRefusals:
+    def test_ids_of_another_type(self):
+        table = annotating(np.ones((3, 60)), "abc", [1, 2, 3], "there", RNA)
+        sdata = spatialdata.SpatialData(
+            shapes={"there": circles(np.ones((3, 2)), ["1", "2", "3"])}, tables={"t": table}
+        )
+        with pytest.raises(ValueError, match=r"none of the 3 instances.*astype\(str\)"):
+            Space.of(view(sdata))
+
+    def test_an_element_that_is_not_there(self, scene):
+        sdata, _ = scene
+        del sdata.shapes["left"]
+        seen = view(sdata, table_key="cells")  # cells can be fitted without places
+        with pytest.raises(ValueError, match=r"annotates the element 'left', which the SpatialData lacks.*right"):
+            Space.of(seen)
+
+    def test_other_units(self, scene):
+        sdata, _ = scene
+        spots = [f"spot{i}" for i in range(5)]
+        sdata.shapes["spots"] = circles(np.random.default_rng(0).random((5, 2)), spots)
+        sdata.tables["visium"] = annotating(np.ones((5, 60)), spots, spots, "spots", RNA)
+        with pytest.raises(ValueError, match=r"share no unit.*scvcell.tl.project.*scvcell.tl.lift"):
+            scvcell.tl.fit(sdata, table_key={"rna": "cells", "visium": "visium"})
+
+    def test_numbers_and_text(self):
+        ids = [1, 2, 3]
+        tables = {
+            "a": annotating(np.ones((3, 60)), "abc", ids, "there", RNA),
+            "b": annotating(np.ones((3, 6)), "abc", list(map(str, ids)), "there", STAINS),
+        }
+        sdata = spatialdata.SpatialData(shapes={"there": circles(np.ones((3, 2)), ids)}, tables=tables)
+        with pytest.raises(ValueError, match="by text and by numbers"):
+            view(sdata, table_key={"rna": "a", "adt": "b"})
+
+    def test_a_table_without_region(self, scene):
+        sdata, _ = scene
+        sdata.tables["free"] = TableModel.parse(AnnData(np.ones((4, 60), np.float32), var=pd.DataFrame(index=RNA)))
+        assert view(sdata, table_key="free").place is None
+        with pytest.raises(ValueError, match="no coordinates"):
+            Space.of(view(sdata, table_key="free"))
+        with pytest.raises(ValueError, match="'free' annotates no element"):
+            view(sdata, table_key={"rna": "cells", "adt": "free"})
+
+    @pytest.mark.parametrize("fault", ["duplicate", "missing", "column"])
+    def test_broken_ids(self, scene, fault):
+        table = scene[0].tables["cells"]
+        if fault == "duplicate":
+            table.obs["region"], table.obs["id"] = "left", ["cell0", *table.obs["id"][1:]]
+            table.obs.loc[table.obs_names[1], "id"] = "cell0"
+        elif fault == "missing":
+            table.obs["id"] = table.obs["id"].where(np.arange(table.n_obs) != 3)
+        else:
+            del table.obs["id"]
+        said = {"duplicate": "of the instance 'cell0'", "missing": "1 rows .* no instance", "column": "no such column"}
+        with pytest.raises(ValueError, match=said[fault]):
+            view(scene[0], table_key="cells")
+
+    def test_unknown_tables(self, scene):
+        with pytest.raises(ValueError, match=r"give `table_key=` as one of \['cells', 'stains'\].*'rna': 'cells'"):
+            view(scene[0])
+        with pytest.raises(ValueError, match="as one of"):
+            view(scene[0], table_key={"rna": "cells", "adt": "proteins"})
+
+
+class TestFit:
+    @pytest.fixture
+    def fitted(self, scene, quick):
+        return scene[0], scvcell.tl.fit(scene[0], table_key=BOTH, batch_key="region", train=quick)
+
+    def test_states_go_to_each_table(self, fitted):
+        sdata, _ = fitted
+        states = {}
+        for table in sdata.tables.values():
+            units = zip(table.obs["region"], table.obs["id"], table.obsm["X_csl"], strict=True)
+            for region, i, state in units:
+                np.testing.assert_array_equal(states.setdefault((region, i), state), state)
+        assert len({tuple(state) for state in states.values()}) == 120
+        assert "csl" in sdata.tables["stains"].uns
+
+    def test_the_model_remembers_its_tables(self, fitted, tmp_path):
+        sdata, fit = fitted
+        fit.save(tmp_path / "model")
+        for model in (fit, scvcell.CSL.load(tmp_path / "model", sdata)):
+            for table in sdata.tables.values():
+                table.obsm.clear()
+            scvcell.tl.embed(sdata, model)
+            scvcell.tl.transfer_labels(sdata, model, key="kind")
+            assert all("X_csl" in table.obsm for table in sdata.tables.values())
+            assert sdata.tables["stains"].obs["kind_transferred"].notna().all()
+        del sdata.tables["stains"]
+        scvcell.tl.embed(sdata, fit)  # new data may lack a table
+
+    def test_tables_of_other_names(self, fitted):
+        sdata, model = fitted
+        for name in BOTH.values():
+            sdata.tables[f"my_{name}"] = sdata.tables[name].copy()
+            del sdata.tables[name], sdata.tables[f"my_{name}"].obsm["X_csl"]
+        with pytest.raises(ValueError, match=r"fitted on the tables.*model.view\(data, table_key="):
+            scvcell.tl.embed(sdata, model)
+        scvcell.tl.embed(model.view(sdata, table_key={m: f"my_{name}" for m, name in BOTH.items()}), model)
+        assert all("X_csl" in table.obsm for table in sdata.tables.values())
+
+    def test_new_tables_open_in_another_process(self, fitted, tmp_path):
+        sdata, model = fitted
+        sdata.tables["predicted"] = scvcell.tl.translate(sdata, model, to="adt")
+        sdata.write(tmp_path / "out.zarr")
+        script = f"""
+            import spatialdata
+            from spatialdata.models import TableModel
+            sdata = spatialdata.read_zarr({str(tmp_path / "out.zarr")!r})
+            table = sdata.tables["predicted"]
+            TableModel().validate(table)
+            element, joined = spatialdata.join_spatialelement_table(
+                sdata=sdata, spatial_element_names="left", table_name="predicted", how="inner"
+            )
+            assert joined.n_obs == 60, joined
+            assert sdata.tables["stains"].obsm["X_csl"].shape[0] == 100
+        """
+        subprocess.run([sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)], check=True)
+
+    def test_nothing_else_of_the_user_changes(self, scene, quick):
+        sdata, _ = scene
+        before = {name: (table.X.copy(), table.obs.copy()) for name, table in sdata.tables.items()}
+        scvcell.tl.fit(sdata, table_key=BOTH, train=quick)
+        for name, (x, obs) in before.items():
+            table = sdata.tables[name]
+            assert (x != table.X).nnz == 0
+            pd.testing.assert_frame_equal(table.obs[obs.columns], obs)
+            assert set(table.obs) - set(obs) == {"csl_uncertainty"}
+            assert set(table.obsm) == {"X_csl"}
+            assert set(table.uns) == {"csl", "spatialdata_attrs"} | {k for k in table.uns if k.startswith("_scvi")}
