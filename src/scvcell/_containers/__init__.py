@@ -4,6 +4,7 @@ from scvcell._containers._gather import gather, unique_names
 from scvcell._containers._matrix import Matrix, fault
 from scvcell._containers._membership import Membership
 from scvcell._containers._read import SINGLE, SPLIT, Tables, feature_types, fitted_tables, table_names, view
+from scvcell._containers._sdata import circles
 from scvcell._containers._select import choose, choose_features, is_container
 from scvcell._containers._space import Space
 from scvcell._containers._view import Container, View, frame
@@ -19,6 +20,7 @@ __all__ = [
     "View",
     "choose",
     "choose_features",
+    "circles",
     "fault",
     "feature_types",
     "fitted_tables",

@@ -17,7 +17,7 @@ from anndata import AnnData
 from mudata import MuData
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from scvcell._types import Array, Rows
 
@@ -25,6 +25,8 @@ logger = logging.getLogger("scvcell")
 
 ATTRS = "spatialdata_attrs"
 """``.uns`` key under which a table says what it annotates."""
+REGION, INSTANCE = "region", "instance"
+"""Columns by which tables that are made here say what they annotate."""
 GLOBAL = "global"
 """Coordinate system that is taken where elements share several."""
 
@@ -204,6 +206,46 @@ def join(sdata: Any, tables: Mapping[str, str]) -> tuple[MuData, dict[str, tuple
         leading.instance_key,
     )
     return joined, rows, place
+
+
+def circles(tables: Mapping[str, AnnData], regions: Mapping[str, Sequence[str]], radius: Mapping[str, Array]) -> Any:
+    """Tables, and the circles that they annotate.
+
+    Parameters
+    ----------
+    tables
+        Units with ``obsm["spatial"]``, by name; they stay as they are.
+    regions
+        Of each table the element of every unit.
+    radius
+        Of each table the radius of every unit, in the unit of the coordinates.
+
+    Raises
+    ------
+    ImportError
+        If spatialdata is not installed.
+    """
+    try:
+        from spatialdata import SpatialData
+        from spatialdata.models import ShapesModel, TableModel
+    except ImportError as error:
+        raise ImportError(
+            "A SpatialData needs the package spatialdata: `pip install 'scvcell[spatial]'`, or give as_anndata=True."
+        ) from error
+    shapes, parsed = {}, {}
+    for name, table in tables.items():
+        table, region = table.copy(), np.asarray(regions[name])
+        xy = np.asarray(table.obsm["spatial"], dtype=float)
+        for element in dict.fromkeys(region):
+            here = region == element
+            index = table.obs_names[here].astype(str)
+            shapes[str(element)] = ShapesModel.parse(xy[here], geometry=0, radius=radius[name][here], index=index)
+        table.obs[REGION] = pd.Categorical(region)
+        table.obs[INSTANCE] = table.obs_names.astype(str).to_numpy(object)
+        parsed[name] = TableModel.parse(
+            table, region=[str(each) for each in dict.fromkeys(region)], region_key=REGION, instance_key=INSTANCE
+        )
+    return SpatialData(shapes=shapes, tables=parsed)
 
 
 def _check_same_units(tables: Mapping[str, str], parts: Mapping[str, Place]) -> None:

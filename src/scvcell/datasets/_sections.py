@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scvcell._containers import circles
 from scvcell.datasets import _build
 from scvcell.datasets._loaders import check
 from scvcell.datasets._registry import fetch
-from scvcell.datasets._sdata import circles
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -11,7 +11,7 @@ import pandas as pd
 import scipy.sparse as sp
 from scipy.spatial import KDTree
 
-from scvcell.datasets._sdata import circles
+from scvcell._containers import circles
 from scvcell.datasets._simulate import _category, _names
 from scvcell.datasets._world import World, WorldParameters, negative_binomial
 
