@@ -162,7 +162,7 @@ class Output:
     forecast
         ``latent``, ``later`` (after 2 lifetimes; cells x dimensions), ``members`` (velocities by each of the field).
     imputation
-        Variant (``""``: the method's own) -> hidden genes of the tissue's cells, log1p: counts, and rates without depth.
+        Variant (``""``: the method's own) -> hidden genes of the tissue's cells, log1p of counts and of rates.
     intervals
         Variant -> ends of their 90 % intervals, log1p counts.
     trusted_features

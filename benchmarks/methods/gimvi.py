@@ -40,5 +40,7 @@ def run(task: Task, seed: int) -> Output:
 
     counts, rates = (np.asarray(x)[:, at] for x in values)
     free = frame(rates * np.median(own))
-    out = Output(epochs=task.epochs or EPOCHS, imputation={"": (frame(counts), free), "x depth": (frame(rates * own), free)})
+    out = Output(
+        epochs=task.epochs or EPOCHS, imputation={"": (frame(counts), free), "x depth": (frame(rates * own), free)}
+    )
     return watch.stamp(out)

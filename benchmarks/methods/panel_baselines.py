@@ -44,9 +44,7 @@ def run(task: Task, seed: int) -> Output:
         return pd.DataFrame(values, index=tissue.obs_names, columns=hidden)
 
     def ridge(values: np.ndarray) -> np.ndarray:
-        one, two = (
-            np.column_stack([part, np.log(d)]) for part, d in ((a, depth), (b, own))
-        )
+        one, two = (np.column_stack([part, np.log(d)]) for part, d in ((a, depth), (b, own)))
         mean, sd = one.mean(0), one.std(0)
         return Ridge(PENALTY).fit((one - mean) / sd, values).predict((two - mean) / sd)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import tissue.main as tissue_main
 
 from benchmarks.clock import Stopwatch
@@ -16,6 +15,8 @@ from benchmarks.task import Output
 from scvcell.score import dense
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from benchmarks.task import Task
 
 TABLES = ("imputation",)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,7 +57,7 @@ class Banded:
         ranked, true = (np.take_along_axis(each, order, 0) for each in (predicted, truth))
         cut = np.linspace(0, n, bands + 1).astype(int)
         edges = (ranked[cut[1:-1] - 1] + ranked[cut[1:-1]]) / 2
-        return cls(edges, [np.sort(true[a:b], axis=0) for a, b in zip(cut[:-1], cut[1:], strict=True)])
+        return cls(edges, [np.sort(true[a:b], axis=0) for a, b in pairwise(cut)])
 
     @property
     def highest(self) -> float:
@@ -76,7 +77,7 @@ class Banded:
                 continue
             first = (values[held - 1 :] - values[: n - held + 1]).argmin(0)
             low[band], high[band] = values[first, at], values[first + held - 1, at]
-        band = np.zeros(predicted.shape, np.int64)
+        bands = np.zeros(predicted.shape, np.int64)
         for edge in self.edges:
-            band += predicted > edge
-        return np.minimum(low[band, at], predicted), np.maximum(high[band, at], predicted)
+            bands += predicted > edge
+        return np.minimum(low[bands, at], predicted), np.maximum(high[bands, at], predicted)

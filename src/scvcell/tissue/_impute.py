@@ -93,7 +93,7 @@ class Imputed:
 
     def agrees(self) -> bool:
         """Whether features of the panel are predicted in the tissue about as in the reference, with like factors."""
-        told = np.nanmean(self.check.skill) > max(MIN_SKILL / 2, np.nanmean(self.check.reference_skill) / 2)
+        told = float(np.nanmean(self.check.skill)) > max(MIN_SKILL, float(np.nanmean(self.check.reference_skill))) / 2
         return bool(told and np.std(self.check.log_factor) <= MAX_FACTOR_SPREAD)
 
 
@@ -193,9 +193,7 @@ def impute(model: Fitted, seen: View, to: str, panel: str, source: Sequence[str]
         low, high = banded.interval(own, asked_level)
         point[at], rate[at], lower[at], upper[at] = back(own), back(free), back(low), back(high)
         trusted[at] = check.explained(cells.state) & (reader.counted(part).sum(1) > 0)
-    return Imputed(
-        point, lower, upper, rate, trusted, skill, weights[0], asked_level, check, reference.n_obs
-    )
+    return Imputed(point, lower, upper, rate, trusted, skill, weights[0], asked_level, check, reference.n_obs)
 
 
 def states(model: Fitted, view: View, source: Sequence[str]) -> Array:
@@ -263,9 +261,7 @@ def _factors(reference: tuple[Array, Array], tissue: tuple[Array, Array]) -> Arr
     """Counts of the tissue over those that reference cells of the same states let expect, of each feature."""
     (ours, our_state), (theirs, their_state) = reference, tissue
     none = np.zeros((len(ours), 1)), np.zeros((len(theirs), 1))
-    near = neighbours(
-        Cells(none[0], depth_of(ours), our_state), Cells(none[1], depth_of(theirs), their_state)
-    )
+    near = neighbours(Cells(none[0], depth_of(ours), our_state), Cells(none[1], depth_of(theirs), their_state))
     expected = ((near @ (ours / depth_of(ours)[:, None])) * depth_of(theirs)[:, None]).sum(0)
     observed = theirs.sum(0)
     factor = (observed + PRIOR_COUNTS) / (expected + PRIOR_COUNTS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -126,7 +126,7 @@ class Ridge:
         value, vectors = np.linalg.eigh((a - mean).T @ (a - mean))
         value = np.maximum(value, 0)
         moved = vectors.T @ (np.asarray(y.T @ a).T - np.outer(mean * len(a), offset))
-        square = y.multiply(y) if sp.issparse(y) else y * y
+        square: Any = y.multiply(y) if isinstance(y, sp.csr_matrix) else y * y
         total = np.maximum(np.asarray(square.sum(0)).ravel() - len(a) * offset**2, 1e-9)
         kept, best = None, np.inf
         for penalty in PENALTIES:

@@ -107,7 +107,7 @@ def impute_space(data: Container, model: CSL, *, to: str = "rest", level: float 
         "panel_coverage": found.check.coverage(found.asked_level),
         "factor_spread": float(found.check.log_factor.std()),
     }
-    return out
+    return part.as_table(out)
 
 
 def _asked(model: CSL, seen: View, to: str) -> tuple[list[str], str, Rows]:
