@@ -22,7 +22,6 @@ STEPS = 10_000
 
 def run(task: Task, seed: int) -> Output:
     """Mean counts of the reference's platform; ``x depth``: their shares times the cell's own depth."""
-    np.random.seed(seed)
     reference, tissue = task.mdata["rna"].copy(), task.mdata["tissue"].copy()
     hidden = reference.var_names[~reference.var_names.isin(tissue.var_names)]
     for table in (reference, tissue):

@@ -26,7 +26,6 @@ EPOCHS = 500
 def run(task: Task, seed: int) -> Output:
     """Map reference cells to cells of the tissue, project hidden genes."""
     torch.manual_seed(seed)
-    np.random.seed(seed)
     reference, tissue = task.mdata["rna"].copy(), task.mdata["tissue"].copy()
     hidden = reference.var_names[~reference.var_names.isin(tissue.var_names)]
     watch = Stopwatch()
