@@ -6,18 +6,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse as sp
-import torch
 from scipy.optimize import nnls
 
 from scvcell._stats import Banded
 from scvcell.model import interval_scale
 from scvcell.score import correlation
 from scvcell.tissue._members import Cells, Ridge, by_rates, neighbours
-from scvcell.tissue._panel_check import PanelCheck, check_panel, depth_of
+from scvcell.tissue._panel_check import PanelCheck, check_panel
+from scvcell.tissue._panel_reader import Reader, learn, states
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import scipy.sparse as sp
 
     from scvcell._containers import View
     from scvcell._types import Array, Mask, Rows
@@ -43,10 +44,6 @@ MIN_SKILL = 0.1
 """Correlation with left-out reference cells from which a feature can be trusted."""
 MAX_FACTOR_SPREAD = 1.0
 """Standard deviation of log factors of features between platforms up to which counts are trusted."""
-FACTOR_LIMIT = 20.0
-"""Largest factor of a feature between platforms."""
-PRIOR_COUNTS = 5.0
-"""Counts that the factor 1 of a feature stands for."""
 Z90 = 1.64
 """Standard errors by which a skill must exceed 0."""
 
@@ -97,54 +94,6 @@ class Imputed:
         return bool(told and np.std(self.check.log_factor) <= MAX_FACTOR_SPREAD)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Reader:
-    """Reads cells as members are told of them, in the tissue without what its platform does to each feature."""
-
-    model: Fitted
-    to: str
-    panel: str
-    source: Sequence[str]
-    counts: bool
-    scale: float
-    factor: Array
-    mean: Array
-    sd: Array
-    total: Array
-    shrink: float
-
-    def counted(self, view: View) -> Array:
-        """Counts of the panel, ``(cells, features)``."""
-        return self.model.matrix(view, self.panel).dense(view.rows[self.panel]).astype(float)
-
-    def cells(self, view: View, *, tissue: bool) -> Cells:
-        """What is known of cells that have the panel."""
-        x = self.counted(view) / (self.factor if tissue else 1.0)
-        depth = depth_of(x)
-        log = (np.log1p(x / depth[:, None] * self.scale) - self.mean) / self.sd
-        measured = view.panel(self.panel, self.model.schema.batches)
-        if measured is not None:
-            log = np.where(measured[self.model.schema.context(view)[1]], log, 0)
-        return Cells(log, depth, states(self.model, view, self.source))
-
-    def decoded(self, view: View, depth: Array) -> tuple[Array, Array]:
-        """Expected values by the model, at the cell's own depth and at that which its state lets expect."""
-        readout, posterior = self.model.readout(view, self.to), self.model.posterior(view, modalities=self.source)
-        forward, _ = interval_scale(self.model, self.to)
-        if not self.counts:
-            point = forward(readout.decode(posterior).point)
-            return point, point
-        out = []
-        with torch.inference_mode():
-            z = posterior.mean.to(readout.device)
-            ctx = readout.known(np.arange(view.n_obs))
-            expected = readout.operator.depth(ctx, z)
-            own = np.expm1(_depth_inputs(expected.cpu().numpy(), depth) @ self.total)
-            for deep in (torch.from_numpy(np.maximum(own, 1e-3)).to(expected), expected * self.shrink):
-                out.append(np.log1p(readout.operator.predict(z, ctx.measured(deep)).cpu().numpy()))
-        return out[0], out[1]
-
-
 def impute(model: Fitted, seen: View, to: str, panel: str, source: Sequence[str], level: float) -> Imputed:
     """What cells of a tissue show of an assay that they lack, see `scvcell.tl.impute_space`.
 
@@ -162,7 +111,7 @@ def impute(model: Fitted, seen: View, to: str, panel: str, source: Sequence[str]
     rng = np.random.default_rng(0)
     fitted = model.view()
     reference, tissue = _parts(fitted, seen, to, panel)
-    reader, known, y = _learn(model, reference, tissue, to, panel, source)
+    reader, known, y = learn(model, reference, tissue, to, panel, source)
     asked = np.sort(rng.permutation(reference.n_obs)[: _n_calibration(y)])
     ours, theirs = (each.subset(_some(each.n_obs, MAX_CHECKED_CELLS, rng)) for each in (reference, tissue))
     check = check_panel(
@@ -184,8 +133,10 @@ def impute(model: Fitted, seen: View, to: str, panel: str, source: Sequence[str]
     trusted = np.zeros(seen.n_obs, bool)
     _, back = interval_scale(model, to)
     predict = Members(reader, known, y)
+    # cells of like depth together: a block then reads the reference's rates at few depths
+    order = np.argsort(model.readout(seen, panel).depth(), kind="stable")
     for start in range(0, seen.n_obs, CELLS_PER_BLOCK):
-        at = np.arange(start, min(start + CELLS_PER_BLOCK, seen.n_obs))
+        at = order[start : start + CELLS_PER_BLOCK]
         part = seen.subset(at)
         cells = reader.cells(part, tissue=True)
         pairs = predict(cells) | {"decode": reader.decoded(part, cells.depth)}
@@ -194,11 +145,6 @@ def impute(model: Fitted, seen: View, to: str, panel: str, source: Sequence[str]
         point[at], rate[at], lower[at], upper[at] = back(own), back(free), back(low), back(high)
         trusted[at] = check.explained(cells.state) & (reader.counted(part).sum(1) > 0)
     return Imputed(point, lower, upper, rate, trusted, skill, weights[0], asked_level, check, reference.n_obs)
-
-
-def states(model: Fitted, view: View, source: Sequence[str]) -> Array:
-    """States of cells by some of their assays, ``(cells, latent)``."""
-    return model.posterior(view, modalities=source).mean.numpy().astype(float)
 
 
 def _parts(fitted: View, seen: View, to: str, panel: str) -> tuple[View, View]:
@@ -223,51 +169,6 @@ def _n_calibration(y: sp.csr_matrix) -> int:
     return int(np.clip(MAX_CALIBRATION_ENTRIES // y.shape[1], *CALIBRATION_CELLS))
 
 
-def _learn(
-    model: Fitted, reference: View, tissue: View, to: str, panel: str, source: Sequence[str]
-) -> tuple[Reader, Cells, sp.csr_matrix]:
-    """The reader, the reference as it reads it, and its measurements of the assay on the scale of members."""
-    matrix = model.matrix(reference, to)
-    counts = model.schema.modalities[to].operator == "counts"
-    forward, _ = interval_scale(model, to)
-    y = sp.csr_matrix(matrix.rows(reference.rows[to]), dtype=float)
-    y = y if counts else sp.csr_matrix(forward(y.toarray()))
-    blank = np.zeros(0)
-    draft = Reader(model, to, panel, source, counts, 1.0, blank, blank, blank, blank, 1.0)
-    ours, theirs = draft.counted(reference), draft.counted(tissue)
-    scale = float(np.median(depth_of(ours)))
-    state = states(model, reference, source)
-    factor = _factors((ours, state), (theirs, states(model, tissue, source)))
-    log = np.log1p(ours / depth_of(ours)[:, None] * scale)
-    mean, sd = log.mean(0), log.std(0) + 1e-6
-    total, shrink = blank, 1.0
-    if counts:
-        readout = model.readout(reference, to)
-        with torch.inference_mode():
-            z = torch.as_tensor(state, dtype=torch.float32, device=readout.device)
-            expected = readout.operator.depth(readout.known(np.arange(reference.n_obs)), z).cpu().numpy()
-        sums = np.asarray(y.sum(1)).ravel()
-        total = np.linalg.lstsq(_depth_inputs(expected, depth_of(ours)), np.log1p(sums), rcond=None)[0]
-        shrink = float((sums / depth_of(ours) * scale).sum() / max(expected.sum(), 1e-9))
-    reader = Reader(model, to, panel, source, counts, scale, factor, mean, sd, total, shrink)
-    return reader, Cells((log - mean) / sd, depth_of(ours), state), y
-
-
-def _depth_inputs(expected: Array, depth: Array) -> Array:
-    return np.column_stack([np.ones(len(depth)), np.log1p(expected), np.log(depth)])
-
-
-def _factors(reference: tuple[Array, Array], tissue: tuple[Array, Array]) -> Array:
-    """Counts of the tissue over those that reference cells of the same states let expect, of each feature."""
-    (ours, our_state), (theirs, their_state) = reference, tissue
-    none = np.zeros((len(ours), 1)), np.zeros((len(theirs), 1))
-    near = neighbours(Cells(none[0], depth_of(ours), our_state), Cells(none[1], depth_of(theirs), their_state))
-    expected = ((near @ (ours / depth_of(ours)[:, None])) * depth_of(theirs)[:, None]).sum(0)
-    observed = theirs.sum(0)
-    factor = (observed + PRIOR_COUNTS) / (expected + PRIOR_COUNTS)
-    return np.clip(factor * expected.sum() / max(observed.sum(), 1.0), 1 / FACTOR_LIMIT, FACTOR_LIMIT)
-
-
 class Members:
     """Members that read the panel, fitted on reference cells."""
 
@@ -279,7 +180,7 @@ class Members:
             for each in logs:
                 each.data = np.log1p(each.data)
         self.rates = logs[1]
-        self.ridge = [Ridge.fit(known, each) for each in (logs if reader.counts else logs[:1])]
+        self.ridge = Ridge.fit(known, *(logs if reader.counts else logs[:1]))
 
     def __call__(self, asked: Cells) -> dict[str, tuple[Array, Array]]:
         """Predictions at the cell's own depth and at the typical one, by name of the member."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 from sklearn.neighbors import NearestNeighbors
+from sklearn.utils.extmath import randomized_svd
 
 if TYPE_CHECKING:
     from scvcell._types import Array, Rows
@@ -16,8 +17,10 @@ N_COMPONENTS = 30
 """Components of the panel among which neighbours are sought."""
 N_NEIGHBOURS = 60
 """Reference cells that a prediction is the mean of."""
-N_DEPTHS = 16
-"""Depths at which rates are taken to the logarithm; between them it is interpolated."""
+DEPTH_STEP = 1.3
+"""Factor between depths at which rates are taken to the logarithm; between them it is interpolated."""
+MAX_INPUTS = 300
+"""Features of a panel from which on the ridge reads as many components instead."""
 DEPTH_SD = 5.0
 """Standard deviation of log depth among the inputs of the ridge, which is hardly shrunk so."""
 PENALTIES = 10.0 ** np.arange(0, 6, 0.5)
@@ -82,17 +85,16 @@ def by_rates(near: sp.csr_matrix, y: sp.csr_matrix, known: Array, asked: Array) 
     """
     rates = sp.csr_matrix(y, dtype=float, copy=True)
     rates.data /= np.repeat(known, np.diff(rates.indptr))
-    depths = np.unique(np.geomspace(asked.min(), asked.max(), N_DEPTHS))
-    upper = np.clip(np.searchsorted(depths, asked), 1, max(len(depths) - 1, 1))
+    place = np.log(asked) / np.log(DEPTH_STEP)
+    step = np.floor(place).astype(int)
     out = np.zeros((near.shape[0], y.shape[1]), np.float32)
-    for step in np.unique(upper):
-        rows = np.flatnonzero(upper == step)
-        ends = depths[[step - 1, min(step, len(depths) - 1)]]
-        share = np.log(asked[rows] / ends[0]) / max(np.log(ends[1] / ends[0]), 1e-12)
-        for end, weight in zip(ends, (1 - share, share), strict=True):
+    for number in np.unique(np.concatenate([step, step + 1])):
+        weight = np.maximum(1 - np.abs(place - number), 0)
+        rows = np.flatnonzero(weight > 0)
+        if len(rows):
             at_depth = rates.copy()
-            at_depth.data = np.log1p(at_depth.data * end)
-            out[rows] += weight[:, None] * (near[rows] @ at_depth).toarray()
+            at_depth.data = np.log1p(at_depth.data * DEPTH_STEP**number)
+            out[rows] += weight[rows, None] * (near[rows] @ at_depth).toarray()
     return out
 
 
@@ -117,14 +119,21 @@ class Ridge:
     log_depth: tuple[float, float]
 
     @classmethod
-    def fit(cls, known: Cells, y: Array | sp.csr_matrix) -> Ridge:
-        """Regress values, ``(reference cells, features)``, on what is known of cells."""
+    def fit(cls, known: Cells, *values: Array | sp.csr_matrix) -> list[Ridge]:
+        """Regress tables of values, ``(reference cells, features)`` each, on what is known of cells."""
         deep = np.log(known.depth)
         scale = float(deep.mean()), float(deep.std()) or 1.0
         a = _inputs(known, scale)
-        mean, offset = a.mean(0), np.asarray(y.mean(0)).ravel()
+        mean = a.mean(0)
         value, vectors = np.linalg.eigh((a - mean).T @ (a - mean))
-        value = np.maximum(value, 0)
+        return [cls._solve(a, mean, np.maximum(value, 0), vectors, y, scale) for y in values]
+
+    @classmethod
+    def _solve(
+        cls, a: Array, mean: Array, value: Array, vectors: Array, y: Array | sp.csr_matrix, scale: tuple[float, float]
+    ) -> Ridge:
+        """One table, by the eigenvectors of the inputs."""
+        offset = np.asarray(y.mean(0)).ravel()
         moved = vectors.T @ (np.asarray(y.T @ a).T - np.outer(mean * len(a), offset))
         square: Any = y.multiply(y) if isinstance(y, sp.csr_matrix) else y * y
         total = np.maximum(np.asarray(square.sum(0)).ravel() - len(a) * offset**2, 1e-9)
@@ -142,6 +151,13 @@ class Ridge:
     def __call__(self, asked: Cells) -> Array:
         """Predicted values, ``(cells, features)``."""
         return (_inputs(asked, self.log_depth) - self.mean) @ self.weights + self.offset
+
+
+def components(panel: Array) -> Array | None:
+    """Leading axes of a standardised panel of many features, ``(features, axes)``; None of a small one."""
+    if panel.shape[1] <= MAX_INPUTS:
+        return None
+    return randomized_svd(panel, MAX_INPUTS, random_state=0)[2].T  # type: ignore[no-any-return]
 
 
 def _inputs(cells: Cells, scale: tuple[float, float]) -> Array:

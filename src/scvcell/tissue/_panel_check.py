@@ -11,7 +11,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from scvcell._stats import Banded
 from scvcell.score import correlation
-from scvcell.tissue._members import Cells, Ridge, by_rates, neighbours
+from scvcell.tissue._members import Cells, Ridge, by_rates, components, neighbours
 
 if TYPE_CHECKING:
     from scvcell._types import Array, Mask
@@ -121,11 +121,13 @@ def panel_cells(ours: Array, theirs: Array, scale: float) -> tuple[Cells, Cells]
     """Cells of reference and tissue by their panel alone, standardised as the reference's are."""
     log, other = _rates(ours, scale), _rates(theirs, scale)
     mean, sd = log.mean(0), log.std(0) + 1e-6
-    none = np.zeros((len(log), 0)), np.zeros((len(other), 0))
-    return (
-        Cells((log - mean) / sd, depth_of(ours), none[0]),
-        Cells((other - mean) / sd, depth_of(theirs), none[1]),
-    )
+    axes = components((log - mean) / sd)
+
+    def cells(counts: Array, value: Array) -> Cells:
+        panel = (value - mean) / sd
+        return Cells(panel if axes is None else panel @ axes, depth_of(counts), np.zeros((len(counts), 0)))
+
+    return cells(ours, log), cells(theirs, other)
 
 
 def depth_of(counts: Array) -> Array:
@@ -145,9 +147,9 @@ def _log_ratio(counts: Array, predicted: Array) -> Array:
 def _predict(known: Cells, asked: Cells, y: Array, scale: float) -> Array:
     """log1p counts at the cell's own depth, and at `scale`; mean of both members, ``(2, cells, features)``."""
     near, held = neighbours(known, asked), sp.csr_matrix(y)
-    own = by_rates(near, held, known.depth, asked.depth) + Ridge.fit(known, np.log1p(y))(asked)
     rates = np.log1p(y / known.depth[:, None] * scale)
-    return np.stack([own, near @ rates + Ridge.fit(known, rates)(asked)]) / 2
+    ridge = [each(asked) for each in Ridge.fit(known, np.log1p(y), rates)]
+    return np.stack([by_rates(near, held, known.depth, asked.depth) + ridge[0], near @ rates + ridge[1]]) / 2
 
 
 def _standardised(predicted: tuple[Array, Array], truth: tuple[Array, Array]) -> tuple[Array, Array]:
