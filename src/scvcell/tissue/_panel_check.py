@@ -149,7 +149,8 @@ def _predict(known: Cells, asked: Cells, y: Array, scale: float) -> Array:
     near, held = neighbours(known, asked), sp.csr_matrix(y)
     rates = np.log1p(y / known.depth[:, None] * scale)
     ridge = [each(asked) for each in Ridge.fit(known, np.log1p(y), rates)]
-    return np.stack([by_rates(near, held, known.depth, asked.depth) + ridge[0], near @ rates + ridge[1]]) / 2
+    found = np.stack([by_rates(near, held, known.depth, asked.depth) + ridge[0], near @ rates + ridge[1]]) / 2
+    return np.maximum(found, 0)  # type: ignore[no-any-return]
 
 
 def _standardised(predicted: tuple[Array, Array], truth: tuple[Array, Array]) -> tuple[Array, Array]:
