@@ -58,4 +58,4 @@ def test_intervals_and_trust_are_of_each_cell_and_feature(found, parts):
     assert found.skill.shape == found.feature_trusted().shape == shape[1:]
     assert np.isnan(found.skill[-1])
     assert (found.lower >= 0).all()
-    assert found.reference_cells == 360
+    assert found.left_out_cells == 360

@@ -113,9 +113,13 @@ def test_new_cells_of_the_tissue_as_a_table_alone(imputed, genes):
     alone = imputed.tissue[rows].copy()
     alone.X = alone.X.toarray().astype(np.int64)
     alone.obs["platform"] = "spatial"
-    found = scvcell.tl.impute_space(MuData({"panel": alone}), imputed.model)
-    np.testing.assert_allclose(found.X, genes.X[rows], rtol=2e-3, atol=2e-3)
-    assert "X_csl" in found.obsm
+    for given in (MuData({"panel": alone}), alone):
+        found = scvcell.tl.impute_space(given, imputed.model)
+        np.testing.assert_allclose(found.X, genes.X[rows], rtol=2e-3, atol=2e-3)
+        np.testing.assert_array_equal(found.obsm["spatial"], alone.obsm["spatial"])
+    del alone.obs["platform"]
+    with pytest.raises(KeyError, match="platform"):
+        scvcell.tl.impute_space(alone, imputed.model)
 
 
 def test_nothing_that_was_given_changes(imputed, fingerprint):

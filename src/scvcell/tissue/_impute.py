@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 MAX_REFERENCE_CELLS = 20_000
 """Cells of the reference among which neighbours are sought at most."""
-MAX_CALIBRATION_ENTRIES = 20_000_000
+MAX_CALIBRATION_ENTRIES = 10_000_000
 """Cells x features on which intervals are calibrated at most."""
 CALIBRATION_CELLS = (500, 5000)
 """Calibration cells at least and at most, where there are so many."""
@@ -69,8 +69,8 @@ class Imputed:
         Level that intervals were asked for, so that checks are covered as often as they should.
     check
         What the panel says.
-    reference_cells
-        Cells of the reference.
+    left_out_cells
+        Cells of the reference from which the skill is read.
     """
 
     point: Array
@@ -82,11 +82,11 @@ class Imputed:
     weights: dict[str, float]
     asked_level: float
     check: PanelCheck
-    reference_cells: int
+    left_out_cells: int
 
     def feature_trusted(self) -> Mask:
         """Features that left-out reference cells tell, where the tissue's panel is told as well."""
-        return (np.nan_to_num(self.skill) > max(MIN_SKILL, Z90 / np.sqrt(self.reference_cells))) & self.agrees()
+        return (np.nan_to_num(self.skill) > max(MIN_SKILL, Z90 / np.sqrt(self.left_out_cells))) & self.agrees()
 
     def agrees(self) -> bool:
         """Whether features of the panel are predicted in the tissue about as in the reference, with like factors."""
@@ -144,7 +144,7 @@ def impute(model: Fitted, seen: View, to: str, panel: str, source: Sequence[str]
         low, high = banded.interval(own, asked_level)
         point[at], rate[at], lower[at], upper[at] = back(own), back(free), back(low), back(high)
         trusted[at] = check.explained(cells.state) & (reader.counted(part).sum(1) > 0)
-    return Imputed(point, lower, upper, rate, trusted, skill, weights[0], asked_level, check, reference.n_obs)
+    return Imputed(point, lower, upper, rate, trusted, skill, weights[0], asked_level, check, len(asked))
 
 
 def _parts(fitted: View, seen: View, to: str, panel: str) -> tuple[View, View]:
@@ -221,9 +221,11 @@ def _weights(members: dict[str, Array], truth: Array, fresh: Mask) -> dict[str, 
     told = truth[fresh].std(0) > 0 if fresh.any() else np.zeros(truth.shape[1], bool)
     if fresh.sum() >= MIN_WEIGHT_CELLS and told.any():
         sd = truth[fresh][:, told].std(0)
-        columns = [((each - each.mean(0)) / sd).ravel() for each in (members[n][fresh][:, told] for n in names)]
+        every = (members[name][fresh][:, told] for name in names)
+        columns = np.column_stack([((each - each.mean(0)) / sd).ravel() for each in every])
         true = truth[fresh][:, told]
-        found, _ = nnls(np.column_stack(columns), ((true - true.mean(0)) / sd).ravel())
+        axes, triangle = np.linalg.qr(columns)  # as many rows as members, whatever the cells and features
+        found, _ = nnls(triangle, axes.T @ ((true - true.mean(0)) / sd).ravel())
         if found.sum() > 0:
             weight = (weight + found / found.sum()) / 2
     return dict(zip(names, weight.tolist(), strict=True))

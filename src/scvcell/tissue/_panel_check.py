@@ -38,8 +38,10 @@ class PanelCheck:
         Log of counts in the tissue over those expected from the reference, of each feature.
     skill, reference_skill
         Pearson correlation of predicted and true rates in the tissue, and in left-out cells of the reference.
+    banded
+        Intervals that left-out cells of the reference calibrate.
     predicted, truth
-        log1p counts of left-out cells of the reference, and of the tissue: two pairs ``(cells, features)``.
+        log1p counts of the tissue's cells, ``(cells, features)``.
     state, unexplained
         States of the tissue's cells, and how far their pooled errors are from those usual in the tissue, over what is
         usual in the reference; above 1, the reference has hardly such cells.
@@ -48,15 +50,16 @@ class PanelCheck:
     log_factor: Array
     skill: Array
     reference_skill: Array
-    predicted: tuple[Array, Array]
-    truth: tuple[Array, Array]
+    banded: Banded
+    predicted: Array
+    truth: Array
     state: Array
     unexplained: Array
 
     def coverage(self, level: float) -> float:
         """Share of the tissue's counts in intervals that the reference's cells calibrate."""
-        lower, upper = Banded.fit(self.predicted[0], self.truth[0]).interval(self.predicted[1], level)
-        return float(((self.truth[1] >= lower) & (self.truth[1] <= upper)).mean())
+        lower, upper = self.banded.interval(self.predicted, level)
+        return float(((self.truth >= lower) & (self.truth <= upper)).mean())
 
     def explained(self, state: Array) -> Mask:
         """Whether cells lie among cells of the tissue whose panel the reference explains."""
@@ -110,8 +113,9 @@ def check_panel(
         seen - usual_sums,
         correlation(found[1][1], free[1]),
         correlation(found[0][1], free[0]),
-        (found[0][0], found[1][0]),
-        true,
+        Banded.fit(found[0][0], true[0]),
+        found[1][0],
+        true[1],
         their_state,
         new / np.median(new) / limit,
     )

@@ -24,6 +24,8 @@ logger = logging.getLogger("scvcell")
 
 MIN_REFERENCE_CELLS = 50
 """Reference cells that are needed."""
+MIN_PANEL_FEATURES = 5
+"""Features of the panel that are needed."""
 
 
 def impute_space(data: Container, model: CSL, *, to: str = "rest", level: float = 0.9) -> AnnData:
@@ -126,6 +128,9 @@ def _asked(model: CSL, seen: View, to: str) -> tuple[list[str], str, Rows]:
             "scvcell.tl.translate predicts from any assay."
         )
     panel = max(counted, key=lambda m: int((seen.present(m) & ~has).sum()))
+    wide = len(model.schema.modalities[panel].features)
+    if wide < MIN_PANEL_FEATURES:
+        raise ValueError(f"{panel!r} has {wide} features; imputing needs {MIN_PANEL_FEATURES} to leave some out.")
     cells = np.flatnonzero(seen.present(panel) & ~has)
     without = int((~has).sum()) - len(cells)
     if without:
