@@ -59,6 +59,8 @@ class KernelFit:
         The one chosen by all blocks.
     factor
         How much better the spots' platform sees each feature, geometric mean 1, ``(features,)``.
+    profile
+        Shares of features in all cells, ``(features,)``.
     membership
         Weights of cells in all spots.
     scores
@@ -67,8 +69,15 @@ class KernelFit:
 
     kernel: Kernel
     factor: Array
+    profile: Array
     membership: Membership
     scores: dict[str, dict[str, float]]
+
+    def expected(self, sums: Array, depth: Array) -> Array:
+        """What the spots' platform is expected to count at a depth, from sums of cells, ``(spots, features)``."""
+        found = _shares(sums, self.profile)
+        found = ((1 - self.kernel.background) * found + self.kernel.background * self.profile) * self.factor
+        return found / found.sum(1, keepdims=True) * depth[:, None]  # type: ignore[no-any-return]
 
 
 def pitch(space: Space) -> float:
@@ -126,7 +135,9 @@ def fit_kernel(spots: Space, cells: Space, measured: sp.csr_matrix, counts: sp.c
         logger.warning("The widest kernel that was tried, %.4g, is the best one: the fit says little.", kernel.width)
     membership = shifted(spots, kernel.offset).kernel(kernel.width, other=cells)
     factor = _all_factors(membership, kernel.background, measured, counts)
-    return KernelFit(kernel, factor, membership, {name: search.scores(mu) for name, mu in expected.items()})
+    return KernelFit(
+        kernel, factor, profile(counts), membership, {name: search.scores(mu) for name, mu in expected.items()}
+    )
 
 
 def _all_factors(membership: Membership, background: float, measured: sp.csr_matrix, counts: sp.csr_matrix) -> Array:
@@ -171,10 +182,8 @@ class _Search:
         return cls(few, cells, x, x.sum(1, keepdims=True), counts[:, kept], block[some], apart, {})
 
     def shares(self, membership: Membership) -> Array:
-        """Shares of features in the sums of spots; those of all cells in spots without counts."""
-        sums = np.asarray(membership.sum(self.counts).toarray(), dtype=float)
-        total = sums.sum(1, keepdims=True)
-        return np.where(total > 0, sums / np.maximum(total, 1e-300), profile(self.counts))  # type: ignore[no-any-return]
+        """Shares of features in the sums of spots."""
+        return _shares(np.asarray(membership.sum(self.counts).toarray(), dtype=float), profile(self.counts))
 
     def blend(self, share: Array, background: float) -> Array:
         """Shares of features where some of each spot comes from the whole section."""
@@ -242,6 +251,12 @@ def profile(counts: sp.csr_matrix) -> Array:
     """Shares of features in all cells."""
     total = np.asarray(counts.sum(0), dtype=float).ravel() + 1e-9
     return total / total.sum()  # type: ignore[no-any-return]
+
+
+def _shares(sums: Array, mean: Array) -> Array:
+    """Shares of features in each unit; the mean ones in a unit without counts."""
+    total = sums.sum(1, keepdims=True)
+    return np.where(total > 0, sums / np.maximum(total, 1e-300), mean)  # type: ignore[no-any-return]
 
 
 def _factor(expected: Array, total: Array) -> Array:
