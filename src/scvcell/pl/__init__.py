@@ -3,6 +3,7 @@
 from scvcell._calm import calm_down
 from scvcell.pl._alignment import alignment
 from scvcell.pl._calibration import calibration
+from scvcell.pl._cycle import cycle
 from scvcell.pl._dose import dose_response, surface
 from scvcell.pl._embedding import embedding
 from scvcell.pl._history import history
@@ -17,6 +18,7 @@ from scvcell.pl._velocity import velocity
 __all__ = [
     "alignment",
     "calibration",
+    "cycle",
     "dose_response",
     "effects",
     "embedding",
