@@ -4,6 +4,7 @@ from scvcell._calm import calm_down
 from scvcell.pl._alignment import alignment
 from scvcell.pl._calibration import calibration
 from scvcell.pl._composition import composition
+from scvcell.pl._cycle import cycle
 from scvcell.pl._dose import dose_response, surface
 from scvcell.pl._embedding import embedding
 from scvcell.pl._history import history
@@ -20,6 +21,7 @@ __all__ = [
     "alignment",
     "calibration",
     "composition",
+    "cycle",
     "dose_response",
     "effects",
     "embedding",

@@ -2,9 +2,10 @@
 
 from scvcell._containers import Membership, Space
 from scvcell.scale._amortise import CompositionPrior, Mixtures, mix
-from scvcell.scale._spot import dispersion, platform, shares, spot_weights
+from scvcell.scale._spot import SPOTS_PER_BLOCK, dispersion, platform, shares, spot_weights
 
 __all__ = [
+    "SPOTS_PER_BLOCK",
     "CompositionPrior",
     "Membership",
     "Mixtures",

@@ -1,16 +1,29 @@
 """What the cells of a spot, niche or section are."""
 
-from scvcell.tissue._composition import Composition, Reference, lift, skill
+from scvcell.tissue._blocks import blocks
+from scvcell.tissue._composition import Composition, Reference, lift
+from scvcell.tissue._cycle import L_OF_P, P_OF_L, Scene, cycle_scores, summary
+from scvcell.tissue._kernel import KernelFit, fit_kernel, pitch
 from scvcell.tissue._pool import annotation, constant, encode, observed, pooled
+from scvcell.tissue._states import states
 
 __all__ = [
+    "L_OF_P",
+    "P_OF_L",
     "Composition",
+    "KernelFit",
     "Reference",
+    "Scene",
     "annotation",
+    "blocks",
     "constant",
+    "cycle_scores",
     "encode",
+    "fit_kernel",
     "lift",
     "observed",
+    "pitch",
     "pooled",
-    "skill",
+    "states",
+    "summary",
 ]

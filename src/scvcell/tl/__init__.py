@@ -3,6 +3,7 @@
 from scvcell._calm import calm_down
 from scvcell.tl._ablation import prior_ablation
 from scvcell.tl._alignment import alignment_report
+from scvcell.tl._cycle import cycle_scores
 from scvcell.tl._dose import dose_response
 from scvcell.tl._embed import embed
 from scvcell.tl._fate import fate
@@ -28,6 +29,7 @@ from scvcell.tl._velocity import velocity
 __all__ = [
     "alignment_report",
     "cell_sentences",
+    "cycle_scores",
     "dose_response",
     "effect_correlation",
     "effects",
