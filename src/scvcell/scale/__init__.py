@@ -2,16 +2,28 @@
 
 from scvcell._containers import Membership, Space
 from scvcell.scale._amortise import CompositionPrior, Mixtures, mix
+from scvcell.scale._assign import assign, whole_numbers
+from scvcell.scale._bins import Bins, bins, geometric_median, mass_needed, region_share
+from scvcell.scale._place import Place, learn_places
 from scvcell.scale._spot import dispersion, platform, shares, spot_weights
 
 __all__ = [
+    "Bins",
     "CompositionPrior",
     "Membership",
     "Mixtures",
+    "Place",
     "Space",
+    "assign",
+    "bins",
     "dispersion",
+    "geometric_median",
+    "learn_places",
+    "mass_needed",
     "mix",
     "platform",
+    "region_share",
     "shares",
     "spot_weights",
+    "whole_numbers",
 ]
