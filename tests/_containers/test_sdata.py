@@ -4,13 +4,12 @@ import subprocess
 import sys
 import textwrap
 
+import geopandas
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.sparse as sp
 import spatialdata
 from anndata import AnnData
-from mudata import MuData
 from spatialdata.models import Labels2DModel, PointsModel, ShapesModel, TableModel
 from spatialdata.transformations import Identity, Scale, set_transformation
 
@@ -18,100 +17,7 @@ import scvcell
 from scvcell._containers import Space, view
 
 RNA, STAINS = [f"gene{i:03d}" for i in range(60)], [f"protein{i}" for i in range(6)]
-
-
-def cells(n, seed=0, prefix="cell"):
-    """Ids, places and counts of cells."""
-    rng = np.random.default_rng(seed)
-    kind = rng.integers(3, size=n)
-    rate = np.where(np.arange(60) % 3 == kind[:, None], 8.0, 2.0)
-    return [f"{prefix}{i}" for i in range(n)], rng.random((n, 2)) * 100, rng.poisson(rate).astype(np.float32), kind
-
-
-def annotating(x, names, ids, region, features, **columns):
-    """A table of instances `ids` of `region` (one, or one for each row)."""
-    obs = pd.DataFrame({"region": region, "id": ids, **columns}, index=list(names))
-    table = AnnData(sp.csr_matrix(x), obs=obs, var=pd.DataFrame(index=features))
-    return TableModel.parse(table, region=sorted(set(obs["region"])), region_key="region", instance_key="id")
-
-
-def circles(xy, ids):
-    return ShapesModel.parse(np.asarray(xy), geometry=0, radius=1.0, index=pd.Index(ids))
-
-
-@pytest.fixture
-def scene():
-    """120 cells in two sections, RNA of all and proteins of most; the rows of each table in an order of its own."""
-    rng, elements, rna, stains = np.random.default_rng(1), {}, [], []
-    truth = {}
-    for section, seed in (("left", 0), ("right", 1)):
-        ids, xy, x, kind = cells(60, seed)
-        elements[section] = circles(xy, ids)
-        truth |= {(section, i): (place, counts) for i, place, counts in zip(ids, xy, x, strict=True)}
-        protein = rng.poisson(np.where(np.arange(6) % 3 == kind[:, None], 40, 8)).astype(np.float32)
-        rna += [(section, i, row, p, k) for i, row, p, k in zip(ids, x, protein, kind, strict=True)]
-    stains = [rna[i] for i in rng.permutation(120)[:100]]
-    rna = [rna[i] for i in rng.permutation(120)]
-    tables = {}
-    for name, rows, what, features in (("cells", rna, 2, RNA), ("stains", stains, 3, STAINS)):
-        region, ids, *_ = zip(*rows, strict=True)
-        names = [f"{name}-{i}" for i in range(len(rows))]
-        kinds = [f"k{row[4]}" for row in rows]
-        tables[name] = annotating(np.array([row[what] for row in rows]), names, list(ids), region, features, kind=kinds)
-    return spatialdata.SpatialData(shapes=elements, tables=tables), truth
-
-
 BOTH = {"rna": "cells", "adt": "stains"}
-
-
-class TestJoin:
-    def test_by_region_and_instance(self, scene):
-        sdata, truth = scene
-        seen = view(sdata, table_key=BOTH)
-        assert seen.n_obs == 120
-        assert seen.present("rna").all()
-        assert seen.present("adt").sum() == 100
-        for modality, table in (("rna", "cells"), ("adt", "stains")):
-            rows = seen.rows[modality]
-            obs = sdata.tables[table].obs
-            here = np.flatnonzero(rows >= 0)
-            assert (seen.place.region.iloc[here].to_numpy() == obs["region"].iloc[rows[here]].to_numpy()).all()
-            assert (seen.place.instance.iloc[here].to_numpy() == obs["id"].iloc[rows[here]].to_numpy()).all()
-        x = seen.matrix("rna").rows(seen.rows["rna"]).toarray()
-        for i, unit in enumerate(zip(seen.place.region, seen.place.instance, strict=True)):
-            np.testing.assert_array_equal(x[i], truth[unit][1])
-
-    def test_measurements_are_shared(self, scene):
-        sdata, _ = scene
-        source = view(sdata, table_key=BOTH).source
-        assert isinstance(source, MuData)
-        assert np.shares_memory(source.mod["rna"].X.data, sdata.tables["cells"].X.data)
-
-    def test_the_order_of_rows_does_not_matter(self, scene):
-        sdata, _ = scene
-        first = view(sdata, table_key=BOTH)
-        order = np.random.default_rng(5).permutation(120)
-        sdata.tables["cells"] = sdata.tables["cells"][order].copy()
-        second = view(sdata, table_key=BOTH)
-        units = [list(zip(v.place.region, v.place.instance, strict=True)) for v in (first, second)]
-        at = [units[1].index(unit) for unit in units[0]]
-        for name in ("rna", "adt"):
-            x = [v.matrix(name).rows(np.maximum(v.rows[name], 0)).toarray() for v in (first, second)]
-            there = first.present(name)
-            assert (second.present(name)[at] == there).all()
-            np.testing.assert_array_equal(x[0][there], x[1][at][there])
-
-    def test_names_are_those_of_rows_where_tables_agree(self, scene):
-        sdata, _ = scene
-        named = view(sdata, table_key=BOTH).obs_names
-        assert named.is_unique
-        assert set(named) == {f"{s}:cell{i}" for s in ("left", "right") for i in range(60)}
-        for table in sdata.tables.values():
-            table.obs_names = table.obs["region"].astype(str) + "/" + table.obs["id"].astype(str)
-        assert set(view(sdata, table_key=BOTH).obs_names) == set(sdata.tables["cells"].obs_names)
-
-    def test_a_list_names_modalities_by_tables(self, scene):
-        assert list(view(scene[0], table_key=["cells", "stains"]).modalities) == ["cells", "stains"]
 
 
 class TestPlace:
@@ -149,7 +55,7 @@ class TestPlace:
         with pytest.raises(ValueError, match=r"no coordinate systems in common.*pixels.*microns.*set_transformation"):
             Space.of(view(sdata, table_key="cells"))
 
-    def test_labels_and_points(self):
+    def test_labels_and_points(self, annotating):
         image = np.zeros((20, 20), np.int32)
         image[2:5, 2:5], image[10:13, 14:17] = 7, 9
         points = PointsModel.parse(pd.DataFrame({"x": [1.0, 5.0], "y": [2.0, 6.0]}, index=[9, 7]))
@@ -167,8 +73,62 @@ class TestPlace:
         assert "10 of 60 units are not in the element 'left'" in caplog.text
 
 
+class TestInside:
+    """Shapes that hold cells, against distances and a grid."""
+
+    @pytest.fixture
+    def tissue(self):
+        return scvcell.datasets.simulate_tissue(300, n_donors=1, n_genes=20, as_anndata=False, seed=1)
+
+    def test_circles_hold_centroids(self, tissue):
+        seen = view(tissue, table_key="cells")
+        found, place = seen.inside("donor1_spots")
+        cells, spots = (tissue.tables[name].obsm["spatial"] for name in ("cells", "spots"))
+        near = np.sqrt(((spots[:, None] - cells[None]) ** 2).sum(2)) <= 27.5
+        np.testing.assert_array_equal(found.matrix.toarray(), near)
+        assert list(found.coarse) == list(tissue.tables["spots"].obs["instance"])
+        out = AnnData(np.zeros((len(found.coarse), 1)))
+        place.annotate(out)
+        TableModel().validate(out)
+        some = np.array([40, 2, 7])
+        np.testing.assert_array_equal(seen.subset(some).inside("donor1_spots")[0].matrix.toarray(), near[:, some])
+
+    def test_polygons_hold_the_same_as_circles(self, tissue):
+        seen = view(tissue, table_key="cells")
+        spots = tissue.shapes["donor1_spots"]
+        square = spots.geometry.buffer(20, cap_style="square")
+        tissue.shapes["squares"] = ShapesModel.parse(geopandas.GeoDataFrame(geometry=square))
+        found, _ = seen.inside("squares")
+        apart = np.abs(tissue.tables["spots"].obsm["spatial"][:, None] - tissue.tables["cells"].obsm["spatial"]).max(2)
+        np.testing.assert_array_equal(found.matrix.toarray(), apart <= 20)
+
+    def test_shares_of_area(self, tissue):
+        seen = view(tissue, table_key="cells")
+        whole, share = seen.inside("donor1_spots")[0], seen.inside("donor1_spots", area=True)[0]
+        a, b = whole.matrix.toarray(), share.matrix.toarray()
+        assert (b <= 1 + 1e-9).all()
+        spots, cells = (tissue.tables[name].obsm["spatial"] for name in ("spots", "cells"))
+        apart = np.sqrt(((spots[:, None] - cells[None]) ** 2).sum(2))
+        np.testing.assert_allclose(b[apart < 21], 1, atol=1e-9)
+        assert (b[apart > 33.5] == 0).all()
+        assert a.sum() == pytest.approx(b.sum(), rel=0.05), "what is lost at the edge is gained beyond it"
+        del tissue.shapes["donor1_cells"]
+        tissue.points["donor1_cells"] = PointsModel.parse(
+            pd.DataFrame(cells, columns=["x", "y"], index=tissue.tables["cells"].obs["instance"])
+        )
+        np.testing.assert_array_equal(view(tissue, table_key="cells").inside("donor1_spots")[0].matrix.toarray(), a)
+        with pytest.raises(ValueError, match="have no shapes, so no area"):
+            view(tissue, table_key="cells").inside("donor1_spots", area=True)
+
+    def test_refused(self, tissue):
+        with pytest.raises(ValueError, match=r"no shapes 'spots'; it has \['donor1_cells', 'donor1_spots'\]"):
+            view(tissue, table_key="cells").inside("spots")
+        with pytest.raises(ValueError, match="of no element"):
+            view(tissue.tables["cells"]).inside("donor1_spots")
+
+
 class TestRefusals:
-    def test_ids_of_another_type(self):
+    def test_ids_of_another_type(self, annotating, circles):
         table = annotating(np.ones((3, 60)), "abc", [1, 2, 3], "there", RNA)
         sdata = spatialdata.SpatialData(
             shapes={"there": circles(np.ones((3, 2)), ["1", "2", "3"])}, tables={"t": table}
@@ -182,24 +142,6 @@ class TestRefusals:
         seen = view(sdata, table_key="cells")  # cells can be fitted without places
         with pytest.raises(ValueError, match=r"annotates the element 'left', which the SpatialData lacks.*right"):
             Space.of(seen)
-
-    def test_other_units(self, scene):
-        sdata, _ = scene
-        spots = [f"spot{i}" for i in range(5)]
-        sdata.shapes["spots"] = circles(np.random.default_rng(0).random((5, 2)), spots)
-        sdata.tables["visium"] = annotating(np.ones((5, 60)), spots, spots, "spots", RNA)
-        with pytest.raises(ValueError, match=r"share no unit.*scvcell.tl.project.*scvcell.tl.lift"):
-            scvcell.tl.fit(sdata, table_key={"rna": "cells", "visium": "visium"})
-
-    def test_numbers_and_text(self):
-        ids = [1, 2, 3]
-        tables = {
-            "a": annotating(np.ones((3, 60)), "abc", ids, "there", RNA),
-            "b": annotating(np.ones((3, 6)), "abc", list(map(str, ids)), "there", STAINS),
-        }
-        sdata = spatialdata.SpatialData(shapes={"there": circles(np.ones((3, 2)), ids)}, tables=tables)
-        with pytest.raises(ValueError, match="by text and by numbers"):
-            view(sdata, table_key={"rna": "a", "adt": "b"})
 
     def test_a_table_without_region(self, scene):
         sdata, _ = scene

@@ -12,7 +12,8 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from scvcell._containers._sdata import Place, join
+from scvcell._containers._join import join
+from scvcell._containers._sdata import Place
 from scvcell._containers._view import Container, View, frame
 
 type Tables = str | Sequence[str] | Mapping[str, str] | None

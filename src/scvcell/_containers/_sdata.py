@@ -1,4 +1,4 @@
-"""SpatialData: several tables of the same units joined, places of units in one coordinate system, tables back.
+"""SpatialData: places of units in one coordinate system, shapes that hold them, tables and circles back.
 
 The only file that touches spatialdata, which is imported where it is needed. Everything goes by region and instance of
 a unit, never by the order of rows: the rows of a table may stand in another order than its element, and may be fewer.
@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import logging
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from anndata import AnnData
+import scipy.sparse as sp
 from mudata import MuData
+
+from scvcell._containers._membership import Membership
+from scvcell._containers._shapes import covered, held
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from anndata import AnnData
 
     from scvcell._types import Array, Rows
 
@@ -96,9 +101,8 @@ class Place:
         from spatialdata import get_centroids
 
         regions = sorted(set(self.region))
-        elements = {name: self._element(name) for name in regions}
-        system = _shared_system(elements)
-        found = {}
+        elements = {name: self.element(name) for name in regions}
+        system, found = _shared_system(elements), {}
         for name, element in elements.items():
             with warnings.catch_warnings():  # it warns of an index in another order than that of its text
                 warnings.simplefilter("ignore", UserWarning)
@@ -123,89 +127,81 @@ class Place:
             out[here[at >= 0]] = frame.to_numpy(dtype=float)[at[at >= 0]]
         return out
 
-    def annotate(self, table: AnnData, units: Rows) -> None:
-        """Make a table of these units, in its order, one of the SpatialData's elements.
+    def inside(self, name: str, units: pd.Index, *, area: bool = False) -> tuple[Membership, Place]:
+        """Which shapes of an element hold which units, and the places of these shapes.
 
-        Left as it is where a unit comes twice: such rows are no units of an element.
+        Parameters
+        ----------
+        name
+            Element of shapes: circles or polygons.
+        units
+            Names of these units, in their order.
+        area
+            Whether a unit counts by the share of its own area that a shape covers, which its element must tell;
+            by default it counts whole where its centroid is inside.
+
+        Raises
+        ------
+        ValueError
+            If the element has no shapes, shares no coordinate system with those of the units, or areas are not known.
         """
-        region, instance = self.region.iloc[units], self.instance.iloc[units]
-        if pd.DataFrame({"region": region, "instance": instance}).duplicated().any():
-            return
-        table.obs[self.region_key] = pd.Categorical(region)
-        table.obs[self.instance_key] = instance.to_numpy()
-        names = sorted(set(region))
-        table.uns[ATTRS] = {
-            "region": names[0] if len(names) == 1 else names,
-            "region_key": self.region_key,
-            "instance_key": self.instance_key,
-        }
+        from spatialdata import transform
 
-    def _element(self, name: str) -> Any:
+        if name not in self.sdata.shapes:
+            raise ValueError(f"The SpatialData has no shapes {name!r}; it has {list(self.sdata.shapes)}.")
+        elements = {each: self.element(each) for each in sorted({*self.region, name})}
+        system = _shared_system(elements)
+        coarse = transform(elements[name], to_coordinate_system=system)
+        found: list[tuple[Rows, Rows, Array]] = []
+        for region in sorted(set(self.region)):
+            here = np.flatnonzero((self.region == region).to_numpy())
+            if not area:
+                pairs = held(coarse, self.coordinates()[here])
+            elif region in self.sdata.shapes:
+                fine = transform(elements[region], to_coordinate_system=system)
+                at = fine.index.get_indexer(pd.Index(self.instance.iloc[here]))
+                here = here[at >= 0]
+                pairs = covered(coarse, fine.iloc[at[at >= 0]])
+            else:
+                raise ValueError(f"The units of {region!r} have no shapes, so no area; leave area= out.")
+            found.append((pairs[0], here[pairs[1]], pairs[2]))
+        row, column, weight = (np.concatenate(each) for each in zip(*found, strict=True))
+        ids = pd.Index(coarse.index)
+        matrix = sp.csr_array((weight, (row, column)), shape=(len(ids), len(units)))
+        of = Place(self.sdata, pd.Series([name] * len(ids)), pd.Series(ids), self.region_key, self.instance_key)
+        return Membership(matrix, ids.astype(str), units, name), of
+
+    def of_units(self, units: Rows) -> Place:
+        """Places of some of the units."""
+        region, instance = (each.iloc[units].reset_index(drop=True) for each in (self.region, self.instance))
+        return replace(self, region=region, instance=instance)
+
+    def annotate(self, out: AnnData | MuData) -> None:
+        """Make tables of these units, one row for each in their order, such that they can be put into the SpatialData.
+
+        Left as they are where a unit comes twice: such rows are no units of an element.
+        """
+        if pd.DataFrame({"region": self.region, "instance": self.instance}).duplicated().any():
+            return
+        for table in out.mod.values() if isinstance(out, MuData) else (out,):
+            at = out.obs_names.get_indexer(table.obs_names) if isinstance(out, MuData) else np.arange(table.n_obs)
+            table.obs[self.region_key] = pd.Categorical(self.region.iloc[at])
+            table.obs[self.instance_key] = self.instance.iloc[at].to_numpy()
+            names = sorted(set(table.obs[self.region_key]))
+            table.uns[ATTRS] = {
+                "region": names[0] if len(names) == 1 else names,
+                "region_key": self.region_key,
+                "instance_key": self.instance_key,
+            }
+
+    def element(self, name: str) -> Any:
+        """Shapes, labels or points of the SpatialData, by name."""
         groups = [getattr(self.sdata, kind, {}) for kind in ("shapes", "labels", "points")]
         for group in groups:
             if name in group:
                 return group[name]
         there = [each for group in groups for each in group]
         raise ValueError(f"The table annotates the element {name!r}, which the SpatialData lacks; it has {there}.")
-
-
-def join(sdata: Any, tables: Mapping[str, str]) -> tuple[MuData, dict[str, tuple[AnnData, Rows]], Place]:
-    """Tables of the same units as modalities of one MuData; measurements are shared, not copied.
-
-    Parameters
-    ----------
-    sdata
-        The SpatialData.
-    tables
-        Table of each modality.
-
-    Returns
-    -------
-    The MuData; by modality the user's own table and the unit of each of its rows; and the places of the units.
-
-    Raises
-    ------
-    ValueError
-        If a table annotates nothing, or they annotate different units.
-    """
-    parts: dict[str, Place] = {}
-    for modality, name in tables.items():
-        place = Place.of(sdata, sdata.tables[name], name)
-        if place is None:
-            raise ValueError(
-                f"The table {name!r} annotates no element, so that its rows cannot be joined with others. Say which: "
-                "spatialdata.models.TableModel.parse(table, region=, region_key=, instance_key=)."
-            )
-        parts[modality] = place
-    _check_same_units(tables, parts)
-    every = pd.concat(
-        [
-            pd.DataFrame({"region": p.region, "instance": p.instance, "name": sdata.tables[tables[m]].obs_names})
-            for m, p in parts.items()
-        ],
-        ignore_index=True,
-    )
-    code = np.asarray(every.groupby(["region", "instance"], sort=False, observed=True).ngroup(), np.int64)
-    first = np.unique(code, return_index=True)[1]
-    units = every.iloc[first]
-    names, light, own, start = _names(every, code, units), {}, {}, 0
-    for modality, name in tables.items():
-        table = sdata.tables[name]
-        at = code[start : start + table.n_obs]
-        light[modality], own[modality], start = _light(table, names[at]), (table, at), start + table.n_obs
-    joined = MuData(light)
-    order = pd.Index(names).get_indexer(joined.obs_names)  # place of each of its units among ours
-    back = np.argsort(order).astype(np.int64)
-    rows = {modality: (table, back[at]) for modality, (table, at) in own.items()}
-    leading = next(iter(parts.values()))
-    place = Place(
-        sdata,
-        units["region"].iloc[order].reset_index(drop=True),
-        units["instance"].iloc[order].reset_index(drop=True),
-        leading.region_key,
-        leading.instance_key,
-    )
-    return joined, rows, place
 
 
 def circles(tables: Mapping[str, AnnData], regions: Mapping[str, Sequence[str]], radius: Mapping[str, Array]) -> Any:
@@ -246,52 +242,6 @@ def circles(tables: Mapping[str, AnnData], regions: Mapping[str, Sequence[str]],
             table, region=[str(each) for each in dict.fromkeys(region)], region_key=REGION, instance_key=INSTANCE
         )
     return SpatialData(shapes=shapes, tables=parsed)
-
-
-def _check_same_units(tables: Mapping[str, str], parts: Mapping[str, Place]) -> None:
-    (first, leading), *rest = parts.items()
-    for modality, place in rest:
-        both = set(leading.region) & set(place.region)
-        types = {pd.api.types.is_numeric_dtype(each.instance.dtype) for each in (leading, place)}
-        units = [set(zip(each.region, each.instance, strict=True)) for each in (leading, place)]
-        if both and len(types) == 1 and not units[0].isdisjoint(units[1]):
-            continue
-        names = f"{tables[first]!r} ({sorted(set(leading.region))}) and {tables[modality]!r}"
-        if both and len(types) > 1:
-            raise ValueError(
-                f"Tables {names} name the same units by text and by numbers: obs[{leading.instance_key!r}] holds "
-                f"{leading.instance.dtype}, obs[{place.instance_key!r}] {place.instance.dtype}. Make them alike."
-            )
-        raise ValueError(
-            f"Tables {names} ({sorted(set(place.region))}) share no unit, so they are not modalities of the same "
-            "cells. Fit on one of them; cells are summed to spots by scvcell.tl.project, spots are lifted to cells by "
-            "scvcell.tl.lift."
-        )
-
-
-def _names(every: pd.DataFrame, code: Rows, units: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.object_]]:
-    """Names of units: those of rows where all tables agree, else the instance, with its region where need be."""
-    agreed = every.groupby(code)["name"].nunique().max() == 1 and not units["name"].duplicated().any()
-    if agreed:
-        return units["name"].to_numpy(dtype=object)
-    ids = units["instance"].astype(str)
-    if ids.duplicated().any():
-        ids = units["region"].astype(str) + ":" + ids
-    return ids.to_numpy(dtype=object)
-
-
-def _light(table: AnnData, names: Any) -> AnnData:
-    """The same table under other names, its matrices shared."""
-    named = {k: v.set_axis(names) if isinstance(v, pd.DataFrame) else v for k, v in table.obsm.items()}
-    return AnnData(
-        table.X,
-        obs=table.obs.set_axis(names),
-        var=table.var,
-        layers=dict(table.layers),
-        obsm=named,
-        varm=dict(table.varm),
-        uns={key: value for key, value in table.uns.items() if key != ATTRS},
-    )
 
 
 def _shared_system(elements: Mapping[str, Any]) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from scvcell._containers._membership import Membership
     from scvcell._containers._sdata import Place
     from scvcell._types import Mask, Rows
 
@@ -132,12 +133,15 @@ class View:
     def as_table[T: (AnnData, MuData)](self, out: T) -> T:
         """New cells, one for each of these, in this order; of a SpatialData as tables that can be put into it."""
         if self.place is not None:
-            positions = np.arange(self.n_obs) if self.positions is None else self.positions
-            for table in out.mod.values() if isinstance(out, MuData) else (out,):
-                same = table.n_obs == len(out.obs_names)
-                at = np.arange(table.n_obs) if same else out.obs_names.get_indexer(table.obs_names)
-                self.place.annotate(table, positions[at])
+            (self.place if self.positions is None else self.place.of_units(self.positions)).annotate(out)
         return out
+
+    def inside(self, element: str, *, area: bool = False) -> tuple[Membership, Place]:
+        """Which shapes of a SpatialData's element hold which cells, see `Place.inside`."""
+        if self.place is None:
+            raise ValueError(f"The cells are of no element of a SpatialData, so that none is inside of {element!r}.")
+        place = self.place if self.positions is None else self.place.of_units(self.positions)
+        return place.inside(element, self.obs_names, area=area)
 
     def only(self, names: Sequence[str]) -> View:
         """A view of some of the modalities."""
