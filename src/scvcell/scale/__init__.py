@@ -3,7 +3,7 @@
 from scvcell._containers import Membership, Space
 from scvcell.scale._amortise import CompositionPrior, Mixtures, mix
 from scvcell.scale._assign import assign, whole_numbers
-from scvcell.scale._bins import Bins, bins, geometric_median, mass_needed, region_share
+from scvcell.scale._bins import Bins, bins, geometric_median, mass_needed, radius_of, region_share
 from scvcell.scale._place import Place, learn_places
 from scvcell.scale._spot import dispersion, platform, shares, spot_weights
 
@@ -22,6 +22,7 @@ __all__ = [
     "mass_needed",
     "mix",
     "platform",
+    "radius_of",
     "region_share",
     "shares",
     "spot_weights",

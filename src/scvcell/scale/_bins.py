@@ -22,6 +22,8 @@ N_STEPS = 40
 """Steps towards the geometric median."""
 N_LAST_STEPS = 4
 """Steps on all bins, after those on the lattice."""
+N_HALVINGS = 12
+"""Halvings of the range in which a radius is looked for."""
 BLUR = 0.25
 """Root of the mean squared extent of a bin, in widths, which keeps distances to it above 0."""
 
@@ -121,7 +123,7 @@ def geometric_median(p: Array, found: Bins) -> tuple[Array, Array]:
     """
     middle = found.places.mean(0)
     places = (found.places - middle).astype(np.float32)
-    softened = np.float32((BLUR * found.width) ** 2)
+    softened = (BLUR * found.width) ** 2
     coarse = bins(found.places, N_COARSE) if len(places) > N_COARSE else None
     pool = None if coarse is None else coarse.nearest(found.places)
     points, apart = np.empty((len(p), places.shape[1])), np.empty(len(p))
@@ -133,7 +135,7 @@ def geometric_median(p: Array, found: Bins) -> tuple[Array, Array]:
         else:
             pooled = _pooled(part, pool, len(coarse.places))
             centres = (coarse.places - middle).astype(np.float32)
-            soft = np.float32((BLUR * coarse.width) ** 2)
+            soft = (BLUR * coarse.width) ** 2
             point = _weiszfeld(pooled, centres, soft, pooled @ centres, N_STEPS)
             point = _weiszfeld(part, places, softened, point, N_LAST_STEPS)
         distance = np.sqrt(squared_distances(point, places) + softened)
@@ -141,7 +143,7 @@ def geometric_median(p: Array, found: Bins) -> tuple[Array, Array]:
     return points, apart
 
 
-def _weiszfeld(p: Array, places: Array, softened: Array, point: Array, steps: int) -> Array:
+def _weiszfeld(p: Array, places: Array, softened: float, point: Array, steps: int) -> Array:
     """Points after some steps, each the mean of the places by their probabilities over their distances."""
     for _ in range(steps):
         weight = squared_distances(point, places)
@@ -174,3 +176,14 @@ def region_share(p: Array, level: float) -> Array:
     """
     order = -np.sort(-p, axis=1)
     return np.maximum((np.cumsum(order, 1) <= level + 1e-6).sum(1), 1) / p.shape[1]  # type: ignore[no-any-return]
+
+
+def radius_of(p: Array, point: Array, found: Bins, level: float) -> Array:
+    """Radius around a point within which the bins have `level` of the probability, to a thousandth, ``(cells,)``."""
+    distance = np.sqrt(squared_distances(point, found.places)).astype(np.float32)
+    low, high = np.zeros(len(p), np.float32), distance.max(1)
+    for _ in range(N_HALVINGS):
+        middle = (low + high) / 2
+        enough = np.where(distance <= middle[:, None], p, 0).sum(1) >= level
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    return high

@@ -167,6 +167,7 @@ def locate(posterior: Callable[[slice], Array], n: int, found: Bins, level: floa
         share[at] = region_share(p, level)
         index[at] = np.sort(np.argpartition(-p, kept - 1, axis=1)[:, :kept], axis=1)
         data[at] = np.take_along_axis(p, index[at].astype(np.int64), 1)
+    # rows of one length need no copy, which matters where there are many cells
     rows = np.arange(n + 1, dtype=np.int64) * kept
     position = sp.csr_matrix((data.ravel(), index.ravel(), rows), (n, len(found.places)), copy=False)
     return Located(point, distance, share, position)

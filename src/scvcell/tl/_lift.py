@@ -12,7 +12,7 @@ from anndata import AnnData
 
 from scvcell import _keys
 from scvcell._checks import check_level, expect, is_number, seed_of
-from scvcell._containers import view
+from scvcell._containers import Space, view
 from scvcell._labels import labels, tell_missing
 from scvcell.model import CSL
 from scvcell.tissue import Reference, skill
@@ -72,8 +72,9 @@ def lift(
     AnnData of spots x kinds. ``X``: shares, which sum to 1 (NaN of spots without RNA); layers ``lower``, ``upper`` (NaN
     where the reference has one group only), ``abundance`` (cells of each kind, in cells of the reference's depth).
     obs: those of the spots, ``trusted`` (whether the cycle has skill). ``obsm["X_csl"]``: state of each spot's counts,
-    where the model knows their batch. ``uns["csl_cycle"]``: ``skill`` with ``lower`` and ``upper``, how much better
-    half of the features predict the other half than the better of two nulls does, see `scvcell.tissue.skill`.
+    where the model knows their batch; ``obsm["spatial"]``: their places, where they have some. ``uns["csl_cycle"]``:
+    ``skill`` with ``lower`` and ``upper``, how much better half of the features predict the other half than the better
+    of two nulls does, see `scvcell.tissue.skill`.
 
     Raises
     ------
@@ -120,8 +121,17 @@ def lift(
     out.obs[_keys.TRUSTED] = has & (told["lower"] > 0)
     if _known(model, seen):
         out.obsm[_keys.LATENT] = model.posterior(seen).mean.numpy()
-    out.uns[_keys.CYCLE] = told
+    out.obsm.update(_coordinates(seen))
+    out.uns |= {_keys.CYCLE: told, _keys.LIFT: {"labels_key": labels_key}}
     return out
+
+
+def _coordinates(seen: View) -> dict[str, Array]:
+    """Places of the spots, where they have some."""
+    try:
+        return {_keys.SPATIAL: Space.of(seen).xy}
+    except ValueError:
+        return {}
 
 
 def _warn(has: Mask, name: str, found: Composition, told: dict[str, float]) -> None:
