@@ -136,7 +136,7 @@ def map_to_space(
         else _by_cells(seen, model, spatial, section_key, level, seed)
     )
     out = AnnData(obs=seen.obs())
-    out.obsm |= {_keys.SPATIAL: found.point, _keys.POSITION: found.position}
+    out.obsm.update({_keys.SPATIAL: found.point, _keys.POSITION: found.position})
     out.obs[_keys.RADIUS], out.obs[_keys.REGION] = found.radius, found.share
     out.obs[_keys.SPOT] = pd.Categorical.from_codes(found.spot, found.places.index.astype(str))
     learned = found.told["lower"].to_numpy()[found.places["section"].cat.codes.to_numpy()[found.spot]] > 0
