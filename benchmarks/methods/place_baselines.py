@@ -1,4 +1,4 @@
-"""Median of the coordinates of the nearest located cells in principal components; of those of the same type; the mean."""
+"""Median of the coordinates of the nearest located cells in principal components, of those of the same type, of all."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Table *mapping*: where in a section cells come from whose places are hidden.
 
-*xenium*: two windows of 1.2 mm of a breast tumour; a random third of the cells is hidden, or those of every second block
-of 200 um, as on a checkerboard. *starmap*: three sections of mouse cortex, each brought to one frame by its ranges; a
-random third of all cells is hidden, or one section after the other. What is hidden differs between seeds, but for
-sections. Models are fitted on located cells alone. Errors are distances between the point and the true place (um;
+*xenium*: two windows of 1.2 mm of a breast tumour; a random third of the cells is hidden, or those of every second
+block of 200 um, as on a checkerboard. *starmap*: three sections of mouse cortex, each brought to one frame by its
+ranges; a random third of all cells is hidden, or one section after the other. What is hidden differs between seeds, but
+for sections. Models are fitted on located cells alone. Errors are distances between the point and the true place (um;
 starmap: units of its images). *NLL*: of the true place, by squares of which 576 make the frame, so that a map that says
 nothing has 6.36. The 90 % region is the method's own; *area* is its share of the method's places.
 """

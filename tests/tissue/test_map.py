@@ -66,7 +66,9 @@ def test_the_order_of_located_cells_and_the_unit_do_not_matter():
     np.testing.assert_array_equal(other.locate(features[300:]).point, one.locate(features[300:]).point)
     assert (other.level, other.factor, other.gain) == (one.level, one.factor, one.gain)
     scaled = learn_frame(features[:300], xy[:300] * 1e-3 + 5, 0.9, 0)
-    np.testing.assert_allclose((scaled.locate(features[300:]).point - 5) * 1e3, one.locate(features[300:]).point, atol=2)
+    np.testing.assert_allclose(
+        (scaled.locate(features[300:]).point - 5) * 1e3, one.locate(features[300:]).point, atol=2
+    )
     np.testing.assert_allclose(scaled.level, one.level, atol=0.01)
 
 

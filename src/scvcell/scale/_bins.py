@@ -119,7 +119,8 @@ def geometric_median(p: Array, found: Bins) -> tuple[Array, Array]:
 
     References
     ----------
-    Weiszfeld, Sur le point pour lequel la somme des distances de n points donnes est minimum, Tohoku Math J 1937.
+    Weiszfeld and Plastria, On the point for which the sum of the distances to n given points is minimum, Ann Oper Res
+    2009 (of 1937).
     """
     middle = found.places.mean(0)
     places = (found.places - middle).astype(np.float32)
