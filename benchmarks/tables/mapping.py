@@ -20,6 +20,7 @@ import scipy.sparse as sp
 from scipy.spatial import KDTree
 
 from benchmarks.task import Task
+from scvcell.score import map_nll, map_rank, place_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,7 +112,7 @@ def score(task: Task, truth: dict[str, Any], out: Output) -> dict[str, Any]:
         scores[""] |= _maps(out, task, xy, float(np.prod(np.ptp(frame, 0)) / SQUARES))
     if out.cells is not None:
         radius = out.cells.loc[task.query, "radius"].to_numpy()
-        error = np.linalg.norm(out.points.loc[task.query].to_numpy() - xy, axis=1)
+        error = place_error(out.points.loc[task.query].to_numpy(), xy)
         scores[""] |= {
             "radius_coverage": float((error <= radius).mean()),
             "trusted": float(out.cells.loc[task.query, "trusted"].mean()),
@@ -120,7 +121,7 @@ def score(task: Task, truth: dict[str, Any], out: Output) -> dict[str, Any]:
 
 
 def _errors(points: pd.DataFrame, task: Task, xy: np.ndarray) -> dict[str, float]:
-    error = np.linalg.norm(points.loc[task.query].to_numpy() - xy, axis=1)
+    error = place_error(points.loc[task.query].to_numpy(), xy)
     return {"median": float(np.median(error)), "mean": float(error.mean())}
 
 
@@ -133,10 +134,9 @@ def _maps(out: Output, task: Task, xy: np.ndarray, square: float) -> dict[str, f
     empty = np.maximum((p == 0).sum(1, keepdims=True), 1)
     p = np.where(p > 0, p, rest / empty)  # what a map leaves out is spread over the places that it does not name
     at = KDTree(places).query(xy)[1]
-    own = p[np.arange(len(p)), at]
-    inside = (p > own[:, None]).sum(1) < np.round(found.region.loc[task.query].to_numpy() * n)
+    inside = map_rank(p, at) < found.region.loc[task.query].to_numpy() - 0.5 / n
     return {
-        "nll": float(-np.log(np.maximum(own, 1e-9) * square / found.width ** places.shape[1]).mean()),
+        "nll": float(map_nll(p, at).mean() - np.log(square / found.width ** places.shape[1])),
         "coverage": float(inside.mean()),
         "area": float(found.region.loc[task.query].mean()),
     }
