@@ -6,13 +6,29 @@ from scvcell.scale._spot import SPOTS_PER_BLOCK, dispersion, platform, shares, s
 
 __all__ = [
     "SPOTS_PER_BLOCK",
+from scvcell.scale._assign import assign, whole_numbers
+from scvcell.scale._bins import Bins, bins, geometric_median, mass_needed, radius_of, region_share
+from scvcell.scale._place import Place, learn_places
+from scvcell.scale._spot import dispersion, platform, shares, spot_weights
+
+__all__ = [
+    "Bins",
     "CompositionPrior",
     "Membership",
     "Mixtures",
+    "Place",
     "Space",
+    "assign",
+    "bins",
     "dispersion",
+    "geometric_median",
+    "learn_places",
+    "mass_needed",
     "mix",
     "platform",
+    "radius_of",
+    "region_share",
     "shares",
     "spot_weights",
+    "whole_numbers",
 ]

@@ -5,6 +5,10 @@ from scvcell.tissue._composition import Composition, Reference, lift
 from scvcell.tissue._cycle import L_OF_P, P_OF_L, Scene, cycle_scores, summary
 from scvcell.tissue._impute import Imputed, impute
 from scvcell.tissue._kernel import KernelFit, fit_kernel, pitch
+from scvcell.tissue._composition import Composition, Reference, lift, skill
+from scvcell.tissue._features import features
+from scvcell.tissue._map import MIN_LOCATED, Frame, learn_frame
+from scvcell.tissue._map_spots import Kinds, Spots
 from scvcell.tissue._pool import annotation, constant, encode, observed, pooled
 from scvcell.tissue._states import states
 
@@ -16,6 +20,12 @@ __all__ = [
     "KernelFit",
     "Reference",
     "Scene",
+    "MIN_LOCATED",
+    "Composition",
+    "Frame",
+    "Kinds",
+    "Reference",
+    "Spots",
     "annotation",
     "blocks",
     "constant",
@@ -23,6 +33,8 @@ __all__ = [
     "encode",
     "fit_kernel",
     "impute",
+    "features",
+    "learn_frame",
     "lift",
     "observed",
     "pitch",
