@@ -3,6 +3,7 @@
 from scvcell.tissue._blocks import blocks
 from scvcell.tissue._composition import Composition, Reference, lift
 from scvcell.tissue._cycle import L_OF_P, P_OF_L, Scene, cycle_scores, summary
+from scvcell.tissue._impute import Imputed, impute
 from scvcell.tissue._kernel import KernelFit, fit_kernel, pitch
 from scvcell.tissue._pool import annotation, constant, encode, observed, pooled
 from scvcell.tissue._states import states
@@ -11,6 +12,7 @@ __all__ = [
     "L_OF_P",
     "P_OF_L",
     "Composition",
+    "Imputed",
     "KernelFit",
     "Reference",
     "Scene",
@@ -20,6 +22,7 @@ __all__ = [
     "cycle_scores",
     "encode",
     "fit_kernel",
+    "impute",
     "lift",
     "observed",
     "pitch",

@@ -10,6 +10,7 @@ from scvcell.tl._fate import fate
 from scvcell.tl._fit import fit
 from scvcell.tl._forecast import forecast
 from scvcell.tl._impact import effect_correlation, impact
+from scvcell.tl._impute_space import impute_space
 from scvcell.tl._information import modality_information
 from scvcell.tl._lift import lift
 from scvcell.tl._links import feature_links
@@ -40,6 +41,7 @@ __all__ = [
     "fit",
     "forecast",
     "impact",
+    "impute_space",
     "lift",
     "match_counterfactual",
     "modality_information",
