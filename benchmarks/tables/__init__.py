@@ -29,6 +29,7 @@ NAMES = (
     "velocity",
     "deconvolution",
     "imputation",
+    "mapping",
     "speed",
 )
 

@@ -14,6 +14,7 @@ from scvcell.tl._impute_space import impute_space
 from scvcell.tl._information import modality_information
 from scvcell.tl._lift import lift
 from scvcell.tl._links import feature_links
+from scvcell.tl._map import map_to_space
 from scvcell.tl._match import match_counterfactual
 from scvcell.tl._order import order_effect
 from scvcell.tl._perturb import effects, perturb
@@ -43,6 +44,7 @@ __all__ = [
     "impact",
     "impute_space",
     "lift",
+    "map_to_space",
     "match_counterfactual",
     "modality_information",
     "order_effect",
