@@ -173,6 +173,12 @@ class Output:
         Variant -> cells x genes that have a velocity: change of mature counts.
     forecast
         ``latent``, ``later`` (after 2 lifetimes; cells x dimensions), ``members`` (velocities by each of the field).
+    imputation
+        Variant (``""``: the method's own) -> hidden genes of the tissue's cells, log1p of counts and of rates.
+    intervals
+        Variant -> ends of their 90 % intervals, log1p counts.
+    trusted_features
+        Whether each hidden gene is trusted.
     alternatives
         Other point predictions of the same method, scored under their own name.
     lower, upper
@@ -203,6 +209,9 @@ class Output:
     steps: dict[str, Any] = field(default_factory=dict)
     gene_velocity: dict[str, pd.DataFrame] = field(default_factory=dict)
     forecast: dict[str, np.ndarray] = field(default_factory=dict)
+    imputation: dict[str, tuple[pd.DataFrame, pd.DataFrame]] = field(default_factory=dict)
+    intervals: dict[str, tuple[pd.DataFrame, pd.DataFrame]] = field(default_factory=dict)
+    trusted_features: pd.Series | None = None
     alternatives: dict[str, pd.DataFrame] = field(default_factory=dict)
     lower: pd.DataFrame | None = None
     upper: pd.DataFrame | None = None

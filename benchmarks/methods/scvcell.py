@@ -39,6 +39,8 @@ def run(task: Task, seed: int, graph: Callable[..., Any] | None = scvcell.pp.lin
         return _lift(task, seed)
     if task.target == "cells":
         return _map(task, seed)
+    if task.target == "hidden":
+        return _impute(task, seed)
     if task.source == "kinetics":
         return _velocity(task, seed)
     mdata = task.mdata
@@ -107,6 +109,25 @@ def _map(task: Task, seed: int) -> Output:
     out.position = Position(probability, places[["x", "y"]], float(told["width"]), found.obs["region"])
     out.cells = found.obs
     out.notes |= {key: told[key] for key in told.index}
+    return out
+
+
+def _impute(task: Task, seed: int) -> Output:
+    """Fit on reference and tissue, impute the genes that the tissue lacks."""
+    watch = Stopwatch()
+    train = scvcell.TrainConfig(max_epochs=task.epochs, accelerator="cpu", progress=False)
+    mdata = scvcell.pp.panels(task.mdata["rna"], task.mdata["tissue"])
+    model = scvcell.tl.fit(mdata, batch_key="platform", train=train, seed=seed)
+    out = watch.stamp(Output(epochs=epochs_of(model), notes=notes_of(model)))
+    found = scvcell.tl.impute_space(mdata, model, level=task.level)
+
+    def frame(values: np.ndarray) -> pd.DataFrame:
+        return pd.DataFrame(np.log1p(values), index=found.obs_names, columns=found.var_names)
+
+    out.imputation = {"": (frame(found.X), frame(found.layers["rate"]))}
+    out.intervals = {"": (frame(found.layers["lower"]), frame(found.layers["upper"]))}
+    out.trusted_features = found.var["trusted"]
+    out.notes |= {"trusted_cells": float(found.obs["trusted"].mean())} | found.uns["csl_impute"]
     return out
 
 

@@ -29,6 +29,7 @@ NAMES = (
     "velocity",
     "deconvolution",
     "mapping",
+    "imputation",
     "speed",
 )
 
