@@ -28,8 +28,8 @@ NAMES = (
     "order",
     "velocity",
     "deconvolution",
-    "mapping",
     "imputation",
+    "mapping",
     "speed",
 )
 

@@ -213,6 +213,14 @@ def _trusted(scores: pd.DataFrame, space: Space | None, has: Mask) -> Mask:
     return out
 
 
+def _coordinates(seen: View) -> dict[str, Array]:
+    """Places of the spots, where they have some."""
+    try:
+        return {_keys.SPATIAL: Space.of(seen).xy}
+    except ValueError:
+        return {}
+
+
 def _warn(has: Mask, name: str, found: Composition, told: dict[str, float]) -> None:
     if not has.all():
         logger.warning("%d of %d spots have no %r; their shares are NaN.", (~has).sum(), len(has), name)

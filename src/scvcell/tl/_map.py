@@ -12,7 +12,7 @@ from anndata import AnnData
 
 from scvcell import _keys
 from scvcell._checks import check_level, expect, is_number, seed_of
-from scvcell._containers import COORDINATES, Space, view
+from scvcell._containers import Space, view
 from scvcell._labels import labels
 from scvcell.model import CSL
 from scvcell.tissue import MIN_LOCATED, Kinds, Spots, features, learn_frame
@@ -136,7 +136,7 @@ def map_to_space(
         else _by_cells(seen, model, spatial, section_key, level, seed)
     )
     out = AnnData(obs=seen.obs())
-    out.obsm.update({COORDINATES: found.point, _keys.POSITION: found.position})
+    out.obsm.update({_keys.SPATIAL: found.point, _keys.POSITION: found.position})
     out.obs[_keys.RADIUS], out.obs[_keys.REGION] = found.radius, found.share
     out.obs[_keys.SPOT] = pd.Categorical.from_codes(found.spot, found.places.index.astype(str))
     learned = found.told["lower"].to_numpy()[found.places["section"].cat.codes.to_numpy()[found.spot]] > 0
