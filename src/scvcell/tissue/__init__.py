@@ -3,10 +3,9 @@
 from scvcell.tissue._blocks import blocks
 from scvcell.tissue._composition import Composition, Reference, lift
 from scvcell.tissue._cycle import L_OF_P, P_OF_L, Scene, cycle_scores, summary
+from scvcell.tissue._features import features
 from scvcell.tissue._impute import Imputed, impute
 from scvcell.tissue._kernel import KernelFit, fit_kernel, pitch
-from scvcell.tissue._composition import Composition, Reference, lift, skill
-from scvcell.tissue._features import features
 from scvcell.tissue._map import MIN_LOCATED, Frame, learn_frame
 from scvcell.tissue._map_spots import Kinds, Spots
 from scvcell.tissue._pool import annotation, constant, encode, observed, pooled
@@ -14,26 +13,24 @@ from scvcell.tissue._states import states
 
 __all__ = [
     "L_OF_P",
+    "MIN_LOCATED",
     "P_OF_L",
     "Composition",
+    "Frame",
     "Imputed",
     "KernelFit",
-    "Reference",
-    "Scene",
-    "MIN_LOCATED",
-    "Composition",
-    "Frame",
     "Kinds",
     "Reference",
+    "Scene",
     "Spots",
     "annotation",
     "blocks",
     "constant",
     "cycle_scores",
     "encode",
+    "features",
     "fit_kernel",
     "impute",
-    "features",
     "learn_frame",
     "lift",
     "observed",
