@@ -43,9 +43,16 @@ def test_registry_lists_every_loader(empty_machine):
         assert row["builder"]
         assert row["checked"] in ("file", "values", "shape")
         item = entries()[name]
-        assert all(item.embedded or source.url.startswith("https://") for source in item.files.values())
+        served = item.embedded or all((source.url or "").startswith("https://") for source in item.files.values())
+        assert served or row["checked"] == "file", "what is served nowhere as it is has a hash"
         assert all(len(source.sha256) == 64 for source in item.files.values() if source.sha256)
         assert name == "pancreas_velocity" or row["checked"] != "shape"
+
+
+def test_files_may_lie_in_a_folder_of_another_name(empty_machine, monkeypatch):
+    digest = place(empty_machine / "cache" / "toy_folder" / "a.h5mu")
+    register(monkeypatch, folder="toy_folder", files={"a.h5mu": Source(sha256=digest)})
+    assert locate("toy", "a.h5mu").parent.name == "toy_folder"
 
 
 def test_embedded_file_is_attributed():

@@ -3,7 +3,8 @@
 from scvcell._containers._gather import gather, unique_names
 from scvcell._containers._matrix import Matrix, fault
 from scvcell._containers._membership import Membership
-from scvcell._containers._read import SINGLE, SPLIT, feature_types, fitted_table, table_name, view
+from scvcell._containers._read import SINGLE, SPLIT, Tables, feature_types, fitted_tables, table_names, view
+from scvcell._containers._sdata import circles
 from scvcell._containers._select import choose, choose_features, is_container
 from scvcell._containers._space import Space
 from scvcell._containers._view import Container, View, frame
@@ -15,16 +16,18 @@ __all__ = [
     "Matrix",
     "Membership",
     "Space",
+    "Tables",
     "View",
     "choose",
     "choose_features",
+    "circles",
     "fault",
     "feature_types",
-    "fitted_table",
+    "fitted_tables",
     "frame",
     "gather",
     "is_container",
-    "table_name",
+    "table_names",
     "unique_names",
     "view",
 ]

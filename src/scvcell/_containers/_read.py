@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
+from scvcell._containers._join import join
+from scvcell._containers._sdata import Place
 from scvcell._containers._view import Container, View, frame
+
+type Tables = str | Sequence[str] | Mapping[str, str] | None
+"""How a user names tables of a SpatialData."""
 
 SINGLE = "rna"
 """Modality name that a bare AnnData gets."""
@@ -18,52 +26,77 @@ SPLIT = "`mdata = scvcell.pp.split_modalities(adata)` makes one modality of each
 """What errors say of features of several kinds in one table."""
 
 
-def table_name(data: Container, table_key: str | None = None) -> str | None:
-    """Name of the table that is read of a SpatialData: `table_key`, or that of the only one; None of other containers.
+def table_names(data: Container, table_key: Tables = None) -> str | dict[str, str] | None:
+    """Names of the tables that are read of a SpatialData: one, or one for each modality; None of other containers.
+
+    Parameters
+    ----------
+    data
+        The container.
+    table_key
+        A table; several, whose names are those of modalities; or a table for each modality. The only one by default.
 
     Raises
     ------
     ValueError
-        If there are several tables, and `table_key` is none of them.
+        If there are several tables and none is named, or one is named that is not there.
     """
     if isinstance(data, AnnData | MuData) or not hasattr(data, "tables"):
         return None
-    tables = list(data.tables)
+    tables = list(map(str, data.tables))
     if table_key is None and len(tables) == 1:
-        return str(tables[0])
-    if table_key not in tables:
-        raise ValueError(f"SpatialData: give `table_key=` as one of {tables}, not {table_key!r}.")
-    return table_key
+        return tables[0]
+    named = [table_key] if isinstance(table_key, str) else list(_by_modality(table_key).values())
+    unknown = [name for name in named if name not in tables]
+    if unknown or not named:
+        several = "" if len(tables) < 2 else f", or several that are of the same cells: {{'rna': {tables[0]!r}, ...}}"
+        raise ValueError(f"SpatialData: give `table_key=` as one of {tables}, not {table_key!r}{several}.")
+    return table_key if isinstance(table_key, str) else _by_modality(table_key)
 
 
-def fitted_table(data: Container, table_key: str | None) -> str | None:
-    """As `table_name`, for a model that was fitted on `table_key`, which other data with one table may lack.
+def _by_modality(table_key: Sequence[str] | Mapping[str, str] | None) -> dict[str, str]:
+    if isinstance(table_key, Mapping):
+        return {str(modality): str(name) for modality, name in table_key.items()}
+    return {str(name): str(name) for name in table_key or ()}
+
+
+def fitted_tables(data: Container, table_key: Tables) -> Tables:
+    """As `table_names`, for a model that was fitted on `table_key`, which other data with one table may lack.
 
     Raises
     ------
     ValueError
         If it is none of several tables.
     """
-    tables = list(getattr(data, "tables", ()))
+    tables = list(map(str, getattr(data, "tables", ())))
+    if isinstance(table_key, Mapping):
+        known = {modality: name for modality, name in table_key.items() if name in tables}
+        if known or len(tables) <= 1:
+            return known or None
+        named = dict.fromkeys(list(table_key)[:1], tables[0])
+        raise ValueError(
+            f"SpatialData: the model was fitted on the tables {dict(table_key)}; these data have {tables}. Say "
+            f"which is which: model.view(data, table_key={named})."
+        )
     if table_key not in tables and len(tables) > 1:
         fitted = "no SpatialData" if table_key is None else f"the table {table_key!r}"
         raise ValueError(
             f"SpatialData: the model was fitted on {fitted}; these data have {tables}. Give the table itself: "
-            f"data.tables[{tables[0]!r}]."
+            f"data.tables[{tables[0]!r}]. Where places are needed: model.view(data, table_key={tables[0]!r})."
         )
     return table_key if table_key in tables else None
 
 
-def view(data: Container, *, table_key: str | None = None, skip_empty: bool = False) -> View:
+def view(data: Container, *, table_key: Tables = None, skip_empty: bool = False) -> View:
     """Read a container without changing it.
 
     Parameters
     ----------
     data
         AnnData (one modality, called ``"rna"``), MuData whose modalities may cover different cells, or SpatialData
-        (then `table_key` names the table).
+        (then `table_key` names the table or tables).
     table_key
-        Table of a SpatialData.
+        Table of a SpatialData, or several tables of the same cells, by modality: ``{"rna": "cells", "adt": "stains"}``.
     skip_empty
         Whether modalities without cells, which a subset may have, are left out instead of refused.
 
@@ -80,9 +113,21 @@ def view(data: Container, *, table_key: str | None = None, skip_empty: bool = Fa
     if isinstance(data, MuData):
         return _view_mudata(data, skip_empty=skip_empty)
     if hasattr(data, "tables"):
-        return view(data.tables[table_name(data, table_key)])
+        return _view_spatial(data, table_names(data, table_key), skip_empty=skip_empty)
     read = f" Read it first: mudata.read_h5mu({str(data)!r})." if isinstance(data, str | Path) else ""
     raise TypeError(f"Expected AnnData, MuData or SpatialData, got {type(data).__name__}.{read}")
+
+
+def _view_spatial(sdata: Any, names: str | dict[str, str] | None, *, skip_empty: bool) -> View:
+    """One table as the AnnData it is, several as the MuData they make."""
+    if not isinstance(names, Mapping) or len(names) == 1:
+        ((modality, name),) = names.items() if isinstance(names, Mapping) else ((SINGLE, str(names)),)
+        table = sdata.tables[name]
+        found = view(table)
+        found = replace(found, modalities={modality: found.modalities[SINGLE]}, rows={modality: found.rows[SINGLE]})
+        return replace(found, place=Place.of(sdata, table, name))
+    joined, tables, place = join(sdata, names)
+    return replace(_view_mudata(joined, skip_empty=skip_empty), tables=tables, place=place)
 
 
 def _view_mudata(mdata: MuData, *, skip_empty: bool) -> View:

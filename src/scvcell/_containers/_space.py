@@ -54,14 +54,14 @@ class Space:
 
     @classmethod
     def of(cls, view: View, section_key: str | None = None, key: str = COORDINATES) -> Space:
-        """Coordinates of a view's units, from ``.obsm`` of the container or of a modality.
+        """Coordinates of a view's units: of the elements of a SpatialData, else of ``.obsm``.
 
         Parameters
         ----------
         view
             The data.
         section_key
-            Column of the section; one section without it.
+            Column of the section; without it the elements of a SpatialData, else one section.
         key
             Key of ``.obsm``.
 
@@ -72,8 +72,8 @@ class Space:
         """
         xy = _coordinates(view, key)
         code, sections = np.zeros(view.n_obs, np.int64), ["all"]
-        if section_key is not None:
-            text = labels(view.column(section_key))
+        text = view.regions if section_key is None else labels(view.column(section_key))
+        if text is not None:
             sections = sorted(set(text.dropna()))
             code = np.array([sections.index(each) if each in sections else -1 for each in text], np.int64)
             xy = np.where(code[:, None] >= 0, xy, np.nan)
@@ -165,6 +165,9 @@ def _positive(what: str, value: float) -> float:
 
 def _coordinates(view: View, key: str) -> Array:
     """Coordinates of a view's units, of the container or of the first modality of each unit that has them."""
+    if view.place is not None:
+        every = view.place.coordinates()
+        return every if view.positions is None else every[view.positions]
     if key in view.source.obsm:
         every = _numbers(view.source, key)
         return every if view.positions is None else every[view.positions]

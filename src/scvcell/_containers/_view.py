@@ -18,10 +18,12 @@ from scvcell._labels import joined, label, labels, unlike
 from scvcell._registry import near_miss
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from scvcell._containers._membership import Membership
+    from scvcell._containers._sdata import Place
     from scvcell._types import Mask, Rows
 
 
@@ -47,6 +49,11 @@ class View:
         Per modality, for every cell the row of its AnnData or -1 where the cell was not measured.
     positions
         Position of every cell in the source; None where the cells are all of the source's, in its order.
+    tables
+        Where several tables of a SpatialData were joined: by modality, the user's own table and the cell of each of its
+        rows. The source is the joined MuData then.
+    place
+        Element and instance of every cell of the source, of a SpatialData.
     """
 
     source: AnnData | MuData
@@ -54,6 +61,8 @@ class View:
     modalities: dict[str, AnnData]
     rows: dict[str, Rows]
     positions: Rows | None = None
+    tables: dict[str, tuple[AnnData, Rows]] = field(default_factory=dict)
+    place: Place | None = None
     _told: set[str] = field(default_factory=set, compare=False, repr=False)
 
     @property
@@ -85,10 +94,67 @@ class View:
         rows = {m: r[cells] for m, r in self.rows.items()}
         return replace(self, obs_names=self.obs_names[cells], rows=rows, positions=positions)
 
+    def holder(self, modality: str) -> AnnData:
+        """The user's own table of a modality."""
+        if modality in self.tables:
+            return self.tables[modality][0]
+        return self.source.mod[modality] if isinstance(self.source, MuData) else self.source
+
+    def check_key_added(self, key_added: Any, columns: Iterable[str], *, default: str = "", obsm: bool = False) -> None:
+        """Refuse a key under which the user's object holds something of the user's, see `_keys.check_key_added`."""
+        for holder in (self.source, *(table for table, _ in self.tables.values())):
+            _keys.check_key_added(holder, key_added, columns, default=default, obsm=obsm)
+
+    def write(
+        self,
+        *,
+        obs: Mapping[str, Any] | None = None,
+        obsm: Mapping[str, Any] | None = None,
+        uns: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write results of all cells, in their order, to the user's object, or to each table that was joined.
+
+        Parameters
+        ----------
+        obs
+            Columns, ``(cells,)`` each.
+        obsm
+            Arrays, ``(cells, width)`` each.
+        uns
+            Values of the whole.
+        """
+        for holder, cells in ((self.source, None), *self.tables.values()):
+            for key, column in (obs or {}).items():
+                holder.obs[key] = column if cells is None else pd.Series(column).iloc[cells].array
+            for key, values in (obsm or {}).items():
+                holder.obsm[key] = values if cells is None else values[cells]
+            holder.uns.update(uns or {})
+
+    def as_table[T: (AnnData, MuData)](self, out: T) -> T:
+        """New cells, one for each of these, in this order; of a SpatialData as tables that can be put into it."""
+        if self.place is not None:
+            (self.place if self.positions is None else self.place.of_units(self.positions)).annotate(out)
+        return out
+
+    def inside(self, element: str, *, area: bool = False) -> tuple[Membership, Place]:
+        """Which shapes of a SpatialData's element hold which cells, see `Place.inside`."""
+        if self.place is None:
+            raise ValueError(f"The cells are of no element of a SpatialData, so that none is inside of {element!r}.")
+        place = self.place if self.positions is None else self.place.of_units(self.positions)
+        return place.inside(element, self.obs_names, area=area)
+
     def only(self, names: Sequence[str]) -> View:
         """A view of some of the modalities."""
         names = [name for name in self.modalities if name in names]
         return replace(self, modalities={m: self.modalities[m] for m in names}, rows={m: self.rows[m] for m in names})
+
+    @property
+    def regions(self) -> pd.Series | None:
+        """Element of each cell, of a SpatialData."""
+        if self.place is None:
+            return None
+        region = self.place.region.astype(str)
+        return region if self.positions is None else region.iloc[self.positions]
 
     @property
     def columns(self) -> list[str]:

@@ -13,15 +13,20 @@ from scvcell.datasets._loaders import (
     snareseq_mouse_cortex,
 )
 from scvcell.datasets._registry import citation, registry
+from scvcell.datasets._sections import breast, dlpfc, lymph_node, starmap
 from scvcell.datasets._simulate import simulate
+from scvcell.datasets._tissue import simulate_tissue
 from scvcell.datasets._world import World, WorldParameters
 
 __all__ = [
     "World",
     "WorldParameters",
+    "breast",
     "citation",
+    "dlpfc",
     "kang_ifnb",
     "korkut_drug_pairs",
+    "lymph_node",
     "norman_crispra",
     "pancreas_velocity",
     "pbmc_citeseq",
@@ -30,7 +35,9 @@ __all__ = [
     "simulate",
     "simulate_actions",
     "simulate_kinetics",
+    "simulate_tissue",
     "snareseq_mouse_cortex",
+    "starmap",
 ]
 
 calm_down(globals())

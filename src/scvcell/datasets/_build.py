@@ -170,3 +170,73 @@ def pancreas_velocity(files: Files) -> ad.AnnData:
     )
     var = pd.DataFrame(index=source.var_names.astype(str))
     return ad.AnnData(layers["spliced"].copy(), obs=obs, var=var, layers=layers)
+
+
+UM_PER_UNIT = 5.926
+"""Of the breast section's frame: Visium spots, 100 um apart, are 16.876 units apart."""
+UM_PER_PIXEL = 0.7263
+"""Of the cortex sections' images: two columns of spots, 100 um apart, are 137.7 pixels apart."""
+
+
+def breast(files: Files) -> dict[str, ad.AnnData]:
+    """Cells and spots with coordinates in um."""
+    cells, spots = (ad.read_h5ad(files[f"{name}.h5ad"]) for name in ("xenium", "visium"))
+    obs = {
+        "cell_type": pd.Categorical(cells.obs["cell_type_marker"].astype(str)).remove_categories("unassigned"),
+        "cell_area": cells.obs["cell_area"].to_numpy(float),
+        "nucleus_area": cells.obs["nucleus_area"].to_numpy(float),
+    }
+    total = {"total_counts": spots.obs["total_counts_all_genes"].to_numpy(np.int64)}
+    names = ("cell_" + cells.obs_names.astype(str), spots.obs_names.astype(str))
+    return {
+        "xenium": _placed(cells, pd.DataFrame(obs, names[0]), UM_PER_UNIT),
+        "visium": _placed(spots, pd.DataFrame(total, names[1]), UM_PER_UNIT),
+    }
+
+
+def dlpfc(files: Files) -> ad.AnnData:
+    """Both sections over the genes that both have, with coordinates in um."""
+    parts = [ad.read_h5ad(path) for path in files.values()]
+    genes = parts[0].var_names[parts[0].var_names.isin(parts[1].var_names)]
+    out = []
+    for part in parts:
+        obs = pd.DataFrame(
+            {
+                "section": part.obs["sample"].astype(str).to_numpy(),
+                "layer": part.obs["layer"].astype(str).replace("unassigned", np.nan).to_numpy(),
+                "array_row": part.obs["array_row"].to_numpy(),
+                "array_col": part.obs["array_col"].to_numpy(),
+            },
+            index=part.obs_names.astype(str),
+        )
+        out.append(_placed(part[:, genes], obs, UM_PER_PIXEL))
+    whole = ad.concat(out)
+    for key in ("section", "layer"):
+        whole.obs[key] = pd.Categorical(whole.obs[key])
+    return whole
+
+
+def starmap(files: Files) -> ad.AnnData:
+    """The cells of all sections, in pixels."""
+    cells = ad.read_h5ad(files["starmap_mpfc.h5ad"])
+    obs = {key: pd.Categorical(cells.obs[key].astype(str)) for key in ("section", "cell_type", "domain")}
+    return _placed(cells, pd.DataFrame(obs, cells.obs_names.astype(str)), 1.0)
+
+
+def lymph_node(files: Files) -> dict[str, ad.AnnData]:
+    """Spots in pixels, and dissociated cells."""
+    spots, cells = (ad.read_h5ad(files[name]) for name in ("visium.h5ad", "scrna_ref.h5ad"))
+    obs = {
+        "cell_type": pd.Categorical(cells.obs["cell_type"].astype(str)),
+        "donor": pd.Categorical(cells.obs["sample"].astype(str)),
+    }
+    var = pd.DataFrame(index=cells.var_names.astype(str))
+    reference = ad.AnnData(sp.csr_matrix(cells.X), pd.DataFrame(obs, cells.obs_names.astype(str)), var)
+    return {"visium": _placed(spots, pd.DataFrame(index=spots.obs_names.astype(str)), 1.0), "reference": reference}
+
+
+def _placed(source: ad.AnnData, obs: pd.DataFrame, scale: float) -> ad.AnnData:
+    """Counts and coordinates of a table, under other annotation."""
+    var = pd.DataFrame(index=source.var_names.astype(str))
+    xy = scale * np.asarray(source.obsm["spatial"], dtype=float)
+    return ad.AnnData(sp.csr_matrix(source.X), obs=obs, var=var, obsm={"spatial": xy})

@@ -64,7 +64,7 @@ def pbmc_citeseq() -> MuData:
     Gayoso et al., Joint probabilistic modeling of single-cell multi-omic data with totalVI, Nat Methods 2021.
     """
     mdata = _build.pbmc_citeseq(fetch("pbmc_citeseq"))
-    _check("pbmc_citeseq", mdata["rna"].X, mdata["prot"].X)
+    check("pbmc_citeseq", mdata["rna"].X, mdata["prot"].X)
     return _shared(mdata, ["batch"])
 
 
@@ -92,7 +92,7 @@ def snareseq_mouse_cortex() -> MuData:
     Nat Biotechnol 2019.
     """
     mdata = _build.snareseq_mouse_cortex(fetch("snareseq_mouse_cortex"))
-    _check("snareseq_mouse_cortex", mdata["rna"].X, mdata["atac"].X)
+    check("snareseq_mouse_cortex", mdata["rna"].X, mdata["atac"].X)
     return _shared(mdata, ["batch", "ident", "cell_type"])
 
 
@@ -124,7 +124,7 @@ def kang_ifnb() -> AnnData:
     >>> model = scvcell.tl.fit(adata, perturbation=keys)
     """
     adata = _build.kang_ifnb(fetch("kang_ifnb"))
-    _check("kang_ifnb", adata.X)
+    check("kang_ifnb", adata.X)
     return adata
 
 
@@ -150,7 +150,7 @@ def norman_crispra() -> AnnData:
     Norman et al., Exploring genetic interaction manifolds constructed from rich single-cell phenotypes, Science 2019.
     """
     source = _build.norman_crispra(fetch("norman_crispra"))
-    _check("norman_crispra", source.X)
+    check("norman_crispra", source.X)
     return _build.counts_of_norman(source)
 
 
@@ -178,7 +178,7 @@ def korkut_drug_pairs() -> AnnData:
     melanoma cells, eLife 2015.
     """
     adata = _build.korkut_drug_pairs(fetch("korkut_drug_pairs"))
-    _check("korkut_drug_pairs", adata.X)
+    check("korkut_drug_pairs", adata.X)
     return adata
 
 
@@ -212,11 +212,11 @@ def pancreas_velocity() -> AnnData:
     >>> scvcell.tl.velocity(mdata, model)
     """
     adata = _build.pancreas_velocity(fetch("pancreas_velocity"))
-    _check("pancreas_velocity", adata.X)
+    check("pancreas_velocity", adata.X)
     return adata
 
 
-def _check(name: str, *tables: Any) -> None:
+def check(name: str, *tables: Any) -> None:
     """Refuse values that are not those of the registered data set."""
     item = entry(name)
     shapes = [(table.shape[0], table.shape[1]) for table in tables]

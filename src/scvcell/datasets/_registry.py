@@ -46,6 +46,7 @@ class Entry:
     licence: str
     citation: str
     content: str | None = None
+    folder: str = ""
 
     def places(self, file: str) -> list[Path]:
         """Where `file` is looked for, in this order."""
@@ -53,7 +54,7 @@ class Entry:
             return [Path(str(files("scvcell.datasets"))) / "data" / file]
         roots = [Path(value).expanduser()] if (value := os.environ.get(DATA_DIR)) else []
         roots.append(Path(pooch.os_cache("scvcell")))
-        return [place for root in roots for place in (root / self.name / file, root / file)]
+        return [place for root in roots for place in (root / (self.folder or self.name) / file, root / file)]
 
     @property
     def checked(self) -> str:
@@ -185,7 +186,7 @@ def _download(item: Entry, file: str) -> Path:
     bar = not silent() and sys.stderr.isatty()
     try:
         if source.url is None:
-            raise OSError("there is no address of it")
+            raise OSError(f"it is not served anywhere as it is; it was made from {item.url}")
         fetched = pooch.retrieve(
             source.url, known_hash=None, fname=file, path=folder, downloader=pooch.HTTPDownloader(progressbar=bar)
         )
@@ -194,7 +195,7 @@ def _download(item: Entry, file: str) -> Path:
         state = repr(value) if (value := os.environ.get(DATA_DIR)) else "not set"
         raise FileNotFoundError(
             f"Data set {item.name!r} needs the file {file!r}, which could not be downloaded ({error}).\n"
-            f"Its address is {source.url}\nLooked for:\n{looked}\n({DATA_DIR} is {state}.)\n"
+            f"Its address is {source.url or 'none'}\nLooked for:\n{looked}\n({DATA_DIR} is {state}.)\n"
             f"Download it elsewhere and set {DATA_DIR} to the folder that holds it, e.g. "
             f"`export {DATA_DIR}=/path/to/data`, or `os.environ[{DATA_DIR!r}] = '/path/to/data'` in Python. "
             "`scvcell.datasets.pbmc_mosaic()` and `scvcell.datasets.simulate()` need no file."

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pandas import DataFrame
 
-    from scvcell._containers import Container
+    from scvcell._containers import Container, Tables
 
 
 class CSL(Fitted):
@@ -110,7 +110,7 @@ class CSL(Fitted):
         cls.set_up("setup_anndata", view(adata), table_key, **args, size_factor=size_factor)
 
     @classmethod
-    def set_up(cls, method: str, seen: View, table_key: str | None = None, **args: Any) -> None:
+    def set_up(cls, method: str, seen: View, table_key: Tables = None, **args: Any) -> None:
         """Remember how viewed data are to be read, as `setup_mudata` (or `setup_anndata`) was asked to."""
         schema = _set_up.read_schema(seen, **args)
         measure, layers = by_modality(seen, args.get("measure"), args.get("layers"))

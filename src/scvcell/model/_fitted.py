@@ -11,7 +11,7 @@ import torch
 from scvcell._calm import calm, first
 from scvcell._checks import expect
 from scvcell._compat import ModelLifecycle
-from scvcell._containers import View, fitted_table, view
+from scvcell._containers import View, fitted_tables, view
 from scvcell.errors import NotLearned, NotTrained
 from scvcell.measure import MEASUREMENTS
 from scvcell.model import _size_factor
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from pandas import DataFrame
 
-    from scvcell._containers import Container, Matrix
+    from scvcell._containers import Container, Matrix, Tables
     from scvcell._types import Rows
     from scvcell.measure import Measurement
     from scvcell.model._module import CSLModule
@@ -200,11 +200,12 @@ class Fitted(ModelLifecycle):
 
     # ------------------------------------------------------------------ data
 
-    def view(self, data: Container | View | None = None, *, check: bool = True) -> View:
+    def view(self, data: Container | View | None = None, *, check: bool = True, table_key: Tables = None) -> View:
         """`data` (default: the fitted data) with its features brought into the model's order.
 
         Features that the data lack count as not measured. Data that were viewed already are not read again. With
-        `check`, some rows are looked at: data that were normalised after the fit are refused.
+        `check`, some rows are looked at: data that were normalised after the fit are refused. Of a SpatialData the
+        tables that the model was fitted on are read, or `table_key`; verbs take the view in place of the data.
 
         Raises
         ------
@@ -222,8 +223,8 @@ class Fitted(ModelLifecycle):
                 raise ValueError(f"Of the data that the model was fitted on: {error}") from None
         if isinstance(data, View):
             return conform(data, self.schema, check=check)
-        table = fitted_table(data, self.registry_["setup_args"].get("table_key"))
-        return conform(view(data, table_key=table, skip_empty=True), self.schema, check=check)
+        tables = fitted_tables(data, self.registry_["setup_args"].get("table_key")) if table_key is None else table_key
+        return conform(view(data, table_key=tables, skip_empty=True), self.schema, check=check)
 
     def matrix(self, data: View, name: str, *, check: bool = True) -> Matrix:
         """Raw values of a modality; with `check`, reading values that a fit would refuse raises ValueError."""

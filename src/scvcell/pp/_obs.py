@@ -14,7 +14,7 @@ from scvcell._containers import view
 from scvcell._labels import is_numeric, labels, numbers
 
 if TYPE_CHECKING:
-    from scvcell._containers import Container
+    from scvcell._containers import Container, Tables
 
     Kind = Literal["categorical", "continuous", "survival"]
 
@@ -22,7 +22,7 @@ logger = logging.getLogger("scvcell")
 
 
 def modality_from_obs(
-    data: Container, key: str, *, event: str | None = None, kind: Kind | None = None, table_key: str | None = None
+    data: Container, key: str, *, event: str | None = None, kind: Kind | None = None, table_key: Tables = None
 ) -> AnnData:
     """A label, a number or a survival time in ``.obs`` as a modality for the ``endpoint`` operator.
 
@@ -39,7 +39,7 @@ def modality_from_obs(
         ``"categorical"``, ``"continuous"`` or ``"survival"``; by default survival where `event` is given, else
         continuous for numbers and categorical for everything else.
     table_key
-        Table of a SpatialData.
+        Table of a SpatialData, or several of the same cells, see :func:`scvcell.tl.fit`.
 
     Returns
     -------

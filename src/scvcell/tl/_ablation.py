@@ -18,7 +18,7 @@ from scvcell.tl._alignment import alignment_report
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from scvcell._containers import Container
+    from scvcell._containers import Container, Tables
 
 logger = logging.getLogger("scvcell")
 
@@ -32,7 +32,7 @@ def prior_ablation(
     labels_key: str | None = None,
     seeds: Iterable[int] = (0, 1, 2),
     train: TrainConfig | None = None,
-    table_key: str | None = None,
+    table_key: Tables = None,
     **setup: Any,
 ) -> pd.DataFrame:
     """Fit with the graph, with rewired and corrupted ones, and without; compare what was held out.
@@ -54,7 +54,7 @@ def prior_ablation(
     train
         Training settings.
     table_key
-        Table of a SpatialData.
+        Table of a SpatialData, or several of the same cells, see :func:`scvcell.tl.fit`.
     **setup
         Further arguments of `scvcell.CSL.setup_mudata`: ``batch_key``, ``measure``, ``covariates``, ``layers``.
 

@@ -51,7 +51,7 @@ def write_states(data: View, model: CSL, modalities: Sequence[str] | None = None
     seen = data.only(model.assays)
     key_added = _keys.LATENT if key_added is None else key_added
     column = _keys.uncertainty_key(key_added)
-    _keys.check_key_added(seen.source, key_added, [column], default=_keys.LATENT, obsm=True)
+    seen.check_key_added(key_added, [column], default=_keys.LATENT, obsm=True)
     posterior = model.posterior(seen, modalities=modalities)
     usable = [m for m in seen.modalities if modalities is None or m in modalities]
     some = np.zeros(seen.n_obs, bool)
@@ -61,5 +61,4 @@ def write_states(data: View, model: CSL, modalities: Sequence[str] | None = None
     uncertainty = posterior.var.sqrt().mean(1).numpy().astype(np.float64)
     latent[~some] = np.nan
     uncertainty[~some] = np.nan
-    seen.source.obsm[key_added] = latent
-    seen.source.obs[column] = uncertainty
+    seen.write(obsm={key_added: latent}, obs={column: uncertainty})

@@ -10,7 +10,7 @@ import pandas as pd
 
 from scvcell import _keys
 from scvcell._checks import expect, listed, one_name, seed_of
-from scvcell._containers import choose, is_container, table_name, view
+from scvcell._containers import choose, is_container, table_names, view
 from scvcell._labels import labels, tell_missing
 from scvcell.model import CSL, TrainConfig, warn_by_names
 from scvcell.perturb import PerturbationKeys, read_design
@@ -20,7 +20,7 @@ from scvcell.tl._embed import write_states
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from scvcell._containers import Container
+    from scvcell._containers import Container, Tables
     from scvcell.objective import Weights
     from scvcell.perturb import Design
 
@@ -40,7 +40,7 @@ def fit(
     priors: GuidanceGraph | TargetKernel | Iterable[GuidanceGraph | TargetKernel] = (),
     perturbation: PerturbationKeys | None = None,
     split: Any = None,
-    table_key: str | None = None,
+    table_key: Tables = None,
     key_added: str | None = None,
     seed: int = 0,
     max_epochs: int | None = None,
@@ -80,7 +80,9 @@ def fit(
     split
         Cells that no step may see: their names, a boolean mask, a query on obs, or an object whose ``test`` is one.
     table_key
-        Table of a SpatialData; the model remembers it, so that verbs that are given the SpatialData read it.
+        Table of a SpatialData, or several tables of the same cells, each a modality: ``{"rna": "cells", "adt":
+        "stains"}``. The model remembers it, so that verbs that are given the SpatialData read it; states are written
+        to each of these tables.
     key_added
         ``.obsm`` key of the latent.
     seed
@@ -120,7 +122,7 @@ def fit(
     seen = view(data, table_key=table_key)
     source = seen.source
     key_added = _keys.LATENT if key_added is None else key_added
-    _keys.check_key_added(source, key_added, [_keys.uncertainty_key(key_added)], default=_keys.LATENT, obsm=True)
+    seen.check_key_added(key_added, [_keys.uncertainty_key(key_added)], default=_keys.LATENT, obsm=True)
     held_out = split if split is None or is_container(split) else getattr(split, "test", split)
     hidden = () if held_out is None else seen.obs_names[choose(seen, "split", held_out)]
     if perturbation is not None:
@@ -128,13 +130,10 @@ def fit(
         design = read_design(perturbation, seen.column)
         _warn_labels(design, perturbation)
         _warn_confounded(design, seen.column(batch_key) if batch_key else None)
-    mosaic = hasattr(source, "mod")
     read: dict[str, Any] = {"measure": measure, "batch_key": batch_key, "covariates": covariates}
     read |= {"layers": layers, "size_factor": size_factor}
-    if mosaic:
-        CSL.set_up("setup_mudata", seen, **read)
-    else:
-        CSL.set_up("setup_anndata", seen, table_name(data, table_key), **read)
+    setup = "setup_mudata" if hasattr(source, "mod") else "setup_anndata"
+    CSL.set_up(setup, seen, table_names(data, table_key), **read)
     for prior in priors:
         if not isinstance(prior, TargetKernel):
             expect("priors", prior, GuidanceGraph, "For example priors=scvcell.pp.link_features(mdata).")
@@ -171,7 +170,13 @@ def fit(
         model.interrupted = True
         logger.warning("Interrupted after training; the model is usable. scvcell.tl.embed(data, model) writes states.")
         return model
-    source.uns[_keys.UNS] = {
+    seen.write(uns={_keys.UNS: _record(model, seed, key_added)})
+    return model
+
+
+def _record(model: CSL, seed: int, key_added: str) -> dict[str, Any]:
+    """What is written of a fit."""
+    return {
         "params": {**model.parameters(), "seed": seed, "key_added": key_added},
         "version": version("scvcell"),
         "alignment": model.alignment,
@@ -179,7 +184,6 @@ def fit(
         "gain": model.gain,
         "history": {name: frame.iloc[:, 0].to_numpy() for name, frame in model.history.items()},
     }
-    return model
 
 
 def _warn_labels(design: Design, keys: PerturbationKeys) -> None:

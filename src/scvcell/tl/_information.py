@@ -41,5 +41,4 @@ def modality_information(data: Container, model: CSL) -> None:
         bits = full.kl_to(without).numpy().astype(np.float64) / np.log(2)
         bits[~seen.present(name)] = np.nan
         found[_keys.BITS.format(modality=name)] = bits
-    for key, bits in found.items():
-        seen.source.obs[key] = bits
+    seen.write(obs=found)

@@ -92,7 +92,7 @@ def response_score(
     response, view = learned(model), model.view(data)
     wanted = None if action is None else response.check(asked(response, action))
     design = compared(design_of(view, response), response)
-    _keys.check_key_added(view.source, key_added, _keys.response_keys(key_added).values(), default=_keys.RESPONSE)
+    view.check_key_added(key_added, _keys.response_keys(key_added).values(), default=_keys.RESPONSE)
     known = response.actions if wanted is None else (wanted,)
     units = treated(design, [a for a in known if a in design.actions] or known)
     latent = model.posterior(view).mean.numpy()
@@ -104,8 +104,7 @@ def response_score(
             columns[column][unit.treated] = getattr(found, column)
         rows.append({"action": name, "group": group, **found.summary(level), "level": level})
         rows[-1] |= {"n_cells": len(unit.treated), "n_controls": len(unit.controls)}
-    for column, key in _keys.response_keys(key_added).items():
-        view.source.obs[key] = columns[column]
+    view.write(obs={key: columns[column] for column, key in _keys.response_keys(key_added).items()})
     table = pd.DataFrame(rows)
     table[_keys.TRUSTED] = table["share_upper"] - table["share_lower"] < MAX_SHARE_WIDTH
     return table

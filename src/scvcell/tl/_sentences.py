@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from scvcell._containers import Container
+    from scvcell._containers import Container, Tables
     from scvcell._types import Rows
 
 PER_CELL = 1e4
@@ -31,7 +31,7 @@ def cell_sentences(
     modality: str | None = None,
     layer: str | None = None,
     n_genes: int = 100,
-    table_key: str | None = None,
+    table_key: Tables = None,
 ) -> pd.Series:
     r"""Every cell as the names of its most expressed genes, in descending order, for language models.
 
@@ -46,7 +46,7 @@ def cell_sentences(
     n_genes
         Names per cell at most; genes without counts are never named. Ties keep the order of the genes.
     table_key
-        Table of a SpatialData.
+        Table of a SpatialData, or several of the same cells, see :func:`scvcell.tl.fit`.
 
     Returns
     -------

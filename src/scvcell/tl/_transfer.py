@@ -82,10 +82,9 @@ def transfer_labels(
     if k < 1 or not 0 <= min_probability <= 1:
         raise ValueError(f"k must be at least 1 and min_probability in [0, 1], not {k!r} and {min_probability!r}.")
     seen = model.view(data)
-    source = seen.source
     key_added = f"{key}_transferred" if key_added is None else key_added
     columns = _keys.label_keys(key_added)
-    _keys.check_key_added(source, key_added, columns.values())
+    seen.check_key_added(key_added, columns.values())
     where = model.view(reference) if is_container(reference) else seen
     column = where.column(key)
     _check_labels(column, key)
@@ -101,9 +100,13 @@ def transfer_labels(
     latent = model.posterior(seen).mean.numpy()
     annotated = latent[cells] if where is seen else model.posterior(where.subset(cells)).mean.numpy()
     label, share, near = _predict(latent, annotated, known, _same(seen, where, cells, latent, annotated), k)
-    source.obs[columns["label"]] = like(label, column.iloc[cells])
-    source.obs[columns["probability"]] = share
-    source.obs[columns["trusted"]] = (share >= min_probability) & near & model.trusts()
+    seen.write(
+        obs={
+            columns["label"]: like(label, column.iloc[cells]),
+            columns["probability"]: share,
+            columns["trusted"]: (share >= min_probability) & near & model.trusts(),
+        }
+    )
 
 
 def _predict(

@@ -130,7 +130,7 @@ def translate(
     _blank(out, has, source)
     out.obs[_keys.SPLIT] = _split(model, seen, to)
     out.uns[_keys.TRANSLATE] = info
-    return out
+    return seen.as_table(out)
 
 
 def _check(model: CSL, to: str, source: Sequence[str] | None, level: float) -> list[str]:

@@ -90,14 +90,19 @@ def velocity(
     latent = model.posterior(seen).mean.numpy()
     ahead = drift.velocity(latent)
     confidence, trusted = drift.confidence(latent), drift.trusted(latent)
-    name, source = kinetics_of(model), seen.source
+    name = kinetics_of(model)
     if name in seen.modalities:
-        table = source.mod[name] if hasattr(source, "mod") else source
+        table = seen.holder(name)
         table.layers[_keys.VELOCITY] = change_of_counts(model.readout(seen, name), latent, ahead, table)
     known = np.logical_or.reduce([seen.present(m) for m in seen.only(model.assays).modalities])
-    source.obsm[_keys.VELOCITY_LATENT] = np.where(known[:, None], ahead, np.nan).astype(np.float32)
-    source.obs[_keys.VELOCITY_CONFIDENCE] = np.where(known, confidence, np.nan)
-    source.obs[_keys.VELOCITY_TRUSTED] = known & trusted
+    told = {name: getattr(drift, name) for name in ("unit", "time_key", "clone_key")}
+    seen.write(
+        obsm={_keys.VELOCITY_LATENT: np.where(known[:, None], ahead, np.nan).astype(np.float32)},
+        obs={
+            _keys.VELOCITY_CONFIDENCE: np.where(known, confidence, np.nan),
+            _keys.VELOCITY_TRUSTED: known & trusted,
+        },
+        uns={_keys.VELOCITY_UNS: told},
+    )
     if not trusted[known].any():
         logger.warning("In no cell is it told reliably where it is going: obs['%s'].", _keys.VELOCITY_TRUSTED)
-    source.uns[_keys.VELOCITY_UNS] = {name: getattr(drift, name) for name in ("unit", "time_key", "clone_key")}
