@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.cluster import KMeans
 
-from scvcell._containers import Membership
+from scvcell._containers import Membership, graph
 from scvcell.tissue._pool import encode, pooled
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from scvcell._containers import View
+    from scvcell._containers import Space, View
     from scvcell._types import Array, Mask, Rows
     from scvcell.model import Fitted
-    from scvcell.state import Source
+
+logger = logging.getLogger("scvcell")
 
 UNITS_PER_BLOCK = 4096
 """Niches whose counts are summed at once; more is faster and takes more memory."""
@@ -26,12 +29,50 @@ N_STARTS = 10
 """Starts of k-means, of which the best is taken."""
 
 
+def surroundings(view: View, space: Space, k: Sequence[int], key: str | None = None) -> dict[str, Membership]:
+    """What surrounds each unit, itself included: its `k` nearest ones, or its neighbours in a graph.
+
+    Parameters
+    ----------
+    view
+        The data.
+    space
+        Places of the units.
+    k
+        Numbers of neighbours.
+    key
+        Graph in ``.obsp``; `k` does not count then.
+
+    Returns
+    -------
+    By name (the number, or the graph), ``(units, units)``. Nobody has neighbours in another section.
+    """
+    if key is None:
+        placed = np.isfinite(space.xy).all(1)
+        size = np.bincount(space.section[placed], minlength=len(space.sections))
+        few = [name for name, n in zip(space.sections, size, strict=True) if 0 < n <= max(k)]
+        if few:
+            logger.warning(
+                "%d sections have no more than %d units, e.g. %r: all of it is the widest niche there.",
+                *(len(few), max(k), few[0]),
+            )
+        return {str(each): space.nearest(each + 1) for each in k}
+    found = graph(view, key)
+    matrix = sp.coo_array(found.matrix)
+    same = space.section[matrix.row] == space.section[matrix.col]
+    if not same.all():
+        logger.warning("%d edges of the graph %r join sections; they are left out.", (~same).sum(), key)
+    kept = (matrix.data[same], (matrix.row[same], matrix.col[same]))
+    return {key: Membership(sp.csr_array(kept, matrix.shape), found.coarse, found.fine, found.unit)}
+
+
 def niche_states(model: Fitted, view: View, niches: Mapping[str, Membership]) -> dict[str, Array]:
     r"""State of each unit, and mean front-end scores and posterior of the pool of each of its niches.
 
-    .. math:: \bar s_r = \frac{\sum_c A_{rc} s_c}{\sum_c A_{rc}}, \qquad z_r \sim q\Big(z \,\Big|\, \sum_c A_{rc} x_c\Big)
+    .. math::
+        \bar s_r = \frac{\sum_c A_{rc} s_c}{\sum_c A_{rc}}, \qquad z_r \sim q\Big(z \,\Big|\, \sum_c A_{rc} x_c\Big)
 
-    Both are read, as neither says all: scores keep what the state leaves out, and the pool is read as a unit of its own.
+    Both are read, as neither says all: scores keep what the state leaves out, and the pool is a unit of its own.
 
     Parameters
     ----------
@@ -69,7 +110,7 @@ def measured(view: View) -> Mask:
     return some
 
 
-def _scores(source: Source) -> Array:
+def _scores(source: Any) -> Array:
     """Front-end scores of all assays side by side, without depth; NaN of an assay that a unit lacks."""
     parts = []
     for name, rows in source.rows.items():
