@@ -28,6 +28,8 @@ NAMES = (
     "order",
     "velocity",
     "deconvolution",
+    "imputation",
+    "mapping",
     "speed",
 )
 

@@ -111,4 +111,4 @@ def forecast(
     obs[_keys.SUPPORT], obs[_keys.TRUSTED] = support, trusted
     obs.index = unique_names(f"{name}-{time:g}" for name in obs.index)
     tables = {m: expected_values(model.readout(part, m), states, members, obs, level) for m in model.assays}
-    return gather(tables, {_keys.LATENT: states.astype(np.float32)})
+    return part.as_table(gather(tables, {_keys.LATENT: states.astype(np.float32)}))

@@ -166,7 +166,7 @@ def match_counterfactual(
             "effective_controls": float(mass.sum() ** 2 / np.square(mass).sum()),
         },
     }
-    return out
+    return start.view.subset(cells).as_table(out)
 
 
 def _units(start: Controls, action: Action) -> tuple[list[Any], list[Contrast]]:
