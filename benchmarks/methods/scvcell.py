@@ -36,7 +36,7 @@ def run(task: Task, seed: int, graph: Callable[..., Any] | None = scvcell.pp.lin
     if task.perturbation is not None:
         return _perturb(task, seed)
     if task.target == "spots":
-        return _lift(task, seed)
+        return _project(task, seed) if task.scale == "project" else _lift(task, seed)
     if task.target == "hidden":
         return _impute(task, seed)
     if task.target == "cells":
@@ -92,6 +92,28 @@ def _lift(task: Task, seed: int) -> Output:
     ]
     out.composition, out.lower, out.upper = frames
     out.notes |= {"trusted": float(found.obs["trusted"].mean()), "cycle": dict(found.uns["csl_cycle"])}
+    out.notes["smooth"] = float(found.uns["csl_lift"]["smooth"])
+    return out
+
+
+def _project(task: Task, seed: int) -> Output:
+    """Fit the kernel by the spots that are shown, project to the others."""
+    cells, shown, places = (task.mdata[name].copy() for name in ("rna", "spots", "places"))
+    watch = Stopwatch()
+    fitted = scvcell.tl.project(cells, by=shown, width="fit")
+    kernel = fitted.uns["csl_project"]
+    out = watch.stamp(
+        Output(notes={key: np.asarray(kernel[key]).tolist() for key in ("width", "offset", "background")})
+    )
+    out.notes["held_out"] = kernel["scores"]
+    places.obsm["spatial"] = places.obsm["spatial"] + kernel["offset"]
+    sums = dense(scvcell.tl.project(cells, by=places, width=kernel["width"]).X)
+    mean = dense(cells.X).sum(0)
+    share = sums / np.maximum(sums.sum(1, keepdims=True), 1e-12)
+    share = (1 - kernel["background"]) * share + kernel["background"] * mean / mean.sum()
+    expected = share * fitted.var["platform_factor"].to_numpy()
+    expected *= places.obs["depth"].to_numpy()[:, None] / expected.sum(1, keepdims=True)
+    out.prediction = task.frame(expected)
     return out
 
 

@@ -28,6 +28,8 @@ NAMES = (
     "order",
     "velocity",
     "deconvolution",
+    "project",
+    "cycle",
     "imputation",
     "mapping",
     "speed",

@@ -147,8 +147,9 @@ def lift(
         share = smoothed(share, around(space), smooth)
     lower, upper = np.full(share.shape, np.nan), np.full(share.shape, np.nan)
     if found is not None:
-        predicted, true, doubt = (each.ravel() for each in (found.predicted, found.true, found.doubt))
-        lower, upper = Misses.of(predicted, true, doubt, level).around(share, own.doubt)
+        lower, upper = Misses.of(found.predicted.ravel(), found.true.ravel(), found.doubt.ravel(), level).around(
+            share, own.doubt
+        )
         left_out = {"rmse": rmse(found.predicted, found.true), "mean_composition": rmse(found.mean, found.true)}
     cells = share * own.cells.sum(1, keepdims=True)
     return Composition(share, lower, upper, cells, reference.rates(), own.theta, own.factor, smooth, left_out)

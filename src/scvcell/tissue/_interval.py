@@ -17,7 +17,7 @@ MIN_MISSES = 30
 TRIED = 26
 """Lengths of each end that are tried."""
 THERE = 1.25
-"""How much more often than others kinds that are there may be missed: they are few, so that covering them is dear."""
+"""How much more often than all of them kinds that are there may be missed; each point of theirs is dear in width."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
