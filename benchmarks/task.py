@@ -145,6 +145,9 @@ class Output:
         Paired cells x k names of nearest paired cells, for methods that give a graph instead of `joint`.
     composition
         Spots x kinds of cells: shares. `lower` and `upper` are then their intervals.
+    labels
+        Cells x ``label``, ``probability`` and, where the method has them, ``set`` and ``trusted``; of donors
+        ``probability`` of the second outcome.
     prediction
         Query cells x target features on `Task.scale`.
     counterfactual
@@ -179,6 +182,7 @@ class Output:
     joint: pd.DataFrame | None = None
     neighbours: pd.DataFrame | None = None
     composition: pd.DataFrame | None = None
+    labels: pd.DataFrame | None = None
     prediction: pd.DataFrame | None = None
     counterfactual: dict[str, pd.DataFrame] = field(default_factory=dict)
     effects: dict[str, pd.DataFrame] = field(default_factory=dict)

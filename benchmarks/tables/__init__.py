@@ -28,6 +28,7 @@ NAMES = (
     "order",
     "velocity",
     "deconvolution",
+    "niche",
     "speed",
 )
 
