@@ -41,6 +41,8 @@ def run(task: Task, seed: int, graph: Callable[..., Any] | None = scvcell.pp.lin
         return _impute(task, seed)
     if task.target == "cells":
         return _map(task, seed)
+    if task.target in ("label", "donors"):
+        return _endpoint(task, seed)
     if task.source == "kinetics":
         return _velocity(task, seed)
     mdata = task.mdata
@@ -150,6 +152,33 @@ def _map(task: Task, seed: int) -> Output:
     out.position = Position(probability, places[["x", "y"]], float(told["width"]), found.obs["region"])
     out.cells = found.obs
     out.notes |= {key: told[key] for key in told.index}
+    return out
+
+
+def _endpoint(task: Task, seed: int) -> Output:
+    """Labels of cells by their niches, or outcomes of donors by their cells."""
+    rna, watch = task.mdata["rna"], Stopwatch()
+    train = scvcell.TrainConfig(max_epochs=task.epochs, accelerator="cpu", progress=False)
+    model = scvcell.tl.fit(rna, batch_key=None if task.target == "donors" else "batch", train=train, seed=seed)
+    out = watch.stamp(Output(epochs=epochs_of(model), notes=notes_of(model)))
+    by = "batch" if task.target == "donors" else None
+    found = scvcell.tl.predict_endpoint(rna, model, key="label", by=by, section_key="batch", seed=seed)
+    obs = (rna if found is None else found).obs
+    names = ("probability", "set", "trusted")
+    out.labels = obs[["label_predicted", *(f"label_predicted_{name}" for name in names)]].set_axis(
+        ["label", *names], axis=1
+    )
+    out.labels["set"] = out.labels["set"].astype(str)
+    out.notes |= {
+        k: v
+        for k, v in (rna if found is None else found).uns["csl_endpoint"]["label_predicted"].items()
+        if k != "classes"
+    }
+    if found is not None:
+        second = max(obs["label"].astype(str))
+        out.labels["probability"] = out.labels["probability"].where(
+            out.labels["label"].astype(str) == second, 1 - out.labels["probability"]
+        )
     return out
 
 

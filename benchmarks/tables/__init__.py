@@ -32,6 +32,7 @@ NAMES = (
     "cycle",
     "imputation",
     "mapping",
+    "niche",
     "speed",
 )
 
