@@ -67,6 +67,43 @@ def make_mosaic(
     return mdata
 
 
+def make_panel(n: int = 360, *, new: float = 0.0, platform: float = 0.3, seed: int = 0) -> SimpleNamespace:
+    """Cells of a reference with 70 genes and 4 proteins, and cells of a tissue with 40 of these genes.
+
+    Three cell types differ in a block of genes and proteins (fivefold), each along a gradient; a share `new` of the
+    tissue is of a type of its own. Depth varies twofold; the tissue's platform counts each gene by a factor whose log
+    has the standard deviation `platform`. Nobody expresses the last gene. ``hidden``: what the tissue's cells would
+    show of the other 30 genes.
+    """
+    rng = np.random.default_rng(seed)
+    fold = np.where(np.equal.outer(np.arange(4), np.arange(70) % 4), 5.0, 1.0)
+    base, slope = rng.gamma(2.0, 0.5, 70), rng.normal(0, 0.4, (4, 70))
+    base[-1] = 0
+    tables, kinds = [], []
+    for name in ("ref", "tis"):
+        kind = rng.integers(3, size=n)
+        kind[: round(new * n)] = 3 if name == "tis" else kind[: round(new * n)]
+        state, depth = rng.normal(size=(n, 1)), rng.gamma(6, 1 / 6, (n, 1))
+        rate = base * fold[kind] * np.exp(slope[kind] * state) * depth
+        rate = rate * (np.exp(rng.normal(0, platform, 70)) if name == "tis" else 1)
+        obs = pd.DataFrame({"kind": [f"k{k}" for k in kind]}, index=[f"{name}{i:03d}" for i in range(n)])
+        genes = pd.DataFrame({"symbol": [f"S{i}" for i in range(70)]}, index=[f"gene{i:02d}" for i in range(70)])
+        tables.append(AnnData(sp.csr_matrix(rng.poisson(rate).astype(np.float32)), obs, genes))
+        kinds.append(kind)
+    reference, full = tables
+    levels = 8 * np.where(np.equal.outer(np.arange(4), np.arange(4)), 6.0, 1.0)
+    stain, stained = (rng.poisson(levels[kind]).astype(np.float32) for kind in kinds)
+    proteins = pd.DataFrame(index=[f"protein{i}" for i in range(4)])
+    seen = rng.permutation(69)[:40]
+    tissue = full[:, np.sort(seen)].copy()
+    tissue.obsm["spatial"] = rng.uniform(0, 100, (n, 2))
+    hidden = full[:, ~full.var_names.isin(tissue.var_names)].copy()
+    adt = AnnData(stain, reference.obs[[]].copy(), proteins)
+    return SimpleNamespace(
+        reference=reference, tissue=tissue, hidden=hidden, stained=stained, adt=adt, kind=kinds[1], ours=kinds[0]
+    )
+
+
 FORMS = (
     "dense",
     "csr_matrix",
@@ -168,6 +205,28 @@ def fingerprint() -> Callable[..., dict[str, Any]]:
 def mosaic() -> Callable[..., MuData]:
     """`make_mosaic`."""
     return make_mosaic
+
+
+@pytest.fixture(scope="session")
+def panel() -> Callable[..., SimpleNamespace]:
+    """`make_panel`."""
+    return make_panel
+
+
+@pytest.fixture(scope="session")
+def imputed(quick: TrainConfig) -> SimpleNamespace:
+    """`make_panel` with a type that the reference lacks, and a model of it with genes and proteins; read only."""
+    from dataclasses import replace
+
+    import scvcell
+
+    scene = make_panel(new=0.15)
+    mdata = scvcell.pp.panels(MuData({"rna": scene.reference, "adt": scene.adt}), scene.tissue)
+    scene.model = scvcell.tl.fit(
+        mdata, batch_key="platform", train=replace(quick, max_epochs=25, validation=0.2), key_added="X_csl"
+    )
+    scene.mdata = mdata
+    return scene
 
 
 @pytest.fixture(params=FORMS, ids=[f.replace(" ", "-") for f in FORMS])

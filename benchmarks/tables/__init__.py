@@ -28,6 +28,10 @@ NAMES = (
     "order",
     "velocity",
     "deconvolution",
+    "project",
+    "cycle",
+    "imputation",
+    "mapping",
     "niche",
     "speed",
 )

@@ -79,7 +79,9 @@ def test_sections_share_nothing():
         np.testing.assert_array_equal(found.matrix.toarray(), wanted)
     assert repr(here) == "Space of 6 units, 5 with coordinates, in 2 sections."
     unlike = space(xy, ["3"] * 3 + ["4"] * 3)
-    assert here.nearest(2, other=unlike).matrix.nnz == 0
+    for other in (unlike, space(xy)):
+        with pytest.raises(ValueError, match=r"No section is in both: one has '1', '2', the other"):
+            here.nearest(2, other=other)
     plain = space(xy)
     assert plain.nearest(9, other=space(xy, ["x"] * 6)).matrix.nnz == 36, "the only section of both is one"
 

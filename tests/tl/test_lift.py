@@ -169,7 +169,7 @@ def test_spots_that_say_nothing_are_not_trusted(scene, caplog):
     apart = scene.spots.copy()
     apart.X = sp.csr_matrix(np.random.default_rng(0).permuted(apart.X.toarray(), axis=0))
     found = lift(scene, apart)
-    assert "no spot is trusted" in caplog.text
+    assert "its spots are not trusted" in caplog.text
     assert not found.obs["trusted"].any()
     assert found.uns["csl_cycle"]["lower"] <= 0
 
@@ -196,7 +196,12 @@ def test_what_is_refused(scene, fingerprint):
         (lambda: lift(scene, level=95), ValueError, "level must lie between 0 and 1"),
         (lambda: lift(scene, level="a"), TypeError, "level must be a number"),
         (lambda: lift(scene, seed="a"), TypeError, "seed must be a whole number"),
-        *((lambda n=n: lift(scene, n_cells=n), ValueError, "n_cells must be") for n in (0, -1, "8", np.nan, np.inf)),
+        *((lambda n=n: lift(scene, n_cells=n), ValueError, "n_cells must be") for n in (0, -1, None, np.nan, np.inf)),
+        (lambda: lift(scene, n_cells="nuclei"), KeyError, "No obs column 'nuclei'"),
+        (lambda: lift(scene, n_cells="slide"), ValueError, "must hold numbers of cells"),
+        (lambda: lift(scene, smooth=2), ValueError, "smooth must be a number from 0 to 1"),
+        (lambda: lift(scene, smooth=0.5), ValueError, "smooth= needs places"),
+        (lambda: lift(scene, section_key="slide"), ValueError, "no coordinates"),
         (lambda: lift(scene, normal), ValueError, "non-integer"),
         (lambda: lift(scene, other), ValueError, "lacks 40 of the 40 features"),
         (lambda: lift(scene, scene.spots[:, :5].copy()), ValueError, "share 5 features; 10 are needed"),
@@ -213,3 +218,54 @@ def test_a_model_of_proteins_lifts_nothing(scene, quick, mosaic):
     model = scvcell.tl.fit(mosaic(60)["adt"].copy(), measure="protein", train=quick)
     with pytest.raises(ValueError, match="one modality of RNA counts; the model has none"):
         scvcell.tl.lift(scene.spots, model, labels_key="kind")
+
+
+def test_a_column_of_numbers_of_cells(scene):
+    """Abundance sums to it: none where none was counted, unknown where it is not known."""
+    spots = scene.spots.copy()
+    spots.obs["nuclei"] = [0, np.nan, *range(1, 59)]
+    found = lift(scene, spots, n_cells="nuclei")
+    sums = found.layers["abundance"].sum(1)
+    assert sums[0] == 0
+    assert np.isnan(sums[1])
+    np.testing.assert_allclose(sums[2:], range(1, 59), rtol=1e-5)
+    np.testing.assert_allclose(found.X.sum(1), 1, rtol=1e-5)
+
+
+def test_neighbours_that_are_alike_help(scene):
+    """Thin spots, of which four neighbours each are of one composition."""
+    rng = np.random.default_rng(1)
+    at = np.repeat(np.argsort(scene.shares[:, 0])[::5], 5)
+    x = scene.spots.X.toarray()[at].astype(int)
+    spots = AnnData(sp.csr_matrix(rng.binomial(x, 0.15).astype(np.float32)), var=scene.spots.var)
+    spots.obs["batch"] = "b0"
+    spots.obsm["spatial"] = np.stack([np.arange(60) // 5 * 10.0, np.arange(60) % 5], 1)
+    true = scene.shares[at]
+    found, alone = lift(scene, spots), lift(scene, spots, smooth=0)
+    assert 0.05 < found.uns["csl_lift"]["smooth"] <= 1
+    assert off(found.X, true) < 0.97 * off(alone.X, true)
+    np.testing.assert_allclose(found.obsm["spatial"], spots.obsm["spatial"])
+    assert alone.uns["csl_lift"]["smooth"] == 0
+    half = lift(scene, spots, smooth=0.5)
+    assert 0 < off(half.X, alone.X) < off(lift(scene, spots, smooth=1).X, alone.X)
+
+
+def test_neighbours_that_differ_are_left_alone(scene):
+    spots = scene.spots.copy()
+    spots.obsm["spatial"] = np.random.default_rng(0).random((60, 2))
+    found = lift(scene, spots)
+    assert off(found.X, scene.shares) < off(scene.found.X, scene.shares) + 0.005
+
+
+def test_states_of_kinds(scene):
+    """Those of the kind's own cells, of every spot."""
+    found = scene.found.obsm["X_csl_by_type"]
+    z = scene.model.posterior(scene.cells).mean.numpy()
+    assert found.shape == (60, 3, z.shape[1])
+    for k, kind in enumerate(KINDS):
+        own = z[(scene.cells.obs["kind"] == kind).to_numpy()]
+        assert (
+            np.linalg.norm(found[:, k].mean(0) - own.mean(0)) < 0.5 * np.linalg.norm(own - own.mean(0), axis=1).mean()
+        )
+        assert (found[:, k] >= own.min(0) - 1e-4).all()
+        assert (found[:, k] <= own.max(0) + 1e-4).all()

@@ -7,10 +7,11 @@ from scvcell._containers._membership import Membership
 from scvcell._containers._read import SINGLE, SPLIT, Tables, feature_types, fitted_tables, table_names, view
 from scvcell._containers._sdata import circles
 from scvcell._containers._select import choose, choose_features, is_container
-from scvcell._containers._space import Space
+from scvcell._containers._space import COORDINATES, Space
 from scvcell._containers._view import Container, View, frame
 
 __all__ = [
+    "COORDINATES",
     "SINGLE",
     "SPLIT",
     "Container",

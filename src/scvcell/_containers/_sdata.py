@@ -171,6 +171,28 @@ class Place:
         of = Place(self.sdata, pd.Series([name] * len(ids)), pd.Series(ids), self.region_key, self.instance_key)
         return Membership(matrix, ids.astype(str), units, name), of
 
+    def alone(self, name: str, tables: Mapping[str, AnnData]) -> tuple[Any, str, str]:
+        """A SpatialData of one element with tables of these units, to draw it.
+
+        Parameters
+        ----------
+        name
+            Element; of shapes those alone that are units here are taken.
+        tables
+            Tables that annotate it.
+
+        Returns
+        -------
+        The SpatialData, the kind of the element (``"shapes"``, ``"labels"``, ``"points"``), and the coordinate system
+        in which these units have places.
+        """
+        elements = {each: self.element(each) for each in sorted({*self.region, name})}
+        system, element = _shared_system(elements), elements[name]
+        kind = next(each for each in ("shapes", "labels", "points") if name in getattr(self.sdata, each, {}))
+        if kind == "shapes":
+            element = element.loc[element.index.isin(self.instance[(self.region == name).to_numpy()])]
+        return type(self.sdata)(**{kind: {name: element}}, tables=dict(tables)), kind, system
+
     def of_units(self, units: Rows) -> Place:
         """Places of some of the units."""
         region, instance = (each.iloc[units].reset_index(drop=True) for each in (self.region, self.instance))

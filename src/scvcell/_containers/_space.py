@@ -134,9 +134,15 @@ class Space:
         """Units of this space and of the other one that are in one section and have coordinates."""
         if self.xy.shape[1] != other.xy.shape[1]:
             raise ValueError(f"Coordinates have {self.xy.shape[1]} and {other.xy.shape[1]} dimensions; give the same.")
+        both = len(self.sections) == len(other.sections) == 1
+        if not both and not set(self.sections) & set(other.sections):
+            raise ValueError(
+                f"No section is in both: one has {_some(self.sections)}, the other {_some(other.sections)}. Give both "
+                "the same column of sections (section_key=), with the same names, or neither of them one."
+            )
         parts = []
         for code, name in enumerate(self.sections):
-            if len(self.sections) == len(other.sections) == 1:
+            if both:
                 match = 0
             elif name in other.sections:
                 match = other.sections.index(name)
@@ -154,6 +160,10 @@ class Space:
             return Membership(sp.csr_array(shape, dtype=float), self.names, of.names, unit)
         row, column, data = (np.concatenate(each) for each in zip(*parts, strict=True))
         return Membership(sp.csr_array((data, (row, column)), shape), self.names, of.names, unit)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:3])) + (" ..." if len(names) > 3 else "")
 
 
 def _positive(what: str, value: float) -> float:

@@ -1,5 +1,6 @@
 """Statistics on plain arrays: no cell, no model, no module."""
 
+from scvcell._stats._banded import Banded
 from scvcell._stats._cca import cca
 from scvcell._stats._conformal import MIN_CALIBRATION_CELLS, Conformal
 from scvcell._stats._hill import N_JACKKNIFE, fit_curves
@@ -10,6 +11,7 @@ from scvcell._stats._walk import neighbours, walk
 __all__ = [
     "MIN_CALIBRATION_CELLS",
     "N_JACKKNIFE",
+    "Banded",
     "Conformal",
     "cca",
     "centred_svd",

@@ -6,6 +6,7 @@ from scvcell.pp._layers import modality_from_layers
 from scvcell.pp._links import link_features
 from scvcell.pp._obs import modality_from_obs
 from scvcell.pp._obsm import modality_from_obsm
+from scvcell.pp._panel import panels
 from scvcell.pp._query import prepare_query
 from scvcell.pp._split import split_modalities
 from scvcell.pp._tokenize import tokenize
@@ -16,6 +17,7 @@ __all__ = [
     "modality_from_layers",
     "modality_from_obs",
     "modality_from_obsm",
+    "panels",
     "prepare_query",
     "split_modalities",
     "tokenize",

@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
 
-from scvcell.objective import cycle
 from scvcell.scale import CompositionPrior, dispersion, mix, platform, shares, spot_weights
+from scvcell.score import rmse
+from scvcell.tissue._blocks import blocks
+from scvcell.tissue._interval import Misses
+from scvcell.tissue._smooth import around, best_strength, smoothed
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
+    from scvcell._containers import Space
     from scvcell._types import Array, Rows
 
 MAX_FOLDS = 3
 """Parts of the reference that are left out in turn to see how far compositions are off."""
 N_CHECKED = 500
 """Mixtures of cells that were left out, in each part."""
-SHARE_BINS = (0.02, 0.1, 0.3)
-"""Edges of the predicted share between which intervals are calibrated."""
-WIDENED = 1.25
-"""Factor of half-widths: spots of a tissue differ from mixtures of the reference's cells."""
 MIN_CELLS = 20
 """Cells of a group below which it is too small to be left out."""
 PLATFORM_SPOTS = 1000
 """Spots, evenly from all, by which the factors of features are found at most."""
-N_BOOT = 200
-"""Draws of the spots for the interval of the cycle's skill."""
+N_PARTS = 3
+"""Parts of the features, each of which is held out once to see how far compositions differ by chance."""
+MIN_SMOOTHED = 20
+"""Spots with places below which nothing is smoothed."""
+SMOOTHED_SPOTS = 2000
+"""Spots, from four places at most, by which the smoothing is chosen at most."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -78,22 +81,42 @@ class Composition:
 
     Attributes
     ----------
-    share, halfwidth
-        Share of each kind and half its interval, NaN where nothing could calibrate it, ``(spots, kinds)``.
+    share, lower, upper
+        Share of each kind and its interval, NaN where nothing could calibrate it, ``(spots, kinds)``.
     cells
         Number of cells of each kind, in cells of the reference's depth, ``(spots, kinds)``.
     rates, theta
-        Mean counts of a cell of each kind on the spots' platform, ``(kinds, features)``; inverse dispersion.
+        Mean counts of a cell of each kind of the reference, ``(kinds, features)``; inverse dispersion in a spot.
+    factor
+        How much better the spots' platform sees each feature, ``(features,)``.
+    smooth
+        How far each composition was drawn to those around it, from 0 to 1.
+    left_out
+        How far off mixtures of cells were that the reference was left without, and how far its mean composition was
+        from them; None of one group.
     """
 
     share: Array
-    halfwidth: Array
+    lower: Array
+    upper: Array
     cells: Array
     rates: Array
     theta: Array
+    factor: Array
+    smooth: float
+    left_out: dict[str, float] | None
 
 
-def lift(x: sp.csr_matrix, reference: Reference, group: Rows, n_cells: float, level: float, seed: int) -> Composition:
+def lift(
+    x: sp.csr_matrix,
+    reference: Reference,
+    group: Rows,
+    n_cells: float,
+    level: float,
+    seed: int,
+    space: Space | None = None,
+    smooth: float | None = None,
+) -> Composition:
     """Composition of spots, see `scvcell.tl.lift`.
 
     Parameters
@@ -110,106 +133,95 @@ def lift(x: sp.csr_matrix, reference: Reference, group: Rows, n_cells: float, le
         Level of the intervals.
     seed
         Drives mixtures and networks.
+    space
+        Where spots are.
+    smooth
+        How far to draw each to its neighbours, from 0 to 1; None: as far as genes that were held out say.
     """
-    weights, rates, theta = _weights(x, reference, n_cells, seed)
-    share = shares(weights)
-    halfwidth = np.full(share.shape, np.nan)
-    found = _misses(reference, group, n_cells, seed)
+    own = _weights(x, reference, n_cells, seed)
+    share, left_out = shares(own.cells), None
+    found = _left_out(reference, group, n_cells, seed)
+    if space is None or smooth is None:
+        smooth = 0.0 if space is None else _strength(x, share, reference, n_cells, seed, space, found)
+    if space is not None and smooth > 0:
+        share = smoothed(share, around(space), smooth)
+    lower, upper = np.full(share.shape, np.nan), np.full(share.shape, np.nan)
     if found is not None:
-        predicted, true = found
-        miss = np.abs(predicted - true)
-        where, mine = np.digitize(predicted, SHARE_BINS), np.digitize(share, SHARE_BINS)
-        for b in range(len(SHARE_BINS) + 1):
-            here = miss[where == b]
-            halfwidth[mine == b] = WIDENED * np.quantile(here if len(here) else miss, level)
-    return Composition(share, halfwidth, weights, rates, theta)
+        lower, upper = Misses.of(found.predicted.ravel(), found.true.ravel(), found.doubt.ravel(), level).around(
+            share, own.doubt
+        )
+        left_out = {"rmse": rmse(found.predicted, found.true), "mean_composition": rmse(found.mean, found.true)}
+    cells = share * own.cells.sum(1, keepdims=True)
+    return Composition(share, lower, upper, cells, reference.rates(), own.theta, own.factor, smooth, left_out)
 
 
-def _weights(x: sp.csr_matrix, reference: Reference, n_cells: float, seed: int) -> tuple[Array, Array, Array]:
-    """Cells of each kind in each spot; rates on their platform, and inverse dispersion."""
+class Weights(NamedTuple):
+    """Cells of each kind in each spot, and the doubt of their shares; factor and inverse dispersion of each feature."""
+
+    cells: Array
+    doubt: Array
+    factor: Array
+    theta: Array
+
+
+def _weights(x: sp.csr_matrix, reference: Reference, n_cells: float, seed: int) -> Weights:
     rates = reference.rates()
     theta = reference.theta(rates) * n_cells  # the sum of n cells has n times the inverse dispersion of one
-    prior = CompositionPrior.fit(reference.counts, reference.kind, len(reference.kinds), n_cells, seed).mean(x)
+    network = CompositionPrior.fit(reference.counts, reference.kind, len(reference.kinds), n_cells, seed)
+    prior, doubt = network.moments(x)
     dense = np.asarray(x.toarray(), dtype=float)
     some = np.unique(np.linspace(0, len(dense) - 1, min(len(dense), PLATFORM_SPOTS)).astype(int))
     first = spot_weights(dense[some], rates, theta, prior[some])
-    rates = rates * platform(dense[some], first, rates)
-    return spot_weights(dense, rates, theta, prior), rates, theta
+    factor = platform(dense[some], first, rates)
+    return Weights(spot_weights(dense, rates * factor, theta, prior), doubt, factor, theta)
 
 
-def _misses(reference: Reference, group: Rows, n_cells: float, seed: int) -> tuple[Array, Array] | None:
-    """Predicted and true shares of mixtures of cells that were left out, flat; None of one group."""
+class LeftOut(NamedTuple):
+    """Shares of mixtures of left-out cells, predicted and true, their doubt, and the mean of the other cells."""
+
+    predicted: Array
+    true: Array
+    doubt: Array
+    mean: Array
+
+
+def _strength(
+    x: sp.csr_matrix,
+    share: Array,
+    reference: Reference,
+    n_cells: float,
+    seed: int,
+    space: Space,
+    found: LeftOut | None,
+) -> float:
+    """Strength of smoothing, by compositions without parts of the features, of spots from some places."""
+    tiles = blocks(space, max(4, 4 * (len(share) // SMOOTHED_SPOTS)))
+    some = np.flatnonzero((tiles >= 0) & (tiles % max(1, len(share) // SMOOTHED_SPOTS) == 0))
+    if len(some) < MIN_SMOOTHED:
+        return 0.0
+    near = around(replace(space, names=space.names[some], xy=space.xy[some], section=space.section[some]))
+    order = np.random.default_rng(seed).permutation(x.shape[1])
+    without = []
+    for part in range(N_PARTS):
+        rest = np.sort(np.delete(order, np.arange(part, len(order), N_PARTS)))
+        cells = Reference(reference.counts[:, rest], reference.kind, reference.kinds)
+        without.append(shares(_weights(x[some][:, rest], cells, n_cells, seed).cells))
+    return best_strength(share[some], without, near, None if found is None else (found.predicted, found.true))
+
+
+def _left_out(reference: Reference, group: Rows, n_cells: float, seed: int) -> LeftOut | None:
+    """Mixtures of cells of each part of the groups, lifted by the others; None of one group."""
     size = np.bincount(group)
     large = np.flatnonzero(size >= MIN_CELLS)
     if len(large) < 2:
         return None
     rng = np.random.default_rng(seed)
-    predicted, true = [], []
+    parts = []
     for fold in range(min(MAX_FOLDS, len(large))):
         out = np.isin(group, large[fold::MAX_FOLDS])
         rest, left = reference.of(np.flatnonzero(~out)), reference.of(np.flatnonzero(out))
         mixtures = mix(left.counts, left.kind, len(left.kinds), n_cells, N_CHECKED, rng)
-        weights, _, _ = _weights(mixtures.counts, rest, n_cells, seed + 1 + fold)
-        predicted.append(shares(weights).ravel())
-        true.append(mixtures.shares.ravel())
-    return np.concatenate(predicted), np.concatenate(true)
-
-
-def skill(x: sp.csr_matrix, found: Composition, reference: Reference, seed: int) -> dict[str, float]:
-    r"""Whether spots lifted by half of the features say the other half: the cycle P o L against nulls.
-
-    .. math:: 1 - D / D_{null}
-
-    with the deviance D of `scvcell.objective.cycle`; nulls are the mean profile of all spots at each one's depth, and
-    the compositions of other spots.
-
-    Parameters
-    ----------
-    x, found
-        Counts of spots, and what they were lifted to.
-    reference
-        Cells that they were lifted by.
-    seed
-        Drives halves and draws.
-
-    Returns
-    -------
-    ``skill`` against the better null with ``lower`` and ``upper`` (90 %, spots drawn anew), ``deviance`` and those of
-    the nulls, per spot and feature.
-    """
-    rng = np.random.default_rng(seed)
-    dense, rates = np.asarray(x.toarray(), dtype=float), reference.rates()
-    order = rng.permutation(dense.shape[1])
-    halves = (order[::2], order[1::2])
-    each = np.zeros((3, len(dense)))
-    for seen, asked in (halves, halves[::-1]):
-        weights = spot_weights(dense[:, seen], rates[:, seen], found.theta[seen])
-        depth, total = dense[:, seen].sum(1, keepdims=True), dense.sum(0)
-        others = shares(weights)[rng.permutation(len(dense))] * weights.sum(1, keepdims=True)
-        profile = depth * total[asked] / max(total[seen].sum(), 1)
-        for number, expected in enumerate((weights @ rates[:, asked], others @ rates[:, asked], profile)):
-            each[number] += _deviance(dense[:, asked], expected, found.theta[asked]) / 2
-
-    def against(cells: Rows) -> float:
-        own, permuted, mean = each[:, cells].mean(1)
-        return float(1 - own / max(min(permuted, mean), 1e-12))
-
-    low, high = np.quantile(
-        [against(cells) for cells in rng.integers(len(dense), size=(N_BOOT, len(dense)))], [0.05, 0.95]
-    )
-    own, permuted, mean = map(float, each.mean(1))
-    return {
-        "skill": against(np.arange(len(dense))),
-        "lower": float(low),
-        "upper": float(high),
-        "deviance": own,
-        "permuted": permuted,
-        "mean_profile": mean,
-    }
-
-
-def _deviance(x: Array, expected: Array, theta: Array) -> Array:
-    """Mean deviance of each spot, after the sums of features were brought to those of the spots, ``(spots,)``."""
-    expected = expected * (x.sum(0) + 1) / (expected.sum(0) + 1)
-    one = torch.eye(x.shape[1], dtype=torch.float64)
-    return cycle(torch.from_numpy(x.copy()), torch.from_numpy(expected), one, torch.from_numpy(theta)).mean(1).numpy()
+        found = _weights(mixtures.counts, rest, n_cells, seed + 1 + fold)
+        mean = np.tile(np.bincount(rest.kind, minlength=len(rest.kinds)) / len(rest.kind), (N_CHECKED, 1))
+        parts.append(LeftOut(shares(found.cells), mixtures.shares, found.doubt, mean))
+    return LeftOut(*map(np.concatenate, zip(*parts, strict=True)))

@@ -3,15 +3,18 @@
 from scvcell._calm import calm_down
 from scvcell.tl._ablation import prior_ablation
 from scvcell.tl._alignment import alignment_report
+from scvcell.tl._cycle import cycle_scores
 from scvcell.tl._dose import dose_response
 from scvcell.tl._embed import embed
 from scvcell.tl._fate import fate
 from scvcell.tl._fit import fit
 from scvcell.tl._forecast import forecast
 from scvcell.tl._impact import effect_correlation, impact
+from scvcell.tl._impute_space import impute_space
 from scvcell.tl._information import modality_information
 from scvcell.tl._lift import lift
 from scvcell.tl._links import feature_links
+from scvcell.tl._map import map_to_space
 from scvcell.tl._match import match_counterfactual
 from scvcell.tl._niche import niche
 from scvcell.tl._order import order_effect
@@ -30,6 +33,7 @@ from scvcell.tl._velocity import velocity
 __all__ = [
     "alignment_report",
     "cell_sentences",
+    "cycle_scores",
     "dose_response",
     "effect_correlation",
     "effects",
@@ -40,7 +44,9 @@ __all__ = [
     "fit",
     "forecast",
     "impact",
+    "impute_space",
     "lift",
+    "map_to_space",
     "match_counterfactual",
     "modality_information",
     "niche",

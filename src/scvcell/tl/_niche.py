@@ -16,7 +16,7 @@ from scvcell._containers import Membership, Space
 from scvcell._labels import labels
 from scvcell.model import CSL
 from scvcell.tissue import (
-    blocks,
+    apart,
     cluster,
     expected_niche,
     measured,
@@ -149,7 +149,7 @@ def niche(
         if reference is None:
             obsm[keys["composition"]] = told.around.astype(np.float32)
     if reference is not None:
-        levels = [section, blocks(space.xy, space.section), np.arange(len(values))]
+        levels = [section, apart(space), np.arange(len(values))]
         asked = model.posterior(seen.only(model.assays)).mean.numpy()
         told_by_state = expected_niche(asked, states["own"], values, where, levels, np.flatnonzero(known))
         code = None if code is None else _nearest(told_by_state.value[:, some], values[:, some], code)

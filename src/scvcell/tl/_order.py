@@ -10,6 +10,7 @@ import pandas as pd
 
 from scvcell._calm import progress
 from scvcell._checks import check_level, seed_of, whole_number
+from scvcell._containers import Membership, Space
 from scvcell._keys import LOWER, UPPER
 from scvcell.perturb import Action
 from scvcell.response import FEWEST_CELLS, Controls, as_target, compared, contrasts
@@ -21,15 +22,19 @@ from scvcell.screen import (
     both_orders,
     by_cells,
     joint_size,
+    pools_of,
     refit,
     resampled,
     singles,
 )
 
 if TYPE_CHECKING:
-    from scvcell._containers import Container
+    from scvcell._containers import Container, View
     from scvcell._types import Array
     from scvcell.model import CSL
+
+AGGREGATE = "aggregate"
+"""What pooling is called as a second operator."""
 
 
 def order_effect(
@@ -39,6 +44,8 @@ def order_effect(
     second: str,
     *,
     cells: Any = None,
+    by: str | int | Membership | None = None,
+    section_key: str | None = None,
     level: float = 0.9,
     n_null: int = 39,
     seed: int = 0,
@@ -57,10 +64,11 @@ def order_effect(
     Either way each target alone is needed.
 
     With ``"aggregate"`` as `second`, the bulk of the cells after the action (summed counts, one bulk per batch) is
-    compared with what the action does to their bulk: whether bulk samples can stand in for cells. With ``"measure"``,
-    the mean state that is read from cells measured after the action is compared with the state that they were moved to;
-    measuring the untreated cells moves nothing, as their states are what was read. Both are asked of the operator, and
-    leave out what it does not explain of the effect on an assay.
+    compared with what the action does to their bulk: whether bulk samples can stand in for cells. In tissue `by` says
+    which cells are pooled: whether :math:`P \Delta z` is :math:`\Delta P z` for spots, niches or donors. With
+    ``"measure"``, the mean state that is read from cells measured after the action is compared with the state that they
+    were moved to; measuring the untreated cells moves nothing, as their states are what was read. Both are asked of the
+    operator, and leave out what it does not explain of the effect on an assay.
 
     Parameters
     ----------
@@ -68,6 +76,11 @@ def order_effect(
         As :func:`scvcell.tl.perturb`; `data` with the cells treated with either target alone.
     first, second
         A target, and another one, ``"aggregate"`` or ``"measure"``.
+    by
+        With ``"aggregate"``, what cells are pooled to, as in :func:`scvcell.tl.project`: a column of obs, a number of
+        nearest neighbours, or a :class:`scvcell.scale.Membership` of whole cells. Batches by default.
+    section_key
+        Column of the section, for neighbours.
     level
         Coverage of the interval, by bootstrap of treated and untreated cells.
     n_null
@@ -85,7 +98,7 @@ def order_effect(
     ------
     ValueError
         If `level` is not between 0 and 1, `n_null` is below 1, the targets are the same, or one of them alone was given
-        to fewer than 10 cells.
+        to fewer than 10 cells; or if `by` is not given with ``"aggregate"``, or pools no two cells.
 
     References
     ----------
@@ -97,7 +110,10 @@ def order_effect(
     first, second = as_target(first), as_target(second)
     if first == second:
         raise ValueError(f"Give two different targets; both are {first!r}.")
+    if by is not None and second != AGGREGATE:
+        raise ValueError(f"by= says what cells are pooled to; it goes with {AGGREGATE!r}, not with {second!r}.")
     start = Controls(data, model, cells)
+    membership = None if by is None else _units(start.view, by, section_key)
     design = compared(start.design, start.response)
     units = [u for u in contrasts(design, np.ones(start.view.n_obs, bool)) if len(u.treated) >= FEWEST_CELLS]
     operator = None if second in start.response.flow.targets else OPERATORS.get(second)
@@ -119,7 +135,11 @@ def order_effect(
     else:
         n_cells = {name: len(group) for name, (group, _) in groups.items()}
         measured = [Arm(u.action, u.context, latent[u.treated], latent[u.controls]) for u in alone]
-        each = [prepare(start, Action([first]), group, seed) for group, _ in groups.values()]
+        options = [{} if membership is None else {"pools": pools_of(membership, start, g)} for g, _ in groups.values()]
+        each = [
+            prepare(start, Action([first]), group, seed, **given)
+            for (group, _), given in zip(groups.values(), options, strict=True)
+        ]
 
         def kappas(arms: list[Arm]) -> Array:
             flow = refit(arms, seed)
@@ -147,3 +167,18 @@ def order_effect(
             "compared": "cells" if ordered else "operator",
         }
     )
+
+
+def _units(seen: View, by: str | int | Membership, section_key: str | None) -> Membership:
+    """What cells are pooled to."""
+    if isinstance(by, Membership):
+        if not by.fine.equals(seen.obs_names):
+            raise ValueError(
+                f"The membership is of {len(by.fine)} units that are not the {seen.n_obs} cells of the data, in their "
+                "order."
+            )
+        return by
+    if isinstance(by, str):
+        return Membership.groups(seen.column(by), by)
+    n = whole_number("by", by, 2)
+    return Space.of(seen, section_key).nearest(n)

@@ -21,7 +21,7 @@ from scvcell.tissue import (
     Times,
     Values,
     answer,
-    blocks,
+    apart,
     class_sets,
     niche_states,
     quantile,
@@ -190,7 +190,7 @@ def _cells(
             "%d of %d cells have no place or no measurement; nothing is predicted of them.",
             *(len(order) - len(at), len(order)),
         )
-    fine = np.arange(len(section)) if space is None else blocks(space.xy, space.section)
+    fine = np.arange(len(section)) if space is None else apart(space)
     own = None if happened is None else happened.iloc[at]
     levels, n = [section[at], fine[at]], len(at)
     return _Asked(x[at].astype(float), column.iloc[at], own, levels, np.ones(n, bool), at, np.ones(n), [])

@@ -2,5 +2,6 @@
 
 from scvcell.risk.axes._base import AXES, Axis, StressTest, scores
 from scvcell.risk.axes._modality import Modality
+from scvcell.risk.axes._scale import Scale
 
-__all__ = ["AXES", "Axis", "Modality", "StressTest", "scores"]
+__all__ = ["AXES", "Axis", "Modality", "Scale", "StressTest", "scores"]
