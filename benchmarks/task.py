@@ -29,6 +29,15 @@ class Question(NamedTuple):
     n_treated: int | None = None
 
 
+class Position(NamedTuple):
+    """Probabilities of places, cells x places; coordinates of these and their width; share of them in the region."""
+
+    probability: pd.DataFrame
+    places: pd.DataFrame
+    width: float
+    region: pd.Series
+
+
 @dataclass(frozen=True)
 class Task:
     """One problem with everything hidden already taken out of `mdata`.
@@ -145,6 +154,11 @@ class Output:
         Paired cells x k names of nearest paired cells, for methods that give a graph instead of `joint`.
     composition
         Spots x kinds of cells: shares. `lower` and `upper` are then their intervals.
+    points, position
+        Query cells x coordinates; and how probable each place is.
+    labels
+        Cells x ``label``, ``probability`` and, where the method has them, ``set`` and ``trusted``; of donors
+        ``probability`` of the second outcome.
     prediction
         Query cells x target features on `Task.scale`.
     counterfactual
@@ -152,7 +166,8 @@ class Output:
     effects
         Question -> effects with intervals as `scvcell.tl.effects` gives them, for one group of cells.
     cells, response, impact
-        What `scvcell.tl.response_score` writes of each cell, what it returns, and what `scvcell.tl.impact` returns.
+        What `scvcell.tl.response_score` writes of each cell, what it returns, and what `scvcell.tl.impact` returns; in
+        *mapping* the `cells` have what `scvcell.tl.map_to_space` says of them.
     translation
         Modality -> `Task.query` or `Task.reverse` cells x its features: expected shares of the cell's counts.
     steps
@@ -185,6 +200,9 @@ class Output:
     joint: pd.DataFrame | None = None
     neighbours: pd.DataFrame | None = None
     composition: pd.DataFrame | None = None
+    points: pd.DataFrame | None = None
+    position: Position | None = None
+    labels: pd.DataFrame | None = None
     prediction: pd.DataFrame | None = None
     counterfactual: dict[str, pd.DataFrame] = field(default_factory=dict)
     effects: dict[str, pd.DataFrame] = field(default_factory=dict)

@@ -16,7 +16,7 @@ import scvcell
 from benchmarks.clock import Stopwatch
 from benchmarks.tables import NAMES
 from benchmarks.tables.order import ORDERS, POTENCY
-from benchmarks.task import Output
+from benchmarks.task import Output, Position
 from scvcell._stats import neighbours, walk
 from scvcell.score import dense, log_cp10k
 
@@ -38,9 +38,13 @@ def run(task: Task, seed: int, graph: Callable[..., Any] | None = scvcell.pp.lin
     if task.perturbation is not None:
         return _perturb(task, seed)
     if task.target == "spots":
-        return _lift(task, seed)
+        return _project(task, seed) if task.scale == "project" else _lift(task, seed)
     if task.target == "hidden":
         return _impute(task, seed)
+    if task.target == "cells":
+        return _map(task, seed)
+    if task.target in ("label", "donors"):
+        return _endpoint(task, seed)
     if task.source == "kinetics":
         return _velocity(task, seed)
     mdata = task.mdata
@@ -92,6 +96,28 @@ def _lift(task: Task, seed: int) -> Output:
     ]
     out.composition, out.lower, out.upper = frames
     out.notes |= {"trusted": float(found.obs["trusted"].mean()), "cycle": dict(found.uns["csl_cycle"])}
+    out.notes["smooth"] = float(found.uns["csl_lift"]["smooth"])
+    return out
+
+
+def _project(task: Task, seed: int) -> Output:
+    """Fit the kernel by the spots that are shown, project to the others."""
+    cells, shown, places = (task.mdata[name].copy() for name in ("rna", "spots", "places"))
+    watch = Stopwatch()
+    fitted = scvcell.tl.project(cells, by=shown, width="fit")
+    kernel = fitted.uns["csl_project"]
+    out = watch.stamp(
+        Output(notes={key: np.asarray(kernel[key]).tolist() for key in ("width", "offset", "background")})
+    )
+    out.notes["held_out"] = kernel["scores"]
+    places.obsm["spatial"] = places.obsm["spatial"] + kernel["offset"]
+    sums = dense(scvcell.tl.project(cells, by=places, width=kernel["width"]).X)
+    mean = dense(cells.X).sum(0)
+    share = sums / np.maximum(sums.sum(1, keepdims=True), 1e-12)
+    share = (1 - kernel["background"]) * share + kernel["background"] * mean / mean.sum()
+    expected = share * fitted.var["platform_factor"].to_numpy()
+    expected *= places.obs["depth"].to_numpy()[:, None] / expected.sum(1, keepdims=True)
+    out.prediction = task.frame(expected)
     return out
 
 
@@ -111,6 +137,50 @@ def _impute(task: Task, seed: int) -> Output:
     out.intervals = {"": (frame(found.layers["lower"]), frame(found.layers["upper"]))}
     out.trusted_features = found.var["trusted"]
     out.notes |= {"trusted_cells": float(found.obs["trusted"].mean())} | found.uns["csl_impute"]
+    return out
+
+
+def _map(task: Task, seed: int) -> Output:
+    """Fit on located cells, look for the others."""
+    located, cells = task.mdata["rna"].copy(), task.mdata["cells"].copy()
+    watch = Stopwatch()
+    train = scvcell.TrainConfig(max_epochs=task.epochs, accelerator="cpu", progress=False)
+    model = scvcell.tl.fit(located, batch_key=task.batch_key, train=train, seed=seed)
+    out = watch.stamp(Output(epochs=epochs_of(model), notes=notes_of(model)))
+    found = scvcell.tl.map_to_space(cells, model, spatial=located, level=task.level, seed=seed)
+    places, told = found.uns["csl_places"], found.uns["csl_map"].iloc[0]
+    probability = pd.DataFrame(found.obsm["position"].toarray(), index=found.obs_names, columns=places.index)
+    out.points = pd.DataFrame(found.obsm["spatial"], index=found.obs_names, columns=["x", "y"])
+    out.position = Position(probability, places[["x", "y"]], float(told["width"]), found.obs["region"])
+    out.cells = found.obs
+    out.notes |= {key: told[key] for key in told.index}
+    return out
+
+
+def _endpoint(task: Task, seed: int) -> Output:
+    """Labels of cells by their niches, or outcomes of donors by their cells."""
+    rna, watch = task.mdata["rna"], Stopwatch()
+    train = scvcell.TrainConfig(max_epochs=task.epochs, accelerator="cpu", progress=False)
+    model = scvcell.tl.fit(rna, batch_key=None if task.target == "donors" else "batch", train=train, seed=seed)
+    out = watch.stamp(Output(epochs=epochs_of(model), notes=notes_of(model)))
+    by = "batch" if task.target == "donors" else None
+    found = scvcell.tl.predict_endpoint(rna, model, key="label", by=by, section_key="batch", seed=seed)
+    obs = (rna if found is None else found).obs
+    names = ("probability", "set", "trusted")
+    out.labels = obs[["label_predicted", *(f"label_predicted_{name}" for name in names)]].set_axis(
+        ["label", *names], axis=1
+    )
+    out.labels["set"] = out.labels["set"].astype(str)
+    out.notes |= {
+        k: v
+        for k, v in (rna if found is None else found).uns["csl_endpoint"]["label_predicted"].items()
+        if k != "classes"
+    }
+    if found is not None:
+        second = max(obs["label"].astype(str))
+        out.labels["probability"] = out.labels["probability"].where(
+            out.labels["label"].astype(str) == second, 1 - out.labels["probability"]
+        )
     return out
 
 

@@ -29,7 +29,11 @@ NAMES = (
     "velocity",
     "deconvolution",
     "tissue_response",
+    "project",
+    "cycle",
     "imputation",
+    "mapping",
+    "niche",
     "speed",
 )
 

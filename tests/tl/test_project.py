@@ -166,3 +166,127 @@ def test_an_assay_has_only_units_that_it_measured(small):
     np.testing.assert_allclose(again, found.obsm["X_csl"], atol=1e-4)
     own = pd.DataFrame(small.model.get_latent_representation(mdata), mdata.obs_names)
     np.testing.assert_allclose(found.obsm["X_csl"], own.loc[found.obs_names], atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def section():
+    """A section of 1,500 cells of 3 kinds in stripes, and 100 spots of another platform by a planted kernel."""
+    rng = np.random.default_rng(0)
+    xy = rng.uniform(-1, 10, (1500, 2))
+    kind = np.where(rng.random(1500) < 0.9, (xy[:, 0] // 2).astype(int) % 3, rng.integers(3, size=1500))
+    rates = rng.gamma(0.6, 1.5, (3, 30))
+    names = [f"g{i}" for i in range(30)]
+    cells = AnnData(sp.csr_matrix(rng.poisson(rates[kind]).astype(np.float32)), var=pd.DataFrame(index=names))
+    cells.obs_names = [f"c{i}" for i in range(1500)]
+    cells.obsm["spatial"] = xy
+    place = np.stack(np.meshgrid(np.arange(10.0), np.arange(10.0)), -1).reshape(-1, 2)
+    weight = np.exp(-((place[:, None] - xy[None]) ** 2).sum(2) / 2 / 0.8**2)
+    mean = weight @ cells.X.toarray() * np.exp(rng.normal(0, 0.5, 30))
+    x = rng.poisson(mean / mean.sum(1, keepdims=True) * 400).astype(np.float32)
+    spots = AnnData(sp.csr_matrix(x), var=pd.DataFrame(index=names))
+    spots.obs_names = [f"s{i}" for i in range(100)]
+    spots.obsm["spatial"] = place
+    return cells, spots
+
+
+def test_cells_count_once_in_the_nearest_spot(section, caplog):
+    cells, spots = section
+    found = scvcell.tl.project(cells, by=spots)
+    apart = np.linalg.norm(spots.obsm["spatial"][:, None] - cells.obsm["spatial"][None], axis=2)
+    near = apart.min(0) <= 1
+    wanted = np.zeros((100, 30))
+    np.add.at(wanted, apart.argmin(0)[near], cells.X.toarray()[near])
+    np.testing.assert_array_equal(dense(found.X), wanted)
+    assert sp.issparse(found.X)
+    assert list(found.obs_names) == list(spots.obs_names)
+    np.testing.assert_array_equal(found.obsm["spatial"], spots.obsm["spatial"])
+    assert found.obs["n_cells"].sum() == near.sum()
+    far = cells.copy()
+    far.obsm["spatial"][:5] = 1e6
+    found = scvcell.tl.project(far, by=spots)
+    wanted = wanted - 0
+    np.subtract.at(wanted, apart[:, :5].argmin(0)[near[:5]], cells.X.toarray()[:5][near[:5]])
+    np.testing.assert_array_equal(dense(found.X), wanted)
+
+
+def test_a_kernel_of_a_given_width(section):
+    cells, spots = section
+    found = scvcell.tl.project(cells, by=spots, width=0.5)
+    apart = np.linalg.norm(spots.obsm["spatial"][:, None] - cells.obsm["spatial"][None], axis=2)
+    weight = np.where(apart <= 1.5, np.exp(-(apart**2) / 2 / 0.5**2), 0)
+    np.testing.assert_allclose(dense(found.X), weight @ cells.X.toarray(), rtol=1e-6)
+    np.testing.assert_allclose(found.obs["n_cells"], weight.sum(1))
+
+
+def test_a_fitted_kernel(section, tmp_path, fingerprint):
+    cells, spots = section
+    before = fingerprint(cells), fingerprint(spots)
+    found = scvcell.tl.project(cells, by=spots, width="fit")
+    assert (fingerprint(cells), fingerprint(spots)) == before
+    told = found.uns["csl_project"]
+    assert told["width"] == pytest.approx(0.8, abs=0.16)
+    np.testing.assert_allclose(told["offset"], 0, atol=0.2)
+    scores = pd.DataFrame(told["scores"])
+    assert scores.loc["deviance"].idxmin() == "kernel"
+    assert scores.loc["pearson"].idxmax() == "kernel"
+    expected = found.layers["expected"]
+    np.testing.assert_allclose(expected.sum(1), spots.X.sum(1).A1, rtol=1e-5)
+    assert np.corrcoef(expected.ravel(), spots.X.toarray().ravel())[0, 1] > 0.9
+    assert np.log(found.var["platform_factor"]).mean() == pytest.approx(0, abs=1e-6)
+    found.write_h5ad(tmp_path / "a.h5ad")
+    again = anndata.read_h5ad(tmp_path / "a.h5ad")
+    assert again.uns["csl_project"]["scores"]["kernel"]["deviance"] == scores.loc["deviance", "kernel"]
+    # other genes, another order of cells, and counts that lie apart from the places
+    rng = np.random.default_rng(0)
+    places = AnnData(obs=spots.obs)
+    places.obsm["spatial"] = spots.obsm["spatial"]
+    measured = spots[:, ["g5", *spots.var_names[10:]]].copy()
+    measured.var_names = ["g5", *spots.var_names[10:28], "other", "more"]
+    turned = cells[rng.permutation(1500)].copy()
+    some = scvcell.tl.project(turned, by=places, measured=measured, width="fit")
+    assert some.uns["csl_project"]["width"] == pytest.approx(told["width"], abs=0.16)
+    missing = ~some.var_names.isin(measured.var_names)
+    assert np.isnan(some.layers["expected"][:, missing]).all()
+    assert some.var["platform_factor"].isna().tolist() == missing.tolist()
+    assert np.isfinite(some.layers["expected"][:, ~missing]).all()
+
+
+def test_spots_that_do_not_go_with_the_cells_are_refused(section):
+    project, (cells, spots) = scvcell.tl.project, section
+    pixels, bare, other, few = spots.copy(), spots.copy(), spots.copy(), spots[:, :5].copy()
+    pixels.obsm["spatial"] = pixels.obsm["spatial"] * 1e3 + 1e5
+    del bare.obsm["spatial"]
+    other.obs_names = [f"o{i}" for i in range(100)]
+    spots.obs["slide"] = "s"
+    slides = cells.copy()
+    slides.obs["slide"] = ["a", "b"] * 750
+    twice = spots.copy()
+    twice.obs["slide"] = ["c", "d"] * 50
+    for width in (None, 0.5, "fit"):
+        with pytest.raises(ValueError, match=r"No cell lies near any of the 100 spots: .*\(micrometres, pixels\)"):
+            project(cells, by=pixels, width=width)
+        with pytest.raises(ValueError, match="No section is in both"):
+            project(slides, by=twice, width=width, section_key="slide")
+    for call, error, message in (
+        (lambda: project(cells, by=bare), ValueError, "no coordinates"),
+        (lambda: project(cells, by=spots, width=-1), ValueError, "width must be a number above 0"),
+        (lambda: project(cells, by=spots, width="wide"), ValueError, "width must be a number above 0"),
+        (lambda: project(cells, by=spots, measured=spots), TypeError, 'measured= goes with width="fit"'),
+        (lambda: project(cells, by=5, width=1.0), TypeError, "width= goes with spots in by="),
+        (lambda: project(cells, by=spots, width="fit", measured=other), ValueError, "the spots of by="),
+        (lambda: project(cells, by=few, width="fit"), ValueError, "share 5 features; 10 are needed"),
+        (lambda: project(cells, by=spots[:10].copy(), width="fit"), ValueError, "20 spots or more"),
+    ):
+        with pytest.raises(error, match=message):
+            call()
+
+
+def test_one_spot_and_spots_without_cells(section):
+    cells, spots = section
+    one = scvcell.tl.project(cells, by=spots[:1].copy(), width=0.5)
+    np.testing.assert_allclose(dense(one.X), dense(scvcell.tl.project(cells, by=spots, width=0.5).X)[:1])
+    alone = spots[:2].copy()
+    alone.obsm["spatial"] = np.array([[5.0, 5.0], [1e5, 1e5]])
+    found = scvcell.tl.project(cells, by=alone, width=0.5)
+    assert dense(found.X)[1].sum() == 0
+    assert found.obs["n_cells"].iloc[1] == 0

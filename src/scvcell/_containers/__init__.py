@@ -1,6 +1,7 @@
 """AnnData, MuData or SpatialData in, one `View`; results out."""
 
 from scvcell._containers._gather import gather, unique_names
+from scvcell._containers._graph import graph
 from scvcell._containers._matrix import Matrix, fault
 from scvcell._containers._membership import Membership
 from scvcell._containers._read import SINGLE, SPLIT, Tables, feature_types, fitted_tables, table_names, view
@@ -27,6 +28,7 @@ __all__ = [
     "fitted_tables",
     "frame",
     "gather",
+    "graph",
     "is_container",
     "table_names",
     "unique_names",

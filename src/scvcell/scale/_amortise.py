@@ -95,11 +95,17 @@ class CompositionPrior(nn.Module):
         """Concentrations, ``(spots, kinds)``, of counts that `scaled` has prepared."""
         return nn.functional.softplus(self.net(scaled / self.spread)) + 1e-3
 
-    @torch.inference_mode()
     def mean(self, x: Array | sp.csr_matrix) -> Array:
         """Expected shares of spots from their counts, ``(spots, kinds)``."""
-        found = self.eval()(scaled(x))
-        return (found / found.sum(1, keepdim=True)).double().numpy()  # type: ignore[no-any-return]
+        return self.moments(x)[0]
+
+    @torch.inference_mode()
+    def moments(self, x: Array | sp.csr_matrix) -> tuple[Array, Array]:
+        """Expected shares of spots from their counts, and their standard deviations, ``(spots, kinds)`` each."""
+        found = self.eval()(scaled(x)).double()
+        total = found.sum(1, keepdim=True)
+        mean = found / total
+        return mean.numpy(), (mean * (1 - mean) / (total + 1)).sqrt().numpy()
 
     @classmethod
     def fit(cls, x: sp.csr_matrix, kind: Rows, n_kinds: int, n_cells: float, seed: int) -> CompositionPrior:

@@ -29,6 +29,7 @@ from scvcell.score._match import (
     vote,
     votes,
 )
+from scvcell.score._place import map_nll, map_rank, place_error
 from scvcell.score._point import (
     accuracy,
     auroc,
@@ -75,6 +76,8 @@ __all__ = [
     "log_counts",
     "log_cp10k",
     "macro_f1",
+    "map_nll",
+    "map_rank",
     "match_ranks",
     "match_recall",
     "match_scores",
@@ -89,6 +92,7 @@ __all__ = [
     "overcorrection_canary",
     "pearson",
     "pearson_effect",
+    "place_error",
     "prediction_scores",
     "r2",
     "relative_width",

@@ -22,7 +22,9 @@ PER_CELL = 1e4
 """Counts to which every cell is brought by `log_cp10k`."""
 
 Better = Literal["higher", "lower", "nominal"]
-Takes = Literal["states", "states, labels", "values", "labels", "effects", "sets", "intervals", "intervals, level"]
+Takes = Literal[
+    "states", "states, labels", "values", "labels", "effects", "sets", "intervals", "intervals, level", "places", "maps"
+]
 TAKES: dict[Takes, str] = {
     "states": "states of the same cells in two assays, each ``(cells, latent)``",
     "states, labels": "states of cells in two assays, each ``(cells, latent)``, and the labels of both",
@@ -32,6 +34,8 @@ TAKES: dict[Takes, str] = {
     "sets": "predicted and true cells, ``(cells, features)`` and ``(other cells, features)``",
     "intervals": "true values and ends of their intervals, each ``(cells, features)``",
     "intervals, level": "the same and the level of the intervals",
+    "places": "predicted and true coordinates, each ``(cells, dimensions)``",
+    "maps": "probabilities of places ``(cells, places)``, and the number of the true one ``(cells,)``",
 }
 """What a metric may take -> what its arguments then are, in their order."""
 

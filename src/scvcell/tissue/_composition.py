@@ -138,8 +138,8 @@ def lift(
     smooth
         How far to draw each to its neighbours, from 0 to 1; None: as far as genes that were held out say.
     """
-    weights, factor, theta = _weights(x, reference, n_cells, seed)
-    share, left_out = shares(weights), None
+    own = _weights(x, reference, n_cells, seed)
+    share, left_out = shares(own.cells), None
     found = _left_out(reference, group, n_cells, seed)
     if space is None or smooth is None:
         smooth = 0.0 if space is None else _strength(x, share, reference, n_cells, seed, space, found)
@@ -147,29 +147,41 @@ def lift(
         share = smoothed(share, around(space), smooth)
     lower, upper = np.full(share.shape, np.nan), np.full(share.shape, np.nan)
     if found is not None:
-        lower, upper = Misses.of(found.predicted.ravel(), found.true.ravel(), level).around(share)
+        lower, upper = Misses.of(found.predicted.ravel(), found.true.ravel(), found.doubt.ravel(), level).around(
+            share, own.doubt
+        )
         left_out = {"rmse": rmse(found.predicted, found.true), "mean_composition": rmse(found.mean, found.true)}
-    cells = share * weights.sum(1, keepdims=True)
-    return Composition(share, lower, upper, cells, reference.rates(), theta, factor, smooth, left_out)
+    cells = share * own.cells.sum(1, keepdims=True)
+    return Composition(share, lower, upper, cells, reference.rates(), own.theta, own.factor, smooth, left_out)
 
 
-def _weights(x: sp.csr_matrix, reference: Reference, n_cells: float, seed: int) -> tuple[Array, Array, Array]:
-    """Cells of each kind in each spot; factor of each feature, and inverse dispersion."""
+class Weights(NamedTuple):
+    """Cells of each kind in each spot, and the doubt of their shares; factor and inverse dispersion of each feature."""
+
+    cells: Array
+    doubt: Array
+    factor: Array
+    theta: Array
+
+
+def _weights(x: sp.csr_matrix, reference: Reference, n_cells: float, seed: int) -> Weights:
     rates = reference.rates()
     theta = reference.theta(rates) * n_cells  # the sum of n cells has n times the inverse dispersion of one
-    prior = CompositionPrior.fit(reference.counts, reference.kind, len(reference.kinds), n_cells, seed).mean(x)
+    network = CompositionPrior.fit(reference.counts, reference.kind, len(reference.kinds), n_cells, seed)
+    prior, doubt = network.moments(x)
     dense = np.asarray(x.toarray(), dtype=float)
     some = np.unique(np.linspace(0, len(dense) - 1, min(len(dense), PLATFORM_SPOTS)).astype(int))
     first = spot_weights(dense[some], rates, theta, prior[some])
     factor = platform(dense[some], first, rates)
-    return spot_weights(dense, rates * factor, theta, prior), factor, theta
+    return Weights(spot_weights(dense, rates * factor, theta, prior), doubt, factor, theta)
 
 
 class LeftOut(NamedTuple):
-    """Shares of mixtures of cells that were left out, predicted and true, and the mean of the cells that were not."""
+    """Shares of mixtures of left-out cells, predicted and true, their doubt, and the mean of the other cells."""
 
     predicted: Array
     true: Array
+    doubt: Array
     mean: Array
 
 
@@ -193,7 +205,7 @@ def _strength(
     for part in range(N_PARTS):
         rest = np.sort(np.delete(order, np.arange(part, len(order), N_PARTS)))
         cells = Reference(reference.counts[:, rest], reference.kind, reference.kinds)
-        without.append(shares(_weights(x[some][:, rest], cells, n_cells, seed)[0]))
+        without.append(shares(_weights(x[some][:, rest], cells, n_cells, seed).cells))
     return best_strength(share[some], without, near, None if found is None else (found.predicted, found.true))
 
 
@@ -204,12 +216,12 @@ def _left_out(reference: Reference, group: Rows, n_cells: float, seed: int) -> L
     if len(large) < 2:
         return None
     rng = np.random.default_rng(seed)
-    predicted, true, mean = [], [], []
+    parts = []
     for fold in range(min(MAX_FOLDS, len(large))):
         out = np.isin(group, large[fold::MAX_FOLDS])
         rest, left = reference.of(np.flatnonzero(~out)), reference.of(np.flatnonzero(out))
         mixtures = mix(left.counts, left.kind, len(left.kinds), n_cells, N_CHECKED, rng)
-        predicted.append(shares(_weights(mixtures.counts, rest, n_cells, seed + 1 + fold)[0]))
-        true.append(mixtures.shares)
-        mean.append(np.tile(np.bincount(rest.kind, minlength=len(rest.kinds)) / len(rest.kind), (N_CHECKED, 1)))
-    return LeftOut(np.concatenate(predicted), np.concatenate(true), np.concatenate(mean))
+        found = _weights(mixtures.counts, rest, n_cells, seed + 1 + fold)
+        mean = np.tile(np.bincount(rest.kind, minlength=len(rest.kinds)) / len(rest.kind), (N_CHECKED, 1))
+        parts.append(LeftOut(shares(found.cells), mixtures.shares, found.doubt, mean))
+    return LeftOut(*map(np.concatenate, zip(*parts, strict=True)))

@@ -19,9 +19,9 @@ MAX_PROTOTYPES = 6
 """Prototypes of a kind at most."""
 CELLS_PER_PROTOTYPE = 20
 """Cells of a kind for each of its prototypes, at least."""
-N_UPDATES = 20
-PRIOR_STRENGTH = 0.1
-"""Weight of the kind's own mixture of prototypes over what all counts of a mean cell say."""
+N_UPDATES = 30
+PRIOR_CELLS = 0.03
+"""Cells of the kind's own mixture of prototypes that are added to a spot's; kinds of few cells are drawn most."""
 
 
 def states(x: sp.csr_matrix, found: Composition, reference: Reference, z: Array, seed: int) -> Array:
@@ -53,8 +53,8 @@ def states(x: sp.csr_matrix, found: Composition, reference: Reference, z: Array,
     out = np.empty((x.shape[0], len(reference.kinds), z.shape[1]), np.float32)
     for start in range(0, x.shape[0], SPOTS_PER_BLOCK):
         at = slice(start, start + SPOTS_PER_BLOCK)
-        prior = np.maximum(found.cells[at], 1e-6)[:, kind] * share
-        weight = _weights(np.asarray(x[at].toarray(), dtype=float), rates, found.theta, prior, member)
+        cells = np.maximum(found.cells[at], 1e-6)[:, kind]
+        weight = _weights(np.asarray(x[at].toarray(), dtype=float), rates, found.theta, cells, share, member)
         weight /= (weight @ member)[:, kind]
         for k in range(len(reference.kinds)):
             out[at, k] = weight[:, kind == k] @ centre[kind == k]
@@ -77,13 +77,12 @@ def _prototypes(reference: Reference, z: Array, seed: int) -> tuple[Array, Array
     return np.array(kinds), np.array(centres), np.array(rates), np.array(shares)
 
 
-def _weights(x: Array, rates: Array, theta: Array, prior: Array, member: Array) -> Array:
-    """Cells of each prototype, of each kind as many as `prior` has, ``(spots, prototypes)``."""
-    c = PRIOR_STRENGTH * float(rates.sum(1).mean())
-    weight, of_kind, kind = prior, prior @ member, member.argmax(1)
+def _weights(x: Array, rates: Array, theta: Array, cells: Array, share: Array, member: Array) -> Array:
+    """Cells of each prototype, of each kind as many as `cells` says, ``(spots, prototypes)``."""
+    weight, kind = cells * share, member.argmax(1)
     for _ in range(N_UPDATES):
         mu = np.maximum(weight @ rates, 1e-9)
         up, down = (x / mu) @ rates.T, ((x + theta) / (mu + theta)) @ rates.T
-        weight = (weight * up + c * prior) / np.maximum(down + c, 1e-12)
-        weight = weight * (of_kind / np.maximum(weight @ member, 1e-300))[:, kind]
+        weight = weight * up / np.maximum(down, 1e-12) + PRIOR_CELLS * share
+        weight = weight * cells / np.maximum(weight @ member, 1e-300)[:, kind]
     return weight

@@ -148,6 +148,7 @@ def lift(
     out.varm[_keys.RATES] = pd.DataFrame(found.rates, index=out.var_names, columns=list(features))
     out.uns[_keys.CYCLE] = told
     out.uns[_keys.LIFT] = {
+        "labels_key": labels_key,
         "theta": found.theta,
         "smooth": found.smooth,
         "left_out": dict(found.left_out or {}),
@@ -210,6 +211,14 @@ def _trusted(scores: pd.DataFrame, space: Space | None, has: Mask) -> Mask:
     else:
         out[has] = [code >= 0 and space.sections[code] in good for code in space.section]
     return out
+
+
+def _coordinates(seen: View) -> dict[str, Array]:
+    """Places of the spots, where they have some."""
+    try:
+        return {_keys.SPATIAL: Space.of(seen).xy}
+    except ValueError:
+        return {}
 
 
 def _warn(has: Mask, name: str, found: Composition, told: dict[str, float]) -> None:

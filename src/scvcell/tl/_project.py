@@ -113,7 +113,7 @@ def project(
             membership = fitted.membership
         else:
             _refuse(measured, "measured", 'width="fit"')
-            spots = Space.of(view(by), section_key)
+            spots = _places(by, section_key)
             membership = _of_spots(seen, spots, width, section_key)
     else:
         for name, given in (("width", width), ("measured", measured)):
@@ -167,6 +167,13 @@ def _refuse(given: Any, name: str, where: str) -> None:
         raise TypeError(f"{name}= goes with {where} alone; leave it out.")
 
 
+def _places(by: Container, section_key: str | None) -> Space:
+    """Where spots are; places alone are enough."""
+    if isinstance(by, AnnData) and by.n_vars == 0:
+        by = AnnData(sp.csr_matrix((by.n_obs, 1), dtype=np.float32), obs=by.obs, obsm=dict(by.obsm))
+    return Space.of(view(by), section_key)
+
+
 def _of_spots(seen: View, spots: Space, width: Any, section_key: str | None) -> Membership:
     """Cells of every spot: each in the nearest one, or all around it by a kernel."""
     cells = Space.of(seen, section_key)
@@ -207,7 +214,7 @@ def _fitted(
     data: Container, seen: View, by: Container, measured: Container | None, section_key: str | None
 ) -> tuple[KernelFit, Measures, Space]:
     """The kernel by which cells say what spots measured."""
-    spots, cells = Space.of(view(by), section_key), Space.of(seen, section_key)
+    spots, cells = _places(by, section_key), Space.of(seen, section_key)
     asked, own = view(by if measured is None else measured), view(data)
     if not asked.obs_names.equals(spots.names):
         raise ValueError("The measured table must have the spots of by=, in their order.")
