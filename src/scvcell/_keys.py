@@ -68,6 +68,12 @@ RADIUS: Final = "radius"
 REGION: Final = "region"
 SPOT: Final = "spot"
 """``.obs`` keys of mapped cells: how near to the point they are, share of the section in question, nearest place."""
+NICHE: Final = "X_niche"
+"""``.obsm`` key of the state of each unit's niche."""
+NICHE_UNS: Final = "csl_niche"
+"""``.uns`` key of how niches were made, which kinds are neighbours, and how well states tell niches."""
+ENDPOINT: Final = "csl_endpoint"
+"""``.uns`` key of what a predicted endpoint is worth, by the column that it was written to."""
 EXPECTED: Final = "expected"
 """``.layers`` key of expected values after an action."""
 RESPONSE: Final = "csl_response"
@@ -109,6 +115,12 @@ def response_keys(key_added: str) -> dict[str, str]:
 def label_keys(key_added: str) -> dict[str, str]:
     """Names of the columns that label transfer writes beside `key_added`."""
     return {"label": key_added, "probability": f"{key_added}_probability", "trusted": f"{key_added}_trusted"}
+
+
+def niche_keys(key_added: str) -> dict[str, str]:
+    """Names of what goes with the niche states in ``.obsm[key_added]``: the niche, its trust, what surrounds a unit."""
+    name = key_added.removeprefix("X_")
+    return {"label": name, "trusted": f"{name}_trusted", "composition": f"{key_added}_composition"}
 
 
 def uncertainty_key(key_added: str) -> str:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.stats import nbinom
 
-from scvcell.objective import cycle, nb_deviance
+from scvcell.objective import cycle, nb_deviance, response_agreement
 
 
 @pytest.fixture
@@ -64,3 +64,17 @@ def test_its_slope_is_that_of_the_likelihood(scene):
     nb_deviance(torch.as_tensor(x), mean, torch.as_tensor(theta)).sum().backward()
     wanted = 2 * ((x + theta) / (mu + theta) - x / mu)
     np.testing.assert_allclose(mean.grad.numpy(), wanted, atol=1e-9)
+
+
+def test_responses_agree_up_to_their_noise():
+    rng = np.random.default_rng(0)
+    true, noise = rng.normal(size=(400, 50)), rng.gamma(2.0, 1.0, (400, 50))
+    observed = true + np.sqrt(noise) * rng.normal(size=true.shape)
+    found = response_agreement(*map(torch.as_tensor, (true, observed, noise))).numpy()
+    np.testing.assert_allclose(found, (true - observed) ** 2 / noise)
+    assert found.mean() == pytest.approx(1, abs=0.05)
+    off = response_agreement(*map(torch.as_tensor, (true + 2 * np.sqrt(noise), observed, noise))).numpy()
+    assert off.mean() == pytest.approx(5, abs=0.1), "twice the noise beside it"
+    predicted = torch.zeros(2, 3, dtype=torch.float64, requires_grad=True)
+    response_agreement(predicted, torch.ones(2, 3), torch.full((2, 3), 0.5)).sum().backward()
+    np.testing.assert_allclose(predicted.grad, -4)

@@ -5,6 +5,7 @@ import pytest
 
 import scvcell
 from scvcell.response import compared, contrasts, design_of
+from scvcell.scale import Membership
 
 
 def pairs_of(dosed, monkeypatch, make):
@@ -59,3 +60,40 @@ def test_refused(dosed, arguments, message):
         scvcell.tl.order_effect(dosed.data, dosed.model, *arguments)
     with pytest.raises(ValueError, match="n_null must be a whole number >= 1"):
         scvcell.tl.order_effect(dosed.data, dosed.model, "T1", "T2", n_null=0)
+
+
+def test_cells_are_pooled_to_what_by_says(dosed):
+    """Of units that are the batches the answer is that of batches; others give another one."""
+    seen = dosed.model.view(dosed.data)
+    options = {"n_null": 2, "cells": seen.column("cell_type").eq("type1").to_numpy()}
+    half = seen.column("action").astype(str)
+    half[:] = np.where(np.arange(seen.n_obs) % 2, "odd", "even")
+
+    def kappas(by):
+        return scvcell.tl.order_effect(dosed.data, dosed.model, "T1", "aggregate", by=by, **options)["kappa"]
+
+    np.testing.assert_allclose(kappas(Membership.groups(half.map(lambda _: "all"))), kappas(None), rtol=1e-6)
+    assert abs(kappas(Membership.groups(half)) - kappas(None)).max() > 1e-4
+
+
+def test_units_that_cannot_be_pooled_are_refused(dosed):
+    seen = dosed.model.view(dosed.data)
+    whole = Membership.groups(seen.column("cell_type"))
+
+    def ask(by, second="aggregate"):
+        scvcell.tl.order_effect(dosed.data, dosed.model, "T1", second, by=by, n_null=1)
+
+    with pytest.raises(ValueError, match=r"by= says what cells are pooled to; it goes with 'aggregate', not with 'T2'"):
+        ask(whole, "T2")
+    with pytest.raises(ValueError, match=r"are not the .* cells of the data"):
+        ask(Membership(whole.matrix[:, 1:], whole.coarse, whole.fine[1:]))
+    with pytest.raises(ValueError, match="the weights of by= must be 1"):
+        ask(Membership(whole.matrix / 2, whole.coarse, whole.fine))
+    with pytest.raises(ValueError, match="has two untreated cells of a group"):
+        ask(Membership.groups(seen.obs_names.to_series(), "cell"))
+    with pytest.raises(KeyError, match="No obs column 'sections'"):
+        ask("sections")
+    with pytest.raises(ValueError, match="by must be a whole number >= 2"):
+        ask(1)
+    with pytest.raises(ValueError, match="no coordinates"):
+        ask(5)

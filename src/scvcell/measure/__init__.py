@@ -5,7 +5,7 @@ from scvcell.measure._base import MEASUREMENTS, Measurement, expected_log1p, exp
 from scvcell.measure._context import Context, Scale, Summary
 from scvcell.measure._counts import Counts
 from scvcell.measure._decoder import Decoder, LinkedDecoder
-from scvcell.measure._endpoint import Endpoint
+from scvcell.measure._endpoint import Endpoint, cox
 from scvcell.measure._kinetics import Kinetics
 from scvcell.measure._profile import Profile
 from scvcell.measure._protein import Protein
@@ -30,6 +30,7 @@ __all__ = [
     "Scale",
     "Shares",
     "Summary",
+    "cox",
     "expected_log1p",
     "expected_part",
     "show",

@@ -4,7 +4,7 @@ from scvcell.objective._align import info_nce, mmd
 from scvcell.objective._base import TERMS, Network, Term, Weights
 from scvcell.objective._obs import likelihood
 from scvcell.objective._pert import energy_distance
-from scvcell.objective._xscale import cycle, nb_deviance
+from scvcell.objective._xscale import cycle, nb_deviance, response_agreement
 
 __all__ = [
     "TERMS",
@@ -17,4 +17,5 @@ __all__ = [
     "likelihood",
     "mmd",
     "nb_deviance",
+    "response_agreement",
 ]

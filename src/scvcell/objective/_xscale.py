@@ -62,3 +62,30 @@ def cycle(
     Hu and Chen, Insights into Artificial Intelligence Virtual Cells, eq. 3.
     """
     return nb_deviance(x, weights @ rates, theta)
+
+
+def response_agreement(
+    predicted: Float[Tensor, "units features"],
+    observed: Float[Tensor, "units features"],
+    noise: Float[Tensor, "units features"],
+) -> Float[Tensor, "units features"]:
+    r"""Error of predicted responses of coarse units, in variances of what was observed.
+
+    .. math:: L_{rg} = \frac{\big(M_c(P \Delta z)_{rg} - y_{rg}\big)^2}{\sigma^2_{rg}}
+
+    Its mean is 1 where predictions miss by as much as noise does, so that nothing can be better known than that.
+
+    Parameters
+    ----------
+    predicted
+        Responses of units r after projection, on the effect scale of `scvcell.response.Bulk`.
+    observed
+        Measured responses, of the same units on the same scale.
+    noise
+        Variance of the measured responses, above 0.
+
+    References
+    ----------
+    Hu and Chen, Insights into Artificial Intelligence Virtual Cells, eq. 3 (agreement of responses).
+    """
+    return (predicted - observed).square() / noise.clamp_min(torch.finfo(noise.dtype).tiny)

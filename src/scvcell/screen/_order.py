@@ -6,6 +6,7 @@ import copy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 
 from scvcell._calm import progress
@@ -20,10 +21,12 @@ from scvcell.response import (
     moved_values,
     train_flow,
 )
+from scvcell.screen._pooling import check_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from scvcell._containers import Membership
     from scvcell._types import Array, Rows
     from scvcell.perturb import AffineFlow
 
@@ -142,11 +145,35 @@ def against_action(
     return kappa
 
 
-def _against_pooling(start: Controls, action: Action, group: Rows, seed: int) -> Callable[[AffineFlow], float]:
-    """Kappa of an action with pooling cells, by a flow: one bulk per batch, mean weighted by cells."""
+def pools_of(membership: Membership, start: Controls, group: Rows) -> list[Rows]:
+    """Positions in a group of the cells of each unit that has two or more of them, for `_against_pooling`.
+
+    Raises
+    ------
+    ValueError
+        If weights are no memberships of whole cells, or no unit has two cells of the group.
+    """
+    check_whole(membership)
+    matrix = sp.csr_array(membership.matrix[:, start.index[group]])
+    pools = [part for part in np.split(matrix.indices, matrix.indptr[1:-1]) if len(part) > 1]
+    if not pools:
+        raise ValueError(
+            f"No {membership.unit} of by= has two untreated cells of a group; pooling a single cell changes nothing."
+        )
+    return pools
+
+
+def _against_pooling(
+    start: Controls, action: Action, group: Rows, seed: int, pools: list[Rows] | None = None
+) -> Callable[[AffineFlow], float]:
+    """Kappa of an action with pooling cells, by a flow; mean weighted by cells.
+
+    `pools` are positions in the group; by default there is one bulk per batch.
+    """
     drawn, z = np.random.default_rng(seed), start.latent[group]
-    _, batch = start.model.schema.context(start.part.subset(group))
-    pools = [np.flatnonzero(batch == code) for code in np.unique(batch)]
+    if pools is None:
+        _, batch = start.model.schema.context(start.part.subset(group))
+        pools = [np.flatnonzero(batch == code) for code in np.unique(batch)]
     first = start.index[group[[pool[0] for pool in pools]]]
 
     def bulk(states: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from scvcell._containers import Space
     from scvcell._types import Array, Rows
 
+N_LEFT_OUT = 8
+"""Blocks of each section that are left out in turn where there are no sections to leave out."""
+
 
 def blocks(space: Space, n: int) -> Rows:
     """Cut every section into `n` blocks of alike many units, halving along its longer side, ``(units,)``.
@@ -33,6 +36,12 @@ def blocks(space: Space, n: int) -> Rows:
         here = np.flatnonzero(placed & (space.section == section))
         _cut(space.xy, here, min(n, len(here)), 0, out)
     return out
+
+
+def apart(space: Space, n: int = N_LEFT_OUT) -> Rows:
+    """As `blocks`, each with a number of its own across sections, ``(units,)``."""
+    found = blocks(space, n)
+    return np.where(found >= 0, space.section * n + found, -1)
 
 
 def _cut(xy: Array, here: Rows, n: int, first: int, out: Rows) -> None:

@@ -147,7 +147,9 @@ def lift(
         share = smoothed(share, around(space), smooth)
     lower, upper = np.full(share.shape, np.nan), np.full(share.shape, np.nan)
     if found is not None:
-        lower, upper = Misses.of(*(each.ravel() for each in found[:3]), level).around(share, own.doubt)
+        lower, upper = Misses.of(found.predicted.ravel(), found.true.ravel(), found.doubt.ravel(), level).around(
+            share, own.doubt
+        )
         left_out = {"rmse": rmse(found.predicted, found.true), "mean_composition": rmse(found.mean, found.true)}
     cells = share * own.cells.sum(1, keepdims=True)
     return Composition(share, lower, upper, cells, reference.rates(), own.theta, own.factor, smooth, left_out)
@@ -175,7 +177,7 @@ def _weights(x: sp.csr_matrix, reference: Reference, n_cells: float, seed: int) 
 
 
 class LeftOut(NamedTuple):
-    """Shares of mixtures of cells that were left out, predicted and true, their doubt, and the mean of the cells that were not."""
+    """Shares of mixtures of left-out cells, predicted and true, their doubt, and the mean of the other cells."""
 
     predicted: Array
     true: Array

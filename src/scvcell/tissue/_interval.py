@@ -17,7 +17,7 @@ MIN_MISSES = 30
 TRIED = 26
 """Lengths of each end that are tried."""
 THERE = 1.25
-"""How much more often than others kinds that are there may be missed: they are few, and every point of theirs is wide."""
+"""How much more often than all of them kinds that are there may be missed; each point of theirs is dear in width."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -56,7 +56,7 @@ class Misses:
         where, there = np.digitize(doubt, edges), true > 0
         ends = []
         for b in range(len(edges) + 1):
-            here = where == b
+            here = where == b if (where == b).any() else np.ones(len(where), bool)
             few = (here & there).sum() < MIN_MISSES
             ends.append(_shortest(predicted, true, here, there if few else here & there, level))
         below, above = np.array(ends).T

@@ -21,7 +21,7 @@ CELLS_PER_PROTOTYPE = 20
 """Cells of a kind for each of its prototypes, at least."""
 N_UPDATES = 30
 PRIOR_CELLS = 0.03
-"""Cells of the kind's own mixture of prototypes that are added to those of a spot; kinds of few cells are drawn most."""
+"""Cells of the kind's own mixture of prototypes that are added to a spot's; kinds of few cells are drawn most."""
 
 
 def states(x: sp.csr_matrix, found: Composition, reference: Reference, z: Array, seed: int) -> Array:

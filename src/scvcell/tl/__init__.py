@@ -16,9 +16,11 @@ from scvcell.tl._lift import lift
 from scvcell.tl._links import feature_links
 from scvcell.tl._map import map_to_space
 from scvcell.tl._match import match_counterfactual
+from scvcell.tl._niche import niche
 from scvcell.tl._order import order_effect
 from scvcell.tl._perturb import effects, perturb
 from scvcell.tl._potency import potency
+from scvcell.tl._predict_endpoint import predict_endpoint
 from scvcell.tl._project import project
 from scvcell.tl._rank import rank_actions
 from scvcell.tl._response_score import response_score
@@ -47,9 +49,11 @@ __all__ = [
     "map_to_space",
     "match_counterfactual",
     "modality_information",
+    "niche",
     "order_effect",
     "perturb",
     "potency",
+    "predict_endpoint",
     "prior_ablation",
     "project",
     "rank_actions",

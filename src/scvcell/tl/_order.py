@@ -10,6 +10,7 @@ import pandas as pd
 
 from scvcell._calm import progress
 from scvcell._checks import check_level, seed_of, whole_number
+from scvcell._containers import Membership, Space
 from scvcell._keys import LOWER, UPPER
 from scvcell.perturb import Action
 from scvcell.response import FEWEST_CELLS, Controls, as_target, compared, contrasts
@@ -20,16 +21,22 @@ from scvcell.screen import (
     against_action,
     both_orders,
     by_cells,
+    by_pools,
     joint_size,
+    measured_pools,
+    pools_of,
     refit,
     resampled,
     singles,
 )
 
 if TYPE_CHECKING:
-    from scvcell._containers import Container
+    from scvcell._containers import Container, View
     from scvcell._types import Array
     from scvcell.model import CSL
+
+AGGREGATE = "aggregate"
+"""What pooling is called as a second operator."""
 
 
 def order_effect(
@@ -39,6 +46,8 @@ def order_effect(
     second: str,
     *,
     cells: Any = None,
+    by: str | int | Membership | None = None,
+    section_key: str | None = None,
     level: float = 0.9,
     n_null: int = 39,
     seed: int = 0,
@@ -57,10 +66,16 @@ def order_effect(
     Either way each target alone is needed.
 
     With ``"aggregate"`` as `second`, the bulk of the cells after the action (summed counts, one bulk per batch) is
-    compared with what the action does to their bulk: whether bulk samples can stand in for cells. With ``"measure"``,
-    the mean state that is read from cells measured after the action is compared with the state that they were moved to;
-    measuring the untreated cells moves nothing, as their states are what was read. Both are asked of the operator, and
-    leave out what it does not explain of the effect on an assay.
+    compared with what the action does to their bulk: whether bulk samples can stand in for cells. In tissue `by` says
+    which cells are pooled: whether :math:`P \Delta z` is :math:`\Delta P z` for spots, niches or donors. Where several
+    units have treated cells and controls, as niches of several sections do, their measured pools are compared: kappa is
+    how far the effects on units are from their mean over units, as a share of their size. The null makes treated cells
+    from the controls of each unit by the same fold changes, so it holds what pooling does to an effect that is the same
+    everywhere.
+
+    With ``"measure"``, the mean state that is read from cells measured after the action is compared with the state that
+    they were moved to; measuring the untreated cells moves nothing, as their states are what was read. Without measured
+    pools both are asked of the operator, and leave out what it does not explain of the effect on an assay.
 
     Parameters
     ----------
@@ -68,6 +83,11 @@ def order_effect(
         As :func:`scvcell.tl.perturb`; `data` with the cells treated with either target alone.
     first, second
         A target, and another one, ``"aggregate"`` or ``"measure"``.
+    by
+        With ``"aggregate"``, what cells are pooled to, as in :func:`scvcell.tl.project`: a column of obs, a number of
+        nearest neighbours, or a :class:`scvcell.scale.Membership` of whole cells. Batches by default.
+    section_key
+        Column of the section, for neighbours.
     level
         Coverage of the interval, by bootstrap of treated and untreated cells.
     n_null
@@ -79,13 +99,13 @@ def order_effect(
     -------
     One row per group: ``group``, ``kappa``, ``null`` (mean of kappa where order does not matter), ``lower``, ``upper``,
     ``level``, ``p`` (share of null draws, the estimate among them, that reach it; at least ``1 / (n_null + 1)``),
-    ``n_cells`` (controls, or cells that had both targets), ``compared`` (``"operator"`` or ``"cells"``).
+    ``n_cells`` (controls, or cells that had both targets), ``compared`` (``"operator"``, ``"cells"`` or ``"pools"``).
 
     Raises
     ------
     ValueError
         If `level` is not between 0 and 1, `n_null` is below 1, the targets are the same, or one of them alone was given
-        to fewer than 10 cells.
+        to fewer than 10 cells; or if `by` is not given with ``"aggregate"``, or pools no two cells.
 
     References
     ----------
@@ -97,7 +117,10 @@ def order_effect(
     first, second = as_target(first), as_target(second)
     if first == second:
         raise ValueError(f"Give two different targets; both are {first!r}.")
+    if by is not None and second != AGGREGATE:
+        raise ValueError(f"by= says what cells are pooled to; it goes with {AGGREGATE!r}, not with {second!r}.")
     start = Controls(data, model, cells)
+    membership = None if by is None else _units(start.view, by, section_key)
     design = compared(start.design, start.response)
     units = [u for u in contrasts(design, np.ones(start.view.n_obs, bool)) if len(u.treated) >= FEWEST_CELLS]
     operator = None if second in start.response.flow.targets else OPERATORS.get(second)
@@ -107,7 +130,16 @@ def order_effect(
     groups = {name: (group, set(design.context[start.index[group]].tolist())) for name, group in start.groups()}
     ordered = both_orders(units, first, second)
     rng = np.random.default_rng(seed)
-    if ordered:
+    measured_by = {}
+    if membership is not None:
+        every = {name: [u for u in alone if u.context in contexts] for name, (_, contexts) in groups.items()}
+        measured_by = {name: measured_pools(start, each, membership) for name, each in every.items()}
+        measured_by = {name: each for name, each in measured_by.items() if any(each)}
+    if measured_by:
+        parts = {name: by_pools(start, each, latent, n_null, rng) for name, each in measured_by.items()}
+        found, null, again = (np.array([part[k] for part in parts.values()]).T for k in range(3))
+        n_cells = {name: part[3] for name, part in parts.items()}
+    elif ordered:
         sides = {
             name: [(latent[a.treated], latent[b.treated]) for a, b in ordered if a.context in contexts]
             for name, (_, contexts) in groups.items()
@@ -119,7 +151,11 @@ def order_effect(
     else:
         n_cells = {name: len(group) for name, (group, _) in groups.items()}
         measured = [Arm(u.action, u.context, latent[u.treated], latent[u.controls]) for u in alone]
-        each = [prepare(start, Action([first]), group, seed) for group, _ in groups.values()]
+        options = [{} if membership is None else {"pools": pools_of(membership, start, g)} for g, _ in groups.values()]
+        each = [
+            prepare(start, Action([first]), group, seed, **given)
+            for (group, _), given in zip(groups.values(), options, strict=True)
+        ]
 
         def kappas(arms: list[Arm]) -> Array:
             flow = refit(arms, seed)
@@ -144,6 +180,21 @@ def order_effect(
             "level": level,
             "p": (1 + (null >= found).sum(0)) / (1 + n_null),
             "n_cells": list(n_cells.values()),
-            "compared": "cells" if ordered else "operator",
+            "compared": "pools" if measured_by else "cells" if ordered else "operator",
         }
     )
+
+
+def _units(seen: View, by: str | int | Membership, section_key: str | None) -> Membership:
+    """What cells are pooled to."""
+    if isinstance(by, Membership):
+        if not by.fine.equals(seen.obs_names):
+            raise ValueError(
+                f"The membership is of {len(by.fine)} units that are not the {seen.n_obs} cells of the data, in their "
+                "order."
+            )
+        return by
+    if isinstance(by, str):
+        return Membership.groups(seen.column(by), by)
+    n = whole_number("by", by, 2)
+    return Space.of(seen, section_key).nearest(n)

@@ -11,7 +11,7 @@ from anndata import AnnData
 
 from scvcell import _keys
 from scvcell._checks import check_level, seed_of, whole_number
-from scvcell._containers import gather, unique_names
+from scvcell._containers import COORDINATES, Space, gather, unique_names
 from scvcell.response import Controls, asked, counterfactual, learned, move
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ def perturb(
     AnnData (of a model of one modality) or MuData. ``X``: drawn values, counts where counts were measured; layer
     ``expected``; obs of the cells, where the columns of target, dose, time and schedule that the fit read say what was
     done, with ``action`` (the same as text; where obs has no column of this name), ``source_cell`` and ``support`` (0
-    nothing like it in training, 1 seen). ``obsm["X_csl"]``: states after the action.
+    nothing like it in training, 1 seen). ``obsm["X_csl"]``: states after the action; ``obsm["spatial"]``: where the
+    cells are, if that is known. Of a SpatialData a table that can be put into it, where `n_samples` is 1.
 
     Raises
     ------
@@ -223,7 +224,17 @@ def _container(
         if key is not None:
             table.obs[key] = np.maximum(np.tile(depth[m], n_samples), np.asarray(stack.sum(1)).ravel())
         tables[m] = table
-    return gather(tables, {_keys.LATENT: np.concatenate([states] * n_samples)})
+    obsm = {_keys.LATENT: states} | _places(start)
+    out = gather(tables, {key: np.concatenate([value] * n_samples) for key, value in obsm.items()})
+    return start.view.subset(np.tile(start.index, n_samples)).as_table(out)
+
+
+def _places(start: Controls) -> dict[str, NDArray[np.floating]]:
+    """Coordinates of the cells, where they have any."""
+    try:
+        return {COORDINATES: Space.of(start.part).xy}
+    except ValueError:  # no coordinates, or none that can be read
+        return {}
 
 
 def _slug(action: Action) -> str:

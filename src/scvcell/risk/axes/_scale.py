@@ -41,7 +41,7 @@ class _Patches(NamedTuple):
 @AXES.register("scale")
 @dataclass(frozen=True)
 class Scale(Axis):
-    """Patches of test cells, of which only sums are seen: the kinds that they hold, and hidden features.
+    """Patches of test cells, of which only sums are seen: the kinds they hold and their hidden features are asked for.
 
     A predictor sees the cells that may be learned from as ``"rna"``, and as ``"patches"`` sums of the nearest test
     cells around some of them, for each size, without the hidden features. It is asked for the shares of kinds
