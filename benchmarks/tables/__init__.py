@@ -28,6 +28,7 @@ NAMES = (
     "order",
     "velocity",
     "deconvolution",
+    "tissue_response",
     "project",
     "cycle",
     "imputation",
