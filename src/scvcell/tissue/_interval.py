@@ -16,7 +16,7 @@ MIN_MISSES = 30
 """Misses of kinds that are there below which those of all bins count."""
 TRIED = 26
 """Lengths of each end that are tried."""
-THERE = 1.5
+THERE = 1.25
 """How much more often than all of them kinds that are there may be missed; each point of theirs is dear in width."""
 
 
