@@ -155,7 +155,7 @@ def lift(
         "smooth": found.smooth,
         "left_out": dict(found.left_out or {}),
     }
-    return out
+    return seen.as_table(out)
 
 
 def _check_numbers(n_cells: Any, smooth: Any) -> None:
