@@ -156,6 +156,9 @@ class Output:
         Spots x kinds of cells: shares. `lower` and `upper` are then their intervals.
     points, position
         Query cells x coordinates; and how probable each place is.
+    labels
+        Cells x ``label``, ``probability`` and, where the method has them, ``set`` and ``trusted``; of donors
+        ``probability`` of the second outcome.
     prediction
         Query cells x target features on `Task.scale`.
     counterfactual
@@ -199,6 +202,7 @@ class Output:
     composition: pd.DataFrame | None = None
     points: pd.DataFrame | None = None
     position: Position | None = None
+    labels: pd.DataFrame | None = None
     prediction: pd.DataFrame | None = None
     counterfactual: dict[str, pd.DataFrame] = field(default_factory=dict)
     effects: dict[str, pd.DataFrame] = field(default_factory=dict)

@@ -33,6 +33,8 @@ DRAWS = 5
 def run(task: Task, seed: int, graph: Callable[..., Any] | None = scvcell.pp.link_features) -> Output:
     """Fit on everything visible, embed each modality alone, translate the query cells."""
     scvi.settings.verbosity = 30
+    if task.target == "pools":
+        return _pools(task, seed)
     if task.perturbation is not None:
         return _perturb(task, seed)
     if task.target == "spots":
@@ -41,6 +43,8 @@ def run(task: Task, seed: int, graph: Callable[..., Any] | None = scvcell.pp.lin
         return _impute(task, seed)
     if task.target == "cells":
         return _map(task, seed)
+    if task.target in ("label", "donors"):
+        return _endpoint(task, seed)
     if task.source == "kinetics":
         return _velocity(task, seed)
     mdata = task.mdata
@@ -153,6 +157,33 @@ def _map(task: Task, seed: int) -> Output:
     return out
 
 
+def _endpoint(task: Task, seed: int) -> Output:
+    """Labels of cells by their niches, or outcomes of donors by their cells."""
+    rna, watch = task.mdata["rna"], Stopwatch()
+    train = scvcell.TrainConfig(max_epochs=task.epochs, accelerator="cpu", progress=False)
+    model = scvcell.tl.fit(rna, batch_key=None if task.target == "donors" else "batch", train=train, seed=seed)
+    out = watch.stamp(Output(epochs=epochs_of(model), notes=notes_of(model)))
+    by = "batch" if task.target == "donors" else None
+    found = scvcell.tl.predict_endpoint(rna, model, key="label", by=by, section_key="batch", seed=seed)
+    obs = (rna if found is None else found).obs
+    names = ("probability", "set", "trusted")
+    out.labels = obs[["label_predicted", *(f"label_predicted_{name}" for name in names)]].set_axis(
+        ["label", *names], axis=1
+    )
+    out.labels["set"] = out.labels["set"].astype(str)
+    out.notes |= {
+        k: v
+        for k, v in (rna if found is None else found).uns["csl_endpoint"]["label_predicted"].items()
+        if k != "classes"
+    }
+    if found is not None:
+        second = max(obs["label"].astype(str))
+        out.labels["probability"] = out.labels["probability"].where(
+            out.labels["label"].astype(str) == second, 1 - out.labels["probability"]
+        )
+    return out
+
+
 def _perturb(task: Task, seed: int) -> Output:
     """Fit with actions, answer questions by effects and, of counts, by cells; without questions, score all cells."""
     mdata = task.mdata
@@ -186,6 +217,30 @@ def _perturb(task: Task, seed: int) -> Output:
         out.response = scvcell.tl.response_score(mdata, model, level=task.level)
         out.cells = mdata.obs.filter(like="csl_response")
         out.impact = scvcell.tl.impact(mdata, model, level=task.level)
+    return out
+
+
+def _pools(task: Task, seed: int) -> Output:
+    """Fit with actions; what they do to pools of cells, or whether they do the same to all pools."""
+    adata = task.mdata["rna"]
+    watch = Stopwatch()
+    train = scvcell.TrainConfig(max_epochs=task.epochs, accelerator="cpu", progress=False)
+    model = scvcell.tl.fit(adata, perturbation=task.perturbation, train=train, seed=seed)
+    out = watch.stamp(Output(epochs=epochs_of(model), notes=notes_of(model)))
+    for name, (action, cells, n_treated) in task.questions.items():
+        if isinstance(action, str):
+            found = scvcell.tl.order_effect(adata, model, action, "aggregate", by=name, n_null=19, seed=seed)
+            out.notes[name] = found.to_dict("records")
+            continue
+        after = scvcell.tl.perturb(adata, model, action, cells=cells, n_samples=DRAWS, seed=seed)
+        pool = scvcell.tl.project(adata[cells].copy(), model, by=task.batch_key)
+        other = scvcell.tl.perturb(pool, model, action, cells=pool.obs_names, n_samples=DRAWS, seed=seed)
+        for place, table in ((out.counterfactual, after), (out.alternatives.setdefault("of the pool", {}), other)):
+            pooled = scvcell.tl.project(table, model, by=task.batch_key)
+            place[name] = pd.DataFrame(dense(pooled.X), index=pooled.obs_names, columns=pooled.var_names)
+        out.effects[name] = scvcell.tl.effects(
+            adata, model, action, cells=cells, groupby=[], level=task.level, n_cells=n_treated
+        )
     return out
 
 

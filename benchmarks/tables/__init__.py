@@ -28,10 +28,12 @@ NAMES = (
     "order",
     "velocity",
     "deconvolution",
+    "tissue_response",
     "project",
     "cycle",
     "imputation",
     "mapping",
+    "niche",
     "speed",
 )
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from scvcell._containers import Space
-from scvcell.tissue import blocks
+from scvcell.tissue import apart, blocks
 from scvcell.tissue._blocks import resampled
 
 
@@ -51,3 +51,12 @@ def test_draws_are_of_as_many_tiles():
     assert found.shape == (50, 4)
     assert (found.sum(1) == 4).all()
     assert found.std() > 0
+
+
+def test_blocks_of_sections_have_numbers_of_their_own():
+    xy = np.random.default_rng(0).random((60, 2))
+    xy[7] = np.nan
+    code = apart(space(xy, np.repeat([0, 1], 30)), 4)
+    assert code[7] == -1
+    assert len(np.unique(code)) == 9
+    assert not set(code[:30]) & set(code[30:])

@@ -82,8 +82,10 @@ def test_pooling_to_spots_is_tested_against_the_action(tissue):
         return scvcell.tl.order_effect(data, tissue.model, "A1", "aggregate", by=by, n_null=1)
 
     found = [ask(cells, by) for by in (units, "niche")]
-    for table in found:
-        assert table["kappa"].gt(0).all()
-        assert table["n_cells"].tolist() == [400]
+    assert [table["kappa"].gt(0).all() for table in found] == [True, True]
+    # a spot is of one section, which is treated or not; niches are of both, where measured pools are compared
+    assert [table["compared"].item() for table in found] == ["operator", "pools"]
+    assert found[0]["n_cells"].item() == 400
+    assert found[1]["n_cells"].item() > 700
     assert found[0]["kappa"].item() != found[1]["kappa"].item()
     assert np.isfinite(ask(tissue.sdata, 4)["kappa"]).all()

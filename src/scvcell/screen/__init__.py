@@ -16,6 +16,7 @@ from scvcell.screen._order import (
     singles,
 )
 from scvcell.screen._origin import Origin, fit_origin
+from scvcell.screen._pooling import by_pools, measured_pools
 from scvcell.screen._potency import MIN_DOSES, Curve, curves_of
 from scvcell.screen._rehearsal import draws_of, rehearse
 from scvcell.screen._strength import strengths
@@ -34,6 +35,7 @@ __all__ = [
     "balance_of",
     "both_orders",
     "by_cells",
+    "by_pools",
     "curves_of",
     "draws_of",
     "effects_on_cells",
@@ -41,6 +43,7 @@ __all__ = [
     "joint_size",
     "matched_values",
     "measure_effect",
+    "measured_pools",
     "pools_of",
     "potential",
     "refit",

@@ -21,6 +21,7 @@ from scvcell.response import (
     moved_values,
     train_flow,
 )
+from scvcell.screen._pooling import check_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -152,8 +153,7 @@ def pools_of(membership: Membership, start: Controls, group: Rows) -> list[Rows]
     ValueError
         If weights are no memberships of whole cells, or no unit has two cells of the group.
     """
-    if not np.isin(membership.matrix.data, (0, 1)).all():
-        raise ValueError("Cells are pooled whole: the weights of by= must be 1. Counts cannot be drawn for shares.")
+    check_whole(membership)
     matrix = sp.csr_array(membership.matrix[:, start.index[group]])
     pools = [part for part in np.split(matrix.indices, matrix.indptr[1:-1]) if len(part) > 1]
     if not pools:

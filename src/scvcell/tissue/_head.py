@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from scvcell._types import Array, Mask, Rows
     from scvcell.tissue._outcome import Outcome, Predictor
 
-STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 """Weights of the data against the penalty, of which one is chosen on groups that were left out."""
 N_FOLDS = 5
 """Parts of the groups that are left out in turn, at most."""
@@ -129,7 +129,7 @@ def folds(outcome: Outcome, levels: Sequence[Rows], rows: Rows) -> list[Rows]:
     rows
         The units.
     """
-    code = next((level for level in levels if len(np.unique(level[rows])) > 1), levels[-1])
+    code = next((level for level in levels if len(np.unique(level[rows])) > 1), np.arange(len(outcome.value)))
     groups, member = np.unique(code[rows], return_inverse=True)
     mean = np.bincount(member, outcome.value[rows]) / np.bincount(member)
     fold = np.empty(len(groups), np.int64)

@@ -24,7 +24,7 @@ N_FOLDS = 3
 BINS = (600, 150)
 """Numbers of bins that are tried; a bin has at least `CELLS_PER_BIN` located cells in the mean."""
 CELLS_PER_BIN = 3
-SMOOTHING = (1.5, 3.0)
+SMOOTHING = (1.0, 2.0)
 """Widths of the kernel around a located cell that are tried, in bins; of the coarser bins just the first."""
 EPOCHS = (4, 8, 12, 18)
 """Numbers of epochs that are tried."""

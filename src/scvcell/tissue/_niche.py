@@ -25,6 +25,8 @@ UNITS_PER_BLOCK = 4096
 """Niches whose counts are summed at once; more is faster and takes more memory."""
 MIN_UNITS = 10
 """Units of a section below which it is put on the scale of all sections."""
+MAX_CLUSTERED = 50_000
+"""Units by which niches are found at most, evenly from all."""
 N_STARTS = 10
 """Starts of k-means, of which the best is taken."""
 
@@ -205,7 +207,9 @@ def cluster(values: Array, order: Rows, n: int, seed: int) -> Rows:
     """
     known = order[np.isfinite(values[order]).all(1)]
     out = np.full(len(values), -1, np.int64)
-    code = KMeans(n, n_init=N_STARTS, random_state=seed).fit_predict(values[known].astype(float))
+    some = known[np.unique(np.linspace(0, len(known) - 1, min(len(known), MAX_CLUSTERED)).astype(int))]
+    means = KMeans(n, n_init=N_STARTS, random_state=seed).fit(values[some].astype(float))
+    code = means.predict(values[known].astype(float))
     size = np.bincount(code, minlength=n)
     out[known] = np.argsort(np.argsort(-size, kind="stable"), kind="stable")[code]
     return out

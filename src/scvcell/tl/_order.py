@@ -21,7 +21,9 @@ from scvcell.screen import (
     against_action,
     both_orders,
     by_cells,
+    by_pools,
     joint_size,
+    measured_pools,
     pools_of,
     refit,
     resampled,
@@ -65,10 +67,15 @@ def order_effect(
 
     With ``"aggregate"`` as `second`, the bulk of the cells after the action (summed counts, one bulk per batch) is
     compared with what the action does to their bulk: whether bulk samples can stand in for cells. In tissue `by` says
-    which cells are pooled: whether :math:`P \Delta z` is :math:`\Delta P z` for spots, niches or donors. With
-    ``"measure"``, the mean state that is read from cells measured after the action is compared with the state that they
-    were moved to; measuring the untreated cells moves nothing, as their states are what was read. Both are asked of the
-    operator, and leave out what it does not explain of the effect on an assay.
+    which cells are pooled: whether :math:`P \Delta z` is :math:`\Delta P z` for spots, niches or donors. Where several
+    units have treated cells and controls, as niches of several sections do, their measured pools are compared: kappa is
+    how far the effects on units are from their mean over units, as a share of their size. The null makes treated cells
+    from the controls of each unit by the same fold changes, so it holds what pooling does to an effect that is the same
+    everywhere.
+
+    With ``"measure"``, the mean state that is read from cells measured after the action is compared with the state that
+    they were moved to; measuring the untreated cells moves nothing, as their states are what was read. Without measured
+    pools both are asked of the operator, and leave out what it does not explain of the effect on an assay.
 
     Parameters
     ----------
@@ -92,7 +99,7 @@ def order_effect(
     -------
     One row per group: ``group``, ``kappa``, ``null`` (mean of kappa where order does not matter), ``lower``, ``upper``,
     ``level``, ``p`` (share of null draws, the estimate among them, that reach it; at least ``1 / (n_null + 1)``),
-    ``n_cells`` (controls, or cells that had both targets), ``compared`` (``"operator"`` or ``"cells"``).
+    ``n_cells`` (controls, or cells that had both targets), ``compared`` (``"operator"``, ``"cells"`` or ``"pools"``).
 
     Raises
     ------
@@ -123,7 +130,16 @@ def order_effect(
     groups = {name: (group, set(design.context[start.index[group]].tolist())) for name, group in start.groups()}
     ordered = both_orders(units, first, second)
     rng = np.random.default_rng(seed)
-    if ordered:
+    measured_by = {}
+    if membership is not None:
+        every = {name: [u for u in alone if u.context in contexts] for name, (_, contexts) in groups.items()}
+        measured_by = {name: measured_pools(start, each, membership) for name, each in every.items()}
+        measured_by = {name: each for name, each in measured_by.items() if any(each)}
+    if measured_by:
+        parts = {name: by_pools(start, each, latent, n_null, rng) for name, each in measured_by.items()}
+        found, null, again = (np.array([part[k] for part in parts.values()]).T for k in range(3))
+        n_cells = {name: part[3] for name, part in parts.items()}
+    elif ordered:
         sides = {
             name: [(latent[a.treated], latent[b.treated]) for a, b in ordered if a.context in contexts]
             for name, (_, contexts) in groups.items()
@@ -164,7 +180,7 @@ def order_effect(
             "level": level,
             "p": (1 + (null >= found).sum(0)) / (1 + n_null),
             "n_cells": list(n_cells.values()),
-            "compared": "cells" if ordered else "operator",
+            "compared": "pools" if measured_by else "cells" if ordered else "operator",
         }
     )
 

@@ -64,7 +64,7 @@ def predict_endpoint(
     .. math:: \min_w\; c \sum_i \ell(y_i, f_w(x_i)) + \tfrac{1}{2} \lVert w \rVert^2
 
     with the loss of a logistic, a linear or a Cox regression, and features x of the niche, as :func:`scvcell.tl.niche`
-    writes them, or of the donor: state of its pool, mean scores, share of its cells in each niche, upper tails. The
+    writes them, or of the donor: state of its pool, mean scores, and share of its cells in each of 24 niches. The
     weight c is chosen on groups of the training part that were left out.
 
     Parameters
@@ -213,7 +213,7 @@ def _units(
     tell_missing(labels(groups).isna().to_numpy(), [by])
     units = Membership.groups(groups, by)
     space = _space(seen, section_key)
-    around = {} if space is None else surroundings(seen, space, K)
+    around = None if space is None else next(iter(surroundings(seen, space, K[:1]).values()))
     order = np.argsort(seen.obs_names.to_numpy(str), kind="stable")
     x, features = unit_features(model, seen, units, around, order, seed)
     few = units.weight < MIN_CELLS

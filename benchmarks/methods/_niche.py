@@ -1,0 +1,62 @@
+"""The head of every method of table *niche*: the package's own, given features of cells or of donors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from scvcell._containers import Space, view
+from scvcell.tissue import Classes, answer, blocks
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+    from benchmarks.task import Task
+
+RADII = (6, 18, 36)
+
+
+def space(task: Task) -> Space:
+    """Places of the cells."""
+    return Space.of(view(task.mdata["rna"]), "batch")
+
+
+def means(task: Task) -> list[csr_array]:
+    """Matrices that average the cell and its nearest 6, 18 and 36."""
+    return [space(task).nearest(k + 1).shares().matrix for k in RADII]
+
+
+def scaled(task: Task, blocks_of: list[np.ndarray]) -> np.ndarray:
+    """Blocks side by side, centred within section, the widest column of each of standard deviation 1 there."""
+    section, out = task.batch("rna"), []
+    for block in blocks_of:
+        part = np.array(block, dtype=float)
+        for name in np.unique(section):
+            here = section == name
+            part[here] -= part[here].mean(0)
+            part[here] /= max(part[here].std(0).max(), 1e-9)
+        out.append(part)
+    return np.concatenate(out, 1)
+
+
+def classified(task: Task, x: np.ndarray, seed: int) -> pd.DataFrame:
+    """Label and probability of each cell, or of each donor the probability of the second outcome."""
+    obs = task.mdata["rna"].obs
+    if task.target == "donors":
+        donors = np.unique(task.batch("rna"))
+        mean = np.stack([x[task.batch("rna") == each].mean(0) for each in donors])
+        x = (mean - mean.mean(0)) / np.maximum(mean.std(0), 1e-9) / np.sqrt(mean.shape[1])
+        label = obs.groupby("batch", observed=True)["label"].first().astype(str).loc[donors]
+        names, levels = donors, [np.arange(len(donors))]
+    else:
+        label, names, where = obs["label"], obs.index, space(task)
+        levels = [where.section, blocks(where.xy, where.section)]
+    classes = sorted(set(label.dropna().astype(str)))
+    code = np.array([classes.index(str(each)) if pd.notna(each) else np.nan for each in label])
+    found = answer(Classes(code, classes), x, levels, np.flatnonzero(np.isfinite(code)), seed)
+    if task.target == "donors":
+        return pd.DataFrame({"probability": found.value[:, 1]}, index=names)
+    best = found.value.argmax(1)
+    return pd.DataFrame({"label": np.array(classes)[best], "probability": found.value.max(1)}, index=names)
