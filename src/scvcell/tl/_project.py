@@ -96,7 +96,7 @@ def project(
     -----
     A kernel is fitted by five blocks of the section. Its width, offset and background are chosen by the deviance of
     blocks for which others found the factors; scores are those of a further block, which neither has seen. It is moved
-    only where that is better for every block.
+    only where that is clearly better, and for every block.
 
     References
     ----------
