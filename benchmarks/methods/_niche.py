@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from scvcell._containers import Space, view
-from scvcell.tissue import Classes, answer, blocks
+from scvcell.tissue import Classes, answer, apart
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -52,7 +52,7 @@ def classified(task: Task, x: np.ndarray, seed: int) -> pd.DataFrame:
         names, levels = donors, [np.arange(len(donors))]
     else:
         label, names, where = obs["label"], obs.index, space(task)
-        levels = [where.section, blocks(where.xy, where.section)]
+        levels = [where.section, apart(where)]
     classes = sorted(set(label.dropna().astype(str)))
     code = np.array([classes.index(str(each)) if pd.notna(each) else np.nan for each in label])
     found = answer(Classes(code, classes), x, levels, np.flatnonzero(np.isfinite(code)), seed)

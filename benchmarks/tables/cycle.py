@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from benchmarks.task import Output, Task
 
 CASES = ("starmap1", "starmap2", "starmap3", "xenium1", "xenium2", "visium")
+FILES = deconvolution.FILES
 SEEDS = (0, 1, 2)
 METHODS = ("scvcell_cycle",)
 REFERENCE = "scvcell_cycle"

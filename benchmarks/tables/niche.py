@@ -34,7 +34,11 @@ DLPFC, STARMAP = "dlpfc_visium/dlpfc_{}.h5ad", "starmap_mpfc/starmap_mpfc.h5ad"
 FILES = {case: DLPFC.format("151673") if case.startswith("dlpfc") else STARMAP for case in SECTIONS}
 SEEDS = (0, 1, 2)
 METHODS = ("components_niche", "scvcell_states", "scvcell")
-SKIP = {(method, case) for method in ("cellcharter", "banksy") for case in ("donors", "permuted")}
+SKIP = {
+    (method, case): "it gives features of cells, not of donors"
+    for method in ("cellcharter", "banksy")
+    for case in ("donors", "permuted")
+}
 REFERENCE = "components_niche"
 COLUMNS = {
     "accuracy": "accuracy",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CASES = ("breast",)
+FILES = {"breast": "breast_xenium_visium/visium.h5ad"}
 SEEDS = (0, 1, 2)
 METHODS = ("project_baselines", "scvcell")
 REFERENCE = "project_baselines"

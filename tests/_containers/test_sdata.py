@@ -47,12 +47,32 @@ class TestPlace:
             np.testing.assert_allclose(space.xy[i], truth[unit][0] * (2 if unit[0] == "left" else 1))
 
     def test_the_only_common_system(self, scene):
-        sdata, _ = scene
+        sdata, truth = scene
+        set_transformation(
+            sdata.shapes["left"], {"microns": Identity(), "a": Scale([9.0, 9.0], axes=("x", "y"))}, set_all=True
+        )
+        set_transformation(sdata.shapes["right"], {"microns": Identity()}, set_all=True)
+        seen = view(sdata, table_key="cells")
+        right = [truth[unit][0] for unit in zip(seen.place.region, seen.place.instance, strict=True)]
+        np.testing.assert_allclose(Space.of(seen).xy, right)
+
+    def test_sections_may_have_systems_of_their_own(self, scene):
+        sdata, truth = scene
         for name in ("left", "right"):
-            set_transformation(sdata.shapes[name], {"microns": Identity()}, set_all=True)
-        assert np.isfinite(Space.of(view(sdata, table_key="cells")).xy).all()
-        set_transformation(sdata.shapes["left"], {"pixels": Identity()}, set_all=True)
-        with pytest.raises(ValueError, match=r"no coordinate systems in common.*pixels.*microns.*set_transformation"):
+            set_transformation(sdata.shapes[name], {name: Identity()}, set_all=True)
+        seen = view(sdata, table_key="cells")
+        space = Space.of(seen)
+        assert space.sections == ["left", "right"]
+        right = [truth[unit][0] for unit in zip(seen.place.region, seen.place.instance, strict=True)]
+        np.testing.assert_allclose(space.xy, right)
+        assert Space.of(seen, "region").sections == ["left", "right"]
+        with pytest.raises(ValueError, match=r"Section 'k0' has units of elements in several coordinate systems"):
+            Space.of(seen, "kind")
+
+    def test_what_system_is_meant_must_be_clear(self, scene):
+        sdata, _ = scene
+        set_transformation(sdata.shapes["left"], {"pixels": Identity(), "inches": Identity()}, set_all=True)
+        with pytest.raises(ValueError, match=r"not clear.*'left': \['inches', 'pixels'\].*set_transformation"):
             Space.of(view(sdata, table_key="cells"))
 
     def test_labels_and_points(self, annotating):
@@ -97,7 +117,9 @@ class TestInside:
         seen = view(tissue, table_key="cells")
         spots = tissue.shapes["donor1_spots"]
         square = spots.geometry.buffer(20, cap_style="square")
-        tissue.shapes["squares"] = ShapesModel.parse(geopandas.GeoDataFrame(geometry=square))
+        tissue.shapes["squares"] = ShapesModel.parse(
+            geopandas.GeoDataFrame(geometry=square), transformations={"donor1": Identity()}
+        )
         found, _ = seen.inside("squares")
         apart = np.abs(tissue.tables["spots"].obsm["spatial"][:, None] - tissue.tables["cells"].obsm["spatial"]).max(2)
         np.testing.assert_array_equal(found.matrix.toarray(), apart <= 20)
@@ -114,13 +136,28 @@ class TestInside:
         assert a.sum() == pytest.approx(b.sum(), rel=0.05), "what is lost at the edge is gained beyond it"
         del tissue.shapes["donor1_cells"]
         tissue.points["donor1_cells"] = PointsModel.parse(
-            pd.DataFrame(cells, columns=["x", "y"], index=tissue.tables["cells"].obs["instance"])
+            pd.DataFrame(cells, columns=["x", "y"], index=tissue.tables["cells"].obs["instance"]),
+            transformations={"donor1": Identity()},
         )
         np.testing.assert_array_equal(view(tissue, table_key="cells").inside("donor1_spots")[0].matrix.toarray(), a)
         with pytest.raises(ValueError, match="have no shapes, so no area"):
             view(tissue, table_key="cells").inside("donor1_spots", area=True)
 
+    def test_sections_that_lie_on_one_another(self, caplog):
+        apart = scvcell.datasets.simulate_tissue(300, n_donors=2, n_genes=20, as_anndata=False, seed=1)
+        found, _ = view(apart, table_key="cells").inside("donor2_spots")
+        own = (apart.tables["cells"].obs["section"] == "donor2").to_numpy()
+        assert found.matrix[:, own].sum() == found.matrix.sum() > 0, "every section has a coordinate system of its own"
+        assert not caplog.text
+        for element in apart.shapes.values():
+            set_transformation(element, {"global": Identity()}, set_all=True)
+        assert view(apart, table_key="cells").inside("donor2_spots")[0].matrix[:, ~own].sum() > 0
+        assert "hold units of 2 elements" in caplog.text
+
     def test_refused(self, tissue):
+        set_transformation(tissue.shapes["donor1_spots"], {"else": Identity()}, set_all=True)
+        with pytest.raises(ValueError, match=r"'donor1_spots' is in the coordinate systems \['else'\], the units are"):
+            view(tissue, table_key="cells").inside("donor1_spots")
         with pytest.raises(ValueError, match=r"no shapes 'spots'; it has \['donor1_cells', 'donor1_spots'\]"):
             view(tissue, table_key="cells").inside("spots")
         with pytest.raises(ValueError, match="of no element"):

@@ -48,6 +48,15 @@ def test_nothing_is_found_where_there_is_nothing():
     assert 0.35 < np.mean(auc) < 0.6
 
 
+@pytest.mark.parametrize("groups", [1, 2])
+def test_few_groups_are_split_by_units_where_they_must_be(groups):
+    x, code, group = problem(60, groups)
+    for asked in (Classes(code, ["a", "b", "c"]), Values(x[:, 0] + 0.1 * x[:, 1])):
+        found = answer(asked, x, [group], np.arange(60), 0)
+        assert np.isfinite(found.value).all()
+        assert found.skill > 0.2
+
+
 def test_what_is_far_is_told():
     x, code, group = problem()
     x[230:] += 20

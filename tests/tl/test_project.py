@@ -290,3 +290,45 @@ def test_one_spot_and_spots_without_cells(section):
     found = scvcell.tl.project(cells, by=alone, width=0.5)
     assert dense(found.X)[1].sum() == 0
     assert found.obs["n_cells"].iloc[1] == 0
+
+
+class TestSpatialData:
+    """Cells of a SpatialData in shapes and niches of it, whatever the order of rows; results are tables of it."""
+
+    @pytest.fixture
+    def tissue(self):
+        sdata = scvcell.datasets.simulate_tissue(300, n_donors=2, n_genes=20, as_anndata=False, seed=1)
+        order = np.random.default_rng(0).permutation(sdata.tables["cells"].n_obs)
+        sdata.tables["cells"] = sdata.tables["cells"][order].copy()
+        return sdata
+
+    def test_shapes(self, tissue):
+        from spatialdata.models import TableModel
+
+        cells = tissue.tables["cells"]
+        found = scvcell.tl.project(tissue, by="donor2_spots", table_key="cells")
+        spots = tissue.shapes["donor2_spots"]
+        here = (cells.obs["section"] == "donor2").to_numpy()
+        for spot, n in zip(found.obs_names, found.obs["n_cells"], strict=True):
+            centre = np.array(spots.geometry.loc[spot].coords)[0]
+            inside = here & (np.linalg.norm(cells.obsm["spatial"] - centre, axis=1) <= spots["radius"].loc[spot])
+            assert n == inside.sum()
+            np.testing.assert_array_equal(dense(found[spot].X)[0], dense(cells[inside].X).sum(0))
+        TableModel().validate(found)
+        tissue.tables["sums"] = found
+        assert set(found.obs["region"]) == {"donor2_spots"}
+
+    def test_niches_are_those_of_places_not_of_rows(self, tissue):
+        from spatialdata.models import TableModel
+
+        found = scvcell.tl.project(tissue, by=6, table_key="cells")
+        plain = scvcell.tl.project(tissue.tables["cells"], by=6, section_key="section")
+        np.testing.assert_array_equal(dense(found.X), dense(plain.X))
+        TableModel().validate(found)
+        assert list(found.obs["instance"]) == list(tissue.tables["cells"].obs["instance"])
+
+    def test_what_is_refused(self, tissue):
+        with pytest.raises(ValueError, match="give `table_key=` as one of"):
+            scvcell.tl.project(tissue, by=6)
+        with pytest.raises(KeyError, match="No obs column 'donor3_spots'"):
+            scvcell.tl.project(tissue, by="donor3_spots", table_key="cells")

@@ -5,7 +5,7 @@ from scvcell._containers._graph import graph
 from scvcell._containers._matrix import Matrix, fault
 from scvcell._containers._membership import Membership
 from scvcell._containers._read import SINGLE, SPLIT, Tables, feature_types, fitted_tables, table_names, view
-from scvcell._containers._sdata import circles
+from scvcell._containers._sdata import Place, circles
 from scvcell._containers._select import choose, choose_features, is_container
 from scvcell._containers._space import COORDINATES, Space
 from scvcell._containers._view import Container, View, frame
@@ -17,6 +17,7 @@ __all__ = [
     "Container",
     "Matrix",
     "Membership",
+    "Place",
     "Space",
     "Tables",
     "View",

@@ -87,8 +87,8 @@ def fitted_tables(data: Container, table_key: Tables) -> Tables:
     return table_key if table_key in tables else None
 
 
-def view(data: Container, *, table_key: Tables = None, skip_empty: bool = False) -> View:
-    """Read a container without changing it.
+def view(data: Container | View, *, table_key: Tables = None, skip_empty: bool = False) -> View:
+    """Read a container without changing it; what is a view already stays one.
 
     Parameters
     ----------
@@ -107,6 +107,8 @@ def view(data: Container, *, table_key: Tables = None, skip_empty: bool = False)
     ValueError
         If there is no modality, a name is not unique, or a cell has no modality.
     """
+    if isinstance(data, View):
+        return data
     if isinstance(data, AnnData):
         _check_names(data, SINGLE)
         return View(data, data.obs_names, {SINGLE: _loaded(data)}, {SINGLE: np.arange(data.n_obs)})

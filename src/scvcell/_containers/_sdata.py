@@ -34,6 +34,7 @@ REGION, INSTANCE = "region", "instance"
 """Columns by which tables that are made here say what they annotate."""
 GLOBAL = "global"
 """Coordinate system that is taken where elements share several."""
+_GIVE_ONE = "Give them one: spatialdata.transformations.set_transformation(element, transformation, 'global')."
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -90,8 +91,16 @@ class Place:
             )
         return cls(sdata, region.reset_index(drop=True), instance.reset_index(drop=True), region_key, instance_key)
 
-    def coordinates(self) -> Array:
-        """Centroids of the units in the one coordinate system of their elements, ``(units, 2 or 3)``, NaN if unknown.
+    def coordinates(self, section: pd.Series | None = None) -> Array:
+        """Centroids of the units, ``(units, 2 or 3)``, NaN if unknown.
+
+        They are in the coordinate system that all their elements share, or, where they share none and each has one
+        only, as where every section has its own, in that of their element.
+
+        Parameters
+        ----------
+        section
+            Section of each unit, if it is not its element; units of one must be in one system.
 
         Raises
         ------
@@ -102,11 +111,18 @@ class Place:
 
         regions = sorted(set(self.region))
         elements = {name: self.element(name) for name in regions}
-        system, found = _shared_system(elements), {}
+        systems, found = _systems(elements), {}
+        if section is not None:
+            mixed = pd.Series(self.region.map(systems).to_numpy()).groupby(section.to_numpy()).nunique()
+            if (mixed > 1).any():
+                raise ValueError(
+                    f"Section {mixed.index[mixed > 1][0]!r} has units of elements in several coordinate systems: "
+                    f"{systems}. {_GIVE_ONE}"
+                )
         for name, element in elements.items():
             with warnings.catch_warnings():  # it warns of an index in another order than that of its text
                 warnings.simplefilter("ignore", UserWarning)
-                where = get_centroids(element, coordinate_system=system).compute()
+                where = get_centroids(element, coordinate_system=systems[name]).compute()
             found[name] = where[sorted(where.columns)]
         wide = {frame.shape[1] for frame in found.values()}
         if len(wide) > 1:
@@ -149,11 +165,12 @@ class Place:
 
         if name not in self.sdata.shapes:
             raise ValueError(f"The SpatialData has no shapes {name!r}; it has {list(self.sdata.shapes)}.")
-        elements = {each: self.element(each) for each in sorted({*self.region, name})}
-        system = _shared_system(elements)
-        coarse = transform(elements[name], to_coordinate_system=system)
+        elements = {each: self.element(each) for each in sorted(set(self.region))}
+        systems = _systems(elements)
+        system = _system_of(name, self.element(name), systems)
+        coarse = transform(self.element(name), to_coordinate_system=system)
         found: list[tuple[Rows, Rows, Array]] = []
-        for region in sorted(set(self.region)):
+        for region in (each for each in elements if systems[each] == system):
             here = np.flatnonzero((self.region == region).to_numpy())
             if not area:
                 pairs = held(coarse, self.coordinates()[here])
@@ -165,6 +182,13 @@ class Place:
             else:
                 raise ValueError(f"The units of {region!r} have no shapes, so no area; leave area= out.")
             found.append((pairs[0], here[pairs[1]], pairs[2]))
+        holding = sum(len(pairs[0]) > 0 for pairs in found)
+        if holding > 1:
+            logger.warning(
+                "Shapes of %r hold units of %d elements, which lie on one another in %r. Are these several sections? "
+                "Give each a coordinate system of its own.",
+                *(name, holding, system),
+            )
         row, column, weight = (np.concatenate(each) for each in zip(*found, strict=True))
         ids = pd.Index(coarse.index)
         matrix = sp.csr_array((weight, (row, column)), shape=(len(ids), len(units)))
@@ -186,8 +210,9 @@ class Place:
         The SpatialData, the kind of the element (``"shapes"``, ``"labels"``, ``"points"``), and the coordinate system
         in which these units have places.
         """
-        elements = {each: self.element(each) for each in sorted({*self.region, name})}
-        system, element = _shared_system(elements), elements[name]
+        systems = _systems({each: self.element(each) for each in sorted(set(self.region))})
+        element = self.element(name)
+        system = _system_of(name, element, systems)
         kind = next(each for each in ("shapes", "labels", "points") if name in getattr(self.sdata, each, {}))
         if kind == "shapes":
             element = element.loc[element.index.isin(self.instance[(self.region == name).to_numpy()])]
@@ -226,7 +251,12 @@ class Place:
         raise ValueError(f"The table annotates the element {name!r}, which the SpatialData lacks; it has {there}.")
 
 
-def circles(tables: Mapping[str, AnnData], regions: Mapping[str, Sequence[str]], radius: Mapping[str, Array]) -> Any:
+def circles(
+    tables: Mapping[str, AnnData],
+    regions: Mapping[str, Sequence[str]],
+    radius: Mapping[str, Array],
+    systems: Mapping[str, str] | None = None,
+) -> Any:
     """Tables, and the circles that they annotate.
 
     Parameters
@@ -237,6 +267,8 @@ def circles(tables: Mapping[str, AnnData], regions: Mapping[str, Sequence[str]],
         Of each table the element of every unit.
     radius
         Of each table the radius of every unit, in the unit of the coordinates.
+    systems
+        Coordinate system of each element; ``"global"`` by default.
 
     Raises
     ------
@@ -246,6 +278,7 @@ def circles(tables: Mapping[str, AnnData], regions: Mapping[str, Sequence[str]],
     try:
         from spatialdata import SpatialData
         from spatialdata.models import ShapesModel, TableModel
+        from spatialdata.transformations import Identity
     except ImportError as error:
         raise ImportError(
             "A SpatialData needs the package spatialdata: `pip install 'scvcell[spatial]'`, or give as_anndata=True."
@@ -257,7 +290,10 @@ def circles(tables: Mapping[str, AnnData], regions: Mapping[str, Sequence[str]],
         for element in dict.fromkeys(region):
             here = region == element
             index = table.obs_names[here].astype(str)
-            shapes[str(element)] = ShapesModel.parse(xy[here], geometry=0, radius=radius[name][here], index=index)
+            placed = {GLOBAL if systems is None else systems[str(element)]: Identity()}
+            shapes[str(element)] = ShapesModel.parse(
+                xy[here], geometry=0, radius=radius[name][here], index=index, transformations=placed
+            )
         table.obs[REGION] = pd.Categorical(region)
         table.obs[INSTANCE] = table.obs_names.astype(str).to_numpy(object)
         parsed[name] = TableModel.parse(
@@ -266,18 +302,35 @@ def circles(tables: Mapping[str, AnnData], regions: Mapping[str, Sequence[str]],
     return SpatialData(shapes=shapes, tables=parsed)
 
 
-def _shared_system(elements: Mapping[str, Any]) -> str:
+def _all_systems(element: Any) -> set[str]:
     from spatialdata.transformations import get_transformation
 
-    systems = {name: set(get_transformation(element, get_all=True)) for name, element in elements.items()}
+    return set(map(str, get_transformation(element, get_all=True)))
+
+
+def _systems(elements: Mapping[str, Any]) -> dict[str, str]:
+    """The coordinate system of each element: the one they share, or the only one of each."""
+    systems = {name: _all_systems(element) for name, element in elements.items()}
     common = set.intersection(*systems.values())
     if GLOBAL in common or len(common) == 1:
-        return GLOBAL if GLOBAL in common else str(next(iter(common)))
+        return dict.fromkeys(systems, GLOBAL if GLOBAL in common else next(iter(common)))
+    if not common and all(len(each) == 1 for each in systems.values()):
+        return {name: next(iter(each)) for name, each in systems.items()}
     told = {name: sorted(each) for name, each in systems.items()}
-    raise ValueError(
-        f"Elements have {'no' if not common else 'several'} coordinate systems in common, and none is {GLOBAL!r}: "
-        f"{told}. Give them one: spatialdata.transformations.set_transformation(element, transformation, 'global')."
-    )
+    raise ValueError(f"Which coordinate system is meant is not clear, as elements have several: {told}. {_GIVE_ONE}")
+
+
+def _system_of(name: str, element: Any, systems: Mapping[str, str]) -> str:
+    """The coordinate system in which an element lies with others."""
+    if name in systems:
+        return systems[name]
+    shared = sorted(_all_systems(element) & set(systems.values()))
+    if not shared:
+        raise ValueError(
+            f"The element {name!r} is in the coordinate systems {sorted(_all_systems(element))}, the units are in "
+            f"{sorted(set(systems.values()))}. {_GIVE_ONE}"
+        )
+    return GLOBAL if GLOBAL in shared else shared[0]
 
 
 def _kind(index: pd.Index) -> str:

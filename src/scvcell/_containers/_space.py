@@ -70,9 +70,10 @@ class Space:
         ValueError
             If there are no coordinates, or some that are no numbers.
         """
-        xy = _coordinates(view, key)
+        given = None if section_key is None else labels(view.column(section_key))
+        xy = _coordinates(view, key, given)
         code, sections = np.zeros(view.n_obs, np.int64), ["all"]
-        text = view.regions if section_key is None else labels(view.column(section_key))
+        text = view.own_place.region.astype(str) if given is None and view.own_place is not None else given
         if text is not None:
             sections = sorted(set(text.dropna()))
             code = np.array([sections.index(each) if each in sections else -1 for each in text], np.int64)
@@ -173,11 +174,11 @@ def _positive(what: str, value: float) -> float:
     return float(value)
 
 
-def _coordinates(view: View, key: str) -> Array:
+def _coordinates(view: View, key: str, section: pd.Series | None) -> Array:
     """Coordinates of a view's units, of the container or of the first modality of each unit that has them."""
-    if view.place is not None:
-        every = view.place.coordinates()
-        return every if view.positions is None else every[view.positions]
+    place = view.own_place
+    if place is not None:
+        return place.coordinates(section)
     if key in view.source.obsm:
         every = _numbers(view.source, key)
         return every if view.positions is None else every[view.positions]

@@ -132,15 +132,16 @@ class View:
 
     def as_table[T: (AnnData, MuData)](self, out: T) -> T:
         """New cells, one for each of these, in this order; of a SpatialData as tables that can be put into it."""
-        if self.place is not None:
-            (self.place if self.positions is None else self.place.of_units(self.positions)).annotate(out)
+        place = self.own_place
+        if place is not None:
+            place.annotate(out)
         return out
 
     def inside(self, element: str, *, area: bool = False) -> tuple[Membership, Place]:
         """Which shapes of a SpatialData's element hold which cells, see `Place.inside`."""
-        if self.place is None:
+        place = self.own_place
+        if place is None:
             raise ValueError(f"The cells are of no element of a SpatialData, so that none is inside of {element!r}.")
-        place = self.place if self.positions is None else self.place.of_units(self.positions)
         return place.inside(element, self.obs_names, area=area)
 
     def only(self, names: Sequence[str]) -> View:
@@ -149,12 +150,9 @@ class View:
         return replace(self, modalities={m: self.modalities[m] for m in names}, rows={m: self.rows[m] for m in names})
 
     @property
-    def regions(self) -> pd.Series | None:
-        """Element of each cell, of a SpatialData."""
-        if self.place is None:
-            return None
-        region = self.place.region.astype(str)
-        return region if self.positions is None else region.iloc[self.positions]
+    def own_place(self) -> Place | None:
+        """Element and instance of each of these cells, of a SpatialData."""
+        return self.place if self.place is None or self.positions is None else self.place.of_units(self.positions)
 
     @property
     def columns(self) -> list[str]:

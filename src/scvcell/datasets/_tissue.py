@@ -159,7 +159,9 @@ def simulate_tissue(
         return tables
     regions = {name: [f"{section}_{name}" for section in table.obs["section"]] for name, table in tables.items()}
     radius = {"cells": CELL_RADIUS, "spots": SPOT_RADIUS}
-    return circles(tables, regions, {name: np.full(tables[name].n_obs, radius[name]) for name in tables})
+    systems = {f"{section}_{name}": str(section) for name in tables for section in tables[name].obs["section"]}
+    radii = {name: np.full(tables[name].n_obs, radius[name]) for name in tables}
+    return circles(tables, regions, radii, systems)
 
 
 def _check(given: dict[str, int], platform: float, niche_effect: float) -> None:

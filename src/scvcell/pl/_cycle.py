@@ -48,7 +48,7 @@ def cycle(scores: AnnData | pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     several = here["section"].nunique() > 1
     nulls, sections = here["null"].astype(str).tolist(), here["section"].astype(str).tolist()
     names = [f"{section}: {null}" for section, null in zip(sections, nulls, strict=True)] if several else nulls
-    (ax,) = _style.make_axes(ax, 1, size=(4.2, _style.ranked_height(len(here))))
+    (ax,) = _style.make_axes(ax, 1, size=(4.2, max(_style.ranked_height(len(here)), 2.0)))
     at, good = np.arange(len(here))[::-1], lower > 0
     for there, colour, label in ((good, _style.BLUE, "better than the null"), (~good, _style.GREY, "no better")):
         if there.any():
@@ -57,8 +57,8 @@ def cycle(scores: AnnData | pd.DataFrame, *, ax: Axes | None = None) -> Axes:
             ax.errorbar(gain[there], at[there], xerr=bars, label=label, **style)
     ax.axvline(0, color="black", linewidth=0.8, linestyle=(0, (4, 3)))
     ax.set_yticks(at, [_style.short(name) for name in names])
-    ax.set(xlabel="Skill on genes not seen: share of the null's deviance that is gone", ylim=(-0.7, len(here) - 0.3))
-    ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(0, -0.22), ncol=2, borderaxespad=0)
+    ax.set(xlabel="Skill on genes not seen\n(share of the null's deviance that is gone)", ylim=(-0.7, len(here) - 0.3))
+    ax.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.02, 0.5), borderaxespad=0)
     failing = sorted(set(here["section"][~good]))
     if several:
         n = here["section"].nunique()

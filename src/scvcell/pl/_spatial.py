@@ -231,14 +231,16 @@ def _circles(ax: Axes, xy: Array, faces: Sequence[Any], radius: float | None) ->
 def _elements(ax: Axes, seen: View, rows: Rows, colours: Colouring) -> None:
     """Units of a SpatialData, drawn by spatialdata-plot; one panel may show those of several elements."""
     import_module("spatialdata_plot")  # it adds `.pl` to SpatialData
-    regions = seen.regions.iloc[rows].to_numpy()  # type: ignore[union-attr]
+    place = seen.subset(rows).own_place
+    assert place is not None, "elements are drawn of units that annotate them"
+    regions = place.region.astype(str).to_numpy()
     for region in sorted(set(regions)):
         here = rows[regions == region]
         values = colours.values.iloc[here]
         if colours.colours is not None:
             values = values.cat.set_categories(list(colours.colours)).cat.rename_categories(str)
         table = seen.subset(here).as_table(AnnData(obs=pd.DataFrame({COLUMN: values.array}, index=values.index)))
-        alone, kind, system = seen.place.alone(region, {TABLE: table})  # type: ignore[union-attr]
+        alone, kind, system = place.alone(region, {TABLE: table})
         how: dict[str, Any] = {"color": COLUMN, "table_name": TABLE, "method": "matplotlib", "na_color": NOTHING}
         if values.isna().all():
             how["color"] = NOTHING

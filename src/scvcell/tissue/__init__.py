@@ -10,6 +10,7 @@ from scvcell.tissue._impute import Imputed, impute
 from scvcell.tissue._kernel import KernelFit, fit_kernel, pitch
 from scvcell.tissue._map import MIN_LOCATED, Frame, learn_frame
 from scvcell.tissue._map_spots import Kinds, Spots
+from scvcell.tissue._misfit import misfit, unexplained
 from scvcell.tissue._neighbours import Neighbours, neighbours
 from scvcell.tissue._niche import cluster, measured, niche_states, standardised, surroundings
 from scvcell.tissue._outcome import Classes, Outcome, Times, Values
@@ -52,6 +53,7 @@ __all__ = [
     "learn_frame",
     "lift",
     "measured",
+    "misfit",
     "neighbours",
     "niche_states",
     "observed",
@@ -62,5 +64,6 @@ __all__ = [
     "states",
     "summary",
     "surroundings",
+    "unexplained",
     "unit_features",
 ]

@@ -129,7 +129,7 @@ def folds(outcome: Outcome, levels: Sequence[Rows], rows: Rows) -> list[Rows]:
     rows
         The units.
     """
-    code = next((level for level in levels if len(np.unique(level[rows])) > 1), levels[-1])
+    code = next((level for level in levels if len(np.unique(level[rows])) > 1), np.arange(len(outcome.value)))
     groups, member = np.unique(code[rows], return_inverse=True)
     mean = np.bincount(member, outcome.value[rows]) / np.bincount(member)
     fold = np.empty(len(groups), np.int64)

@@ -29,6 +29,8 @@ STEPS = (0.4, 0.2, 0.1)
 """Steps of the search for the offset, over the same distance."""
 MAX_MOVES = 4
 """Steps of one length at most."""
+MIN_GAIN = 0.02
+"""Share of the deviance that a step must take away; less is noise, as sections do not match cell by cell."""
 BACKGROUNDS = (0.0, 0.05, 0.1, 0.2)
 """Shares of a spot that may come from the whole section, as reads that spread before they are bound do."""
 NOMINAL = 0.275
@@ -215,7 +217,7 @@ class _Search:
         return np.array(found)
 
     def choose(self, given: Mask) -> Kernel:
-        """The kernel of least deviance; it is moved only where that is better for every block."""
+        """The kernel of least deviance; it is moved only where that is clearly better, and for every block."""
         still = (0.0,) * self.spots.xy.shape[1]
         widths = [self.pitch * width for width in WIDTHS]
         best = self._best([Kernel(width, still, BACKGROUNDS[1]) for width in widths], given)
@@ -225,7 +227,8 @@ class _Search:
                 now = self.deviance(self.blended(best), given)
                 tries = [best._replace(offset=tuple(np.round(np.add(best.offset, m), 9).tolist())) for m in moves]
                 found = self._best(tries, given)
-                if not (self.deviance(self.blended(found), given) < now).all():
+                then = self.deviance(self.blended(found), given)
+                if not (then < now).all() or then.mean() > (1 - MIN_GAIN) * now.mean():
                     break
                 best = found
         best = self._best([best._replace(width=width) for width in widths], given)

@@ -15,7 +15,7 @@ from scvcell._checks import check_level, expect, is_number, seed_of
 from scvcell._containers import COORDINATES, Space, view
 from scvcell._labels import labels, numbers, tell_missing
 from scvcell.model import CSL
-from scvcell.tissue import Reference, Scene, cycle_scores, states, summary
+from scvcell.tissue import Reference, Scene, cycle_scores, misfit, states, summary, unexplained
 from scvcell.tissue import lift as lift_spots
 
 if TYPE_CHECKING:
@@ -81,7 +81,8 @@ def lift(
     -------
     AnnData of spots x kinds. ``X``: shares, which sum to 1 (NaN of spots without RNA); layers ``lower``, ``upper`` (NaN
     where the reference has one group only), ``abundance`` (cells of each kind, in cells of the reference's depth, or by
-    the number of cells of each spot). obs: those of the spots, ``trusted`` (whether the cycle has skill there).
+    the number of cells of each spot). obs: those of the spots, ``trusted`` (whether the cycle
+    has skill there and kinds explain the spot).
     ``obsm["X_csl"]``: state of each spot's counts, where the model knows their batch, which is the mean of their cells'
     states; ``obsm["X_csl_by_type"]``: expected state of each kind within each spot, ``(spots, kinds, latent)``, the
     kind's mean where counts say no more. ``uns["csl_cycle"]``: ``skill`` with ``lower`` and ``upper``, how much better
@@ -125,9 +126,10 @@ def lift(
     found = lift_spots(x, known, group, typical, level, seed, space, smooth)
     scores = _scores(x, found, space, seed)
     within = states(x, found, known, model.posterior(cells).mean.numpy(), seed)
-    trusted = _trusted(scores, space, has)
+    trusted, odd = _trusted(scores, space, has), unexplained(misfit(x, found))
+    trusted[at[odd]] = False
     told = summary(scores)
-    _warn(has, name, found, told)
+    _warn(has, name, found, told, int(odd.sum()))
 
     def placed(values: Array) -> Array:
         rows = np.full((len(has), *values.shape[1:]), np.nan, np.float32)
@@ -153,7 +155,7 @@ def lift(
         "smooth": found.smooth,
         "left_out": dict(found.left_out or {}),
     }
-    return out
+    return seen.as_table(out)
 
 
 def _check_numbers(n_cells: Any, smooth: Any) -> None:
@@ -221,9 +223,12 @@ def _coordinates(seen: View) -> dict[str, Array]:
         return {}
 
 
-def _warn(has: Mask, name: str, found: Composition, told: dict[str, float]) -> None:
+def _warn(has: Mask, name: str, found: Composition, told: dict[str, float], odd: int) -> None:
     if not has.all():
         logger.warning("%d of %d spots have no %r; their shares are NaN.", (~has).sum(), len(has), name)
+    if odd:
+        text = "%d of %d spots are explained by no mixture of the reference's kinds, and are not trusted."
+        logger.warning(text, odd, has.sum())
     if found.left_out is None:
         logger.warning(
             "The reference has one group only, so that nothing tells how far compositions are off: intervals are NaN. "

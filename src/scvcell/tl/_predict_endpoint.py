@@ -106,6 +106,9 @@ def predict_endpoint(
     - ``{key}_predicted_trusted``: within reach of the reference (as near to it as units of left-out groups are), and
       nowhere where the head is no better on left-out groups than what knows no unit, or its skill may be 0.
 
+    Features are centred within section: sections should be of like tissue, as one with other shares of classes moves. A
+    class that the reference lacks goes unnoticed where it lies between others.
+
     ``uns["csl_endpoint"][f"{key}_predicted"]`` has that ``skill`` (share of the loss that is saved) with ``lower`` and
     ``upper`` (90 %, groups drawn anew), ``strength`` (the weight c), ``kind`` and ``classes``.
 

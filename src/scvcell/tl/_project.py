@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from mudata import MuData
 
-    from scvcell._containers import Container, View
+    from scvcell._containers import Container, Place, Tables, View
     from scvcell._types import Array
 
 logger = logging.getLogger("scvcell")
@@ -40,6 +40,7 @@ def project(
     width: float | str | None = None,
     measured: Container | None = None,
     section_key: str | None = None,
+    table_key: Tables = None,
 ) -> AnnData | MuData:
     r"""Sum cells to the units that they form: donors, spots, niches.
 
@@ -56,8 +57,9 @@ def project(
         Model fitted on such cells, for the states of units.
     by
         Column of obs whose labels are the units (``"donor"``); a number of nearest neighbours, each cell's niche by
-        ``.obsm["spatial"]``; a :class:`scvcell.scale.Membership` whose fine units are the cells; or other data with
-        places, spots for example, whose units are those of the result.
+        place; shapes of a SpatialData, each with the cells whose centre is inside (``"visium_spots"``); a
+        :class:`scvcell.scale.Membership` whose fine units are the cells; or other data with places, spots for example,
+        whose units are those of the result.
     width
         Of spots. By default each cell counts once, in the nearest spot, if that is no farther than spots are from each
         other. A number: every spot has cells around it by a Gaussian kernel of this standard deviation, in the unit of
@@ -66,7 +68,9 @@ def project(
     measured
         Counts of the spots, for ``width="fit"``; those in `by` by default.
     section_key
-        Column of the section, for neighbours and spots: sections share none.
+        Column of the section, for neighbours and spots: sections share none. Without it the elements of a SpatialData.
+    table_key
+        Table of a SpatialData, where there is no model that remembers it, see :func:`scvcell.tl.fit`.
 
     Returns
     -------
@@ -92,7 +96,7 @@ def project(
     -----
     A kernel is fitted by five blocks of the section. Its width, offset and background are chosen by the deviance of
     blocks for which others found the factors; scores are those of a further block, which neither has seen. It is moved
-    only where that is better for every block.
+    only where that is clearly better, and for every block.
 
     References
     ----------
@@ -105,8 +109,8 @@ def project(
     """
     if model is not None:
         expect("model", model, CSL, "The data come first, then the model.")
-    seen = view(data) if model is None else model.view(data)
-    fitted, spots = None, None
+    seen = view(data, table_key=table_key) if model is None else model.view(data, table_key=table_key)
+    fitted, spots, place = None, None, None
     if is_container(by):
         if width == FIT:
             fitted, measures, spots = _fitted(data, seen, by, measured, section_key)
@@ -118,7 +122,7 @@ def project(
     else:
         for name, given in (("width", width), ("measured", measured)):
             _refuse(given, name, "spots in by=")
-        membership = _membership(seen, by, section_key)
+        membership, place = _membership(seen, by, section_key)
     agreed, read = constant(membership, seen), [] if model is None else model.schema.keys
     named = [] if model is None else set(read) - set(model.schema.continuous)
     obs = pd.DataFrame({key: _first(membership, seen.column(key)) for key in agreed}, index=membership.coarse)
@@ -147,6 +151,8 @@ def project(
             "background": fitted.kernel.background,
             "scores": fitted.scores,
         }
+    if place is not None:
+        place.annotate(out)
     return out
 
 
@@ -215,7 +221,7 @@ def _fitted(
 ) -> tuple[KernelFit, Measures, Space]:
     """The kernel by which cells say what spots measured."""
     spots, cells = _places(by, section_key), Space.of(seen, section_key)
-    asked, own = view(by if measured is None else measured), view(data)
+    asked, own = view(by if measured is None else measured), seen if hasattr(data, "tables") else view(data)
     if not asked.obs_names.equals(spots.names):
         raise ValueError("The measured table must have the spots of by=, in their order.")
     if len(asked.modalities) != 1:
@@ -255,21 +261,24 @@ def _counts(seen: View, name: str, features: pd.Index) -> sp.csr_matrix:
     return sp.csr_matrix(placed @ found)
 
 
-def _membership(seen: View, by: Any, section_key: str | None) -> Membership:
+def _membership(seen: View, by: Any, section_key: str | None) -> tuple[Membership, Place | None]:
+    """Which cells are in which unit, and what units a SpatialData has of this kind."""
     if isinstance(by, Membership):
         if not by.fine.equals(seen.obs_names):
             raise ValueError(
                 f"The membership is of {len(by.fine)} units that are not the {seen.n_obs} cells of the data, in their "
                 "order."
             )
-        return by
+        return by, None
     if isinstance(by, bool) or not isinstance(by, str | int | np.integer):
         raise TypeError(f"by= takes a column of obs, a number, a Membership or data of spots, not {by!r}.")
+    if isinstance(by, str) and by not in seen.columns and seen.place is not None and by in seen.place.sdata.shapes:
+        return seen.inside(by)
     if isinstance(by, str):
         column = seen.column(by)
         tell_missing(labels(column).isna().to_numpy(), [by])
-        return Membership.groups(column, by)
-    return Space.of(seen, section_key).nearest(int(by))
+        return Membership.groups(column, by), None
+    return Space.of(seen, section_key).nearest(int(by)), seen.place
 
 
 def _first(membership: Membership, column: pd.Series) -> Any:
