@@ -100,9 +100,14 @@ class View:
             return self.tables[modality][0]
         return self.source.mod[modality] if isinstance(self.source, MuData) else self.source
 
+    @property
+    def holders(self) -> list[AnnData | MuData]:
+        """The user's objects that results are written to: the source, or each table that was joined."""
+        return [table for table, _ in self.tables.values()] or [self.source]
+
     def check_key_added(self, key_added: Any, columns: Iterable[str], *, default: str = "", obsm: bool = False) -> None:
         """Refuse a key under which the user's object holds something of the user's, see `_keys.check_key_added`."""
-        for holder in (self.source, *(table for table, _ in self.tables.values())):
+        for holder in self.holders:
             _keys.check_key_added(holder, key_added, columns, default=default, obsm=obsm)
 
     def write(

@@ -21,6 +21,11 @@ DROPOUT = 0.35
 RATE = 3e-3
 WEIGHT_DECAY = 1e-3
 CELLS_PER_STEP = 128
+STEPS_PER_EPOCH = 8
+"""Steps of an epoch at least: of few cells each has fewer, so that parts of a section are learned as long as all of it.
+
+Otherwise regions that parts have calibrated are too small for all of it.
+"""
 
 
 class Place(nn.Module):
@@ -109,13 +114,13 @@ def learn_places(features: Array, targets: Array, n_networks: int, seed: int) ->
     model.spread.copy_(x.std(0).clamp_min(1e-6))
     x = (x - model.centre) / model.spread
     optimiser = torch.optim.AdamW(model.parameters(), RATE, weight_decay=WEIGHT_DECAY)
-    epoch = 0
+    size, epoch = min(CELLS_PER_STEP, -(-len(x) // STEPS_PER_EPOCH)), 0
     while True:
         epoch += 1
         model.train()
         with seeded(int(np.random.default_rng((seed, epoch)).integers(2**31))):
             for network in model.networks:
-                for cells in torch.from_numpy(rng.permutation(len(x))).split(CELLS_PER_STEP):
+                for cells in torch.from_numpy(rng.permutation(len(x))).split(size):
                     logits = network(x[cells]) + log_density
                     loss = (logits.logsumexp(1) - (y[cells] * logits).sum(1)).mean()
                     optimiser.zero_grad()

@@ -198,8 +198,8 @@ def _sections(seen: View, space: Space, section_key: str | None) -> Rows:
         return np.zeros(seen.n_obs, np.int64)
     if section_key is None or section_key not in seen.columns:
         raise ValueError(
-            f"There are sections {space.sections}, and the cells have no column {section_key!r} that says of which "
-            "they are. Give one section: spatial=data[data.obs[...] == ...].copy()."
+            f"There are sections {space.sections}, and nothing says to which of them the cells belong. Give the cells "
+            "a column of it and section_key= (they are looked for in theirs), or located cells of one section alone."
         )
     text = labels(seen.column(section_key))
     unknown = ~text.isin(space.sections).to_numpy()

@@ -118,7 +118,8 @@ def niche(
     seen = model.view(data)
     keys = _keys.niche_keys(key_added)
     columns = ([] if n is None else [keys["label"]]) + ([] if reference is None else [keys["trusted"]])
-    _keys.check_key_added(seen.source, key_added, columns, obsm=True)
+    if not all(_keys.NICHE_UNS in holder.uns for holder in seen.holders):  # a second time with other columns is fine
+        seen.check_key_added(key_added, columns, obsm=True)
     tissue = seen if reference is None else model.view(reference)
     kinds = None if composition is None else _composition(tissue, composition)
     space = Space.of(tissue, section_key)

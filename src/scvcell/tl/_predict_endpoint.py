@@ -139,7 +139,7 @@ def predict_endpoint(
         column = column.where(pd.Series(allowed, seen.obs_names))
     happened = None if event is None else _event(seen.column(event), event)
     if by is None:
-        _keys.check_key_added(seen.source, name, [name, f"{name}_trusted"])
+        seen.check_key_added(name, [name, f"{name}_trusted"])
         asked = _cells(seen, model, column, happened, section_key, use_rep)
     else:
         asked = _units(seen, model, by, column, happened, section_key, use_rep, seed)
@@ -153,7 +153,7 @@ def predict_endpoint(
     told = {name: _told(outcome, found)}
     if by is None:
         every = {each: _spread(values, asked.at, seen.n_obs) for each, values in obs.items()}
-        before = dict(seen.source.uns.get(_keys.ENDPOINT, {}))
+        before = dict(seen.holders[0].uns.get(_keys.ENDPOINT, {}))
         seen.write(obs=every, uns={_keys.ENDPOINT: before | told})
         return None
     frame = pd.DataFrame({_keys.N_CELLS: asked.n_cells, key: asked.column.array, **obs}, index=asked.column.index)
@@ -262,11 +262,16 @@ def _section(seen: View, space: Space | None, section_key: str | None) -> Rows:
 
 
 def _rep(seen: View, key: str) -> Array:
-    """Features of cells that the user has."""
-    if key not in seen.source.obsm:
-        raise KeyError(f"No obsm[{key!r}]. There are: {', '.join(sorted(map(str, seen.source.obsm))) or 'none'}.")
-    values = np.asarray(seen.source.obsm[key], dtype=float)
-    return values if seen.positions is None else values[seen.positions]
+    """Features of cells that the user has, of the container or of an assay; NaN of cells without them."""
+    if key in seen.source.obsm:
+        values = np.asarray(seen.source.obsm[key], dtype=float)
+        return values if seen.positions is None else values[seen.positions]
+    for name, adata in seen.modalities.items():
+        if key in adata.obsm:
+            values, rows = np.asarray(adata.obsm[key], dtype=float), seen.rows[name]
+            return np.where((rows >= 0)[:, None], values[np.maximum(rows, 0)], np.nan)
+    there = {str(each) for part in (seen.source, *seen.modalities.values()) for each in part.obsm}
+    raise KeyError(f"No obsm[{key!r}]. There are: {', '.join(sorted(there)) or 'none'}.")
 
 
 def _event(column: pd.Series, event: str) -> pd.Series:
