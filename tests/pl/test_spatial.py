@@ -162,6 +162,14 @@ def test_one_unit_and_a_column_of_nothing_can_be_drawn(tissue):
         assert set(drawn(ax, tissue.obsm["spatial"])) == {"#dddddd", None}
 
 
+def test_cells_without_a_feature_are_drawn(tissue):
+    """As those that `tl.map_to_space` returns."""
+    bare = AnnData(obs=tissue.obs, obsm={"spatial": tissue.obsm["spatial"]})
+    assert bare.n_vars == 0
+    shown = drawn(pl.spatial(bare, "number"), tissue.obsm["spatial"])
+    assert shown == numbers(tissue.obs["number"], 1, 59)
+
+
 def test_what_cannot_be_drawn_is_refused(tissue):
     with pytest.raises(ValueError, match=r"No obs column or feature 'kinds'.*kind"):
         pl.spatial(tissue, "kinds")

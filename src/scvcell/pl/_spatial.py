@@ -19,7 +19,7 @@ from matplotlib.lines import Line2D
 from scipy.spatial import KDTree
 
 from scvcell._checks import is_number
-from scvcell._containers import Space, view
+from scvcell._containers import Space, View, view
 from scvcell._labels import is_numeric, numbers
 from scvcell.pl import _style, _tables
 from scvcell.pl._palette import categorical, category_colours
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mudata import MuData
     from numpy.typing import NDArray
 
-    from scvcell._containers import Container, View
+    from scvcell._containers import Container
     from scvcell._types import Array, Rows
     from scvcell.pl._tables import Column
 
@@ -98,7 +98,7 @@ def spatial(
     New colours of categories are kept in ``.uns["<column>_colors"]``, as scanpy keeps them. Only two dimensions are
     drawn.
     """
-    seen = view(data, table_key=table_key)
+    seen = seen_of(data, table_key)
     column = _tables.column(seen.source, color)
     if radius is not None and (not is_number(radius) or not 0 < float(radius) < np.inf):
         raise ValueError(f"radius must be a number above 0, in the unit of the coordinates, not {radius!r}.")
@@ -119,6 +119,13 @@ def spatial(
         _style.headline(panel, section_title(space, rows, color))
     colours.tell(panels)
     return panels[0] if len(panels) == 1 else np.asarray(panels, dtype=object)
+
+
+def seen_of(data: Container, table_key: Any = None) -> View:
+    """View of the units; also of those without a feature, as cells that were mapped are."""
+    if isinstance(data, AnnData) and data.n_vars == 0:
+        return View(data, data.obs_names, {"cells": data}, {"cells": np.arange(data.n_obs)})
+    return view(data, table_key=table_key)
 
 
 def section_axes(space: Space, ax: Any) -> tuple[list[Axes], list[Rows]]:
