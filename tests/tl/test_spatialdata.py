@@ -1,4 +1,4 @@
-"""Verbs of tissue on a SpatialData whose rows are in any order say what they say of an AnnData; results are its tables."""
+"""Verbs of tissue on a SpatialData with rows in any order say what they say of an AnnData; results are its tables."""
 
 import subprocess
 import sys
