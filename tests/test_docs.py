@@ -35,7 +35,7 @@ def blocks(path):
 def test_example_of_readme(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     mpl.use("agg")
-    example, _ = blocks("README.md")
+    example, _, _ = blocks("README.md")
     names = {}
     exec(example, names)
     assert names["protein"].n_obs == names["mdata"].n_obs
@@ -45,7 +45,7 @@ def test_example_of_readme(tmp_path, monkeypatch, capsys):
 
 
 def test_actions_of_readme(quick):
-    _, example = blocks("README.md")
+    _, example, _ = blocks("README.md")
     rng = np.random.default_rng(0)
     drug = np.array(["DMSO", "trametinib", "vemurafenib"])[np.arange(150) % 3]
     obs = pd.DataFrame({"drug": drug, "dose": np.where(drug == "DMSO", 0.0, 1.0), "cell_type": "melanoma"})
@@ -55,6 +55,21 @@ def test_actions_of_readme(quick):
     exec(fit, names)
     assert len(names["effects"]) == 20
     assert names["cells"].n_obs == 50
+
+
+def test_tissue_of_readme(quick):
+    *_, example = blocks("README.md")
+    sdata = scvcell.datasets.simulate_tissue(600, n_donors=1, n_genes=60, as_anndata=False, seed=0)
+    stains = sdata["cells"][::-1, :5].copy()
+    stains.X.data += 1
+    del sdata["cells"].obs["niche"], stains.obs["niche"]
+    sdata["stains"] = stains
+    names = {"scvcell": scvcell, "sdata": sdata, "quick": quick}
+    exec(example.replace('"adt": "stains"}', '"adt": "stains"}, train=quick'), names)
+    assert sdata["lifted"].n_obs == sdata["spots"].n_obs
+    for table in ("cells", "stains"):
+        assert {"X_csl", "X_niche"} <= set(sdata[table].obsm)
+        assert sdata[table].obs["niche"].nunique() == 3
 
 
 def extending(title):

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
-    from anndata import AnnData
-    from mudata import MuData
 
     from scvcell._containers._view import View
     from scvcell._types import Array, Rows
@@ -175,32 +173,12 @@ def _positive(what: str, value: float) -> float:
 
 
 def _coordinates(view: View, key: str, section: pd.Series | None) -> Array:
-    """Coordinates of a view's units, of the container or of the first modality of each unit that has them."""
+    """Coordinates of a view's units, of elements, the container, or the first modality of each unit that has them."""
     place = view.own_place
-    if place is not None:
-        return place.coordinates(section)
-    if key in view.source.obsm:
-        every = _numbers(view.source, key)
-        return every if view.positions is None else every[view.positions]
-    having = {name: adata for name, adata in view.modalities.items() if key in adata.obsm}
-    if not having:
+    found = view.array(key) if place is None else place.coordinates(section)
+    if found is None:
         raise ValueError(
             f"The data have no coordinates: no obsm[{key!r}]. Put them there, one row per unit: "
             f"adata.obsm[{key!r}] = adata.obs[['x', 'y']].to_numpy()."
         )
-    found = {name: _numbers(adata, key) for name, adata in having.items()}
-    wide = {xy.shape[1] for xy in found.values()}
-    if len(wide) > 1:
-        raise ValueError(f"Modalities have coordinates of {sorted(wide)} dimensions in obsm[{key!r}]; give the same.")
-    out = np.full((view.n_obs, wide.pop()), np.nan)
-    for name, xy in found.items():
-        cells = np.flatnonzero(view.present(name) & np.isnan(out).all(1))
-        out[cells] = xy[view.rows[name][cells]]
-    return out
-
-
-def _numbers(holder: AnnData | MuData, key: str) -> Array:
-    try:
-        return np.asarray(holder.obsm[key], dtype=float)
-    except (TypeError, ValueError):
-        raise ValueError(f"obsm[{key!r}] holds values that are no numbers; it needs coordinates.") from None
+    return found

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from scvcell._containers._membership import Membership
     from scvcell._containers._sdata import Place
-    from scvcell._types import Mask, Rows
+    from scvcell._types import Array, Mask, Rows
 
 
 type Container = AnnData | MuData | Any
@@ -268,6 +268,33 @@ class View:
                 out[here] |= known & (labels(own).to_numpy() != labels(top).to_numpy())
         return out
 
+    def array(self, key: str) -> Array | None:
+        """Numbers in ``.obsm`` of the cells, of the container or of the first modality of each cell that has them.
+
+        Returns
+        -------
+        ``(cells, width)``, NaN of cells without them; None where nothing has the key.
+
+        Raises
+        ------
+        ValueError
+            If they are no numbers, or modalities have them in different widths.
+        """
+        if key in self.source.obsm:
+            every = _numbers(self.source, key)
+            return every if self.positions is None else every[self.positions]
+        found = {name: _numbers(adata, key) for name, adata in self.modalities.items() if key in adata.obsm}
+        if not found:
+            return None
+        wide = {values.shape[1] for values in found.values()}
+        if len(wide) > 1:
+            raise ValueError(f"Modalities have obsm[{key!r}] of {sorted(wide)} dimensions; give the same.")
+        out = np.full((self.n_obs, wide.pop()), np.nan)
+        for name, values in found.items():
+            cells = np.flatnonzero(self.present(name) & np.isnan(out).all(1))
+            out[cells] = values[self.rows[name][cells]]
+        return out
+
     def panel(self, modality: str, batches: list[str]) -> Mask | None:
         """Which features each batch measured, from the boolean frame ``.varm['observed']`` (one column per batch).
 
@@ -292,6 +319,13 @@ class View:
 def _column(obs: Any, key: str) -> pd.Series:
     """A column of annotation, alone where that is read lazily."""
     return obs[key] if isinstance(obs, pd.DataFrame) else frame(obs[[key]])[key]
+
+
+def _numbers(holder: AnnData | MuData, key: str) -> Array:
+    try:
+        return np.asarray(holder.obsm[key], dtype=float)
+    except (TypeError, ValueError):
+        raise ValueError(f"obsm[{key!r}] holds values that are no numbers.") from None
 
 
 def frame(obs: Any) -> pd.DataFrame:

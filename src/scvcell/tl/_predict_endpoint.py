@@ -262,16 +262,12 @@ def _section(seen: View, space: Space | None, section_key: str | None) -> Rows:
 
 
 def _rep(seen: View, key: str) -> Array:
-    """Features of cells that the user has, of the container or of an assay; NaN of cells without them."""
-    if key in seen.source.obsm:
-        values = np.asarray(seen.source.obsm[key], dtype=float)
-        return values if seen.positions is None else values[seen.positions]
-    for name, adata in seen.modalities.items():
-        if key in adata.obsm:
-            values, rows = np.asarray(adata.obsm[key], dtype=float), seen.rows[name]
-            return np.where((rows >= 0)[:, None], values[np.maximum(rows, 0)], np.nan)
-    there = {str(each) for part in (seen.source, *seen.modalities.values()) for each in part.obsm}
-    raise KeyError(f"No obsm[{key!r}]. There are: {', '.join(sorted(there)) or 'none'}.")
+    """Features of cells that the user has."""
+    values = seen.array(key)
+    if values is None:
+        there = {str(each) for part in (seen.source, *seen.modalities.values()) for each in part.obsm}
+        raise KeyError(f"No obsm[{key!r}]. There are: {', '.join(sorted(there)) or 'none'}.")
+    return values
 
 
 def _event(column: pd.Series, event: str) -> pd.Series:
