@@ -8,6 +8,7 @@ from scvcell._containers._read import SINGLE, SPLIT, Tables, feature_types, fitt
 from scvcell._containers._sdata import Place, circles
 from scvcell._containers._select import choose, choose_features, is_container
 from scvcell._containers._space import COORDINATES, Space
+from scvcell._containers._units import units_of
 from scvcell._containers._view import Container, View, frame
 
 __all__ = [
@@ -33,5 +34,6 @@ __all__ = [
     "is_container",
     "table_names",
     "unique_names",
+    "units_of",
     "view",
 ]

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from scvcell._calm import progress
-from scvcell._checks import check_level, seed_of, whole_number
-from scvcell._containers import Membership, Space
+from scvcell._checks import check_level, is_number, seed_of, whole_number
+from scvcell._containers import units_of
 from scvcell._keys import LOWER, UPPER
 from scvcell.perturb import Action
 from scvcell.response import FEWEST_CELLS, Controls, as_target, compared, contrasts
@@ -31,7 +31,7 @@ from scvcell.screen import (
 )
 
 if TYPE_CHECKING:
-    from scvcell._containers import Container, View
+    from scvcell._containers import Container, Membership
     from scvcell._types import Array
     from scvcell.model import CSL
 
@@ -120,7 +120,9 @@ def order_effect(
     if by is not None and second != AGGREGATE:
         raise ValueError(f"by= says what cells are pooled to; it goes with {AGGREGATE!r}, not with {second!r}.")
     start = Controls(data, model, cells)
-    membership = None if by is None else _units(start.view, by, section_key)
+    if is_number(by):
+        by = whole_number("by", by, 2)  # a pool of one cell is no pool
+    membership = None if by is None else units_of(start.view, by, section_key)[0]
     design = compared(start.design, start.response)
     units = [u for u in contrasts(design, np.ones(start.view.n_obs, bool)) if len(u.treated) >= FEWEST_CELLS]
     operator = None if second in start.response.flow.targets else OPERATORS.get(second)
@@ -183,18 +185,3 @@ def order_effect(
             "compared": "pools" if measured_by else "cells" if ordered else "operator",
         }
     )
-
-
-def _units(seen: View, by: str | int | Membership, section_key: str | None) -> Membership:
-    """What cells are pooled to."""
-    if isinstance(by, Membership):
-        if not by.fine.equals(seen.obs_names):
-            raise ValueError(
-                f"The membership is of {len(by.fine)} units that are not the {seen.n_obs} cells of the data, in their "
-                "order."
-            )
-        return by
-    if isinstance(by, str):
-        return Membership.groups(seen.column(by), by)
-    n = whole_number("by", by, 2)
-    return Space.of(seen, section_key).nearest(n)

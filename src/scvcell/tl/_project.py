@@ -12,8 +12,7 @@ from anndata import AnnData
 
 from scvcell import _keys
 from scvcell._checks import expect
-from scvcell._containers import COORDINATES, Matrix, Membership, Space, gather, is_container, view
-from scvcell._labels import labels, tell_missing
+from scvcell._containers import COORDINATES, Matrix, Membership, Space, gather, is_container, units_of, view
 from scvcell.model import CSL
 from scvcell.tissue import KernelFit, annotation, constant, encode, fit_kernel, observed, pitch, pooled
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     from mudata import MuData
 
-    from scvcell._containers import Container, Place, Tables, View
+    from scvcell._containers import Container, Tables, View
     from scvcell._types import Array
 
 logger = logging.getLogger("scvcell")
@@ -122,7 +121,7 @@ def project(
     else:
         for name, given in (("width", width), ("measured", measured)):
             _refuse(given, name, "spots in by=")
-        membership, place = _membership(seen, by, section_key)
+        membership, place = units_of(seen, by, section_key)
     agreed, read = constant(membership, seen), [] if model is None else model.schema.keys
     named = [] if model is None else set(read) - set(model.schema.continuous)
     obs = pd.DataFrame({key: _first(membership, seen.column(key)) for key in agreed}, index=membership.coarse)
@@ -259,26 +258,6 @@ def _counts(seen: View, name: str, features: pd.Index) -> sp.csr_matrix:
     found = sp.csr_matrix(seen.matrix(name).rows(rows[some]))[:, at].astype(float)
     placed = sp.csr_matrix((np.ones(len(some)), (some, np.arange(len(some)))), shape=(len(rows), len(some)))
     return sp.csr_matrix(placed @ found)
-
-
-def _membership(seen: View, by: Any, section_key: str | None) -> tuple[Membership, Place | None]:
-    """Which cells are in which unit, and what units a SpatialData has of this kind."""
-    if isinstance(by, Membership):
-        if not by.fine.equals(seen.obs_names):
-            raise ValueError(
-                f"The membership is of {len(by.fine)} units that are not the {seen.n_obs} cells of the data, in their "
-                "order."
-            )
-        return by, None
-    if isinstance(by, bool) or not isinstance(by, str | int | np.integer):
-        raise TypeError(f"by= takes a column of obs, a number, a Membership or data of spots, not {by!r}.")
-    if isinstance(by, str) and by not in seen.columns and seen.place is not None and by in seen.place.sdata.shapes:
-        return seen.inside(by)
-    if isinstance(by, str):
-        column = seen.column(by)
-        tell_missing(labels(column).isna().to_numpy(), [by])
-        return Membership.groups(column, by), None
-    return Space.of(seen, section_key).nearest(int(by)), seen.place
 
 
 def _first(membership: Membership, column: pd.Series) -> Any:
