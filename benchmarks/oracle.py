@@ -230,3 +230,15 @@ def relative_width(truth: Table, lower: Table, upper: Table, level: float) -> Ve
         whole = quantile(t, (1 + level) / 2) - quantile(t, (1 - level) / 2)
         out.append(mean([b - a for a, b in zip(lo, up, strict=True)]) / whole)
     return out
+
+
+def place_error(predicted: Table, true: Table) -> Vector:
+    return [math.dist(p, t) for p, t in zip(predicted, true, strict=True)]
+
+
+def map_nll(probability: Table, place: list[int]) -> Vector:
+    return [-math.log(row[k]) for row, k in zip(probability, place, strict=True)]
+
+
+def map_rank(probability: Table, place: list[int]) -> Vector:
+    return [mean([float(p > row[k]) for p in row]) for row, k in zip(probability, place, strict=True)]

@@ -35,6 +35,8 @@ GRID = np.round(A), np.round(B)  # many distances are tied
 LABELS = [np.random.default_rng(s).choice(["a", "b", "c", "rare"], 60, p=[0.5, 0.3, 0.15, 0.05]) for s in (1, 2)]
 TYPES = [np.where(x[:, 0] > 0.4, "high", np.where(x[:, 1] > 0, "mid", "low")) for x in (A, B)]
 LOWER, UPPER = A - 0.8, A + 0.5
+CHANCE = np.round(np.random.default_rng(3).dirichlet(np.ones(7), 20) + 0.01, 2)  # probabilities, some of them tied
+PLACES = np.random.default_rng(4).integers(7, size=20)
 METRICS = {
     "foscttm": lambda: (score.foscttm(A, B), oracle.foscttm(A.tolist(), B.tolist())),
     "match_recall": lambda: (score.match_recall(A, B, 3), oracle.match_recall(A.tolist(), B.tolist(), 3)),
@@ -67,6 +69,9 @@ METRICS = {
         [score.energy_distance(A, B, unbiased=u) for u in (True, False)],
         [oracle.energy_distance(A.tolist(), B.tolist(), unbiased=u) for u in (True, False)],
     ),
+    "place_error": lambda: (score.place_error(A, B), oracle.place_error(A.tolist(), B.tolist())),
+    "map_nll": lambda: (score.map_nll(CHANCE, PLACES), oracle.map_nll(CHANCE.tolist(), PLACES.tolist())),
+    "map_rank": lambda: (score.map_rank(CHANCE, PLACES), oracle.map_rank(CHANCE.tolist(), PLACES.tolist())),
     "coverage": lambda: (score.coverage(B, LOWER, UPPER), oracle.coverage(*(x.tolist() for x in (B, LOWER, UPPER)))),
     "coverage_worst": lambda: (
         score.worst_coverage(B, LOWER, UPPER),

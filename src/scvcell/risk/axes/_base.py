@@ -6,13 +6,16 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from scvcell import score
 from scvcell._registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from scvcell._containers import Container
+    from scvcell._types import Array
     from scvcell.risk._predictor import Prediction, Question
     from scvcell.risk._split import Split
 
@@ -95,6 +98,38 @@ def scores(metrics: tuple[str, ...], arguments: Mapping[str, tuple[Any, ...]]) -
     Name of the metric -> its mean.
     """
     return {m: score.mean_of(m, arguments[t]) for m in metrics if (t := score.METRICS[m].takes) in arguments}
+
+
+def scores_of_values(
+    metrics: tuple[str, ...], true: Array, point: Array, ends: Sequence[Array], level: float
+) -> dict[str, float]:
+    """Scores of predicted values, and of their intervals, over units that were answered.
+
+    Parameters
+    ----------
+    metrics
+        Names in `scvcell.score.METRICS`.
+    true, point
+        Values, ``(units, features)``; rows of `point` that are not finite were not answered.
+    ends
+        Both ends of intervals; none, or without values in rows that have none.
+    level
+        Their level.
+
+    Returns
+    -------
+    ``"answered"``, the share of units with a prediction, and the mean of each metric.
+    """
+    told = np.isfinite(point).all(1)
+    found = {"answered": float(told.mean())}
+    if told.sum() < 2:
+        return found
+    arguments: dict[str, tuple[Any, ...]] = {"values": (point[told], true[told])}
+    held = np.logical_and.reduce([told, *(np.isfinite(end).all(1) for end in ends)])
+    if ends and held.any():
+        arguments["intervals"] = (true[held], *(end[held] for end in ends))
+        arguments["intervals, level"] = (*arguments["intervals"], level)
+    return found | scores(metrics, arguments)
 
 
 AXES: Registry[type[Axis]] = Registry("axis", "scvcell.axes")

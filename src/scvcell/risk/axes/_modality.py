@@ -13,7 +13,7 @@ from scvcell import score
 from scvcell._containers import view
 from scvcell.risk._predictor import Place, States, Translate
 from scvcell.risk._unpair import Unpaired, unpair
-from scvcell.risk.axes._base import AXES, Axis, StressTest, scores
+from scvcell.risk.axes._base import AXES, Axis, StressTest, scores, scores_of_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -98,16 +98,7 @@ class Modality(Axis):
     def _of_values(self, values: Values, truth: pd.DataFrame) -> dict[str, float]:
         true = score.log_counts(truth.to_numpy(float))
         point, *ends = (score.log_counts(x) for x in values.at(truth.index, truth.columns))
-        told = np.isfinite(point).all(1)
-        found = {"answered": float(told.mean())}
-        if told.sum() < 2:
-            return found
-        arguments: dict[str, tuple[Any, ...]] = {"values": (point[told], true[told])}
-        held = np.logical_and.reduce([told, *(np.isfinite(end).all(1) for end in ends)])
-        if ends and held.any():
-            arguments["intervals"] = (true[held], *(end[held] for end in ends))
-            arguments["intervals, level"] = (*arguments["intervals"], self.level)
-        return found | scores(self.metrics, arguments)
+        return scores_of_values(self.metrics, true, point, ends, self.level)
 
 
 def _values(table: Any, names: pd.Index) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from scvcell._checks import whole_number
 from scvcell._containers import Space, view
 from scvcell._labels import labels
 from scvcell.risk._predictor import Translate
-from scvcell.risk.axes._base import AXES, Axis, StressTest, scores
+from scvcell.risk.axes._base import AXES, Axis, StressTest, scores_of_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,16 +132,7 @@ class Scale(Axis):
         frames = [values.point, *(end for end in (values.lower, values.upper) if end is not None)]
         true = scale(truth.to_numpy(float))
         point, *ends = (scale(_at(frame, truth, none=0.0 if shares else np.nan)) for frame in frames)
-        told = np.isfinite(point).all(1)
-        found = {"answered": float(told.mean())}
-        if told.sum() < 2:
-            return found
-        arguments: dict[str, tuple[Any, ...]] = {"values": (point[told], true[told])}
-        held = np.logical_and.reduce([told, *(np.isfinite(end).all(1) for end in ends)])
-        if ends and held.any():
-            arguments["intervals"] = (true[held], *(end[held] for end in ends))
-            arguments["intervals, level"] = (*arguments["intervals"], self.level)
-        return found | scores(self.metrics, arguments)
+        return scores_of_values(self.metrics, true, point, ends, self.level)
 
     def _table(self, data: Container) -> AnnData:
         seen = view(data)
