@@ -118,7 +118,7 @@ class TestInside:
         spots = tissue.shapes["donor1_spots"]
         square = spots.geometry.buffer(20, cap_style="square")
         tissue.shapes["squares"] = ShapesModel.parse(
-            geopandas.GeoDataFrame(geometry=square), transformations={"donor1": Identity()}
+            geopandas.GeoDataFrame(geometry=square), transformations={"global": Identity()}
         )
         found, _ = seen.inside("squares")
         apart = np.abs(tissue.tables["spots"].obsm["spatial"][:, None] - tissue.tables["cells"].obsm["spatial"]).max(2)
@@ -137,7 +137,7 @@ class TestInside:
         del tissue.shapes["donor1_cells"]
         tissue.points["donor1_cells"] = PointsModel.parse(
             pd.DataFrame(cells, columns=["x", "y"], index=tissue.tables["cells"].obs["instance"]),
-            transformations={"donor1": Identity()},
+            transformations={"global": Identity()},
         )
         np.testing.assert_array_equal(view(tissue, table_key="cells").inside("donor1_spots")[0].matrix.toarray(), a)
         with pytest.raises(ValueError, match="have no shapes, so no area"):

@@ -268,7 +268,7 @@ def test_what_is_refused(scene, lifted, fingerprint):
         (lambda: mapped(scene, spatial=normal), ValueError, "non-integer"),
         (lambda: mapped(scene, spatial=other), ValueError, "lacks 40 of the 40 features"),
         (lambda: mapped(scene, spatial=located, section_key="sectio"), KeyError, "Did you mean 'section'"),
-        (lambda: mapped(scene, spatial=located, section_key="section"), ValueError, "have no column 'section'"),
+        (lambda: mapped(scene, spatial=located, section_key="section"), ValueError, "nothing says to which of them"),
         (
             lambda: mapped(scene, cells, located, section_key="section"),
             ValueError,

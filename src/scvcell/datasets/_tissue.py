@@ -94,7 +94,7 @@ def simulate_tissue(
     Returns
     -------
     ``{"cells": AnnData, "spots": AnnData}`` with raw counts, or a SpatialData with these tables, and circles
-    ``"SECTION_cells"``, ``"SECTION_spots"``. Of both tables
+    ``"SECTION_cells"``, ``"SECTION_spots"``, of several sections each in a coordinate system of its own. Of both tables
 
     - ``.obs``: ``section``, ``donor``, ``action`` (``"control"``, ``"A1"``; only with `action`), and of the donor
       ``outcome`` (``"mixed"``, ``"apart"``), ``time`` and ``event`` (exponential, the sooner the more is mixed; a third
@@ -161,7 +161,7 @@ def simulate_tissue(
     radius = {"cells": CELL_RADIUS, "spots": SPOT_RADIUS}
     systems = {f"{section}_{name}": str(section) for name in tables for section in tables[name].obs["section"]}
     radii = {name: np.full(tables[name].n_obs, radius[name]) for name in tables}
-    return circles(tables, regions, radii, systems)
+    return circles(tables, regions, radii, systems if n_donors > 1 else None)
 
 
 def _check(given: dict[str, int], platform: float, niche_effect: float) -> None:
