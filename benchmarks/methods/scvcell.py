@@ -151,7 +151,7 @@ def _map(task: Task, seed: int) -> Output:
     places, told = found.uns["csl_places"], found.uns["csl_map"].iloc[0]
     probability = pd.DataFrame(found.obsm["position"].toarray(), index=found.obs_names, columns=places.index)
     out.points = pd.DataFrame(found.obsm["spatial"], index=found.obs_names, columns=["x", "y"])
-    out.position = Position(probability, places[["x", "y"]], float(told["width"]), found.obs["region"])
+    out.position = Position(probability, places[["x", "y"]], float(told["width"]), found.obs["area"])
     out.cells = found.obs
     out.notes |= {key: told[key] for key in told.index}
     return out

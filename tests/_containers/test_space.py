@@ -146,3 +146,11 @@ def test_what_is_refused():
     named.obsm["spatial"] = pd.DataFrame({"x": ["a"] * 3, "y": [1.0] * 3}, index=named.obs_names)
     with pytest.raises(ValueError, match=r"obsm\['spatial'\] holds values that are no numbers"):
         Space.of(view(named))
+
+
+def test_spacing_is_of_other_places_of_the_section():
+    xy = np.array([[0.0, 0.0], [0.0, 0.0], [3.0, 0.0], [0.5, 0.0], [9.0, 9.0], [np.nan, 0.0]])
+    assert space(xy[[0, 2]]).spacing == 3
+    found = space(xy, np.array(["a", "a", "a", "b", "c", "a"]))
+    assert found.spacing == 3, "units at one place, in other sections and alone in theirs have no say"
+    assert np.isnan(space(xy[:2]).spacing)

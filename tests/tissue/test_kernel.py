@@ -6,7 +6,7 @@ import pytest
 import scipy.sparse as sp
 
 from scvcell._containers import Space
-from scvcell.tissue import fit_kernel, pitch
+from scvcell.tissue import fit_kernel
 from scvcell.tissue._kernel import shifted
 
 GENES, WIDTH, OFFSET = 40, 0.95, (0.0, 0.4)
@@ -38,7 +38,7 @@ def found(scene):
 
 
 def test_planted_kernel_is_found(scene, found):
-    assert pitch(scene[0]) == pytest.approx(1)
+    assert scene[0].spacing == pytest.approx(1)
     assert found.kernel.width == pytest.approx(WIDTH, abs=0.16)
     assert np.linalg.norm(np.subtract(found.kernel.offset, OFFSET)) < 0.25
     assert found.kernel.background <= 0.05

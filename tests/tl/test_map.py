@@ -86,7 +86,7 @@ def test_planted_places_are_found(scene):
     alone = np.linalg.norm(np.median(scene.located.obsm["spatial"], 0) - scene.xy, axis=1)
     assert np.median(error) < 0.6 * np.median(alone)
     assert 0.8 <= (error <= found.obs["radius"]).mean() <= 1
-    assert found.obs["region"].between(0, 0.9).all()
+    assert found.obs["area"].between(0, 0.9).all()
     assert found.obs["trusted"].mean() > 0.8
     told = found.uns["csl_map"].loc["all"]
     assert 0 < told["lower"] < told["gain"]
@@ -139,7 +139,7 @@ def test_shuffled_places_are_not_trusted(scene, caplog):
     assert not found.obs["trusted"].any()
     assert "nothing is learned of places" in caplog.text
     assert found.uns["csl_map"]["lower"].item() <= 0
-    assert found.obs["region"].mean() > 0.7
+    assert found.obs["area"].mean() > 0.7
 
 
 def test_cells_unlike_the_section_are_not_trusted(scene, caplog):

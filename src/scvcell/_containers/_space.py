@@ -80,6 +80,13 @@ class Space:
             raise ValueError(f"No unit has coordinates: obsm[{key!r}] holds no finite row.")
         return cls(view.obs_names, xy, code, sections)
 
+    @property
+    def spacing(self) -> float:
+        """Median distance to the nearest unit at another place of the section; NaN where there is none."""
+        near = self.nearest(1, itself=False).matrix.tocoo()
+        apart = np.sqrt(((self.xy[near.row] - self.xy[near.col]) ** 2).sum(1))
+        return float(np.median(apart[apart > 0])) if (apart > 0).any() else float("nan")
+
     def nearest(self, k: int, *, other: Space | None = None, itself: bool = True) -> Membership:
         """The `k` nearest units of the same section, each with weight 1; fewer where the section has fewer.
 

@@ -7,7 +7,7 @@ from scvcell.tissue._expect import Expected, expected_niche
 from scvcell.tissue._features import features
 from scvcell.tissue._head import Answer, answer, class_sets, quantile
 from scvcell.tissue._impute import Imputed, impute
-from scvcell.tissue._kernel import KernelFit, fit_kernel, pitch
+from scvcell.tissue._kernel import KernelFit, fit_kernel
 from scvcell.tissue._map import MIN_LOCATED, Frame, learn_frame
 from scvcell.tissue._map_spots import Kinds, Spots
 from scvcell.tissue._misfit import misfit, unexplained
@@ -57,7 +57,6 @@ __all__ = [
     "neighbours",
     "niche_states",
     "observed",
-    "pitch",
     "pooled",
     "quantile",
     "standardised",

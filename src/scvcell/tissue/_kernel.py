@@ -82,13 +82,6 @@ class KernelFit:
         return found / found.sum(1, keepdims=True) * depth[:, None]  # type: ignore[no-any-return]
 
 
-def pitch(space: Space) -> float:
-    """Median distance from a unit to the nearest other one of its section; NaN where no section has two."""
-    found = space.nearest(1, itself=False).matrix.tocoo()
-    apart = np.sqrt(((space.xy[found.row] - space.xy[found.col]) ** 2).sum(1))
-    return float(np.median(apart)) if len(apart) else float("nan")
-
-
 def shifted(space: Space, offset: tuple[float, ...]) -> Space:
     """The same units, moved."""
     return replace(space, xy=space.xy + np.asarray(offset))
@@ -175,7 +168,7 @@ class _Search:
                 f"A kernel is fitted by {4 * N_BLOCKS} spots or more that have coordinates and counts; there are "
                 f'{len(some)}. Give width= as a number instead of "fit".'
             )
-        apart = pitch(spots)
+        apart = spots.spacing
         some = some[np.unique(np.linspace(0, len(some) - 1, min(len(some), MAX_SPOTS)).astype(int))]
         total = np.asarray(measured.sum(0)).ravel()
         kept = np.sort(np.argsort(-total, kind="stable")[:MAX_FEATURES])

@@ -83,7 +83,7 @@ def map_to_space(
     -------
     AnnData of the cells without features. ``obsm["spatial"]``: geometric median of the probabilities (with
     `n_per_spot`, the place of the cell's spot). obs: those of the cells; ``radius`` within which of it the cell is, in
-    the unit of the coordinates; ``region``, share of the section that holds the cell; ``spot``, the nearest bin or
+    the unit of the coordinates; ``area``, the share of the section in which it is sought; ``spot``, the nearest bin or
     spot, or the one it was put into; ``trusted``. ``obsm["position"]``: probabilities, csr ``(cells, places)``, of each
     cell the 500 most probable places. ``uns["csl_places"]``: coordinates and sections of these. ``uns["csl_map"]``: of
     each section ``gain`` with ``lower`` (how much more probable located cells of left-out blocks are at their places
@@ -137,7 +137,7 @@ def map_to_space(
     )
     out = AnnData(obs=seen.obs())
     out.obsm.update({_keys.SPATIAL: found.point, _keys.POSITION: found.position})
-    out.obs[_keys.RADIUS], out.obs[_keys.REGION] = found.radius, found.share
+    out.obs[_keys.RADIUS], out.obs[_keys.AREA] = found.radius, found.share
     out.obs[_keys.SPOT] = pd.Categorical.from_codes(found.spot, found.places.index.astype(str))
     learned = found.told["lower"].to_numpy()[found.places["section"].cat.codes.to_numpy()[found.spot]] > 0
     out.obs[_keys.TRUSTED] = learned & found.inside & model.trusts()

@@ -14,7 +14,7 @@ from scvcell import _keys
 from scvcell._checks import expect
 from scvcell._containers import COORDINATES, Matrix, Membership, Space, gather, is_container, units_of, view
 from scvcell.model import CSL
-from scvcell.tissue import KernelFit, annotation, constant, encode, fit_kernel, observed, pitch, pooled
+from scvcell.tissue import KernelFit, annotation, constant, encode, fit_kernel, observed, pooled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -187,7 +187,7 @@ def _of_spots(seen: View, spots: Space, width: Any, section_key: str | None) -> 
     else:
         nearest = sp.coo_array(cells.nearest(1, other=spots).matrix)
         apart = np.sqrt(((cells.xy[nearest.row] - spots.xy[nearest.col]) ** 2).sum(1))
-        far = pitch(spots)
+        far = spots.spacing
         near = apart <= (np.inf if np.isnan(far) else far)
         shape = (len(spots.xy), len(cells.xy))
         matrix = sp.csr_array((np.ones(int(near.sum())), (nearest.col[near], nearest.row[near])), shape)
@@ -238,7 +238,7 @@ def _fitted(
         )
     mine = _counts(own, name, shared)
     theirs = _counts(asked, next(iter(asked.modalities)), shared)
-    _tell_far(spots.kernel(pitch(spots), other=cells), spots, cells)
+    _tell_far(spots.kernel(spots.spacing, other=cells), spots, cells)
     fitted = fit_kernel(spots, cells, theirs, mine)
     return fitted, Measures(shared, np.asarray(theirs.sum(1), dtype=float).ravel()), spots
 
