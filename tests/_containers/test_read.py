@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
 
-from scvcell._containers._read import view
+from scvcell._containers._read import view, view_units
 
 
 class TestSpatialData:
@@ -161,3 +161,12 @@ class TestRefusals:
             view(mdata)
         mdata.update()
         check_rows(view(mdata), mdata)
+
+
+def test_units_without_a_feature_have_places_all_the_same():
+    bare = AnnData(obs=pd.DataFrame(index=["a", "b"]), obsm={"spatial": np.ones((2, 2))})
+    with pytest.raises(ValueError, match="is empty"):
+        view(bare)
+    assert list(view_units(bare).obs_names) == ["a", "b"]
+    full = AnnData(np.ones((2, 1), np.float32))
+    assert view_units(full).source is full

@@ -154,3 +154,12 @@ def test_spacing_is_of_other_places_of_the_section():
     found = space(xy, np.array(["a", "a", "a", "b", "c", "a"]))
     assert found.spacing == 3, "units at one place, in other sections and alone in theirs have no say"
     assert np.isnan(space(xy[:2]).spacing)
+
+
+def test_places_if_there_are_any():
+    there, nowhere = table(np.ones((3, 2))), table(np.ones((3, 2)))
+    del nowhere.obsm["spatial"]
+    assert Space.if_any(view(nowhere)) is None
+    assert Space.if_any(view(there)).placed.all()
+    there.obsm["spatial"][1, 0] = np.nan
+    assert Space.if_any(view(there)).placed.tolist() == [True, False, True]

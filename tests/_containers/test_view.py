@@ -196,3 +196,11 @@ class TestPanel:
     def test_an_array_is_refused(self, mosaic):
         with pytest.raises(TypeError, match="'adt': varm\\['observed'\\] must be a DataFrame"):
             self.with_panel(mosaic, lambda v: np.ones((6, 2), bool)).panel("adt", ["b0", "b1"])
+
+
+def test_cells_that_have_any_of_some_modalities(mosaic):
+    seen = view(mosaic())
+    rna, adt = seen.present("rna"), seen.present("adt")
+    assert (seen.measured() == (rna | adt)).all()
+    assert (seen.measured(["adt"]) == adt).all()
+    assert not seen.measured([]).any()

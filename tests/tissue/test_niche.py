@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from mudata import MuData
 
 from scvcell._containers import Membership, Space
-from scvcell.tissue import _niche, cluster, measured, niche_states, standardised, surroundings
+from scvcell.tissue import _niche, cluster, niche_states, standardised, surroundings
 
 
 @pytest.fixture(scope="module")
@@ -83,10 +83,10 @@ def test_units_without_measurement_or_niche(small, placed):
     states = niche_states(small.model, placed.seen, {"2": niche})
     assert np.isnan(states["scores 2"][3]).all()
     assert np.isnan(states["pool 2"][3]).all()
-    assert measured(placed.seen).all()
+    assert placed.seen.measured().all()
     lost = placed.seen.subset(np.arange(5))
     lost = lost.__class__(lost.source, lost.obs_names, lost.modalities, {m: np.full(5, -1) for m in lost.rows})
-    assert not measured(lost).any()
+    assert not lost.measured().any()
 
 
 def test_scales(placed):

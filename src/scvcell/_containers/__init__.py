@@ -4,7 +4,7 @@ from scvcell._containers._gather import gather, unique_names
 from scvcell._containers._graph import graph
 from scvcell._containers._matrix import Matrix, fault
 from scvcell._containers._membership import Membership
-from scvcell._containers._read import SINGLE, SPLIT, Tables, feature_types, fitted_tables, table_names, view
+from scvcell._containers._read import SINGLE, SPLIT, Tables, feature_types, fitted_tables, table_names, view, view_units
 from scvcell._containers._sdata import Place, circles
 from scvcell._containers._select import choose, choose_features, is_container
 from scvcell._containers._space import COORDINATES, Space
@@ -36,4 +36,5 @@ __all__ = [
     "unique_names",
     "units_of",
     "view",
+    "view_units",
 ]

@@ -120,6 +120,13 @@ def view(data: Container | View, *, table_key: Tables = None, skip_empty: bool =
     raise TypeError(f"Expected AnnData, MuData or SpatialData, got {type(data).__name__}.{read}")
 
 
+def view_units(data: Container | View, table_key: Tables = None) -> View:
+    """As `view`, also of units without a feature, such as cells that were mapped: places alone are enough."""
+    if isinstance(data, AnnData) and data.n_vars == 0:
+        return View(data, data.obs_names, {SINGLE: data}, {SINGLE: np.arange(data.n_obs)})
+    return view(data, table_key=table_key)
+
+
 def _view_spatial(sdata: Any, names: str | dict[str, str] | None, *, skip_empty: bool) -> View:
     """One table as the AnnData it is, several as the MuData they make."""
     if not isinstance(names, Mapping) or len(names) == 1:

@@ -169,11 +169,12 @@ class Place:
         systems = _systems(elements)
         system = _system_of(name, self.element(name), systems)
         coarse = transform(self.element(name), to_coordinate_system=system)
+        xy = None if area else self.coordinates()
         found: list[tuple[Rows, Rows, Array]] = []
         for region in (each for each in elements if systems[each] == system):
             here = np.flatnonzero((self.region == region).to_numpy())
-            if not area:
-                pairs = held(coarse, self.coordinates()[here])
+            if xy is not None:
+                pairs = held(coarse, xy[here])
             elif region in self.sdata.shapes:
                 fine = transform(elements[region], to_coordinate_system=system)
                 at = fine.index.get_indexer(pd.Index(self.instance.iloc[here]))

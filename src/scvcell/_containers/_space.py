@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from scvcell._containers._view import View
-    from scvcell._types import Array, Rows
+    from scvcell._types import Array, Mask, Rows
 
 COORDINATES = "spatial"
 """Key of ``.obsm`` with coordinates, as squidpy has it."""
@@ -47,7 +47,7 @@ class Space:
     sections: list[str]
 
     def __repr__(self) -> str:
-        known = int(np.isfinite(self.xy).all(1).sum())
+        known = int(self.placed.sum())
         return f"Space of {len(self.xy)} units, {known} with coordinates, in {len(self.sections)} sections."
 
     @classmethod
@@ -68,10 +68,15 @@ class Space:
         ValueError
             If there are no coordinates, or some that are no numbers.
         """
-        given = None if section_key is None else labels(view.column(section_key))
-        xy = _coordinates(view, key, given)
+        place, given = view.own_place, None if section_key is None else labels(view.column(section_key))
+        xy = view.array(key) if place is None else place.coordinates(given)
+        if xy is None:
+            raise ValueError(
+                f"The data have no coordinates: no obsm[{key!r}]. Put them there, one row per unit: "
+                f"adata.obsm[{key!r}] = adata.obs[['x', 'y']].to_numpy()."
+            )
         code, sections = np.zeros(view.n_obs, np.int64), ["all"]
-        text = view.own_place.region.astype(str) if given is None and view.own_place is not None else given
+        text = place.region.astype(str) if given is None and place is not None else given
         if text is not None:
             sections = sorted(set(text.dropna()))
             code = np.array([sections.index(each) if each in sections else -1 for each in text], np.int64)
@@ -79,6 +84,18 @@ class Space:
         if not np.isfinite(xy).all(1).any():
             raise ValueError(f"No unit has coordinates: obsm[{key!r}] holds no finite row.")
         return cls(view.obs_names, xy, code, sections)
+
+    @classmethod
+    def if_any(cls, view: View, section_key: str | None = None) -> Space | None:
+        """As `of`; None where nothing in the data says where units are."""
+        held = (view.source, *view.modalities.values())
+        there = view.place is not None or any(COORDINATES in each.obsm for each in held)
+        return cls.of(view, section_key) if there else None
+
+    @property
+    def placed(self) -> Mask:
+        """Units with coordinates, ``(units,)``."""
+        return np.isfinite(self.xy).all(1)  # type: ignore[no-any-return]
 
     @property
     def spacing(self) -> float:
@@ -154,8 +171,8 @@ class Space:
                 match = other.sections.index(name)
             else:
                 continue
-            here = np.flatnonzero((self.section == code) & np.isfinite(self.xy).all(1))
-            there = np.flatnonzero((other.section == match) & np.isfinite(other.xy).all(1))
+            here = np.flatnonzero((self.section == code) & self.placed)
+            there = np.flatnonzero((other.section == match) & other.placed)
             if len(here) and len(there):
                 parts.append((here, there))
         return parts
@@ -177,15 +194,3 @@ def _positive(what: str, value: float) -> float:
         unit = "in widths" if what == "reach" else "in the unit of the coordinates"
         raise ValueError(f"{what} must be a number above 0, {unit}, not {value!r}.")
     return float(value)
-
-
-def _coordinates(view: View, key: str, section: pd.Series | None) -> Array:
-    """Coordinates of a view's units, of elements, the container, or the first modality of each unit that has them."""
-    place = view.own_place
-    found = view.array(key) if place is None else place.coordinates(section)
-    if found is None:
-        raise ValueError(
-            f"The data have no coordinates: no obsm[{key!r}]. Put them there, one row per unit: "
-            f"adata.obsm[{key!r}] = adata.obs[['x', 'y']].to_numpy()."
-        )
-    return found

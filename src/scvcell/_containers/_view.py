@@ -74,6 +74,11 @@ class View:
         """Boolean mask of the cells that have `modality`, shape ``(cells,)``."""
         return self.rows[modality] >= 0
 
+    def measured(self, names: Iterable[str] | None = None) -> Mask:
+        """Boolean mask of the cells that have any of some modalities, all by default, shape ``(cells,)``."""
+        given = self.rows if names is None else names
+        return np.logical_or.reduce([np.zeros(self.n_obs, bool), *map(self.present, given)])
+
     def matrix(
         self,
         modality: str,

@@ -112,7 +112,7 @@ def normalized_expression(
     out /= len(readouts) if single else len(readouts) * n_samples
     if library_size != "latent":
         out *= float(library_size)
-    known = np.logical_or.reduce([seen.present(m) for m in seen.only(model.assays).modalities])
+    known = seen.only(model.assays).measured()
     out[:, ~known] = np.nan
     if single:
         return out

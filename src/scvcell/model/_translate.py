@@ -107,7 +107,7 @@ def _make(model: Fitted, seen: View, to: str, source: Sequence[str]) -> Conforma
         return None
     if not model.network.operators[to].calibrated:
         return None
-    both = seen.present(to) & np.logical_or.reduce([seen.present(m) for m in source])
+    both = seen.present(to) & seen.measured(source)
     held = np.flatnonzero(both & seen.obs_names.isin(model.split_["validation"]))
     pool = np.flatnonzero(both & seen.obs_names.isin(model.split_["train"]))
     if len(held) < MIN_CALIBRATION_CELLS or len(pool) < MIN_CALIBRATION_CELLS:

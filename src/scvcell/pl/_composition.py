@@ -11,11 +11,10 @@ from matplotlib.colors import is_color_like, to_hex, to_rgba
 from matplotlib.patches import Wedge
 
 from scvcell import _keys
-from scvcell._checks import is_number
 from scvcell._containers import Space, view
 from scvcell._registry import near_miss
 from scvcell.pl import _style
-from scvcell.pl._spatial import NOTHING, frame, legend, neighbour_distance, section_axes, section_title
+from scvcell.pl._spatial import NOTHING, check_radius, frame, legend, neighbour_distance, section_axes, section_title
 from scvcell.score import dense
 
 if TYPE_CHECKING:
@@ -78,8 +77,7 @@ def composition(
     known = np.isfinite(share).all(1)
     if share[known].size and (share[known].min() < 0 or not np.allclose(share[known].sum(1), 1, atol=1e-3)):
         raise ValueError("`lifted` holds no shares, which sum to 1 in each spot: give the result of `scvcell.tl.lift`.")
-    if radius is not None and (not is_number(radius) or not 0 < float(radius) < np.inf):
-        raise ValueError(f"radius must be a number above 0, in the unit of the coordinates, not {radius!r}.")
+    check_radius(radius)
     chosen = _chosen(lifted, kinds, share[known])
     colours = _colours(lifted, palette, chosen)
     space = Space.of(view(lifted), section_key)

@@ -19,7 +19,7 @@ from matplotlib.lines import Line2D
 from scipy.spatial import KDTree
 
 from scvcell._checks import is_number
-from scvcell._containers import Space, View, view
+from scvcell._containers import Space, view_units
 from scvcell._labels import is_numeric, numbers
 from scvcell.pl import _style, _tables
 from scvcell.pl._palette import categorical, category_colours
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mudata import MuData
     from numpy.typing import NDArray
 
-    from scvcell._containers import Container
+    from scvcell._containers import Container, View
     from scvcell._types import Array, Rows
     from scvcell.pl._tables import Column
 
@@ -98,10 +98,9 @@ def spatial(
     New colours of categories are kept in ``.uns["<column>_colors"]``, as scanpy keeps them. Only two dimensions are
     drawn.
     """
-    seen = seen_of(data, table_key)
+    seen = view_units(data, table_key)
     column = _tables.column(seen.source, color)
-    if radius is not None and (not is_number(radius) or not 0 < float(radius) < np.inf):
-        raise ValueError(f"radius must be a number above 0, in the unit of the coordinates, not {radius!r}.")
+    check_radius(radius)
     space = Space.of(seen, section_key)
     if seen.place is not None and find_spec("spatialdata_plot") is None:
         raise ImportError(
@@ -121,16 +120,15 @@ def spatial(
     return panels[0] if len(panels) == 1 else np.asarray(panels, dtype=object)
 
 
-def seen_of(data: Container, table_key: Any = None) -> View:
-    """View of the units; also of those without a feature, as cells that were mapped are."""
-    if isinstance(data, AnnData) and data.n_vars == 0:
-        return View(data, data.obs_names, {"cells": data}, {"cells": np.arange(data.n_obs)})
-    return view(data, table_key=table_key)
+def check_radius(radius: Any) -> None:
+    """Refuse what is no radius of circles."""
+    if radius is not None and (not is_number(radius) or not 0 < float(radius) < np.inf):
+        raise ValueError(f"radius must be a number above 0, in the unit of the coordinates, not {radius!r}.")
 
 
 def section_axes(space: Space, ax: Any) -> tuple[list[Axes], list[Rows]]:
     """Axes of each section that has units, and its units that have coordinates."""
-    known = np.isfinite(space.xy).all(1)
+    known = space.placed
     if not known.all():
         logger.warning("%d of %d units have no place or no section: not drawn.", (~known).sum(), len(known))
     parts = [np.flatnonzero(known & (space.section == code)) for code in range(len(space.sections))]

@@ -8,7 +8,7 @@ import numpy as np
 from anndata import AnnData
 
 from scvcell._checks import is_number
-from scvcell._containers import COORDINATES, Space, circles, view
+from scvcell._containers import Space, circles, view_units
 from scvcell._labels import numbers
 
 if TYPE_CHECKING:
@@ -60,9 +60,9 @@ def to_spatialdata(
     for name, table in tables.items():
         if not isinstance(table, AnnData):
             raise TypeError(f"tables= takes AnnData, not {type(table).__name__} for {name!r}.")
-        seen = view(_with_a_feature(table))
+        seen = view_units(table)
         space = Space.of(seen, section_key)
-        lost = ~np.isfinite(space.xy).all(1)
+        lost = ~space.placed
         if lost.any():
             raise ValueError(
                 f"{lost.sum()} units of {name!r} have no place or no section, e.g. {table.obs_names[lost][0]!r}. "
@@ -74,13 +74,6 @@ def to_spatialdata(
             systems |= dict(zip(regions[name], section, strict=True))
         radii[name] = _radius(seen.column(radius) if isinstance(radius, str) else radius, space)
     return circles(dict(tables), regions, radii, systems or None)
-
-
-def _with_a_feature(table: AnnData) -> AnnData:
-    """Mapped cells have no features; a view wants some."""
-    if table.n_vars:
-        return table
-    return AnnData(np.zeros((table.n_obs, 1), np.float32), obs=table.obs, obsm={COORDINATES: table.obsm[COORDINATES]})
 
 
 def _radius(given: Any, space: Space) -> Array:

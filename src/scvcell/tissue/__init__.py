@@ -12,7 +12,7 @@ from scvcell.tissue._map import MIN_LOCATED, Frame, learn_frame
 from scvcell.tissue._map_spots import Kinds, Spots
 from scvcell.tissue._misfit import misfit, unexplained
 from scvcell.tissue._neighbours import Neighbours, neighbours
-from scvcell.tissue._niche import cluster, measured, niche_states, standardised, surroundings
+from scvcell.tissue._niche import cluster, niche_states, standardised, surroundings
 from scvcell.tissue._outcome import Classes, Outcome, Times, Values
 from scvcell.tissue._pool import annotation, constant, encode, observed, pooled
 from scvcell.tissue._states import states
@@ -52,7 +52,6 @@ __all__ = [
     "impute",
     "learn_frame",
     "lift",
-    "measured",
     "misfit",
     "neighbours",
     "niche_states",

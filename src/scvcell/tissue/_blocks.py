@@ -31,7 +31,7 @@ def blocks(space: Space, n: int) -> Rows:
     Number of the block, from 0 in each section; -1 of units without a place.
     """
     out = np.full(len(space.xy), -1, np.int64)
-    placed = np.isfinite(space.xy).all(1)
+    placed = space.placed
     for section in np.unique(space.section[placed]):
         here = np.flatnonzero(placed & (space.section == section))
         _cut(space.xy, here, min(n, len(here)), 0, out)

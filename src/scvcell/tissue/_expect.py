@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.linear_model import Ridge
 from sklearn.neighbors import NearestNeighbors
 
-from scvcell.tissue._head import N_FOLDS, N_NEAR, REACH, thinned
+from scvcell.tissue._head import N_FOLDS, N_NEAR, REACH, coarsest, thinned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,8 +57,7 @@ def expected_niche(
     known
         Units with a state and a niche.
     """
-    code = next((level for level in levels if len(np.unique(level[known])) > 1), levels[-1])[known]
-    fold = np.unique(code, return_inverse=True)[1] % N_FOLDS
+    fold = np.unique(coarsest(levels, known), return_inverse=True)[1] % N_FOLDS
     parts = [(known[fold != each], known[fold == each]) for each in np.unique(fold)]
     parts = [(train, out) for train, out in parts if len(train)]
     error = np.zeros((len(PENALTIES), niche.shape[1]))

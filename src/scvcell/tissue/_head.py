@@ -129,12 +129,16 @@ def folds(outcome: Outcome, levels: Sequence[Rows], rows: Rows) -> list[Rows]:
     rows
         The units.
     """
-    code = next((level for level in levels if len(np.unique(level[rows])) > 1), np.arange(len(outcome.value)))
-    groups, member = np.unique(code[rows], return_inverse=True)
+    groups, member = np.unique(coarsest(levels, rows), return_inverse=True)
     mean = np.bincount(member, outcome.value[rows]) / np.bincount(member)
     fold = np.empty(len(groups), np.int64)
     fold[np.lexsort([groups, mean])] = np.arange(len(groups)) % N_FOLDS
     return [rows[fold[member] == each] for each in np.unique(fold)]
+
+
+def coarsest(levels: Sequence[Rows], rows: Rows) -> Rows:
+    """Groups of some units by the first level that splits them; each alone where none does, ``(rows,)``."""
+    return next((level[rows] for level in levels if len(np.unique(level[rows])) > 1), np.arange(len(rows)))
 
 
 def thinned(rows: Rows) -> Rows:

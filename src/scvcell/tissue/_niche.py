@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from scvcell._containers import Space, View
-    from scvcell._types import Array, Mask, Rows
+    from scvcell._types import Array, Rows
     from scvcell.model import Fitted
 
 logger = logging.getLogger("scvcell")
@@ -50,7 +50,7 @@ def surroundings(view: View, space: Space, k: Sequence[int], key: str | None = N
     By name (the number, or the graph), ``(units, units)``. Nobody has neighbours in another section.
     """
     if key is None:
-        placed = np.isfinite(space.xy).all(1)
+        placed = space.placed
         size = np.bincount(space.section[placed], minlength=len(space.sections))
         few = [name for name, n in zip(space.sections, size, strict=True) if 0 < n <= max(k)]
         if few:
@@ -93,7 +93,7 @@ def niche_states(model: Fitted, view: View, niches: Mapping[str, Membership]) ->
     seen = view.only(model.assays)
     source = model.source(seen)
     own = model.states(source, np.arange(seen.n_obs)).mean.numpy().copy()
-    own[~measured(seen)] = np.nan
+    own[~seen.measured()] = np.nan
     scores, out = _scores(source), {"own": own}
     for name, niche in niches.items():
         known = np.isfinite(scores)
@@ -102,14 +102,6 @@ def niche_states(model: Fitted, view: View, niches: Mapping[str, Membership]) ->
         out[f"scores {name}"] = np.asarray(mean)
         out[f"pool {name}"] = _pools(model, seen, niche)
     return out
-
-
-def measured(view: View) -> Mask:
-    """Units that have some assay, ``(units,)``."""
-    some = np.zeros(view.n_obs, bool)
-    for name in view.modalities:
-        some |= view.present(name)
-    return some
 
 
 def _scores(source: Any) -> Array:

@@ -54,9 +54,7 @@ def write_states(data: View, model: CSL, modalities: Sequence[str] | None = None
     seen.check_key_added(key_added, [column], default=_keys.LATENT, obsm=True)
     posterior = model.posterior(seen, modalities=modalities)
     usable = [m for m in seen.modalities if modalities is None or m in modalities]
-    some = np.zeros(seen.n_obs, bool)
-    for name in usable:
-        some |= seen.present(name)
+    some = seen.measured(usable)
     latent = posterior.mean.numpy().copy()
     uncertainty = posterior.var.sqrt().mean(1).numpy().astype(np.float64)
     latent[~some] = np.nan

@@ -193,9 +193,7 @@ def places(seen: View, section_key: str | None) -> Space | None:
     ValueError
         If there is a column of sections and no place.
     """
-    held = (seen.source, *seen.modalities.values())
-    there = seen.place is not None or any(COORDINATES in each.obsm for each in held)
-    return Space.of(seen, section_key) if there or section_key is not None else None
+    return Space.if_any(seen) if section_key is None else Space.of(seen, section_key)
 
 
 def _scores(x: sp.csr_matrix, found: Composition, space: Space | None, seed: int) -> pd.DataFrame:
@@ -213,14 +211,6 @@ def _trusted(scores: pd.DataFrame, space: Space | None, has: Mask) -> Mask:
     else:
         out[has] = [code >= 0 and space.sections[code] in good for code in space.section]
     return out
-
-
-def _coordinates(seen: View) -> dict[str, Array]:
-    """Places of the spots, where they have some."""
-    try:
-        return {_keys.SPATIAL: Space.of(seen).xy}
-    except ValueError:
-        return {}
 
 
 def _warn(has: Mask, name: str, found: Composition, told: dict[str, float], odd: int) -> None:

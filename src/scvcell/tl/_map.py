@@ -164,7 +164,7 @@ def _by_cells(seen: View, model: CSL, spatial: Container, section_key: str | Non
     _check_dimensions(space.xy)
     own = _sections(seen, space, section_key)
     for code in np.unique(own):
-        n = int(((space.section == code) & np.isfinite(space.xy).all(1)).sum())
+        n = int(((space.section == code) & space.placed).sum())
         if n < MIN_LOCATED:
             raise ValueError(
                 f"Section {space.sections[code]!r} has {n} located cells; at least {MIN_LOCATED} are needed to learn "
@@ -173,7 +173,7 @@ def _by_cells(seen: View, model: CSL, spatial: Container, section_key: str | Non
     mine, theirs = features(model, seen), features(model, where)
     frames, parts = [], []
     for code in np.unique(own):
-        there = np.flatnonzero((space.section == code) & np.isfinite(space.xy).all(1))
+        there = np.flatnonzero((space.section == code) & space.placed)
         frame = learn_frame(theirs[there], space.xy[there], level, seed)
         frames.append(frame)
         at = np.flatnonzero(own == code)
@@ -246,7 +246,7 @@ def _by_spots(seen: View, model: CSL, lifted: AnnData, n_per_spot: Any, level: f
     space = Space.of(view(lifted))
     _check_dimensions(space.xy)
     held = np.asarray(lifted.layers[_keys.ABUNDANCE], dtype=float)
-    some = np.isfinite(held).all(1) & np.isfinite(space.xy).all(1)
+    some = np.isfinite(held).all(1) & space.placed
     if not some.any() or not held[some].any():
         raise ValueError("No lifted spot has both coordinates and cells.")
     amount = None if n_per_spot is None else _numbers(lifted, n_per_spot, some)

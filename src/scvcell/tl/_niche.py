@@ -19,7 +19,6 @@ from scvcell.tissue import (
     apart,
     cluster,
     expected_niche,
-    measured,
     neighbours,
     niche_states,
     standardised,
@@ -125,7 +124,7 @@ def niche(
     space = Space.of(tissue, section_key)
     around = surroundings(tissue, space, radii, graph)
     states = niche_states(model, tissue, around)
-    section = np.where(np.isfinite(space.xy).all(1), space.section, -1)
+    section = np.where(space.placed, space.section, -1)
     values, where = standardised(states, section)
     known, order = np.isfinite(values).all(1), np.argsort(tissue.obs_names.to_numpy(str), kind="stable")
     _check_known(known, n)
@@ -154,7 +153,7 @@ def niche(
         asked = model.posterior(seen.only(model.assays)).mean.numpy()
         told_by_state = expected_niche(asked, states["own"], values, where, levels, np.flatnonzero(known))
         code = None if code is None else _nearest(told_by_state.value[:, some], values[:, some], code)
-        lost = ~measured(seen.only(model.assays))
+        lost = ~seen.only(model.assays).measured()
         values = np.where(lost[:, None], np.nan, told_by_state.value).astype(np.float32)
         code = None if code is None else np.where(lost, -1, code)
         found["r2"] = told_by_state.r2

@@ -245,17 +245,16 @@ def _agreed(units: Membership, column: pd.Series) -> pd.Series:
 
 def _space(seen: View, section_key: str | None) -> Space | None:
     """Places of the cells; None where the data have none."""
-    holders = (seen.source, *seen.modalities.values())
-    if seen.place is None and not any("spatial" in holder.obsm for holder in holders):
+    space = Space.if_any(seen, section_key)
+    if space is None:
         logger.info("The data have no obsm['spatial']: outcomes are predicted from states of cells, not from niches.")
-        return None
-    return Space.of(seen, section_key)
+    return space
 
 
 def _section(seen: View, space: Space | None, section_key: str | None) -> Rows:
     """Section of each cell, -1 without one."""
     if space is not None:
-        return np.where(np.isfinite(space.xy).all(1), space.section, -1)
+        return np.where(space.placed, space.section, -1)
     if section_key is None:
         return np.zeros(seen.n_obs, np.int64)
     return pd.factorize(labels(seen.column(section_key)), sort=True)[0].astype(np.int64)

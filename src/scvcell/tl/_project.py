@@ -12,7 +12,7 @@ from anndata import AnnData
 
 from scvcell import _keys
 from scvcell._checks import expect
-from scvcell._containers import COORDINATES, Matrix, Membership, Space, gather, is_container, units_of, view
+from scvcell._containers import COORDINATES, Matrix, Membership, Space, gather, is_container, units_of, view, view_units
 from scvcell.model import CSL
 from scvcell.tissue import KernelFit, annotation, constant, encode, fit_kernel, observed, pooled
 
@@ -116,7 +116,7 @@ def project(
             membership = fitted.membership
         else:
             _refuse(measured, "measured", 'width="fit"')
-            spots = _places(by, section_key)
+            spots = Space.of(view_units(by), section_key)
             membership = _of_spots(seen, spots, width, section_key)
     else:
         for name, given in (("width", width), ("measured", measured)):
@@ -172,13 +172,6 @@ def _refuse(given: Any, name: str, where: str) -> None:
         raise TypeError(f"{name}= goes with {where} alone; leave it out.")
 
 
-def _places(by: Container, section_key: str | None) -> Space:
-    """Where spots are; places alone are enough."""
-    if isinstance(by, AnnData) and by.n_vars == 0:
-        by = AnnData(sp.csr_matrix((by.n_obs, 1), dtype=np.float32), obs=by.obs, obsm=dict(by.obsm))
-    return Space.of(view(by), section_key)
-
-
 def _of_spots(seen: View, spots: Space, width: Any, section_key: str | None) -> Membership:
     """Cells of every spot: each in the nearest one, or all around it by a kernel."""
     cells = Space.of(seen, section_key)
@@ -219,7 +212,7 @@ def _fitted(
     data: Container, seen: View, by: Container, measured: Container | None, section_key: str | None
 ) -> tuple[KernelFit, Measures, Space]:
     """The kernel by which cells say what spots measured."""
-    spots, cells = _places(by, section_key), Space.of(seen, section_key)
+    spots, cells = Space.of(view_units(by), section_key), Space.of(seen, section_key)
     asked, own = view(by if measured is None else measured), seen if hasattr(data, "tables") else view(data)
     if not asked.obs_names.equals(spots.names):
         raise ValueError("The measured table must have the spots of by=, in their order.")

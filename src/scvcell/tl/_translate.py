@@ -85,7 +85,7 @@ def translate(
         raise ValueError(
             f"The data have none of {source}, from which {to!r} is to be predicted; they have {list(seen.modalities)}."
         )
-    has = np.logical_or.reduce([seen.present(m) for m in here])
+    has = seen.measured(here)
     posterior = model.posterior(seen, modalities=here)
     readout = model.readout(seen, to, batch)
     decoded = readout.decode(posterior, own_depth=to in here)

@@ -94,7 +94,7 @@ def velocity(
     if name in seen.modalities:
         table = seen.holder(name)
         table.layers[_keys.VELOCITY] = change_of_counts(model.readout(seen, name), latent, ahead, table)
-    known = np.logical_or.reduce([seen.present(m) for m in seen.only(model.assays).modalities])
+    known = seen.only(model.assays).measured()
     told = {name: getattr(drift, name) for name in ("unit", "time_key", "clone_key")}
     seen.write(
         obsm={_keys.VELOCITY_LATENT: np.where(known[:, None], ahead, np.nan).astype(np.float32)},
