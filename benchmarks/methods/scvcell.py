@@ -81,14 +81,24 @@ def run(task: Task, seed: int, graph: Callable[..., Any] | None = scvcell.pp.lin
     return out
 
 
+def fitted(task: Task, data: Any, batch_key: str | None, seed: int, watch: Stopwatch) -> tuple[Any, Output]:
+    """A model of cells, and the record of its fit."""
+    train = scvcell.TrainConfig(max_epochs=task.epochs, accelerator="cpu", progress=False)
+    model = scvcell.tl.fit(data, batch_key=batch_key, train=train, seed=seed)
+    return model, watch.stamp(Output(epochs=epochs_of(model), notes=notes_of(model)))
+
+
+def of_spots(task: Task, seed: int) -> tuple[Any, Any, Output]:
+    """A model of the reference, the spots as of one of its batches, and the record of the fit."""
+    reference, spots = task.mdata["rna"].copy(), task.mdata["spots"].copy()
+    model, out = fitted(task, reference, task.batch_key, seed, Stopwatch())
+    spots.obs[task.batch_key] = model.schema.batches[0]
+    return model, spots, out
+
+
 def _lift(task: Task, seed: int) -> Output:
     """Fit on the reference, lift the spots."""
-    reference, spots = task.mdata["rna"].copy(), task.mdata["spots"].copy()
-    watch = Stopwatch()
-    train = scvcell.TrainConfig(max_epochs=task.epochs, accelerator="cpu", progress=False)
-    model = scvcell.tl.fit(reference, batch_key=task.batch_key, train=train, seed=seed)
-    out = watch.stamp(Output(epochs=epochs_of(model), notes=notes_of(model)))
-    spots.obs[task.batch_key] = model.schema.batches[0]
+    model, spots, out = of_spots(task, seed)
     found = scvcell.tl.lift(spots, model, labels_key="kind", level=task.level, seed=seed)
     frames = [
         pd.DataFrame(x, index=found.obs_names, columns=found.var_names)
@@ -124,10 +134,8 @@ def _project(task: Task, seed: int) -> Output:
 def _impute(task: Task, seed: int) -> Output:
     """Fit on reference and tissue, impute the genes that the tissue lacks."""
     watch = Stopwatch()
-    train = scvcell.TrainConfig(max_epochs=task.epochs, accelerator="cpu", progress=False)
     mdata = scvcell.pp.panels(task.mdata["rna"], task.mdata["tissue"])
-    model = scvcell.tl.fit(mdata, batch_key="platform", train=train, seed=seed)
-    out = watch.stamp(Output(epochs=epochs_of(model), notes=notes_of(model)))
+    model, out = fitted(task, mdata, "platform", seed, watch)
     found = scvcell.tl.impute_space(mdata, model, level=task.level)
 
     def frame(values: np.ndarray) -> pd.DataFrame:
@@ -144,9 +152,7 @@ def _map(task: Task, seed: int) -> Output:
     """Fit on located cells, look for the others."""
     located, cells = task.mdata["rna"].copy(), task.mdata["cells"].copy()
     watch = Stopwatch()
-    train = scvcell.TrainConfig(max_epochs=task.epochs, accelerator="cpu", progress=False)
-    model = scvcell.tl.fit(located, batch_key=task.batch_key, train=train, seed=seed)
-    out = watch.stamp(Output(epochs=epochs_of(model), notes=notes_of(model)))
+    model, out = fitted(task, located, task.batch_key, seed, watch)
     found = scvcell.tl.map_to_space(cells, model, spatial=located, level=task.level, seed=seed)
     places, told = found.uns["csl_places"], found.uns["csl_map"].iloc[0]
     probability = pd.DataFrame(found.obsm["position"].toarray(), index=found.obs_names, columns=places.index)
@@ -160,9 +166,7 @@ def _map(task: Task, seed: int) -> Output:
 def _endpoint(task: Task, seed: int) -> Output:
     """Labels of cells by their niches, or outcomes of donors by their cells."""
     rna, watch = task.mdata["rna"], Stopwatch()
-    train = scvcell.TrainConfig(max_epochs=task.epochs, accelerator="cpu", progress=False)
-    model = scvcell.tl.fit(rna, batch_key=None if task.target == "donors" else "batch", train=train, seed=seed)
-    out = watch.stamp(Output(epochs=epochs_of(model), notes=notes_of(model)))
+    model, out = fitted(task, rna, None if task.target == "donors" else "batch", seed, watch)
     by = "batch" if task.target == "donors" else None
     found = scvcell.tl.predict_endpoint(rna, model, key="label", by=by, section_key="batch", seed=seed)
     obs = (rna if found is None else found).obs

@@ -16,3 +16,15 @@ def dosed():
     keys = scvcell.PerturbationKeys("action", control="control", dose="dose", context="cell_type")
     train = scvcell.TrainConfig(max_epochs=2, progress=False, accelerator="cpu")
     return SimpleNamespace(data=data, model=scvcell.tl.fit(data, perturbation=keys, train=train), train=train)
+
+
+@pytest.fixture(scope="module")
+def fewer_steps():
+    """Lifting that is quick: short training of the prior, few mixtures to calibrate on."""
+    from scvcell.scale import _amortise
+    from scvcell.tissue import _composition
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_amortise, "N_STEPS", 100)
+        patch.setattr(_composition, "N_CHECKED", 100)
+        yield

@@ -10,18 +10,12 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 import scvcell
-from scvcell.scale import _amortise, mix
-from scvcell.tissue import _composition
+from scvcell.scale import mix
 
 GENES = 40
 
 
-@pytest.fixture(scope="module", autouse=True)
-def fewer_steps():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_amortise, "N_STEPS", 100)
-        patch.setattr(_composition, "N_CHECKED", 100)
-        yield
+pytestmark = pytest.mark.usefixtures("fewer_steps")
 
 
 @pytest.fixture(scope="module")

@@ -59,6 +59,8 @@ class Imputed:
     rate
         Values at the depth that is typical of the reference, ``(cells, features)``; of an assay whose depth says
         nothing, the same as `point`.
+    state
+        State of each cell, ``(cells, latent)``.
     trusted
         Whether the reference has cells such as this one, ``(cells,)``.
     skill
@@ -77,6 +79,7 @@ class Imputed:
     lower: Array
     upper: Array
     rate: Array
+    state: Array
     trusted: Mask
     skill: Array
     weights: dict[str, float]
@@ -130,7 +133,7 @@ def impute(model: Fitted, seen: View, to: str, panel: str, source: Sequence[str]
     asked_level = _asked_level(banded, found[0][held], truth[0][held], check, level)
     skill = correlation(members["ridge"][1], truth[1], constant="truth")
     point, rate, lower, upper = (np.empty((seen.n_obs, y.shape[1]), np.float32) for _ in range(4))
-    trusted = np.zeros(seen.n_obs, bool)
+    trusted, latent = np.zeros(seen.n_obs, bool), np.empty((seen.n_obs, model.n_latent), np.float32)
     _, back = interval_scale(model, to)
     predict = Members(reader, known, y)
     # cells of like depth together: a block then reads the reference's rates at few depths
@@ -143,8 +146,9 @@ def impute(model: Fitted, seen: View, to: str, panel: str, source: Sequence[str]
         own, free = (_mean({name: pair[i] for name, pair in pairs.items()}, weights[i]) for i in (0, 1))
         low, high = banded.interval(own, asked_level)
         point[at], rate[at], lower[at], upper[at] = back(own), back(free), back(low), back(high)
+        latent[at] = cells.state
         trusted[at] = check.explained(cells.state) & (reader.counted(part).sum(1) > 0)
-    return Imputed(point, lower, upper, rate, trusted, skill, weights[0], asked_level, check, len(asked))
+    return Imputed(point, lower, upper, rate, latent, trusted, skill, weights[0], asked_level, check, len(asked))
 
 
 def _parts(fitted: View, seen: View, to: str, panel: str) -> tuple[View, View]:

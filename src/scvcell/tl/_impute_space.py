@@ -101,7 +101,7 @@ def impute_space(data: Container, model: CSL, *, to: str = "rest", level: float 
     out.layers.update({_keys.LOWER: found.lower, _keys.UPPER: found.upper, _keys.RATE: found.rate})
     out.obs[_keys.TRUSTED] = found.trusted
     out.var[_keys.SKILL], out.var[_keys.TRUSTED] = found.skill, found.feature_trusted()
-    out.obsm[_keys.LATENT] = model.posterior(part, modalities=source).mean.numpy()
+    out.obsm[_keys.LATENT] = found.state
     _place(out, seen, cells)
     out.uns[_keys.IMPUTE] = {"to": to, "source": source, "level": level, "asked_level": found.asked_level} | {
         "weights": found.weights,
