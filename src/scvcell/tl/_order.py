@@ -31,9 +31,15 @@ from scvcell.screen import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import torch
+
     from scvcell._containers import Container, Membership
     from scvcell._types import Array
     from scvcell.model import CSL
+    from scvcell.perturb import AffineFlow
+    from scvcell.response import Contrast
 
 AGGREGATE = "aggregate"
 """What pooling is called as a second operator."""
@@ -152,24 +158,12 @@ def order_effect(
         n_cells = {name: sum(len(a) + len(b) for a, b in pairs) for name, pairs in sides.items()}
     else:
         n_cells = {name: len(group) for name, (group, _) in groups.items()}
-        measured = [Arm(u.action, u.context, latent[u.treated], latent[u.controls]) for u in alone]
-        options = [{} if membership is None else {"pools": pools_of(membership, start, g)} for g, _ in groups.values()]
+        asked = [group for group, _ in groups.values()]
+        options = [{} if membership is None else {"pools": pools_of(membership, start, group)} for group in asked]
         each = [
-            prepare(start, Action([first]), group, seed, **given)
-            for (group, _), given in zip(groups.values(), options, strict=True)
+            prepare(start, Action([first]), group, seed, **given) for group, given in zip(asked, options, strict=True)
         ]
-
-        def kappas(arms: list[Arm]) -> Array:
-            flow = refit(arms, seed)
-            return np.array([kappa(flow) for kappa in each])
-
-        found = kappas(measured)
-        draws = additive_null(start, alone, latent, n_null, rng)
-        null = np.array(
-            [kappas(arms) for arms in progress(draws, "Order, where it does not matter", shown=model.progress)]
-        )
-        samples = progress(range(n_null), "Order, bootstrap", shown=model.progress)
-        again = np.array([kappas([resampled(arm, rng) for arm in measured]) for _ in samples])
+        found, null, again = _by_operator(start, alone, latent, each, n_null, seed, rng)
     # The bootstrap adds the noise of the sample once more; the interval turns it around the estimate.
     low, high = np.quantile(again, [0.5 - level / 2, 0.5 + level / 2], axis=0)
     return pd.DataFrame(
@@ -185,3 +179,27 @@ def order_effect(
             "compared": "pools" if measured_by else "cells" if ordered else "operator",
         }
     )
+
+
+def _by_operator(
+    start: Controls,
+    alone: list[Contrast],
+    latent: torch.Tensor,
+    asked: Sequence[Callable[[AffineFlow], float]],
+    n: int,
+    seed: int,
+    rng: np.random.Generator,
+) -> tuple[Array, Array, Array]:
+    """Kappas of an operator that is fitted anew: to what was measured, to draws of the null, and of the bootstrap."""
+    measured = [Arm(u.action, u.context, latent[u.treated], latent[u.controls]) for u in alone]
+
+    def kappas(arms: list[Arm]) -> Array:
+        flow = refit(arms, seed)
+        return np.array([kappa(flow) for kappa in asked])
+
+    found, shown = kappas(measured), start.model.progress
+    draws = progress(additive_null(start, alone, latent, n, rng), "Order, where it does not matter", shown=shown)
+    null = np.array([kappas(arms) for arms in draws])
+    samples = progress(range(n), "Order, bootstrap", shown=shown)
+    again = np.array([kappas([resampled(arm, rng) for arm in measured]) for _ in samples])
+    return found, null, again
