@@ -4,7 +4,8 @@ from scvcell._stats import Conformal, cca
 from scvcell.risk import axes, baselines
 from scvcell.risk._adapters import LinearMatch, ModelPredictor, Translator
 from scvcell.risk._ask import ask
-from scvcell.risk._predictor import Place, Prediction, Predictor, Question, States, Translate, Values
+from scvcell.risk._predictor import Effect, Effects, Place, Prediction, Predictor, Question, States, Translate, Values
+from scvcell.risk._report import RiskReport
 from scvcell.risk._split import Split, hide_pairing, hold_out, hold_out_actions, hold_out_each, hold_out_new
 from scvcell.risk._unpair import Unpaired, unpair
 from scvcell.risk.axes import AXES, Axis, StressTest
@@ -15,12 +16,15 @@ __all__ = [
     "VOTES",
     "Axis",
     "Conformal",
+    "Effect",
+    "Effects",
     "LinearMatch",
     "ModelPredictor",
     "Place",
     "Prediction",
     "Predictor",
     "Question",
+    "RiskReport",
     "Split",
     "States",
     "StressTest",

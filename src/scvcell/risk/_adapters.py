@@ -86,6 +86,8 @@ class ModelPredictor:
                 tl.embed(self._data, self._asked, modalities=[modality], key_added=key)
                 states[modality] = pd.DataFrame(self._data.obsm[key], view(self._data).obs_names).loc[cells]
             return States(states)
+        if not isinstance(question, Translate):
+            return None
         found = tl.translate(self._data, self._asked, to=question.to, source=[question.source], level=question.level)
         found = found[question.cells]
         lower, upper = (found.to_df(end) for end in ("lower", "upper"))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from scvcell._containers import Container
     from scvcell._types import Array
+    from scvcell.perturb import Action
     from scvcell.risk._split import Split
 
 
@@ -50,7 +51,32 @@ class Translate:
     level: float = 0.9
 
 
-type Question = Place | Translate
+@dataclass(frozen=True)
+class Effect:
+    """Asks what an action does to cells.
+
+    Parameters
+    ----------
+    action
+        What is done.
+    cells
+        Names of the untreated cells to start from.
+    modality
+        Assay whose change is asked for.
+    n_treated
+        Treated cells of the pseudobulk in which the effect will be looked at.
+    level
+        Level of the interval that is asked for beside the effect, in (0, 1).
+    """
+
+    action: Action
+    cells: pd.Index
+    modality: str = "rna"
+    n_treated: int | None = None
+    level: float = 0.9
+
+
+type Question = Place | Translate | Effect
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +126,24 @@ class Values:
         return [frame.reindex(index=cells, columns=features).to_numpy(float) for frame in frames]
 
 
-type Prediction = States | Values
+@dataclass(frozen=True, eq=False)
+class Effects:
+    """Answer to `Effect`: differences of means of ``log1p`` of counts per 10,000, after the action and before.
+
+    Parameters
+    ----------
+    change
+        Labelled by features: ``effect``, and ``lower`` and ``upper`` of a predictor with intervals, which speak of the
+        effect as it would be measured; NaN where there is no answer.
+    after
+        Counts of cells after the action, cells or draws x features, of a predictor that has them.
+    """
+
+    change: pd.DataFrame
+    after: pd.DataFrame | None = None
+
+
+type Prediction = States | Values | Effects
 
 
 class Predictor(Protocol):
