@@ -11,7 +11,7 @@ import pandas as pd
 
 from scvcell import score
 from scvcell._containers import view
-from scvcell.risk._predictor import Place, States, Translate
+from scvcell.risk._predictor import Place, States, Translate, Values
 from scvcell.risk._unpair import Unpaired, unpair
 from scvcell.risk.axes._base import AXES, Axis, StressTest, scores, scores_of_values
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from mudata import MuData
 
-    from scvcell.risk._predictor import Prediction, Question, Values
+    from scvcell.risk._predictor import Prediction, Question
     from scvcell.risk._split import Split
 
 REGIME, MEASURE = "hidden pairing", "share of pairs that are hidden"
@@ -84,7 +84,7 @@ class Modality(Axis):
         truth = test.truth()
         if isinstance(prediction, States):
             return self._of_states(prediction, truth)
-        return self._of_values(prediction, truth)
+        return self._of_values(prediction, truth) if isinstance(prediction, Values) else {}
 
     def _torn(self, data: MuData, split: Split) -> Unpaired:
         return unpair(data, split.test, self.a, self.b, seed=self.seed, keep=self.keep)
