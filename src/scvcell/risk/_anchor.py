@@ -128,9 +128,10 @@ def scaled(rows: pd.DataFrame, baseline: Mapping[str, str], boot: Bootstrap) -> 
             wide = part.pivot_table(index=["test", "unit"], columns="predictor", values="value", sort=True)
             severity = part.groupby(["test", "unit"])["severity"].mean()
             about = {"axis": axis, "readout": readout, "metric": metric, "better": part["better"].iloc[0]}
-            anchors = [wide.get(name, pd.Series(np.nan, wide.index)) for name in (baseline.get(str(axis)), REPLICATE)]
+            none = pd.Series(np.nan, wide.index)
+            b, r = (wide[name] if name in wide else none for name in (baseline.get(str(axis), ""), REPLICATE))
             for predictor in wide:
-                table = _units(wide[predictor], *anchors, severity)
+                table = _units(wide[predictor], b, r, severity)
                 yield about | {"predictor": predictor}, Scaled(table, weights.loc[table.index].to_numpy().T)
 
 
@@ -159,7 +160,8 @@ def summarise(
     The table; and (axis, predictor) -> its risk ``1 - s``, the mean over informative scores, draws of it, and the
     fewest units of them.
     """
-    lines, parts = [], {}
+    lines: list[dict[str, Any]] = []
+    parts: dict[tuple[str, str], list[tuple[float, Array, int]]] = {}
     for about, each in scaled(rows, baseline, boot):
         draws = each.draws("above", "range")
         tells, why = _tells(about, each, boot.level)

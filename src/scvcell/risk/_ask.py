@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -70,8 +70,8 @@ def ask(predictor: Predictor, axis: Axis, data: Container, split: Split, *, seed
             found = axis.score(test, answer)
         about = {key: getattr(test, key) for key in ("axis", "name", "regime", "severity", "measure")}
         for metric, value in found.items():
-            about |= {"better": better_of(metric)}
-            rows.append({**about, "predictor": predictor.name, "metric": metric, "value": value})
+            said = {"predictor": predictor.name, "metric": metric, "value": value, "better": better_of(metric)}
+            rows.append(about | said)
     return pd.DataFrame(rows).rename(columns={"name": "test"})
 
 
@@ -101,13 +101,14 @@ def check_answer(name: str, question: Question, answer: Prediction) -> None:
     if isinstance(answer, Effects):
         _check_effects(name, answer)
     elif isinstance(answer, Values):
-        asked = pd.Index(question.cells)  # type: ignore[union-attr, arg-type]
+        asked = pd.Index(cast("Translate", question).cells)
         for what, frame in (("point", answer.point), ("lower", answer.lower), ("upper", answer.upper)):
             if frame is not None:
                 _check_frame(name, f"{what} of Values", frame, asked, finite=what == "point")
     else:
         for modality, frame in answer.of.items():
-            _check_frame(name, f"States of {modality!r}", frame, pd.Index(question.cells[modality]))  # type: ignore[union-attr]
+            cells = cast("Place", question).cells[modality]
+            _check_frame(name, f"States of {modality!r}", frame, pd.Index(cells))
 
 
 def _check_frame(name: str, what: str, frame: Any, asked: pd.Index | None, *, finite: bool = True) -> None:

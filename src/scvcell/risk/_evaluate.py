@@ -317,7 +317,7 @@ def _cards(
 ) -> dict[str, dict[str, Any]]:
     """Plain facts about data, predictors and run."""
     seen = view(world.data)
-    data = {"cells": int(seen.n_obs), "digest": digest_of(world.data)}
+    data: dict[str, Any] = {"cells": int(seen.n_obs), "digest": digest_of(world.data)}
     data["features"] = {name: int(adata.n_vars) for name, adata in seen.modalities.items()}
     data["splits"] = [
         {"reason": s.reason, "train": len(s.train), "calibration": len(s.calibration), "test": len(s.test)}

@@ -295,7 +295,7 @@ def identity(predictor: Predictor) -> str:
     model = getattr(predictor, "model", None)
     if isinstance(model, CSL):
         found = hashlib.sha256()
-        for name, value in sorted(model.module.state_dict().items()):
+        for name, value in sorted(model.network.state_dict().items()):
             found.update(name.encode() + value.detach().cpu().numpy().tobytes())
         return f"{type(predictor).__qualname__} {found.hexdigest()[:16]}"
     return repr(predictor) if is_dataclass(predictor) else type(predictor).__qualname__

@@ -141,7 +141,7 @@ class Activity(Readout):
         table = self.network if "weight" in self.network else self.network.assign(weight=1.0)
         if lacking := [column for column in NETWORK if column not in table]:
             raise ValueError(
-                f"network lacks {', '.join(lacking)}; it has {', '.join(map(str, self.network.columns)) or 'no columns'}. "
+                f"network lacks {', '.join(lacking)}; it has the columns {list(self.network.columns)}. "
                 "Give a readout of activities its network: scvcell.risk.Activity(network)."
             )
         twice = table.duplicated(["source", "target"])

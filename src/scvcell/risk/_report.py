@@ -126,9 +126,9 @@ class RiskReport:
 
 def _plain(table: pd.DataFrame) -> dict[str, Any]:
     """A table as plain values: NaN is None, an infinite number its name."""
-    kinds = {str(column): table[column].dtype.kind for column in table}
+    types = {str(column): str(table[column].dtype) for column in table}
     columns = {str(column): [_entry(value) for value in table[column].tolist()] for column in table}
-    return {"columns": list(map(str, table)), "kinds": kinds, "values": columns}
+    return {"columns": list(map(str, table)), "types": types, "values": columns}
 
 
 def _entry(value: Any) -> Any:
@@ -139,10 +139,7 @@ def _entry(value: Any) -> Any:
 
 def _table(plain: Mapping[str, Any]) -> pd.DataFrame:
     """Inverse of `_plain`."""
-    types = {"f": "float64", "i": "int64", "b": "bool"}
-    columns = {}
-    for name in plain["columns"]:
-        kind = plain["kinds"][name]
-        values = plain["values"][name]
-        columns[name] = pd.Series(values, dtype=types[kind]) if kind in types else pd.Series(values, dtype=object)
+    columns = {
+        name: pd.Series(plain["values"][name], dtype=object).astype(plain["types"][name]) for name in plain["columns"]
+    }
     return pd.DataFrame(columns, columns=plain["columns"])

@@ -15,7 +15,7 @@ from scvcell.risk._columns import COLUMNS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from scvcell._types import Array
+    from scvcell._types import Array, Mask
     from scvcell.risk._anchor import Bootstrap
 
 SIMPLEX = 4000
@@ -126,7 +126,7 @@ def refused(leakage: pd.DataFrame, predictors: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def best_share(risk: Array, rivals: Array) -> Array:
+def best_share(risk: Array, rivals: Mask) -> Array:
     """Share of the simplex of weights of axes with which each predictor has the least risk, ``(predictors,)``.
 
     Parameters

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, cast
 
 import numpy as np
@@ -124,7 +125,7 @@ class EffectAxis(Axis):
             question = Effect(each.action, names[each.controls], self.modality, n, self.level)
             about = (self.name, each.unit, *self._shift(conditions, each), question)
             units = {each.unit: names[each.treated]}
-            yield StressTest(*about, lambda each=each: (conditions, each), units)
+            yield StressTest(*about, partial(_truth, conditions, each), units)
 
     def score(self, test: StressTest, prediction: Prediction) -> dict[str, float]:
         """Scores of an effect, the mean over halves."""
@@ -166,8 +167,8 @@ class EffectAxis(Axis):
         effect = columns["effect"].to_numpy(float)
         if not len(answer.change.index.intersection(conditions.features)):
             raise ValueError(
-                f"The answer names no feature of {self.modality!r}; it has e.g. {list(answer.change.index[:2])}, the data "
-                f"have e.g. {list(conditions.features[:2])}."
+                f"The answer names no feature of {self.modality!r}; it has e.g. {list(answer.change.index[:2])}, the "
+                f"data have e.g. {list(conditions.features[:2])}."
             )
         told = np.flatnonzero(np.isfinite(effect))
         out = [Scored(of.unit, "effect", "answered", len(told) / len(effect), len(effect))]
@@ -216,10 +217,10 @@ class EffectAxis(Axis):
         rows = conditions.half(of, part, second=True)
         top, features = conditions.top(of), conditions.features
         if readout.name == "distribution":
-            features, both = features[top], (predicted[:, top], conditions.values[rows][:, top])
+            features, both = features[top], [predicted[:, top], conditions.values[rows][:, top]]
         else:
-            both = (predicted, conditions.values[rows])
-        both = tuple(x[np.isfinite(x).all(1)] for x in both)
+            both = [predicted, conditions.values[rows]]
+        both = [x[np.isfinite(x).all(1)] for x in both]
         if min(map(len, both)) < 2:
             return []
         few = [np.asarray(readout(x[rng.permutation(len(x))[:SET]], features)) for x in both]
@@ -238,7 +239,8 @@ class EffectAxis(Axis):
         for metric, some in (("coverage", found), ("coverage_strongest", conditions.strongest(of, STRONGEST, found))):
             held = score.inside(true[some], ends[0][some], ends[1][some])
             values[metric] = float(held.mean()), len(some)
-        width = score.relative_width(*(x[found][:, None] for x in (true, *ends)), self.level)
+        table = [x[found][:, None] for x in (true, *ends)]
+        width = score.relative_width(table[0], table[1], table[2], self.level)
         values["relative_width"] = float(width[0]), len(found)
         return [
             Scored(of.unit, "effect", m, *values[m]) for m in self.metrics if m in values and np.isfinite(values[m][0])
@@ -248,10 +250,15 @@ class EffectAxis(Axis):
         """Why there is nothing to ask."""
         n = int((conditions.asked & conditions.design.treated).sum())
         return (
-            f"The split hides no condition along the axis {self.name!r}: of its {int(conditions.asked.sum())} test cells "
-            f"{n} were treated, in {len(conditions.every)} conditions with controls. The axis 'perturbation' asks for "
+            f"The split hides no condition along the axis {self.name!r}: of its {int(conditions.asked.sum())} test "
+            f"cells {n} were treated, in {len(conditions.every)} conditions with controls. The axis 'perturbation' asks for "
             "actions in contexts with treated training cells, 'context' in the others."
         )
+
+
+def _truth(conditions: Conditions, of: Condition) -> tuple[Conditions, Condition]:
+    """What is true, for `StressTest.truth`."""
+    return conditions, of
 
 
 def _effect_score(metric: str, p: Array, t: Array, where: Array, rivals: Array) -> float | None:

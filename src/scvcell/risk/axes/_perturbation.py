@@ -80,10 +80,8 @@ def similarity_of(action: Action, seen: Sequence[Action], likeness: pd.DataFrame
             return 1.0
         known = 0.5 if target in among else 0.0
         if likeness is not None and target in likeness.index:
-            near = likeness.loc[target].drop(target, errors="ignore")
-            known = max(
-                known, float(near[near.index.isin(among)].max(skipna=True)) if near.index.isin(among).any() else 0
-            )
+            near = [other for other in likeness.columns if other in among and other != target]
+            known = max([known, *likeness.loc[[target], near].to_numpy(float).ravel().tolist()])
         return known
 
     parts = [of(target) for target in action.targets]
