@@ -1,5 +1,6 @@
 """phi and L: every formula that scores a prediction, once, as a registered record; functions of arrays, no torch."""
 
+from scvcell.score._activity import ulm
 from scvcell.score._base import (
     METRICS,
     TAKES,
@@ -100,6 +101,7 @@ __all__ = [
     "show",
     "slope",
     "trusted",
+    "ulm",
     "variance_r2",
     "vote",
     "votes",
