@@ -49,7 +49,7 @@ def ulm(values: Array, weights: Array) -> Array:
     n = len(w)
     if x.ndim != 2 or w.ndim != 2 or x.shape[1] != n or n < 3:
         raise ValueError(
-            f"ulm takes (units, features) and (features, sources) with at least 3 features, not {x.shape} and {w.shape}."
+            f"ulm takes (units, features) and (features, sources), at least 3 features, not {x.shape} and {w.shape}."
         )
     x, w = x - x.mean(1, keepdims=True), w - w.mean(0)
     x_length, w_length = np.linalg.norm(x, axis=1), np.linalg.norm(w, axis=0)
