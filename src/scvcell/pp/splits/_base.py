@@ -122,6 +122,11 @@ class Split:
         every = self.units.index
         return self.reasons[~self.reasons.index.isin(every)]
 
+    @property
+    def hidden(self) -> pd.Index:
+        """Cells of the data that must not be learned from: all but `train`, those in no part too."""
+        return self.reasons.index.difference(self.train, sort=False)
+
     @cached_property
     def digest(self) -> str:
         """Short name of what is in which part; the order of cells does not matter."""

@@ -33,6 +33,7 @@ class Group(Splitter):
         names = [key[0] for key in found.keys]
         self.code = {name: i for i, name in enumerate(names)}
         self.group = found.code
+        self.held = f"obs[{asked.by!r}]"
         self.reason = f"another {asked.by}"
         self.strata = [Items.of(found.code, names)]
         self.unit = labels(column).to_numpy()

@@ -123,6 +123,8 @@ class Splitter(ABC):
         Cells that are in no part, whatever is left out, by the reason.
     told
         What the split is to remember beside the arguments, plain values.
+    held
+        What has the items, as messages name it.
     """
 
     new: ClassVar[str] = ""
@@ -136,6 +138,7 @@ class Splitter(ABC):
     unit: NDArray[Any]
     unknown: dict[str, Mask]
     told: Mapping[str, Any] = {}
+    held: str = "What can be left out"
 
     @abstractmethod
     def __init__(self, asked: Asked) -> None: ...
@@ -169,7 +172,7 @@ class Splitter(ABC):
         for name in names:
             if name not in known:
                 some = ", ".join(self.items[:8]) + (f" and {len(known) - 8} more" if len(known) > 8 else "")
-                raise ValueError(f"test: there is no {name!r} to leave out.{near_miss(name, known)} There is {some}.")
+                raise ValueError(f"{self.held} has no {name!r}.{near_miss(name, known)} It has {some}.")
         return list(dict.fromkeys(names))
 
 
