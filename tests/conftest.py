@@ -202,7 +202,7 @@ def make_report(*, verdict: str = "amber", **cards: Any) -> RiskReport:
                     found["curves"].append(
                         [axis, readout, metric, name, severity, value, value - half, value + half, now, 12]
                     )
-            at = 0.9 if axis == "perturbation" else np.nan
+            at = {"perturbation": 0.9, "modality": 0.1}.get(axis, np.nan)
             found["breakdown"].append([axis, readout, metric, "scvcell", at, measure, ""])
         for of, coverage in (("all", 0.91), ("strongest", 0.71 if axis == "perturbation" else 0.88)):
             flag = "too narrow" if coverage < 0.8 else ""

@@ -16,7 +16,7 @@ from scvcell.risk._svg import figures
 from scvcell.risk._verdict import audit, refused, subject, verdicts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from scvcell.risk._report import RiskReport
 
@@ -31,7 +31,6 @@ FROM, TO = -0.25, 1.25
 """Ends of the ruler of scaled scores."""
 TONES = {"good": "Holds", "mixed": "With care", "bad": "Do not rely on it", "unknown": "Cannot be told"}
 """A verdict in a word or two."""
-RISK_WORDS = ((0.25, "close to a replicate"), (0.6, "between a replicate and the baseline"))
 
 
 def html(report: RiskReport) -> str:
@@ -86,7 +85,8 @@ def _page(report: RiskReport) -> dict[str, Any]:
         "legend": legend,
         "scores": [(d.words, Markup(d.svg)) for d in scores],
         "curves": [(d.words, Markup(d.svg)) for d in curves],
-        "breakdown": all_rows["breakdown"],
+        "broken": [row for row in all_rows["breakdown"] if row["severity"] is not None],
+        "whole": _whole(all_rows["breakdown"]),
         "leakage": all_rows["leakage"],
         "axes": {axis: _blocks(rows) for axis, rows in axes.items()},
         "vague": [row for row in _first(all_rows["summary"]) if not row["informative"]],
@@ -115,6 +115,15 @@ def _first(rows: Sequence[Row]) -> list[Row]:
     return list({(row["axis"], row["readout"], row["metric"]): row for row in reversed(rows)}.values())[::-1]
 
 
+def _whole(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """By predictor, where it nowhere stops being better than the baseline."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        if row["severity"] is None and not row["note"]:
+            found.setdefault(row["predictor"], []).append(f"{row['readout']} ({row['axis']})")
+    return found
+
+
 def _blocks(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """The scores of an axis as tables of predictors by at most `WIDE` readouts."""
     readouts = _first(rows)
@@ -136,7 +145,7 @@ def number(table: str, row: Row, column: str, kind: str = "score") -> Markup:
     table, row, column
         Its place.
     kind
-        ``"score"``, ``"scaled"`` (two decimals), ``"share"`` (as percent) or ``"count"``.
+        ``"score"``; ``"scaled"``, two decimals; ``"share"``, as percent; ``"count"``, or ``"whole"``: a count or a score.
     """
     value = row[column]
     if value is None or not np.isfinite(float(value)):
@@ -149,15 +158,17 @@ def number(table: str, row: Row, column: str, kind: str = "score") -> Markup:
 
 def shown(value: float, kind: str) -> str:
     """A number as people read it."""
+    size = abs(value)
     if kind == "share":
         return f"{100 * value:.0f}{SPACE}%"
-    if kind == "count":
+    if kind == "count" or size >= 100 or (kind == "whole" and value == round(value)):
         text = f"{value:,.0f}"
-    elif kind == "scaled" or 0.01 <= abs(value) < 100 or value == 0:
+    elif kind == "scaled" or size >= 0.1 or value == 0:
         text = f"{value:.2f}"
     else:
-        text = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1e}"
-    text = text.lstrip("-") if float(text.replace(",", "")) == 0 else text
+        text = f"{value:.3f}" if size >= 0.01 else f"{value:.4f}" if size >= 0.001 else f"{value:.1e}"
+    if float(text.replace(",", "")) == 0:
+        text = text.lstrip("-")
     return text.replace("-", MINUS)
 
 
@@ -173,6 +184,6 @@ def plain(value: object) -> Markup:
         return Markup("<dl>{}</dl>").format(rows)
     if isinstance(value, list | tuple):
         return Markup(", ").join(plain(each) for each in value)
-    if isinstance(value, str):
-        return escape(value)
-    return escape(json.dumps(value))
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10_000:
+        return escape(f"{value:,}")
+    return escape(value if isinstance(value, str) else json.dumps(value))

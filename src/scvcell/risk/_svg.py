@@ -27,10 +27,10 @@ LIMIT = 12
 SETTINGS: dict[str, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "scvcell",
-    "font.size": 9,
-    "axes.labelsize": 8.5,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
+    "font.size": 11,
+    "axes.labelsize": 10,
+    "xtick.labelsize": 9.5,
+    "ytick.labelsize": 9.5,
     "axes.facecolor": "none",
     "figure.facecolor": "none",
     "savefig.facecolor": "none",
@@ -86,7 +86,7 @@ def _scores(report: RiskReport) -> list[Panel]:
     panels: list[Panel] = []
     for axis in dict.fromkeys(report.summary["axis"]):
         rows = report.summary.loc[report.summary["axis"] == axis, ["readout", "metric"]].drop_duplicates()
-        ax = _axes(3.9, 0.9 + 0.5 * len(rows))
+        ax = _axes(3.9, 1.0 + 0.5 * len(rows))
         pl.risk(report, axis=axis, ax=ax)
         panels.append((ax, "risk", f"Axis {axis}: scaled scores, from 0, the baseline, to 1, a replicate."))
     return panels
@@ -96,7 +96,7 @@ def _curves(report: RiskReport) -> list[Panel]:
     panels: list[Panel] = []
     for (axis, readout), rows in report.curves.groupby(["axis", "readout"], sort=False):
         metrics = list(dict.fromkeys(rows["metric"]))
-        several = [_axes(3.9, 2.9) for _ in metrics]
+        several = [_axes(3.9, 3.1) for _ in metrics]
         if len(panels) >= LIMIT:
             break
         pl.shift_curve(report, axis=axis, readout=readout, ax=several)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -32,7 +32,7 @@ WAY = (
     (np.inf, "as good as a replicate"),
 )
 """Scaled scores below a limit, in words."""
-NUMBERS = "no one two three four five six seven eight nine ten eleven twelve".split()
+NUMBERS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 ORDER: dict[Tone, int] = {"bad": 0, "unknown": 1, "mixed": 2, "good": 3}
 """The worst first."""
 LEAK = "the audit of leakage is red"
@@ -48,7 +48,7 @@ class Verdict:
         Name of the axis, and what was new, in words.
     tone
         ``"good"``: better than the baseline in every readout, no other predictor does as well, and intervals hold;
-        ``"bad"``: not better in any; ``"mixed"``; or ``"unknown"``, where nothing can be told.
+        ``"bad"``: not better in any, or the audit is red; ``"mixed"``; or ``"unknown"``, where nothing can be told.
     parts
         The sentence in parts: how it compares with both anchors, and with others; its intervals; groups.
     base
@@ -105,6 +105,9 @@ def verdicts(report: RiskReport, predictor: str) -> list[Verdict]:
     """A verdict per axis, the worst first."""
     axes = dict.fromkeys([*report.summary["axis"], *report.rows["axis"]])
     found = [_verdict(report, predictor, axis) for axis in axes]
+    if refused(report, predictor) == LEAK:
+        leaked = "the audit found a leak, so this may be too good"
+        found = [replace(v, tone="bad", parts=(*v.parts, leaked)) for v in found]
     scaled = report.summary["scaled"].to_numpy(float)
     place = {v.axis: np.inf if v.row is None else scaled[v.row] for v in found}
     return sorted(found, key=lambda v: (ORDER[v.tone], place[v.axis]))
