@@ -1,6 +1,6 @@
-"""Eq. 5 anchored: where a score lies between a simple baseline (0) and a replicate (1), pooled over units.
+r"""Eq. 5 anchored: where a score lies between a simple baseline (0) and a replicate (1), pooled over units.
 
-.. math:: s = \\frac{\\sum_i u_i - \\sum_i b_i}{\\sum_i r_i - \\sum_i b_i}, \\qquad R = \\sum_k \\alpha_k (1 - s_k)
+.. math:: s = \frac{\sum_i u_i - \sum_i b_i}{\sum_i r_i - \sum_i b_i}, \qquad R = \sum_k \alpha_k (1 - s_k)
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def scaled(rows: pd.DataFrame, baseline: Mapping[str, str], boot: Bootstrap) -> 
             severity = part.groupby(["test", "unit"])["severity"].mean()
             about = {"axis": axis, "readout": readout, "metric": metric, "better": part["better"].iloc[0]}
             none = pd.Series(np.nan, wide.index)
-            b, r = (wide[name] if name in wide else none for name in (baseline.get(str(axis), ""), REPLICATE))
+            b, r = (wide.get(name, none) for name in (baseline.get(str(axis), ""), REPLICATE))
             for predictor in wide:
                 table = _units(wide[predictor], b, r, severity)
                 yield about | {"predictor": predictor}, Scaled(table, weights.loc[table.index].to_numpy().T)
@@ -250,6 +250,6 @@ def _breaks(points: list[tuple[float, float]]) -> tuple[float, str]:
         return float("nan"), "no anchors"
     worse = [s <= 0 for _, s in known]
     if not worse[-1]:
-        return float("nan"), f"better than the baseline up to {known[-1][0]:.3g}"
+        return float("nan"), ""
     first = len(worse) - next((i for i, w in enumerate(reversed(worse)) if not w), len(worse))
     return known[first][0], ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,12 @@ from scvcell.risk._plan import (
     chosen,
     digest_of,
     identity,
-    keys_of,
     predictors_of,
     splits_of,
 )
 from scvcell.risk._readout import readouts_of
 from scvcell.risk._report import RiskReport
-from scvcell.risk._serial import run_tasks
+from scvcell.risk._run import run_tasks
 from scvcell.risk._task import Ask, Shared, World, rows_of
 from scvcell.risk._total import check_alpha, refused, total
 
@@ -241,8 +241,6 @@ def tasks_of(
 
 def digest_of_split(split: Split) -> str:
     """What tells splits apart: the names of the cells of each part."""
-    import hashlib
-
     found = hashlib.sha256()
     for part in (split.train, split.calibration, split.test):
         found.update(("\n".join(map(str, part)) + "\n\n").encode())
@@ -323,7 +321,7 @@ def _cards(
         {"reason": s.reason, "train": len(s.train), "calibration": len(s.calibration), "test": len(s.test)}
         for s in world.splits
     ]
-    run = {"n_boot": config.n_boot, "level": float(config.level), "seed": int(config.seed), "baselines": dict(anchors)}
+    run: dict[str, Any] = {"n_boot": config.n_boot, "level": float(config.level), "seed": int(config.seed), "baselines": dict(anchors)}
     run |= {"axes": [repr(axis) for axis in world.axes], "readouts": [r.name for r in world.readouts]}
     run |= {"version": version("scvcell")}
     return {"data": data, "model": {name: repr(each) for name, each in asked.items()}, "run": run}

@@ -133,9 +133,9 @@ def splits_of(given: Any, predictors: Mapping[str, Predictor], data: Container, 
             shown = split.test.intersection(seen_by(model))
             if len(shown) and not refit:
                 raise ValueError(
-                    f"{name!r} was fitted on {len(shown)} of the {len(split.test)} test cells of this split ({split.reason}"
-                    f"), e.g. {shown[0]!r}. Leave out split= to judge it on its own, fit it with split=, or let it be "
-                    "fitted anew with config=RiskConfig(refit=True)."
+                    f"{name!r} was fitted on {len(shown)} of the {len(split.test)} test cells of this split "
+                    f"({split.reason}), e.g. {shown[0]!r}. Leave out split= to judge it on its own, fit it with split=, "
+                    "or let it be fitted anew with config=RiskConfig(refit=True)."
                 )
     return splits
 
@@ -158,8 +158,8 @@ def own_split(name: str, model: CSL, data: Container) -> Split:
     test = names.difference(parts[0].append(parts[1]), sort=False)
     if not len(test) or not len(parts[0]):
         raise ValueError(
-            f"{name!r} was fitted on {'all' if len(parts[0]) else 'none'} of these cells, so it carries no split. Fit it "
-            "with scvcell.tl.fit(..., split=split), or give split= and config=RiskConfig(refit=True)."
+            f"{name!r} was fitted on {'all' if len(parts[0]) else 'none'} of these cells, so it carries no split. Fit "
+            "it with scvcell.tl.fit(..., split=split), or give split= and config=RiskConfig(refit=True)."
         )
     return Split(parts[0], parts[1], test, f"cells that {name} has not seen", {"splitter": "own", "model": name})
 
@@ -216,8 +216,8 @@ def _axis(given: Any, predictors: Mapping[str, Predictor], config: RiskConfig) -
     keys = keys_of(predictors)
     if keys is None:
         raise ValueError(
-            f"The axis {given!r} needs to know what was done to cells, and no model says it. Give it: axes=[scvcell.risk."
-            f"axes.{kind.__name__}(PerturbationKeys('drug', control='DMSO'))]."
+            f"The axis {given!r} needs to know what was done to cells, and no model says it. Give it: "
+            f"axes=[scvcell.risk.axes.{kind.__name__}(PerturbationKeys('drug', control='DMSO'))]."
         )
     return kind(keys, n_partitions=config.n_partitions, level=config.level, seed=config.seed)  # type: ignore[call-arg]
 
@@ -274,8 +274,8 @@ def check_baselines(baselines: Any, axes: Sequence[Axis]) -> None:
     for name in [baselines] if isinstance(baselines, str) else list(baselines):
         if name not in known:
             raise ValueError(
-                f"No baseline of these axes is called {name!r}.{near_miss(str(name), known)} There are {', '.join(known)}; "
-                "'all' takes them all."
+                f"No baseline of these axes is called {name!r}.{near_miss(str(name), known)} There are "
+                f"{', '.join(known)}; 'all' takes them all."
             )
 
 

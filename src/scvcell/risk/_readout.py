@@ -57,13 +57,15 @@ class Readout(ABC):
         """
 
     def check(self, features: pd.Index) -> None:
-        """Refuse data in which there is nothing to look at; by default none.
+        """Refuse data in which there is nothing to look at; by default there is.
 
         Raises
         ------
         ValueError
             Saying what the data lack.
         """
+        if not len(features):
+            raise ValueError(f"The data have no features for the readout {self.name!r}.")
 
 
 READOUTS: Registry[type[Readout]] = Registry("readout", "scvcell.readouts")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,9 @@ from scvcell.risk._total import check_alpha, refused, total
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+__all__ = ["COLUMNS", "RiskReport"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -122,6 +126,24 @@ class RiskReport:
             raise ValueError("This JSON is no report of format 1. RiskReport.to_json of this version writes one.")
         tables = {name: _table(plain[name]) for name in COLUMNS}
         return cls(**tables, alpha=plain["alpha"], words=plain["words"], cards=plain["cards"])
+
+    def to_html(self, path: str | Path | None = None) -> str:
+        """The report as one page that needs nothing else; written to a file if `path` is given.
+
+        Every number in it is one of `to_json`, rounded.
+        """
+        from scvcell.risk._page import html
+
+        text = html(self)
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
+        return text
+
+    def _repr_html_(self) -> str:
+        """The verdicts, as a notebook shows them."""
+        from scvcell.risk._page import brief
+
+        return brief(self)
 
 
 def _plain(table: pd.DataFrame) -> dict[str, Any]:
