@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -229,7 +228,7 @@ def tasks_of(
                 asked = [repr(world.axes[number]) for number in mine]
                 key = {"predictor": name, "identity": about, "data": digest, "axes": asked, "readouts": readouts}
                 key |= {
-                    "split": digest_of_split(split),
+                    "split": split.digest,
                     "seed": config.seed,
                     "version": version("scvcell"),
                     "format": 1,
@@ -237,14 +236,6 @@ def tasks_of(
                 tasks.append(Ask(shared, held, k, mine, config.seed, key))
                 names.append(name)
     return tasks, names
-
-
-def digest_of_split(split: Split) -> str:
-    """What tells splits apart: the names of the cells of each part."""
-    found = hashlib.sha256()
-    for part in (split.train, split.calibration, split.test):
-        found.update(("\n".join(map(str, part)) + "\n\n").encode())
-    return found.hexdigest()[:16]
 
 
 def _report(
@@ -318,10 +309,16 @@ def _cards(
     data: dict[str, Any] = {"cells": int(seen.n_obs), "digest": digest_of(world.data)}
     data["features"] = {name: int(adata.n_vars) for name, adata in seen.modalities.items()}
     data["splits"] = [
-        {"reason": s.reason, "train": len(s.train), "calibration": len(s.calibration), "test": len(s.test)}
+        {"reason": s.reason, "how": dict(s.how)}
+        | {part: len(getattr(s, part)) for part in ("train", "calibration", "test")}
         for s in world.splits
     ]
-    run: dict[str, Any] = {"n_boot": config.n_boot, "level": float(config.level), "seed": int(config.seed), "baselines": dict(anchors)}
+    run: dict[str, Any] = {
+        "n_boot": config.n_boot,
+        "level": float(config.level),
+        "seed": int(config.seed),
+        "baselines": dict(anchors),
+    }
     run |= {"axes": [repr(axis) for axis in world.axes], "readouts": [r.name for r in world.readouts]}
     run |= {"version": version("scvcell")}
     return {"data": data, "model": {name: repr(each) for name, each in asked.items()}, "run": run}
