@@ -58,8 +58,8 @@ class Modality(Axis):
     -----
     Values are counts, scored as ``log1p``. Scores are means over the cells that were answered; read them beside
     ``answered``. Values are scored within each unit, matches among all test cells. Anchors: for values the mean
-    profile, and a second measurement that is drawn from what counting alone would change; for states random ones, and the
-    pairing itself.
+    profile, and a second measurement that is drawn from what counting alone would change; for states random ones, and
+    the pairing itself.
     """
 
     name: ClassVar[str] = "modality"
