@@ -1,6 +1,7 @@
 """Preparation of data."""
 
 from scvcell._calm import calm_down
+from scvcell.pp import splits
 from scvcell.pp._background import background_prior
 from scvcell.pp._corpus import read_corpus
 from scvcell.pp._layers import modality_from_layers
@@ -12,8 +13,10 @@ from scvcell.pp._query import prepare_query
 from scvcell.pp._sdata import to_spatialdata
 from scvcell.pp._split import split_modalities
 from scvcell.pp._tokenize import tokenize
+from scvcell.pp.splits import Split, split
 
 __all__ = [
+    "Split",
     "background_prior",
     "link_features",
     "modality_from_layers",
@@ -21,8 +24,13 @@ __all__ = [
     "modality_from_obsm",
     "panels",
     "prepare_query",
+<<<<<<< HEAD
     "read_corpus",
+=======
+    "split",
+>>>>>>> main
     "split_modalities",
+    "splits",
     "to_spatialdata",
     "tokenize",
 ]
