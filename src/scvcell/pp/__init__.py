@@ -24,11 +24,8 @@ __all__ = [
     "modality_from_obsm",
     "panels",
     "prepare_query",
-<<<<<<< HEAD
     "read_corpus",
-=======
     "split",
->>>>>>> main
     "split_modalities",
     "splits",
     "to_spatialdata",
