@@ -96,10 +96,10 @@ def read_corpus(
 
 
 class _Part:
-    """One modality of one file: a dask array of its counts, and annotation in memory."""
+    """One modality of one file: a dask array of its counts, annotation in memory, and which columns there are."""
 
-    def __init__(self, x: Any, obs: pd.DataFrame, var_names: pd.Index) -> None:
-        self.x, self.obs, self.var_names = x, obs, var_names
+    def __init__(self, x: Any, obs: pd.DataFrame, var_names: pd.Index, columns: list[str]) -> None:
+        self.x, self.obs, self.var_names, self.columns = x, obs, var_names, columns
 
 
 def _files(paths: Any) -> dict[str, Path]:
@@ -163,13 +163,14 @@ def _part(path: Path, group: Any, layer: str | None, columns: list[str] | None) 
         if not index.is_unique:
             twice = index[index.duplicated()][0]
             raise ValueError(f"{str(path)!r}: the {what} {twice!r} occurs more than once. Make its names unique.")
+    there = list(map(str, obs))
     obs = obs if columns is None else obs[[column for column in obs if column in columns]]
     x = anndata.experimental.read_elem_lazy(stored, chunks=(min(ROWS_PER_CHUNK, len(obs)), len(var)))
-    return _Part(x, obs, var.index.astype(str))
+    return _Part(x, obs, var.index.astype(str), there)
 
 
 def _check_columns(parts: Mapping[str, dict[str, _Part]], columns: list[str] | None, batch_key: str) -> None:
-    there = sorted({str(c) for part in parts.values() for one in part.values() for c in one.obs})
+    there = sorted({str(c) for part in parts.values() for one in part.values() for c in one.columns})
     for column in columns or ():
         if column not in there and column != batch_key:
             raise ValueError(
