@@ -12,7 +12,7 @@ from scvcell import Action
 from scvcell.prior import TargetKernel
 from scvcell.response import Anchor, Bulk, Contrast, make_flow
 from scvcell.response import _crossfit as module
-from scvcell.response._crossfit import crossfit
+from scvcell.response._crossfit import crossfit, strongest
 from scvcell.response._effects import Effects
 
 FEATURES = 6
@@ -48,7 +48,7 @@ def pairs(readout):
 def at_random(rows):
     """Rows of conditions left out at random, in the order of conditions and features."""
     rows = rows[rows[:, 4] == 0]
-    return rows[np.argsort(rows[:, 3], kind="stable")].reshape(-1, FEATURES, 5)
+    return rows[np.argsort(rows[:, 3], kind="stable")].reshape(-1, FEATURES, 6)
 
 
 def test_rows_are_errors_of_a_prediction(pairs):
@@ -61,6 +61,17 @@ def test_rows_are_errors_of_a_prediction(pairs):
     np.testing.assert_allclose(either, 0, atol=1e-9)
     assert (found[..., 2] >= effects.noise - 1e-12).all()
     assert error.mean() < 0.3 * (effects.value**2).mean()
+
+
+def test_rows_say_which_effects_are_strongest_as_they_were_measured(pairs, monkeypatch):
+    monkeypatch.setattr(module, "STRONGEST", 2)
+    effects, anchor = pairs
+    found = at_random(crossfit(effects, anchor, None, 0, shown=False)[0])
+    rank = np.argsort(np.argsort(-np.abs(effects.value), 1), 1)
+    np.testing.assert_array_equal(found[..., 5], rank < 2)
+    y = np.array([[1.0, -3.0, 2.0, 9.0]])
+    np.testing.assert_array_equal(strongest(y, 3), [[0, 1, 1, 0]], err_msg="the depth is no feature")
+    np.testing.assert_array_equal(strongest(y[:, :1], 1), [[1]])
 
 
 def test_no_condition_is_told_by_its_own_effect(pairs):
@@ -99,7 +110,7 @@ def test_a_target_that_nothing_else_has_is_left_out_only_with_relatives(readout)
     effects = screen(readout, [Action(name) for name in names])
     anchor = fit(effects)
     rows, stack = crossfit(effects, anchor, None, 0, shown=False)
-    assert rows.shape == (0, 5)
+    assert rows.shape == (0, 6)
     assert stack == {}
     kernel = TargetKernel(pd.DataFrame(np.ones((3, 1)), list(names)))
     rows, _ = crossfit(effects, anchor, kernel, 0, shown=False)
