@@ -12,7 +12,7 @@ from scvcell.response._anchor import Anchor, prior_weights, stack_weights
 from scvcell.response._conditions import unrelated
 from scvcell.response._flow_fit import FLOW_STEPS, make_flow, train_flow
 from scvcell.response._intervals import STRONGEST
-from scvcell.response._novelty import NOVELTIES, hidden
+from scvcell.response._novelty import CONTEXT, REGIMES, hidden
 from scvcell.score import largest
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ N_FOLDS = 5
 MIN_TARGET_SETS = 10
 """Sets of targets of which doses or times must be left out for a shift to be learned from."""
 
+MIN_CONTEXTS = 3
+"""Contexts that must be left out for one that is new to be learned from."""
+
 MAX_CALIBRATION_ROWS = 50_000
 
 
@@ -35,7 +38,7 @@ def crossfit(
 ) -> tuple[Array, dict[str, list[float]]]:
     """How far the effects of conditions that were left out lie from their prediction.
 
-    Conditions are left out at random, and so that they are new in one of `NOVELTIES`, where enough sets of targets
+    Conditions are left out at random, and so that they are new in one of `REGIMES`, where enough sets of targets
     allow it. The flow is fitted anew without each fold. A condition whose targets no other condition has can be left
     out only where `kernel` relates them to others.
 
@@ -49,9 +52,9 @@ def crossfit(
     n = len(effects.contrasts)
     described = effects.describe(make_flow(effects.contrasts, effects.latent.shape[1], seed), np.arange(n))
     rows, stack, known = [np.zeros((0, 6))], {}, {}
-    for code, shift in enumerate(("", *NOVELTIES)):
+    for code, shift in enumerate(("", *REGIMES)):
         groups = list(hidden(described, shift)) if shift else [np.array([i]) for i in range(n)]
-        if shift and len(groups) < MIN_TARGET_SETS:
+        if shift and len(groups) < (MIN_CONTEXTS if shift == CONTEXT else MIN_TARGET_SETS):
             continue
         same = tuple(map(tuple, groups))
         if same not in known:

@@ -19,7 +19,7 @@ from scvcell.response._intervals import (
     noise_of,
     sampling_halfwidth,
 )
-from scvcell.response._novelty import NOVELTIES, novelty
+from scvcell.response._novelty import REGIMES, novelty
 from scvcell.response._reach import SUPPORT_OF_NEW_COMBINATION, Reach
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Delta:
     calibration
         By modality, rows of ``(size of the predicted effect, squared error, predicted variance, number of the
         condition, number of the shift, whether it is among the strongest)`` of conditions that were left out; 0 for no
-        shift, else from 1 on as in `scvcell.perturb.NOVELTIES`. Models of earlier versions lack the last column.
+        shift, else from 1 on as in `REGIMES`. Models of earlier versions lack the last column.
     cells
         By modality, the treated cells of each condition, ``(conditions,)``; none in models of earlier versions.
     """
@@ -166,7 +166,7 @@ class Delta:
         """Rows of `calibration` of conditions that were new in the way in which this one is."""
         rows, seen = self.calibration.get(modality, np.zeros((0, 6))), self.anchors[modality].conditions
         (shift,) = novelty(describe(self.flow, [action], place[None]), seen)
-        like = rows[:, 4] == (1 + NOVELTIES.index(shift) if shift else 0)
+        like = rows[:, 4] == (1 + REGIMES.index(shift) if shift else 0)
         return rows[like] if like.any() else rows[rows[:, 4] == 0]
 
     def _sampling(self, modality: str, action: Action, place: Array, new: Array, level: float) -> Array:
