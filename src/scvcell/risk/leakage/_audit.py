@@ -36,8 +36,8 @@ class Audit:
     Parameters
     ----------
     table
-        One row per check, red ones first: ``predictor`` (none for checks of data and split), ``check``, ``value``, ``limit``,
-        ``verdict`` and ``says``.
+        One row per check, red ones first: ``predictor`` (none for checks of data and split), ``check``, ``value``,
+        ``limit``, ``verdict`` and ``says``.
     words
         Words -> ``"allowed: why"`` or ``"not allowed: why"``.
     similarity

@@ -61,7 +61,7 @@ def columns(case: Case) -> list[str]:
 
 def _column(case: Case, column: str) -> Iterator[Finding]:
     kind, claimed, text = kind_of(column), case.claims.groups(column), case.text(column)
-    name = kind if kind == column else f"{kind} ({column})"
+    name = kind if kind == column.replace("_", " ") else f"{kind} ({column})"
     test = case.treated(case.test) if kind in OF_ACTIONS else case.test
     train = case.treated(case.train) if kind in OF_ACTIONS else case.train
     value, some = _overlap(text, test, train)
