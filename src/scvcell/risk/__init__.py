@@ -2,7 +2,7 @@
 
 from scvcell._stats import Conformal, cca
 from scvcell.risk import axes, baselines
-from scvcell.risk._adapters import LinearMatch, ModelPredictor, Translator
+from scvcell.risk._adapters import EffectBaseline, LinearMatch, ModelPredictor, Translator
 from scvcell.risk._ask import ask
 from scvcell.risk._predictor import Effect, Effects, Place, Prediction, Predictor, Question, States, Translate, Values
 from scvcell.risk._report import RiskReport
@@ -17,6 +17,7 @@ __all__ = [
     "Axis",
     "Conformal",
     "Effect",
+    "EffectBaseline",
     "Effects",
     "LinearMatch",
     "ModelPredictor",
