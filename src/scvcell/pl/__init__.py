@@ -12,6 +12,7 @@ from scvcell.pl._information import modality_information
 from scvcell.pl._match import match
 from scvcell.pl._perturb import effects, order_effect, support
 from scvcell.pl._priors import feature_links, prior_ablation
+from scvcell.pl._risk import risk, shift_curve
 from scvcell.pl._spatial import spatial
 from scvcell.pl._synergy import synergy
 from scvcell.pl._translation import translation
@@ -31,6 +32,8 @@ __all__ = [
     "modality_information",
     "order_effect",
     "prior_ablation",
+    "risk",
+    "shift_curve",
     "spatial",
     "support",
     "surface",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -106,3 +107,21 @@ class RiskReport:
             name: pd.read_json(io.StringIO(json.dumps(plain[name])), orient="split", dtype=False) for name in COLUMNS
         }
         return cls(**tables, alpha=plain["alpha"], words=plain["words"], cards=plain["cards"])
+
+    def to_html(self, path: str | Path | None = None) -> str:
+        """The report as one page that needs nothing else; written to a file if `path` is given.
+
+        Every number in it is one of `to_json`, rounded.
+        """
+        from scvcell.risk._page import html
+
+        text = html(self)
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
+        return text
+
+    def _repr_html_(self) -> str:
+        """The verdicts, as a notebook shows them."""
+        from scvcell.risk._page import brief
+
+        return brief(self)
