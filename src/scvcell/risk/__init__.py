@@ -4,6 +4,7 @@ from scvcell._stats import Conformal, cca
 from scvcell.risk import axes, baselines
 from scvcell.risk._adapters import EffectBaseline, LinearMatch, ModelPredictor, Translator
 from scvcell.risk._ask import ask
+from scvcell.risk._files import FilesPredictor, save_questions
 from scvcell.risk._predictor import Effect, Effects, Place, Prediction, Predictor, Question, States, Translate, Values
 from scvcell.risk._report import RiskReport
 from scvcell.risk._split import Split, hide_pairing, hold_out, hold_out_actions, hold_out_each, hold_out_new
@@ -19,6 +20,7 @@ __all__ = [
     "Effect",
     "EffectBaseline",
     "Effects",
+    "FilesPredictor",
     "LinearMatch",
     "ModelPredictor",
     "Place",
@@ -47,6 +49,7 @@ __all__ = [
     "hold_out_new",
     "match_recall",
     "mixing",
+    "save_questions",
     "trusted",
     "unpair",
     "votes",
