@@ -7,6 +7,7 @@ from scvcell.risk._ask import ask
 from scvcell.risk._files import FilesPredictor, save_questions
 from scvcell.risk._predictor import Effect, Effects, Place, Prediction, Predictor, Question, States, Translate, Values
 from scvcell.risk._report import RiskReport
+from scvcell.risk._scvi import ScviPredictor
 from scvcell.risk._split import Split, hide_pairing, hold_out, hold_out_actions, hold_out_each, hold_out_new
 from scvcell.risk._unpair import Unpaired, unpair
 from scvcell.risk.axes import AXES, Axis, StressTest
@@ -28,6 +29,7 @@ __all__ = [
     "Predictor",
     "Question",
     "RiskReport",
+    "ScviPredictor",
     "Split",
     "States",
     "StressTest",
