@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
@@ -18,12 +20,12 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from scvcell.risk._report import RiskReport
+    from scvcell.risk._tables import Report
 
     type Plot = Callable[..., Any]
 
-LIMIT = 12
-"""Curves that a page shows."""
+LIMIT = 3
+"""Curves of an axis that a page shows."""
 SETTINGS: dict[str, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "scvcell",
@@ -56,11 +58,12 @@ class Entry(NamedTuple):
     colour: str
 
 
-def figures(report: RiskReport) -> tuple[list[Entry], list[Drawing], list[Drawing]]:
-    """The legend, the scaled scores of each axis, and the first `LIMIT` curves."""
+def figures(report: Report) -> tuple[list[Entry], list[Drawing], list[Drawing]]:
+    """The legend, the scaled scores of each axis, and `LIMIT` curves of each."""
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update(SETTINGS)
+        for key, value in SETTINGS.items():
+            mpl.rcParams[key] = value  # type: ignore[index]
         panels = [*_scores(report), *_curves(report)]
         legend = _legend([ax for ax, _, _ in panels])
         colours = {entry.colour: f"var(--p{i})" for i, entry in enumerate(legend)} | NEUTRAL
@@ -73,7 +76,7 @@ def figures(report: RiskReport) -> tuple[list[Entry], list[Drawing], list[Drawin
 def _legend(panels: Sequence[Axes]) -> list[Entry]:
     """Every predictor that is drawn, once; lines without data stand in a legend."""
     entries: dict[str, Entry] = {}
-    for line in [line for ax in panels for line in ax.lines if not len(line.get_xdata())]:
+    for line in [line for ax in panels for line in ax.lines if not np.size(line.get_xdata())]:
         name = str(line.get_label())
         entries.setdefault(name, Entry(name, MARKS[str(line.get_marker())], to_hex(line.get_color())))
     return list(entries.values())
@@ -82,7 +85,7 @@ def _legend(panels: Sequence[Axes]) -> list[Entry]:
 type Panel = tuple[Axes, str, str]
 
 
-def _scores(report: RiskReport) -> list[Panel]:
+def _scores(report: Report) -> list[Panel]:
     panels: list[Panel] = []
     for axis in dict.fromkeys(report.summary["axis"]):
         rows = report.summary.loc[report.summary["axis"] == axis, ["readout", "metric"]].drop_duplicates()
@@ -92,17 +95,20 @@ def _scores(report: RiskReport) -> list[Panel]:
     return panels
 
 
-def _curves(report: RiskReport) -> list[Panel]:
+def _curves(report: Report) -> list[Panel]:
+    """Curves of an axis, of as many readouts as there are room for, the first metric of each before its others."""
     panels: list[Panel] = []
-    for (axis, readout), rows in report.curves.groupby(["axis", "readout"], sort=False):
-        metrics = list(dict.fromkeys(rows["metric"]))
-        several = [_axes(3.9, 3.1) for _ in metrics]
-        if len(panels) >= LIMIT:
-            break
-        pl.shift_curve(report, axis=axis, readout=readout, ax=several)
-        for ax, metric in zip(several, metrics, strict=True):
-            panels.append((ax, "curve", f"Axis {axis}, {readout}: {metric} against severity."))
-    return panels[:LIMIT]
+    table = report.curves.reset_index(drop=True)
+    items = table[["axis", "readout", "metric"]].drop_duplicates()
+    items = items.assign(turn=items.groupby(["axis", "readout"], sort=False).cumcount())
+    chosen = items.sort_values("turn", kind="stable").groupby("axis", sort=False).head(LIMIT).sort_index()
+    same = {name: getattr(report, name) for name in ("rows", "summary", "breakdown", "cards")}
+    for axis, readout, metric, _ in chosen.itertuples(index=False):
+        mine = (table["axis"] == axis) & (table["readout"] == readout) & (table["metric"] == metric)
+        ax = _axes(3.9, 3.1)
+        pl.shift_curve(SimpleNamespace(**same, curves=table[mine]), ax=ax)
+        panels.append((ax, "curve", f"Axis {axis}, {readout}: {metric} against severity."))
+    return panels
 
 
 def _axes(wide: float, tall: float) -> Axes:
@@ -118,7 +124,7 @@ def _svg(ax: Axes, prefix: str, colours: dict[str, str]) -> str:
     if (legend := ax.get_legend()) is not None:
         legend.remove()
     out, nothing = io.StringIO(), dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    ax.figure.savefig(out, format="svg", metadata=nothing)
+    cast("Figure", ax.figure).savefig(out, format="svg", metadata=nothing)
     text = out.getvalue()
     text = text[text.index("<svg") :]
     for pattern in (r"<metadata>.*?</metadata>", r"<style.*?</style>", r"<!--.*?-->", r' xmlns(:\w+)?="[^"]*"'):
