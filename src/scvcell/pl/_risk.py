@@ -130,7 +130,7 @@ def shift_curve(
         for name, at in zip(broken["predictor"], broken["severity"].astype(float), strict=True):
             if np.isfinite(at) and name in looks:
                 panel.axvline(at, color=looks[name]["color"], linewidth=1.2, linestyle=(0, (1, 1.5)), zorder=1)
-        panel.set_xlabel(_style.short(_measure(report, key[0], broken), 40))
+        panel.set_xlabel(_style.short(_measure(report, key[0], broken), 48))
         panel.set_ylabel(_style.short(_better(report, key[2]), 40))
         _style.headline(panel, _style.short(key[0], 40), _style.short(key[1], 40), loc="left")
         panel.xaxis.set_major_locator(MaxNLocator(5))

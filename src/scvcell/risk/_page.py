@@ -115,7 +115,7 @@ def _whole(rows: Sequence[Row]) -> dict[str, list[str]]:
 
 def _blocks(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """The scores of an axis as tables of predictors by at most `WIDE` readouts."""
-    readouts = [each[0] for each in items(rows).values()]
+    readouts = sorted((each[0] for each in items(rows).values()), key=lambda row: not is_score(row))
     predictors = list(dict.fromkeys(row["predictor"] for row in rows))
     at = {(row["readout"], row["metric"], row["predictor"]): row for row in rows}
     blocks = []

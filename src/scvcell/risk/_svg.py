@@ -13,6 +13,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from scvcell import pl
+from scvcell.risk._tables import ANSWERED, WAYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -88,7 +89,10 @@ type Panel = tuple[Axes, str, str]
 def _scores(report: Report) -> list[Panel]:
     panels: list[Panel] = []
     for axis in dict.fromkeys(report.summary["axis"]):
-        rows = report.summary.loc[report.summary["axis"] == axis, ["readout", "metric"]].drop_duplicates()
+        rows = report.summary[(report.summary["axis"] == axis) & report.summary["better"].isin(WAYS)]
+        rows = rows.loc[rows["metric"] != ANSWERED, ["readout", "metric"]].drop_duplicates()
+        if not len(rows):
+            continue
         ax = _axes(3.9, 1.0 + 0.5 * len(rows))
         pl.risk(report, axis=axis, ax=ax)
         panels.append((ax, "risk", f"Axis {axis}: scaled scores, from 0, the baseline, to 1, a replicate."))
@@ -101,9 +105,11 @@ def _curves(report: Report) -> list[Panel]:
     table = report.curves.reset_index(drop=True)
     items = table[["axis", "readout", "metric"]].drop_duplicates()
     items = items.assign(turn=items.groupby(["axis", "readout"], sort=False).cumcount())
-    chosen = items.sort_values("turn", kind="stable").groupby("axis", sort=False).head(LIMIT).sort_index()
+    chosen = items.sort_values("turn", kind="stable").groupby("axis", sort=False).head(LIMIT)
+    chosen = chosen.assign(place=chosen["axis"].map(list(dict.fromkeys(items["axis"])).index))
+    chosen = chosen.sort_values(["place", "turn"], kind="stable")
     same = {name: getattr(report, name) for name in ("rows", "summary", "breakdown", "cards")}
-    for axis, readout, metric, _ in chosen.itertuples(index=False):
+    for axis, readout, metric, *_ in chosen.itertuples(index=False):
         mine = (table["axis"] == axis) & (table["readout"] == readout) & (table["metric"] == metric)
         ax = _axes(3.9, 3.1)
         pl.shift_curve(SimpleNamespace(**same, curves=table[mine]), ax=ax)
@@ -131,10 +137,12 @@ def _svg(ax: Axes, prefix: str, colours: dict[str, str]) -> str:
         text = re.sub(pattern, "", text, flags=re.DOTALL)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text)
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text)
-    used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', text))
-    text = re.sub(r' id="([^"]+)"', lambda m: f' id="{prefix}{m[1]}"' if m[1] in used else "", text)
-    text = re.sub(r'(url\(#|href="#)', rf"\g<1>{prefix}", text)
-    text = re.sub(r"font: ((?:\w+ )*)([\d.]+px) [^;\"]+", r"font-size: \2", text)
+    used = dict.fromkeys(re.findall(r'(?:url\(#|href="#)([^)"]+)', text))
+    ids = {name: f"{prefix}{i}" for i, name in enumerate(used)}
+    text = re.sub(r' id="([^"]+)"', lambda m: f' id="{ids[m[1]]}"' if m[1] in ids else "", text)
+    text = re.sub(r'(url\(#|href="#)([^)"]+)', lambda m: f"{m[1]}{ids[m[2]]}", text)
+    text = re.sub(r"font: (?:\w+ )*([\d.]+px) [^;\"]+", r"font-size: \1", text)
+    text = re.sub(r"; font-family: [^;\"]+", "", text)
     for colour, variable in colours.items():
         text = text.replace(colour, variable)
     return text.replace("<svg ", '<svg class="figure" aria-hidden="true" ', 1).strip()
