@@ -7,7 +7,7 @@ is its definition written down. Arguments come in the order of `scvcell.score`: 
 from __future__ import annotations
 
 import math
-from itertools import product
+from itertools import combinations, product
 
 Vector = list[float]
 Table = list[Vector]
@@ -200,14 +200,54 @@ def slope(p: Vector, t: Vector) -> float:
     return math.fsum(a * b for a, b in zip(p, t, strict=True)) / math.fsum(b * b for b in t)
 
 
-def pds(p: Table, t: Table) -> float:
+def minus(a: Vector, b: Vector) -> Vector:
+    return [x - y for x, y in zip(a, b, strict=True)]
+
+
+def pearson_perturbed(p: Table, t: Table, reference: Vector) -> Vector:
+    return [pearson(minus(a, reference), minus(b, reference)) for a, b in zip(p, t, strict=True)]
+
+
+def mrrmse(p: Table, t: Table) -> float:
+    return mean([math.sqrt(mean([(a - b) ** 2 for a, b in zip(x, y, strict=True)])) for x, y in zip(p, t, strict=True)])
+
+
+def nmae_significant(p: Table, t: Table, significant: list[list[bool]]) -> Vector:
+    out = []
+    for x, y, told in zip(p, t, significant, strict=True):
+        pairs = [(a if math.isfinite(a) else 0.0, b) for a, b, yes in zip(x, y, told, strict=True) if yes]
+        size = math.fsum(abs(b) for _, b in pairs)
+        out.append(math.fsum(abs(a - b) for a, b in pairs) / size if len(pairs) >= 10 else math.nan)
+    return out
+
+
+def pds(p: Table, t: Table, kind: str = "cosine") -> float:
+    far = {
+        "cosine": lambda a, b: distance(a, b, "cosine"),
+        "euclidean": math.dist,
+        "manhattan": lambda a, b: math.fsum(abs(x) for x in minus(a, b)),
+    }[kind]
     ranks = []
     for i, found in enumerate(p):
-        likeness = [1 - distance(found, true, "cosine") for true in t]
-        others = [x for j, x in enumerate(likeness) if j != i]
-        before = sum(1.0 if x > likeness[i] else 0.5 if x == likeness[i] else 0.0 for x in others)
+        away = [far(found, true) for true in t]
+        others = [x for j, x in enumerate(away) if j != i]
+        before = sum(1.0 if x < away[i] else 0.5 if x == away[i] else 0.0 for x in others)
         ranks.append(1 - before / len(others))
     return mean(ranks)
+
+
+def ulm(values: Table, weights: Table) -> Table:
+    """The slope of a line by least squares over its standard error."""
+    out = []
+    for x in values:
+        row = []
+        for w in columns(weights):
+            square = math.fsum((v - mean(w)) ** 2 for v in w)
+            slope = math.fsum((a - mean(w)) * (b - mean(x)) for a, b in zip(w, x, strict=True)) / square
+            left = [b - mean(x) - slope * (a - mean(w)) for a, b in zip(w, x, strict=True)]
+            row.append(slope / math.sqrt(math.fsum(v * v for v in left) / (len(x) - 2) / square))
+        out.append(row)
+    return out
 
 
 def energy_distance(x: Table, y: Table, *, unbiased: bool = True) -> float:
@@ -218,10 +258,98 @@ def energy_distance(x: Table, y: Table, *, unbiased: bool = True) -> float:
     return 2 * mean([math.dist(a, b) for a, b in product(x, y)]) - within(x) - within(y)
 
 
+def mmd(x: Table, y: Table) -> float:
+    c = quantile([math.dist(a, b) ** 2 for a, b in combinations(y, 2)], 0.5)
+
+    def k(a: Vector, b: Vector) -> float:
+        return mean([s * c / (s * c + math.dist(a, b) ** 2) for s in (0.2, 1.0, 5.0)])
+
+    within = [mean([k(a, b) for a, b in combinations(side, 2)]) for side in (x, y)]
+    return within[0] + within[1] - 2 * mean([k(a, b) for a, b in product(x, y)])
+
+
+def silhouette(a: Table, b: Table, of_a: list[str], of_b: list[str]) -> float:
+    cells, labels, each = a + b, of_a + of_b, []
+    for i, cell in enumerate(cells):
+        far = {
+            label: [math.dist(cell, x) for j, x in enumerate(cells) if j != i and labels[j] == label]
+            for label in set(labels)
+        }
+        own = far.pop(labels[i])
+        other = min(mean(x) for x in far.values())
+        each.append((other - mean(own)) / max(other, mean(own)) if own else 0.0)
+    return mean(each)
+
+
 def coverage(truth: Table, lower: Table, upper: Table) -> Vector:
     rows = zip(truth, lower, upper, strict=True)
     held = [[float(lo <= v <= up) for v, lo, up in zip(*row, strict=True)] for row in rows]
     return [mean(column) for column in columns(held)]
+
+
+def coverage_of(truth: Table, lower: Table, upper: Table, size: Table, n: int = 10) -> Vector:
+    """Per row, coverage of the n features of largest size."""
+    out = []
+    for t, lo, up, s in zip(truth, lower, upper, size, strict=True):
+        first = sorted(range(len(t)), key=lambda j: -abs(s[j]))[:n]
+        out.append(mean([float(lo[j] <= t[j] <= up[j]) for j in first]))
+    return out
+
+
+def interval_score(truth: Table, lower: Table, upper: Table, level: float) -> Vector:
+    out = []
+    for t, lo, up in zip(columns(truth), columns(lower), columns(upper), strict=True):
+        each = []
+        for v, a, b in zip(t, lo, up, strict=True):
+            missed = a - v if v < a else v - b if v > b else 0.0
+            each.append(b - a + 2 / (1 - level) * missed)
+        out.append(mean(each))
+    return out
+
+
+def crps(truth: Table, draws: list[Table], *, unbiased: bool = True) -> Vector:
+    """Of one feature at a time, where the distance between two numbers is that of two vectors of one."""
+    one = [[[[cell[j]] for cell in table] for table in [truth, *draws]] for j in range(len(truth[0]))]
+    return [mean(energy_score(t, list(d), unbiased=unbiased)) for t, *d in one]
+
+
+def energy_score(truth: Table, draws: list[Table], *, unbiased: bool = True) -> Vector:
+    out = []
+    for i, y in enumerate(truth):
+        x = [table[i] for table in draws]
+        pairs = [math.dist(x[a], x[b]) for a, b in product(range(len(x)), repeat=2) if a != b or not unbiased]
+        out.append(mean([math.dist(v, y) for v in x]) - mean(pairs) / 2)
+    return out
+
+
+def crps_quantiles(truth: Table, quantiles: list[Table], levels: Vector) -> Vector:
+    out = []
+    for j, t in enumerate(columns(truth)):
+        loss = []
+        for table, level in zip(quantiles, levels, strict=True):
+            for i, y in enumerate(t):
+                q = table[i][j]
+                loss.append(2 * (level * (y - q) if y > q else (1 - level) * (q - y)))
+        out.append(mean(loss))
+    return out
+
+
+def pit(truth: Table, draws: list[Table]) -> float:
+    values = []
+    for i, row in enumerate(truth):
+        for j, y in enumerate(row):
+            x = [table[i][j] for table in draws]
+            values.append(mean([1.0 if v < y else 0.5 if v == y else 0.0 for v in x]))
+    up_to = [(mean([float(w <= v) for w in values]), mean([float(w < v) for w in values]), v) for v in values]
+    return max(max(high - v, v - low) for high, low, v in up_to)
+
+
+def pit_quantiles(truth: Table, quantiles: list[Table], levels: Vector) -> float:
+    far = []
+    for table, level in zip(quantiles, levels, strict=True):
+        pairs = [(y, q) for row, at in zip(truth, table, strict=True) for y, q in zip(row, at, strict=True)]
+        far.append(abs(mean([float(y <= q) for y, q in pairs]) - level))
+    return max(far)
 
 
 def relative_width(truth: Table, lower: Table, upper: Table, level: float) -> Vector:
@@ -230,6 +358,53 @@ def relative_width(truth: Table, lower: Table, upper: Table, level: float) -> Ve
         whole = quantile(t, (1 + level) / 2) - quantile(t, (1 - level) / 2)
         out.append(mean([b - a for a, b in zip(lo, up, strict=True)]) / whole)
     return out
+
+
+def wasserstein(x: Vector, y: Vector) -> float:
+    """Area between two distribution functions."""
+    at = sorted(x + y)
+    below = [[mean([float(v <= place) for v in side]) for place in at] for side in (x, y)]
+    return math.fsum(abs(below[0][i] - below[1][i]) * (at[i + 1] - at[i]) for i in range(len(at) - 1))
+
+
+def mean_wasserstein(edges: list[tuple[str, str]], treated: dict[str, Table], controls: Table, names: list) -> float:
+    far = []
+    for source, target in edges:
+        if source in treated and target in names:
+            j = names.index(target)
+            far.append(wasserstein([cell[j] for cell in controls], [cell[j] for cell in treated[source]]))
+    return mean(far)
+
+
+def left_out(edges: list[tuple[str, str]], sources: list[str], names: list[str]) -> set[tuple[str, str]]:
+    """Pairs without a path from one to the other."""
+    reached = {(source, source) for source in sources}
+    while True:
+        further = reached | {(source, b) for source, at in reached for a, b in edges if a == at}
+        if further == reached:
+            return {(source, target) for source in sources for target in names} - reached
+        reached = further
+
+
+def mann_whitney(x: Vector, y: Vector) -> float:
+    """Two-sided p value by the normal approximation, with ties and continuity as scipy has them."""
+    u = math.fsum(1.0 if a > b else 0.5 if a == b else 0.0 for a, b in product(x, y))
+    n, both = len(x) + len(y), x + y
+    ties = sum(both.count(v) ** 3 - both.count(v) for v in set(both))
+    spread = math.sqrt(len(x) * len(y) / 12 * (n + 1 - ties / (n * (n - 1))))
+    z = (max(u, len(x) * len(y) - u) - len(x) * len(y) / 2 - 0.5) / spread
+    return min(math.erfc(z / math.sqrt(2)), 1.0)
+
+
+def false_omission_rate(
+    edges: list[tuple[str, str]], treated: dict[str, Table], controls: Table, names: list[str], level: float = 0.05
+) -> float:
+    found = []
+    for source, target in left_out(edges, list(treated), names):
+        j = names.index(target)
+        p = mann_whitney([cell[j] for cell in controls], [cell[j] for cell in treated[source]])
+        found.append(float(p < level))
+    return mean(found)
 
 
 def place_error(predicted: Table, true: Table) -> Vector:

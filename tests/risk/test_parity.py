@@ -37,6 +37,24 @@ TYPES = [np.where(x[:, 0] > 0.4, "high", np.where(x[:, 1] > 0, "mid", "low")) fo
 LOWER, UPPER = A - 0.8, A + 0.5
 CHANCE = np.round(np.random.default_rng(3).dirichlet(np.ones(7), 20) + 0.01, 2)  # probabilities, some of them tied
 PLACES = np.random.default_rng(4).integers(7, size=20)
+WIDE = np.random.default_rng(5).normal(size=(3, 4, 30))  # true effects, predicted ones, half-widths, significance
+EFFECTS = WIDE[1], WIDE[0]
+CHANGED = WIDE[2] > -0.5
+ENDS = WIDE[1] - np.abs(WIDE[2]), WIDE[1] + np.abs(WIDE[2])
+DRAWS = A + 0.9 * np.random.default_rng(6).normal(size=(9, *A.shape))
+LEVELS = np.array([0.05, 0.5, 0.95])
+QUANTILES = np.quantile(DRAWS, LEVELS, axis=0)
+NAMES = [f"g{i}" for i in range(5)]
+EDGES = [("g0", "g1"), ("g1", "g2"), ("g3", "g0"), ("g9", "g2"), ("g0", "elsewhere")]
+TREATED = {name: np.round(B * (1 + i) + [0, 0.7, 0.3, 0, 1.5], 1) for i, name in enumerate(["g0", "g3", "g1"])}
+NETWORK = EDGES, TREATED, np.round(A, 1), NAMES
+PLAIN_NETWORK = EDGES, {k: v.tolist() for k, v in TREATED.items()}, np.round(A, 1).tolist(), NAMES
+
+
+def plain(*arrays):
+    return [x.tolist() for x in arrays]
+
+
 METRICS = {
     "foscttm": lambda: (score.foscttm(A, B), oracle.foscttm(A.tolist(), B.tolist())),
     "match_recall": lambda: (score.match_recall(A, B, 3), oracle.match_recall(A.tolist(), B.tolist(), 3)),
@@ -65,6 +83,17 @@ METRICS = {
     "pearson_effect": lambda: (score.pearson_effect(A[0], B[0]), oracle.pearson(A[0].tolist(), B[0].tolist())),
     "slope": lambda: (score.slope(A[0], B[0]), oracle.slope(A[0].tolist(), B[0].tolist())),
     "pds": lambda: (score.discrimination(A, B), oracle.pds(A.tolist(), B.tolist())),
+    "pearson_perturbed": lambda: (
+        score.pearson_perturbed(*EFFECTS, WIDE[2, 0]),
+        oracle.pearson_perturbed(*plain(*EFFECTS, WIDE[2, 0])),
+    ),
+    "mrrmse": lambda: (score.mrrmse(*EFFECTS), oracle.mrrmse(*plain(*EFFECTS))),
+    "nmae_significant": lambda: (
+        score.nmae_significant(*EFFECTS, CHANGED),
+        oracle.nmae_significant(*plain(*EFFECTS, CHANGED)),
+    ),
+    "mmd": lambda: (score.mmd(A, 1.5 * B), oracle.mmd(*plain(A, 1.5 * B))),
+    "silhouette": lambda: (score.silhouette(A, B, *TYPES), oracle.silhouette(*plain(A, B, *TYPES))),
     "energy_distance": lambda: (
         [score.energy_distance(A, B, unbiased=u) for u in (True, False)],
         [oracle.energy_distance(A.tolist(), B.tolist(), unbiased=u) for u in (True, False)],
@@ -81,6 +110,37 @@ METRICS = {
         score.relative_width(B, LOWER, UPPER, 0.8),
         oracle.relative_width(*(x.tolist() for x in (B, LOWER, UPPER)), 0.8),
     ),
+    "interval_score": lambda: (
+        score.interval_score(B, LOWER, UPPER, 0.8),
+        oracle.interval_score(*plain(B, LOWER, UPPER), 0.8),
+    ),
+    "coverage_strongest": lambda: (
+        score.coverage_strongest(WIDE[0], *ENDS),
+        oracle.coverage_of(*plain(WIDE[0], *ENDS, WIDE[0])),
+    ),
+    "coverage_chosen": lambda: (
+        score.coverage_chosen(WIDE[0], *ENDS),
+        oracle.coverage_of(*plain(WIDE[0], *ENDS, WIDE[1])),
+    ),
+    "crps": lambda: (
+        [score.crps(B, DRAWS, unbiased=u) for u in (True, False)],
+        [oracle.crps(*plain(B, DRAWS), unbiased=u) for u in (True, False)],
+    ),
+    "crps_quantiles": lambda: (
+        score.crps_quantiles(B, QUANTILES, LEVELS),
+        oracle.crps_quantiles(*plain(B, QUANTILES, LEVELS)),
+    ),
+    "energy_score": lambda: (
+        [score.energy_score(B, DRAWS, unbiased=u) for u in (True, False)],
+        [oracle.energy_score(*plain(B, DRAWS), unbiased=u) for u in (True, False)],
+    ),
+    "pit": lambda: (score.pit(np.round(B), np.round(DRAWS)), oracle.pit(*plain(np.round(B), np.round(DRAWS)))),
+    "pit_quantiles": lambda: (
+        score.pit_quantiles(B, QUANTILES, LEVELS),
+        oracle.pit_quantiles(*plain(B, QUANTILES, LEVELS)),
+    ),
+    "mean_wasserstein": lambda: (score.mean_wasserstein(*NETWORK), oracle.mean_wasserstein(*PLAIN_NETWORK)),
+    "false_omission_rate": lambda: (score.false_omission_rate(*NETWORK), oracle.false_omission_rate(*PLAIN_NETWORK)),
 }
 
 
@@ -105,6 +165,19 @@ def test_ties_as_plain_loops(k):
     both = score.match_scores(a, b)
     close(both["foscttm"], np.mean(oracle.foscttm(a.tolist(), b.tolist())))
     close(both["top1"], oracle.match_recall(a.tolist(), b.tolist()))
+
+
+@pytest.mark.parametrize("distance", ["cosine", "euclidean", "manhattan"])
+def test_discrimination_by_every_distance_and_with_ties(distance):
+    true, predicted = np.round(WIDE[0]), np.round(WIDE[0] + 2 * WIDE[1])
+    close(score.discrimination(predicted, true, distance=distance), oracle.pds(*plain(predicted, true), distance))
+    for same in (np.zeros_like(true), np.ones_like(true), np.tile(true[0], (4, 1))):
+        assert score.discrimination(same, true, distance=distance) == 0.5, "exactly"
+
+
+def test_ulm_as_plain_loops():
+    weights = np.round(np.random.default_rng(7).normal(size=(30, 6)))
+    close(score.ulm(WIDE[0], weights), oracle.ulm(*plain(WIDE[0], weights)))
 
 
 def test_cosine_distance_as_plain_loops():
@@ -151,9 +224,12 @@ def test_scipy_and_scikit_learn():
     close(score.energy_distance(one, other, unbiased=False), scipy_energy(one.ravel(), other.ravel()) ** 2)
 
 
-def test_energy_distance_is_that_of_the_objective():
+def test_distances_between_sets_are_those_of_the_objective():
     torch = pytest.importorskip("torch")
+    from scvcell.objective import mmd
     from scvcell.objective._pert import energy_distance
+
+    close(score.mmd(A, B, scale=A.shape[1]), float(mmd(torch.from_numpy(A), torch.from_numpy(B))))
 
     a, b = pair(40)
     close(score.energy_distance(a, b), float(energy_distance(torch.from_numpy(a), torch.from_numpy(b))))

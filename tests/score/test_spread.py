@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scvcell.score import energy_distance, variance_r2
+from scvcell.score import energy_distance, mmd, variance_r2
 
 
 def test_energy_distance_of_two_points_each():
@@ -28,3 +28,18 @@ def test_variances_of_some_features():
     spoilt[:, 0] = 0
     assert variance_r2(spoilt, true, np.array([1, 2, 3])) == 1
     assert variance_r2(spoilt, true) < 1
+
+
+def test_mmd_sees_more_than_means_and_is_at_zero_between_samples_of_one():
+    rng = np.random.default_rng(0)
+    true = rng.normal(size=(100, 5))
+    wide = 2 * true - true.mean(0)
+    np.testing.assert_allclose(wide.mean(0), true.mean(0))
+    none = [mmd(*rng.normal(size=(2, 60, 5))) for _ in range(30)]
+    assert np.mean(none) == pytest.approx(0, abs=0.005)
+    assert mmd(wide, true) > 10 * np.std(none)
+    assert mmd(7 * wide, 7 * true) == pytest.approx(mmd(wide, true)), "its unit is that of the true cells"
+
+
+def test_mmd_of_cells_that_are_all_one():
+    assert mmd(np.ones((4, 3)), np.ones((5, 3))) == pytest.approx(0)

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import silhouette_score
 
-from scvcell.score import label_transfer, overcorrection_canary, trusted
+from scvcell.score import label_transfer, overcorrection_canary, silhouette, trusted
 from scvcell.score._transfer import FEWEST_CELLS
 
 
@@ -59,3 +60,12 @@ def test_nothing_is_said_of_types_of_few_cells_or_without_others():
             rest = known != kind
             rates.append(trusted(query, reference[rest], known[rest], 5)[own == kind].mean())
     assert overcorrection_canary(x, y, rare, three) == pytest.approx(np.mean(rates))
+
+
+def test_silhouette_is_that_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    labels = np.repeat(["x", "y"], 20)
+    a, b = (rng.normal(size=(40, 3)) + 4 * (labels == "y")[:, None] for _ in range(2))
+    found = silhouette(a, b, labels, labels)
+    assert found == pytest.approx(silhouette_score(np.r_[a, b], np.r_[labels, labels]), abs=1e-10)
+    assert found > 0.4 > 0.1 > silhouette(a, b, rng.permutation(labels), rng.permutation(labels))

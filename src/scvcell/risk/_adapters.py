@@ -66,7 +66,7 @@ class ModelPredictor:
         """
         self._data = data
         if self.model is None:
-            hidden = split.test.intersection(view(data).obs_names)
+            hidden = split.hidden.intersection(view(data).obs_names)
             self._asked = tl.fit(data, split=hidden if len(hidden) else None, seed=seed, **self.options)
             return
         seen = [name for part in ("train", "validation") for name in self.model.split_.get(part, [])]

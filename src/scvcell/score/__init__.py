@@ -1,5 +1,6 @@
 """phi and L: every formula that scores a prediction, once, as a registered record; functions of arrays, no torch."""
 
+from scvcell.score._activity import ulm
 from scvcell.score._base import (
     METRICS,
     TAKES,
@@ -13,8 +14,26 @@ from scvcell.score._base import (
     metric,
     show,
 )
-from scvcell.score._effect import discrimination, effect, largest, pearson_effect, slope
-from scvcell.score._interval import coverage, inside, interval_scores, relative_width, worst_coverage
+from scvcell.score._effect import (
+    discrimination,
+    effect,
+    largest,
+    mrrmse,
+    nmae_significant,
+    pearson_effect,
+    pearson_perturbed,
+    slope,
+)
+from scvcell.score._interval import (
+    coverage,
+    coverage_chosen,
+    coverage_strongest,
+    inside,
+    interval_score,
+    interval_scores,
+    relative_width,
+    worst_coverage,
+)
 from scvcell.score._match import (
     VOTES,
     Ranks,
@@ -29,6 +48,7 @@ from scvcell.score._match import (
     vote,
     votes,
 )
+from scvcell.score._network import false_omission_rate, mean_wasserstein, strongest_edges
 from scvcell.score._place import map_nll, map_rank, place_error
 from scvcell.score._point import (
     accuracy,
@@ -45,9 +65,10 @@ from scvcell.score._point import (
     r2,
     rmse,
 )
-from scvcell.score._spread import energy_distance, variance_r2
+from scvcell.score._predictive import crps, crps_quantiles, energy_score, pit, pit_quantiles, pit_values
+from scvcell.score._spread import energy_distance, mmd, variance_r2
 from scvcell.score._title import metric_name
-from scvcell.score._transfer import label_transfer, overcorrection_canary
+from scvcell.score._transfer import label_transfer, overcorrection_canary, silhouette
 
 __all__ = [
     "METRICS",
@@ -63,12 +84,19 @@ __all__ = [
     "correlation",
     "cosine",
     "coverage",
+    "coverage_chosen",
+    "coverage_strongest",
+    "crps",
+    "crps_quantiles",
     "dense",
     "discrimination",
     "effect",
     "energy_distance",
+    "energy_score",
+    "false_omission_rate",
     "foscttm",
     "inside",
+    "interval_score",
     "interval_scores",
     "label_scores",
     "label_transfer",
@@ -82,24 +110,35 @@ __all__ = [
     "match_recall",
     "match_scores",
     "mean_of",
+    "mean_wasserstein",
     "metric",
     "metric_name",
     "mixing",
+    "mmd",
+    "mrrmse",
     "mse",
     "nearest",
     "nmae",
+    "nmae_significant",
     "nmse",
     "overcorrection_canary",
     "pearson",
     "pearson_effect",
+    "pearson_perturbed",
+    "pit",
+    "pit_quantiles",
+    "pit_values",
     "place_error",
     "prediction_scores",
     "r2",
     "relative_width",
     "rmse",
     "show",
+    "silhouette",
     "slope",
+    "strongest_edges",
     "trusted",
+    "ulm",
     "variance_r2",
     "vote",
     "votes",

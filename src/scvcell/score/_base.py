@@ -23,7 +23,21 @@ PER_CELL = 1e4
 
 Better = Literal["higher", "lower", "nominal"]
 Takes = Literal[
-    "states", "states, labels", "values", "labels", "effects", "sets", "intervals", "intervals, level", "places", "maps"
+    "states",
+    "states, labels",
+    "values",
+    "labels",
+    "effects",
+    "effects, significant",
+    "effects, reference",
+    "sets",
+    "intervals",
+    "intervals, level",
+    "quantiles, levels",
+    "draws",
+    "places",
+    "maps",
+    "network",
 ]
 TAKES: dict[Takes, str] = {
     "states": "states of the same cells in two assays, each ``(cells, latent)``",
@@ -31,11 +45,16 @@ TAKES: dict[Takes, str] = {
     "values": "predicted and true values, each ``(cells, features)``",
     "labels": "predicted and true labels, each ``(cells,)``",
     "effects": "predicted and true effects, each ``(features,)``, or ``(conditions, features)``",
+    "effects, significant": "the same and which features truly change, a mask of the shape of the true effects",
+    "effects, reference": "the same and the mean effect of the actions that may be seen, ``(features,)``",
     "sets": "predicted and true cells, ``(cells, features)`` and ``(other cells, features)``",
     "intervals": "true values and ends of their intervals, each ``(cells, features)``",
     "intervals, level": "the same and the level of the intervals",
+    "quantiles, levels": "true values ``(units, features)``, quantiles ``(levels, units, features)``, ``(levels,)``",
+    "draws": "true values ``(units, features)`` and draws of what is predicted ``(draws, units, features)``",
     "places": "predicted and true coordinates, each ``(cells, dimensions)``",
     "maps": "probabilities of places ``(cells, places)``, and the number of the true one ``(cells,)``",
+    "network": "edges, treated cells by source, controls ``(cells, features)`` and names of the features",
 }
 """What a metric may take -> what its arguments then are, in their order."""
 

@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scvcell.score._base import metric
+from scvcell.score._effect import largest
 
 if TYPE_CHECKING:
-    from scvcell._types import Array, Mask
+    from scvcell._types import Array, Mask, Rows
+
+STRONGEST = 10
+"""Features of a condition on which decisions are made."""
 
 
 def inside(truth: Array, lower: Array, upper: Array) -> Mask:
@@ -70,6 +74,83 @@ def relative_width(truth: Array, lower: Array, upper: Array, level: float) -> Ar
     tail = (1.0 - level) / 2.0
     marginal = np.quantile(truth, 1.0 - tail, axis=0) - np.quantile(truth, tail, axis=0)
     return (upper - lower).mean(0) / np.maximum(marginal, 1e-9)  # type: ignore[no-any-return]
+
+
+@metric(
+    "interval_score",
+    takes="intervals, level",
+    better="lower",
+    per="feature",
+    scale="that of the values",
+    formula="mean of width + 2 / (1 - level) * how far the truth lies outside",
+    source="Gneiting and Raftery, JASA 2007",
+    fooled_by="features with large values, which make the mean: compare predictors on the same ones only",
+)
+def interval_score(truth: Array, lower: Array, upper: Array, level: float) -> Array:
+    """Width and misses of intervals in one proper score, per feature ``(features,)``.
+
+    Parameters
+    ----------
+    truth, lower, upper
+        Values and ends, ``(cells, features)``.
+    level
+        Level of the intervals, in (0, 1).
+    """
+    missed = np.maximum(lower - truth, 0.0) + np.maximum(truth - upper, 0.0)
+    return (upper - lower + 2.0 / (1.0 - level) * missed).mean(0)  # type: ignore[no-any-return]
+
+
+@metric(
+    "coverage_strongest",
+    takes="intervals",
+    better="nominal",
+    per="condition",
+    scale="differences from something: 0 has to mean nothing",
+    formula="share of the ten largest true effects of a condition within their interval",
+    source="written here",
+    fooled_by="wide intervals; and it is hard on honest ones: what is chosen by the truth is chosen by its noise as "
+    "well, so a poor predictor's intervals hold less often than their level",
+)
+def coverage_strongest(truth: Array, lower: Array, upper: Array, n: int = STRONGEST) -> Array | float:
+    """Coverage of the `n` true effects that are largest in size, of each condition.
+
+    Parameters
+    ----------
+    truth, lower, upper
+        Effects and ends, ``(features,)`` or ``(conditions, features)``.
+    n
+        Features of each condition that are looked at.
+    """
+    return _coverage_at(largest(truth, n), truth, lower, upper)
+
+
+@metric(
+    "coverage_chosen",
+    takes="intervals",
+    better="nominal",
+    per="condition",
+    scale="differences from something: 0 has to mean nothing",
+    formula="share of the ten effects of a condition whose interval has its middle farthest from 0 within it",
+    source="written here; honest intervals hold at their level, since the choice does not look at the truth",
+    fooled_by="wide intervals: read it beside the width",
+)
+def coverage_chosen(truth: Array, lower: Array, upper: Array, n: int = STRONGEST) -> Array | float:
+    """Coverage of the `n` effects that are predicted to be largest, of each condition: those that a reader would pick.
+
+    Parameters
+    ----------
+    truth, lower, upper
+        Effects and ends, ``(features,)`` or ``(conditions, features)``; the middle of the interval is the prediction.
+    n
+        Features of each condition that are looked at.
+    """
+    return _coverage_at(largest((lower + upper) / 2, n), truth, lower, upper)
+
+
+def _coverage_at(features: Rows, truth: Array, lower: Array, upper: Array) -> Array | float:
+    """Coverage of some features of each condition."""
+    found = np.take_along_axis(inside(truth, lower, upper), features, -1).mean(-1)
+    return found if np.ndim(truth) > 1 else float(found)
 
 
 def interval_scores(truth: Array, lower: Array, upper: Array, level: float) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from sklearn.metrics import silhouette_score
 
 from scvcell.score._base import metric
 from scvcell.score._match import trusted, votes
@@ -43,6 +44,27 @@ def label_transfer(a: Array, b: Array, labels_a: NDArray[np.str_], labels_b: NDA
     """
     both = ((a, b, labels_a, labels_b), (b, a, labels_b, labels_a))
     return float(np.mean([accuracy(votes(query, ref, known, k).label, own) for query, ref, own, known in both]))
+
+
+@metric(
+    "silhouette",
+    takes="states, labels",
+    better="higher",
+    per="cell",
+    scale="one space for both assays",
+    formula="(b - a) / max(a, b): a the mean distance to cells of the same label, b to those of the nearest other one",
+    source="Rousseeuw, J Comput Appl Math 1987; as scikit-learn has it",
+    fooled_by="labels that are not round clusters; a latent that keeps labels apart and assays as well",
+)
+def silhouette(a: Array, b: Array, labels_a: NDArray[np.str_], labels_b: NDArray[np.str_]) -> float:
+    """Mean silhouette of labels over cells of both assays; 1 best, 0 where labels overlap.
+
+    Parameters
+    ----------
+    a, b, labels_a, labels_b
+        As for `label_transfer`; there are at least two labels.
+    """
+    return float(silhouette_score(np.concatenate([a, b]), np.concatenate([labels_a, labels_b])))
 
 
 @metric(
