@@ -4,7 +4,10 @@ from scvcell._stats import Conformal, cca
 from scvcell.risk import axes, baselines
 from scvcell.risk._adapters import LinearMatch, ModelPredictor, Translator
 from scvcell.risk._ask import ask
+from scvcell.risk._evaluate import evaluate
+from scvcell.risk._plan import RiskConfig
 from scvcell.risk._predictor import Effect, Effects, Place, Prediction, Predictor, Question, States, Translate, Values
+from scvcell.risk._readout import READOUTS, Activity, Labels, Readout
 from scvcell.risk._report import RiskReport
 from scvcell.risk._split import Split, hide_pairing, hold_out, hold_out_actions, hold_out_each, hold_out_new
 from scvcell.risk._unpair import Unpaired, unpair
@@ -13,17 +16,22 @@ from scvcell.score import VOTES, correlation, coverage, foscttm, match_recall, m
 
 __all__ = [
     "AXES",
+    "READOUTS",
     "VOTES",
+    "Activity",
     "Axis",
     "Conformal",
     "Effect",
     "Effects",
+    "Labels",
     "LinearMatch",
     "ModelPredictor",
     "Place",
     "Prediction",
     "Predictor",
     "Question",
+    "Readout",
+    "RiskConfig",
     "RiskReport",
     "Split",
     "States",
@@ -38,6 +46,7 @@ __all__ = [
     "cca",
     "correlation",
     "coverage",
+    "evaluate",
     "foscttm",
     "hide_pairing",
     "hold_out",

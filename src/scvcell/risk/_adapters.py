@@ -12,7 +12,8 @@ from sklearn.decomposition import PCA
 from scvcell import tl
 from scvcell._containers import view
 from scvcell._stats import cca
-from scvcell.risk._predictor import Place, States, Translate, Values
+from scvcell.risk._ask_model import effects_of
+from scvcell.risk._predictor import Effect, Place, States, Translate, Values
 from scvcell.risk.baselines import TRANSLATORS
 from scvcell.score import as_array, log_counts, log_cp10k
 
@@ -86,6 +87,8 @@ class ModelPredictor:
                 tl.embed(self._data, self._asked, modalities=[modality], key_added=key)
                 states[modality] = pd.DataFrame(self._data.obsm[key], view(self._data).obs_names).loc[cells]
             return States(states)
+        if isinstance(question, Effect):
+            return effects_of(self._asked, self._data, question)
         if not isinstance(question, Translate):
             return None
         found = tl.translate(self._data, self._asked, to=question.to, source=[question.source], level=question.level)
