@@ -1,7 +1,7 @@
 """R, eq. 5: where a predictor may be trusted. Splits, questions, axes of stress tests, simple predictors, scores."""
 
 from scvcell._stats import Conformal, cca
-from scvcell.risk import axes, baselines
+from scvcell.risk import axes, baselines, leakage
 from scvcell.risk._adapters import LinearMatch, ModelPredictor, Translator
 from scvcell.risk._ask import ask
 from scvcell.risk._evaluate import evaluate
@@ -12,6 +12,7 @@ from scvcell.risk._report import RiskReport
 from scvcell.risk._split import Split, hide_pairing, hold_out, hold_out_actions, hold_out_each, hold_out_new
 from scvcell.risk._unpair import Unpaired, unpair
 from scvcell.risk.axes import AXES, Axis, StressTest
+from scvcell.risk.leakage import Audit, audit, scramble
 from scvcell.score import VOTES, correlation, coverage, foscttm, match_recall, mixing, trusted, votes
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "READOUTS",
     "VOTES",
     "Activity",
+    "Audit",
     "Axis",
     "Conformal",
     "Effect",
@@ -41,6 +43,7 @@ __all__ = [
     "Unpaired",
     "Values",
     "ask",
+    "audit",
     "axes",
     "baselines",
     "cca",
@@ -53,8 +56,10 @@ __all__ = [
     "hold_out_actions",
     "hold_out_each",
     "hold_out_new",
+    "leakage",
     "match_recall",
     "mixing",
+    "scramble",
     "trusted",
     "unpair",
     "votes",

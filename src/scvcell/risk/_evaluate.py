@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from scvcell._labels import labels
 from scvcell.risk._anchor import REPLICATE, Bootstrap, curves, summarise
 from scvcell.risk._columns import COLUMNS
 from scvcell.risk._plan import (
+    AUTO,
     RiskConfig,
     axes_of,
     check_baselines,
@@ -44,7 +44,7 @@ def evaluate(
     data: Container,
     *,
     split: Split | Sequence[Split] | None = None,
-    axes: str | Axis | Sequence[str | Axis] = "auto",
+    axes: str | Axis | Sequence[str | Axis] | Mapping[str, str | Axis] = "auto",
     readouts: str | Readout | Sequence[str | Readout] | None = None,
     baselines: str | Sequence[str] = "all",
     alpha: Mapping[str, float] | None = None,
@@ -70,8 +70,8 @@ def evaluate(
         Which cells may be learned from and which are asked about; or several of them, as folds. By default the split
         that a fitted model carries.
     axes
-        Along which it is asked: names in `scvcell.risk.AXES`, or axes with settings of your own. ``"auto"``: what the
-        splits hide and the models have learned.
+        Along which it is asked: names in `scvcell.risk.AXES`, axes with settings of your own, or a mapping from names
+        to them. ``"auto"``: what the splits hide and the models have learned.
     readouts
         What is looked at: names in `scvcell.risk.READOUTS`, or readouts such as ``Activity(network)``. Effects and
         distributions by default.
@@ -110,11 +110,11 @@ def evaluate(
     seen_as = readouts_of(readouts)
     splits = splits_of(split, asked, data, config.refit)
     found = axes_of(axes, asked, splits, data, config)
-    check_baselines(baselines, found)
+    check_baselines(baselines, found.values())
     columns = check_groups(groups, data)
     world = World(data, splits, found, seen_as)
-    where = tests_of(world, automatic=isinstance(axes, str) and axes == "auto")
-    weights = check_alpha(alpha, [axis.name for axis in world.axes])
+    where = tests_of(world, automatic=isinstance(axes, str) and axes == AUTO)
+    weights = check_alpha(alpha, list(world.axes))
     who = everyone(asked, world, baselines)
     tasks, names = tasks_of(who, world, where, config)
     records = run_tasks(tasks, cache=config.cache, executor=config.executor)
@@ -138,45 +138,31 @@ def check_groups(groups: str | Sequence[str], data: Container) -> list[str]:
     return names
 
 
-def tests_of(world: World, *, automatic: bool) -> dict[int, list[int]]:
-    """Fold -> axes that have tests there. Axes that were suggested and have none are left out.
+def tests_of(world: World, *, automatic: bool) -> dict[int, list[str]]:
+    """Fold -> axes that have tests there. Axes that suggested themselves and have none are left out.
 
     Raises
     ------
     ValueError
         If an axis that was asked for has no test in any fold, or no axis has.
     """
-    where: dict[int, list[int]] = {k: [] for k in range(len(world.splits))}
-    kept, why = [], ValueError("There is nothing to ask.")
-    for number in range(len(world.axes)):
-        here = []
+    where: dict[int, list[str]] = {k: [] for k in range(len(world.splits))}
+    for name in list(world.axes):
+        why = ValueError(f"The axis {name!r} has no test.")
         for k in where:
             try:
-                if world.tests(number, k):
-                    here.append(k)
+                if world.tests(name, k):
+                    where[k].append(name)
             except ValueError as error:
                 why = error
-        if not here and not automatic:
-            raise why
-        if here:
-            kept.append(number)
-        for k in here:
-            where[k].append(number)
-    if not kept:
-        raise why
-    for number in kept:
-        for k in where:
-            for test in world.tests(number, k) if number in where[k] else ():
-                _check_readouts(world, test)
-    return _only(world, where, kept)
-
-
-def _only(world: World, where: dict[int, list[int]], kept: list[int]) -> dict[int, list[int]]:
-    """The axes that have tests, numbered anew."""
-    new = {old: i for i, old in enumerate(kept)}
-    world.axes = [world.axes[old] for old in kept]
-    world._tests = {(new[a], k): tests for (a, k), tests in world._tests.items() if a in new}
-    return {k: [new[a] for a in numbers] for k, numbers in where.items()}
+        if not any(name in here for here in where.values()):
+            if not automatic or len(world.axes) == 1:
+                raise why
+            del world.axes[name]
+    for (_, _), tests in world.made.items():
+        for test in tests:
+            _check_readouts(world, test)
+    return where
 
 
 def _check_readouts(world: World, test: Any) -> None:
@@ -190,7 +176,7 @@ def _check_readouts(world: World, test: Any) -> None:
 
 def everyone(
     asked: Mapping[str, Predictor], world: World, baselines: str | Sequence[str]
-) -> list[tuple[str, Predictor | None, list[int]]]:
+) -> list[tuple[str, Predictor | None, list[str]]]:
     """Name, predictor and axes of all who are asked; the replicate is None.
 
     Raises
@@ -198,53 +184,40 @@ def everyone(
     ValueError
         If a predictor has the name of a baseline.
     """
-    every = list(range(len(world.axes)))
-    out: list[tuple[str, Predictor | None, list[int]]] = [(name, each, every) for name, each in asked.items()]
-    simple: dict[tuple[str, str], tuple[Predictor, list[int]]] = {}
-    for number, axis in enumerate(world.axes):
+    every = list(world.axes)
+    out: list[tuple[str, Predictor | None, list[str]]] = [(name, each, every) for name, each in asked.items()]
+    simple: dict[tuple[str, str], tuple[Predictor, list[str]]] = {}
+    for name, axis in world.axes.items():
         for each in chosen(baselines, axis):
-            simple.setdefault((each.name, repr(each)), (each, []))[1].append(number)
-    for (name, _), (each, numbers) in simple.items():
+            simple.setdefault((each.name, repr(each)), (each, []))[1].append(name)
+    for (name, _), (each, along) in simple.items():
         if name in asked:
             raise ValueError(f"A predictor is called {name!r}, as a baseline is; give it another name.")
-        out.append((name, each, numbers))
+        out.append((name, each, along))
     return [*out, (REPLICATE, None, every)]
 
 
 def tasks_of(
-    who: Sequence[tuple[str, Predictor | None, list[int]]],
+    who: Sequence[tuple[str, Predictor | None, list[str]]],
     world: World,
-    where: Mapping[int, list[int]],
+    where: Mapping[int, list[str]],
     config: RiskConfig,
 ) -> tuple[list[Ask], list[str]]:
     """One task for each predictor and fold, and the name of the predictor of each."""
     shared, digest, tasks, names = Shared(world), digest_of(world.data), [], []
-    readouts = [f"{r.name}: {', '.join(r.metrics)}" for r in world.readouts]
-    for name, predictor, numbers in who:
+    readouts = [readout.identity for readout in world.readouts]
+    for name, predictor, along in who:
         held = None if predictor is None else Shared(predictor)
         about = "" if predictor is None else identity(predictor)
         for k, split in enumerate(world.splits):
-            mine = tuple(number for number in where[k] if number in numbers)
+            mine = tuple(axis for axis in where[k] if axis in along)
             if mine:
-                asked = [repr(world.axes[number]) for number in mine]
+                asked = {axis: repr(world.axes[axis]) for axis in mine}
                 key = {"predictor": name, "identity": about, "data": digest, "axes": asked, "readouts": readouts}
-                key |= {
-                    "split": digest_of_split(split),
-                    "seed": config.seed,
-                    "version": version("scvcell"),
-                    "format": 1,
-                }
+                key |= {"split": split.digest, "seed": config.seed, "version": version("scvcell")}
                 tasks.append(Ask(shared, held, k, mine, config.seed, key))
                 names.append(name)
     return tasks, names
-
-
-def digest_of_split(split: Split) -> str:
-    """What tells splits apart: the names of the cells of each part."""
-    found = hashlib.sha256()
-    for part in (split.train, split.calibration, split.test):
-        found.update(("\n".join(map(str, part)) + "\n\n").encode())
-    return found.hexdigest()[:16]
 
 
 def _report(
@@ -257,7 +230,7 @@ def _report(
 ) -> RiskReport:
     """All tables of rows of scores."""
     boot = Bootstrap(config.n_boot, config.level, config.seed)
-    anchors = {axis.name: axis.baseline for axis in world.axes}
+    anchors = {name: axis.baseline for name, axis in world.axes.items()}
     summary, parts = summarise(rows, anchors, boot)
     curve, breakdown = curves(rows, anchors, boot)
     names = list(dict.fromkeys(rows["predictor"]))
@@ -301,7 +274,7 @@ def group_of_units(world: World, column: str) -> pd.Series:
     seen = view(world.data)
     values = pd.Series(labels(seen.column(column)).to_numpy(), index=seen.obs_names)
     found = {}
-    for tests in world._tests.values():
+    for tests in world.made.values():
         for test in tests:
             for unit, cells in test.units.items():
                 here = values.reindex(cells).dropna().unique()
@@ -317,11 +290,20 @@ def _cards(
     seen = view(world.data)
     data: dict[str, Any] = {"cells": int(seen.n_obs), "digest": digest_of(world.data)}
     data["features"] = {name: int(adata.n_vars) for name, adata in seen.modalities.items()}
+    parts = ("train", "calibration", "test")
     data["splits"] = [
-        {"reason": s.reason, "train": len(s.train), "calibration": len(s.calibration), "test": len(s.test)}
+        {"reason": s.reason, "how": dict(s.how), "cells": {part: len(getattr(s, part)) for part in parts}}
         for s in world.splits
     ]
-    run: dict[str, Any] = {"n_boot": config.n_boot, "level": float(config.level), "seed": int(config.seed), "baselines": dict(anchors)}
-    run |= {"axes": [repr(axis) for axis in world.axes], "readouts": [r.name for r in world.readouts]}
+    run: dict[str, Any] = {
+        "n_boot": config.n_boot,
+        "level": float(config.level),
+        "seed": int(config.seed),
+        "baselines": dict(anchors),
+    }
+    run |= {
+        "axes": {name: repr(axis) for name, axis in world.axes.items()},
+        "readouts": [r.name for r in world.readouts],
+    }
     run |= {"version": version("scvcell")}
     return {"data": data, "model": {name: repr(each) for name, each in asked.items()}, "run": run}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, is_dataclass
+from collections.abc import Iterable
+from dataclasses import MISSING, dataclass, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,10 +17,10 @@ from scvcell.model import CSL
 from scvcell.risk._adapters import ModelPredictor
 from scvcell.risk._anchor import REPLICATE
 from scvcell.risk._split import Split
-from scvcell.risk.axes import AXES, Axis, Modality, Perturbation
+from scvcell.risk.axes import AXES, Axis, Context, ContextTranslation, Modality, Perturbation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from concurrent.futures import Executor
     from pathlib import Path
 
@@ -88,7 +89,7 @@ def predictors_of(given: Any) -> dict[str, Predictor]:
         pairs = [(str(getattr(each, "name", "scvcell")), each) for each in every]
     found: dict[str, Predictor] = {}
     for name, each in pairs:
-        one = ModelPredictor(each) if isinstance(each, CSL) else each
+        one = ModelPredictor(each, name=name) if isinstance(each, CSL) else each
         if isinstance(one, type) or not (
             callable(getattr(one, "fit", None)) and callable(getattr(one, "predict", None))
         ):
@@ -134,8 +135,8 @@ def splits_of(given: Any, predictors: Mapping[str, Predictor], data: Container, 
             if len(shown) and not refit:
                 raise ValueError(
                     f"{name!r} was fitted on {len(shown)} of the {len(split.test)} test cells of this split "
-                    f"({split.reason}), e.g. {shown[0]!r}. Leave out split= to judge it on its own, fit it with split=, "
-                    "or let it be fitted anew with config=RiskConfig(refit=True)."
+                    f"({split.reason}), e.g. {shown[0]!r}. Leave out split= to judge it on its own, fit it with split=,"
+                    " or let it be fitted anew with config=RiskConfig(refit=True)."
                 )
     return splits
 
@@ -178,8 +179,8 @@ def keys_of(predictors: Mapping[str, Predictor], axes: Iterable[Axis] = ()) -> P
 
 def axes_of(
     given: Any, predictors: Mapping[str, Predictor], splits: Sequence[Split], data: Container, config: RiskConfig
-) -> list[Axis]:
-    """Axes that are given, or those that splits and models suggest.
+) -> dict[str, Axis]:
+    """Name -> axis, of those that are given, or that splits and models suggest.
 
     Raises
     ------
@@ -190,16 +191,21 @@ def axes_of(
     ValueError
         If none is given or suggested, two have the same name, or one needs more than its name.
     """
-    if isinstance(given, str) and given == "auto":
-        return _suggested(predictors, splits, config)
-    every = [given] if isinstance(given, str | Axis) else list(given)
-    found = [_axis(each, predictors, config) for each in every]
-    if not found:
-        raise ValueError(f"axes is empty. Give 'auto', or some of {', '.join(AXES)}.")
-    names = [axis.name for axis in found]
+    if isinstance(given, str) and given == AUTO:
+        return _suggested(predictors, splits, data, config)
+    if hasattr(given, "items"):
+        pairs = [(str(name), _axis(each, predictors, config)) for name, each in given.items()]
+    else:
+        every = [given] if isinstance(given, str | Axis) else list(given)
+        pairs = [(axis.name, axis) for axis in (_axis(each, predictors, config) for each in every)]
+    if not pairs:
+        raise ValueError(f"axes is empty. Give {AUTO!r}, or some of {', '.join(AXES)}.")
+    names = [name for name, _ in pairs]
     if len(set(names)) < len(names):
-        raise ValueError(f"Two axes have the same name: {names}. Give one of them another name=.")
-    return found
+        raise ValueError(
+            f"Two axes have the same name: {names}. A mapping gives them names: {{'donor': ..., 'type': ...}}."
+        )
+    return dict(pairs)
 
 
 def _axis(given: Any, predictors: Mapping[str, Predictor], config: RiskConfig) -> Axis:
@@ -211,7 +217,10 @@ def _axis(given: Any, predictors: Mapping[str, Predictor], config: RiskConfig) -
             f"An axis is a name, one of {', '.join(AXES)}, or e.g. scvcell.risk.axes.Modality(), not {given!r}."
         )
     kind = AXES[given]
-    if "keys" not in getattr(kind, "__dataclass_fields__", {}):
+    if "keys" not in (known := getattr(kind, "__dataclass_fields__", {})):
+        needed = [name for name, each in known.items() if each.default is MISSING and each.default_factory is MISSING]
+        if needed:
+            raise ValueError(f"The axis {given!r} needs {', '.join(needed)}: scvcell.risk.axes.{kind.__name__}(...).")
         return kind()
     keys = keys_of(predictors)
     if keys is None:
@@ -222,7 +231,9 @@ def _axis(given: Any, predictors: Mapping[str, Predictor], config: RiskConfig) -
     return kind(keys, n_partitions=config.n_partitions, level=config.level, seed=config.seed)  # type: ignore[call-arg]
 
 
-def _suggested(predictors: Mapping[str, Predictor], splits: Sequence[Split], config: RiskConfig) -> list[Axis]:
+def _suggested(
+    predictors: Mapping[str, Predictor], splits: Sequence[Split], data: Container, config: RiskConfig
+) -> dict[str, Axis]:
     """Axes by what splits hide and models have learned."""
     found: list[Axis] = []
     for how in (split.how for split in splits):
@@ -233,26 +244,25 @@ def _suggested(predictors: Mapping[str, Predictor], splits: Sequence[Split], con
         found += [
             kind(keys, n_partitions=config.n_partitions, level=config.level, seed=config.seed) for kind in EFFECTS
         ]
+    by, tables = splits[0].how.get("by"), list(view(data).modalities)
+    if not found and by in view(data).columns and len(tables) > 1:
+        found.append(ContextTranslation(str(by), tables[0], tables[1], level=config.level, seed=config.seed))
     if not found:
         raise ValueError(
             "No axis suggests itself: no split hides a pairing, and no model has learned actions. Give axes=, e.g. "
             "[scvcell.risk.axes.Perturbation(keys)] or [scvcell.risk.axes.Modality('rna', 'adt')]."
         )
-    return list({axis.name: axis for axis in reversed(found)}.values())[::-1]
+    return {axis.name: axis for axis in found}
 
 
-EFFECTS = (Perturbation,)
+EFFECTS = (Perturbation, Context)
 """Axes of actions; each asks about the conditions that are its own."""
+AUTO = "auto"
+"""What stands for axes that suggest themselves."""
 
 
 def chosen(baselines: Any, axis: Axis) -> list[Predictor]:
-    """Simple predictors of an axis that are asked for, and its anchor.
-
-    Raises
-    ------
-    TypeError
-        If `baselines` is no list of names.
-    """
+    """Simple predictors of an axis that are asked for, and its anchor."""
     every = axis.baselines()
     if isinstance(baselines, str) and baselines == "all":
         return every
@@ -260,16 +270,20 @@ def chosen(baselines: Any, axis: Axis) -> list[Predictor]:
     return [each for each in every if each.name in names or each.name == axis.baseline]
 
 
-def check_baselines(baselines: Any, axes: Sequence[Axis]) -> None:
+def check_baselines(baselines: Any, axes: Iterable[Axis]) -> None:
     """Refuse names of simple predictors that no axis has.
 
     Raises
     ------
+    TypeError
+        If they are no names.
     ValueError
         Naming the one, and those that there are.
     """
     if isinstance(baselines, str) and baselines == "all":
         return
+    if not isinstance(baselines, Iterable):
+        raise TypeError(f"baselines takes 'all' or names, not {baselines!r}.")
     known = sorted({each.name for axis in axes for each in axis.baselines()})
     for name in [baselines] if isinstance(baselines, str) else list(baselines):
         if name not in known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -55,6 +56,11 @@ class Readout(ABC):
         -------
         As many rows; labels have one dimension.
         """
+
+    @property
+    def identity(self) -> str:
+        """What tells readouts apart whose scores differ."""
+        return f"{self!r} {self.metrics}"
 
     def check(self, features: pd.Index) -> None:
         """Refuse data in which there is nothing to look at; by default there is.
@@ -154,6 +160,11 @@ class Activity(Readout):
             )
         object.__setattr__(self, "network", table[NETWORK].reset_index(drop=True))
 
+    @property
+    def identity(self) -> str:
+        """Name, metrics and what the network holds."""
+        return f"{self.name} {self.metrics} {_digest(self.network)}"
+
     def weights(self, features: pd.Index) -> pd.DataFrame:
         """Weight of every feature in every source that has enough of them, features x sources."""
         wide = self.network.pivot(index="target", columns="source", values="weight")
@@ -202,6 +213,11 @@ class Labels(Readout):
                 "scvcell.risk.Labels(log_values.groupby(labels).mean())."
             )
 
+    @property
+    def identity(self) -> str:
+        """Name, metrics and what the profiles hold."""
+        return f"{self.name} {self.metrics} {_digest(self.profiles)}"
+
     def __call__(self, values: Array, features: pd.Index) -> Any:
         """Labels, ``(rows,)``."""
         shared = features.intersection(self.profiles.columns)
@@ -218,6 +234,11 @@ class Labels(Readout):
                 f"The profiles of {self.name!r} share fewer than {FEWEST_TARGETS} features with the data, whose are "
                 f"called e.g. {features[0]!r}."
             )
+
+
+def _digest(table: pd.DataFrame) -> str:
+    """What tells tables apart."""
+    return hashlib.sha256(table.to_csv().encode()).hexdigest()[:16]
 
 
 def readouts_of(given: Iterable[str | Readout] | str | Readout | None) -> list[Readout]:

@@ -67,25 +67,30 @@ class World:
     splits
         Folds.
     axes
-        Axes.
+        Name -> axis.
     readouts
         What is looked at.
+
+    Attributes
+    ----------
+    made
+        Tests that were made, by axis and number of the fold.
     """
 
     data: Container
     splits: Sequence[Split]
-    axes: Sequence[Axis]
+    axes: dict[str, Axis]
     readouts: Sequence[Readout]
-    _tests: dict[tuple[int, int], list[StressTest]] = field(default_factory=dict, repr=False)
+    made: dict[tuple[str, int], list[StressTest]] = field(default_factory=dict, repr=False)
 
-    def tests(self, axis: int, split: int) -> list[StressTest]:
+    def tests(self, axis: str, split: int) -> list[StressTest]:
         """Tests of an axis on a fold; they are made once."""
-        if (axis, split) not in self._tests:
-            self._tests[axis, split] = list(self.axes[axis].stress_tests(self.data, self.splits[split]))
-        return self._tests[axis, split]
+        if (axis, split) not in self.made:
+            self.made[axis, split] = list(self.axes[axis].stress_tests(self.data, self.splits[split]))
+        return self.made[axis, split]
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_tests": {}}
+        return self.__dict__ | {"made": {}}
 
 
 @dataclass(eq=False)
@@ -101,7 +106,7 @@ class Ask:
     split
         Number of the fold.
     axes
-        Numbers of the axes that have tests there.
+        Names of the axes that have tests there.
     seed
         Seed of the fit.
     key
@@ -111,22 +116,22 @@ class Ask:
     world: Shared[World]
     predictor: Shared[Predictor] | None
     split: int
-    axes: tuple[int, ...]
+    axes: tuple[str, ...]
     seed: int
     key: Mapping[str, Any]
 
     def __call__(self, rng: np.random.Generator) -> dict[str, Any]:
-        """Rows of scores: ``[axis, test, unit, readout, metric, value, n, note]``, the axis and test by number."""
+        """Rows of scores: ``[axis, test, unit, readout, metric, value, n, note]``, the test by number."""
         world = self.world.get()
         rows: list[list[Any]] = []
         fitted: object = None
         failed = ""
-        for number in self.axes:
-            axis = world.axes[number]
+        for name in self.axes:
+            axis = world.axes[name]
             if self.predictor is not None and (fitted is None or axis.hides() != fitted):
                 failed = _fit(self.predictor.get(), axis, world, self.split, self.seed)
                 fitted = axis.hides()
-            for at, test in enumerate(world.tests(number, self.split)):
+            for at, test in enumerate(world.tests(name, self.split)):
                 note, found = failed, None
                 if not failed:
                     try:
@@ -135,9 +140,9 @@ class Ask:
                         note = _failure(error)
                 unit = next(iter(test.units), test.name)
                 if found is None:
-                    rows.append([number, at, unit, "", ANSWERED, None, 0, note])
+                    rows.append([name, at, unit, "", ANSWERED, None, 0, note])
                 else:
-                    rows += [[number, at, *each, axis.note(test)] for each in found]
+                    rows += [[name, at, *each, axis.note(test)] for each in found]
         return {"rows": rows}
 
     def _scores(self, axis: Axis, test: StressTest, readouts: Sequence[Readout]) -> list[Scored]:
@@ -172,25 +177,24 @@ def rows_of(
     world: World, tasks: Sequence[Ask], names: Sequence[str], records: Sequence[Mapping[str, Any]]
 ) -> list[list[Any]]:
     """Entries of the table ``rows`` of a report, from the answers of tasks."""
-    count: dict[tuple[int, str], int] = {}
-    for number in range(len(world.axes)):
-        for split in range(len(world.splits)):
-            for test in world._tests.get((number, split), ()):
-                count[number, test.name] = count.get((number, test.name), 0) + 1
+    count: dict[tuple[str, str], int] = {}
+    for (axis, _), tests in world.made.items():
+        for test in tests:
+            count[axis, test.name] = count.get((axis, test.name), 0) + 1
     out = []
     for task, predictor, record in zip(tasks, names, records, strict=True):
         rows = record.get("rows")
         if rows is None:
             note = f"failed: {record.get('failed', 'no answer')}"
             rows = [
-                [number, at, next(iter(test.units), test.name), "", ANSWERED, None, 0, note]
-                for number in task.axes
-                for at, test in enumerate(world.tests(number, task.split))
+                [axis, at, next(iter(test.units), test.name), "", ANSWERED, None, 0, note]
+                for axis in task.axes
+                for at, test in enumerate(world.tests(axis, task.split))
             ]
-        for number, at, unit, readout, metric, value, n, note in rows:
-            test = world.tests(number, task.split)[at]
-            name = test.name if count[number, test.name] == 1 else f"{test.name}, fold {task.split + 1}"
-            about = [world.axes[number].name, name, test.regime, float(test.severity), test.measure, unit, predictor]
+        for axis, at, unit, readout, metric, value, n, note in rows:
+            test = world.tests(axis, task.split)[at]
+            name = test.name if count[axis, test.name] == 1 else f"{test.name}, fold {task.split + 1}"
+            about = [axis, name, test.regime, float(test.severity), test.measure, unit, predictor]
             score = float("nan") if value is None else float(value)
             out.append([*about, readout, metric, better_of(metric), score, int(n), task.seed, note])
     return out

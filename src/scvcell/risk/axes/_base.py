@@ -46,6 +46,8 @@ class StressTest:
     units
         Exchangeable units that the test is made of (an action in a context, a block of cells) -> names of their cells
         in the data. By default the test is one unit.
+    unit_of
+        Name of the unit of each row of the truth, where the test is made of several.
     """
 
     axis: str
@@ -56,6 +58,7 @@ class StressTest:
     question: Question
     truth: Callable[[], Any] = field(repr=False, compare=False)
     units: Mapping[str, pd.Index] = field(default_factory=dict, repr=False, compare=False)
+    unit_of: pd.Index | None = field(default=None, repr=False, compare=False)
 
 
 class Scored(NamedTuple):

@@ -98,14 +98,15 @@ class EffectAxis(Axis):
 
     def hides(self) -> object:
         """The treated cells of the test part."""
-        return ("treated", self.keys)
+        return "treated", self.keys
 
     def hide(self, data: Container, split: Split) -> Container:
-        """The data without the treated cells of the test part."""
+        """The data without the treated cells of the test part, and without cells that are in no part."""
         seen = view(data)
-        hidden = seen.obs_names[read_design(self.keys, seen.column).treated & seen.obs_names.isin(split.test)]
-        source = seen.source
-        return source[~source.obs_names.isin(hidden)].copy()
+        names = pd.Index(seen.obs_names)
+        known = names.isin(split.train) | names.isin(split.calibration)
+        shown = known | (names.isin(split.test) & read_design(self.keys, seen.column).control)
+        return seen.source[seen.source.obs_names.isin(names[shown])].copy()
 
     def stress_tests(self, data: Container, split: Split) -> Iterator[StressTest]:
         """Each action in each context.
@@ -251,8 +252,8 @@ class EffectAxis(Axis):
         n = int((conditions.asked & conditions.design.treated).sum())
         return (
             f"The split hides no condition along the axis {self.name!r}: of its {int(conditions.asked.sum())} test "
-            f"cells {n} were treated, in {len(conditions.every)} conditions with controls. The axis 'perturbation' asks for "
-            "actions in contexts with treated training cells, 'context' in the others."
+            f"cells {n} were treated, in {len(conditions.every)} conditions with controls. The axis 'perturbation' asks "
+            "for actions in contexts with treated training cells, 'context' in the others."
         )
 
 

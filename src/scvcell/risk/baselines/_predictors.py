@@ -78,6 +78,6 @@ class ActionBaseline:
             rows = seen.obs_names.get_indexer(adata.obs_names)
             design = read_design(self.keys, lambda key: seen.column(key).iloc[rows])
             values = log_cp10k(as_array(adata.X)).astype(np.float64)
-            allowed = ~adata.obs_names.isin(self._split.test)
+            allowed = adata.obs_names.isin(self._split.train) | adata.obs_names.isin(self._split.calibration)
             self._seen[modality] = adata.obs_names, adata.var_names, values, design, np.asarray(allowed)
         return self._seen[modality]
