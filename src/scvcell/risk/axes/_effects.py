@@ -252,8 +252,8 @@ class EffectAxis(Axis):
         n = int((conditions.asked & conditions.design.treated).sum())
         return (
             f"The split hides no condition along the axis {self.name!r}: of its {int(conditions.asked.sum())} test "
-            f"cells {n} were treated, in {len(conditions.every)} conditions with controls. The axis 'perturbation' asks "
-            "for actions in contexts with treated training cells, 'context' in the others."
+            f"cells {n} were treated, in {len(conditions.every)} conditions with controls. The axis 'perturbation' "
+            "asks for actions in contexts with treated training cells, 'context' in the others."
         )
 
 
