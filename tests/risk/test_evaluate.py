@@ -140,7 +140,17 @@ def test_a_report_has_a_row_of_every_predictor_test_and_metric(report):
     sizes = report.rows[report.rows["metric"] == "nmae"].groupby("predictor").size()
     assert (sizes == 12).all(), "6 drugs in 2 donors"
     assert set(report.rows.query("predictor == 'oracle'")["metric"]) == {
-        *("answered", "pearson_effect", "nmae", "slope", "pds", "coverage", "coverage_strongest", "relative_width")
+        *(
+            "answered",
+            "pearson_effect",
+            "nmae",
+            "slope",
+            "pds",
+            "coverage",
+            "coverage_strongest",
+            "coverage_chosen",
+            "relative_width",
+        )
     }
     assert set(report.rows["regime"]) == {"new target"}
     assert (report.rows["severity"] == 1).all()
