@@ -5,6 +5,8 @@ from scvcell._stats._cca import cca
 from scvcell._stats._conformal import MIN_CALIBRATION_CELLS, Conformal
 from scvcell._stats._hill import N_JACKKNIFE, fit_curves
 from scvcell._stats._jackknife import jackknife_variance
+from scvcell._stats._mondrian import Mondrian
+from scvcell._stats._quantile import conformal_quantile
 from scvcell._stats._svd import centred_svd, indicators
 from scvcell._stats._walk import neighbours, walk
 
@@ -13,8 +15,10 @@ __all__ = [
     "N_JACKKNIFE",
     "Banded",
     "Conformal",
+    "Mondrian",
     "cca",
     "centred_svd",
+    "conformal_quantile",
     "fit_curves",
     "indicators",
     "jackknife_variance",

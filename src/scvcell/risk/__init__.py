@@ -1,9 +1,11 @@
 """R, eq. 5: where a predictor may be trusted. Splits, questions, axes of stress tests, simple predictors, scores."""
 
-from scvcell._stats import Conformal, cca
+from scvcell._stats import Conformal, Mondrian, cca, conformal_quantile
 from scvcell.risk import axes, baselines
 from scvcell.risk._adapters import LinearMatch, ModelPredictor, Translator
 from scvcell.risk._ask import ask
+from scvcell.risk._calibration import calibration
+from scvcell.risk._groups import gaps
 from scvcell.risk._predictor import Effect, Effects, Place, Prediction, Predictor, Question, States, Translate, Values
 from scvcell.risk._report import RiskReport
 from scvcell.risk._split import Split, hide_pairing, hold_out, hold_out_actions, hold_out_each, hold_out_new
@@ -20,6 +22,7 @@ __all__ = [
     "Effects",
     "LinearMatch",
     "ModelPredictor",
+    "Mondrian",
     "Place",
     "Prediction",
     "Predictor",
@@ -35,10 +38,13 @@ __all__ = [
     "ask",
     "axes",
     "baselines",
+    "calibration",
     "cca",
+    "conformal_quantile",
     "correlation",
     "coverage",
     "foscttm",
+    "gaps",
     "hide_pairing",
     "hold_out",
     "hold_out_actions",
