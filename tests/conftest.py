@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from scvcell import TrainConfig
     from scvcell.model import Readout
+    from scvcell.risk import RiskReport
 
 # Read by torch on its first import, and inherited by processes and notebook kernels that tests start: two threads on
 # two cores wait for each other by spinning, and beside another busy process that takes minutes instead of seconds.
@@ -147,6 +148,130 @@ def store_as(adata: AnnData, form: str, folder: Path) -> AnnData:
     return AnnData(x, obs=adata.obs.copy(), var=adata.var.copy())
 
 
+ANCHORED = ("scvcell", "mean", "additive", "linear", "arithmetic", "replicate")
+WORLDS: dict[str, tuple[str, str, dict[str, tuple[str, float, float, tuple[float, ...]]]]] = {
+    "context": (
+        "another cell_type",
+        "1 - similarity to the nearest cell type",
+        {
+            "effect.answered": ("higher", 1, 1, (1, 1, 1, 1, 1, 1)),
+            "effect.pearson_effect": ("higher", 0.31, 0.83, (0.66, 0, 0.12, 0.35, 0.48, 1)),
+            "effect.nmae": ("lower", 0.81, 0.49, (0.58, 0, 0.05, 0.31, 0.4, 1)),
+            "effect.slope": ("nominal", 0.5, 0.9, (0.8, 0, 0.3, 0.6, 0.6, 1)),
+            "distribution.energy_distance": ("lower", 0.9, 0.2, (0.5, 0, -0.1, 0.2, 0.33, 1)),
+        },
+    ),
+    "perturbation": (
+        "new combination, 2 of 2 parts seen",
+        "1 - similarity to the nearest training action",
+        {
+            "effect.pearson_effect": ("higher", 0.42, 0.9, (0.61, 0, 1.08, 0.55, 0.2, 1)),
+            "effect.nmae": ("lower", 0.83, 0.41, (0.57, 0, 1.02, 0.5, 0.1, 1)),
+            "pathway.pearson": ("higher", 0.5, 0.52, (0.2, 0, 0.4, 0.1, 0.3, 1)),
+        },
+    ),
+    "modality": (
+        "hidden assay",
+        "share of pairs that was hidden",
+        {"values.pearson": ("higher", 0.05, 0.71, (-0.09, 0, -0.2, -1.7, np.nan, 1))},
+    ),
+}
+"""Per axis: regime, what severity measures, and per readout which way is better, both anchors, and scaled scores."""
+
+
+def make_report(*, verdict: str = "amber", **cards: Any) -> RiskReport:
+    """A made-up report: three axes, a model, four simple predictors and a replicate; `verdict` of the scramble test."""
+    from scvcell.risk import RiskReport
+    from scvcell.risk._report import COLUMNS
+
+    rng = np.random.default_rng(0)
+    found: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    for axis, (regime, measure, readouts) in WORLDS.items():
+        for item, (better, low, high, scaled) in readouts.items():
+            (readout, metric), informative = item.split("."), abs(high - low) > 0.05 and better != "nominal"
+            for name, at in zip(ANCHORED, scaled, strict=True):
+                ends = at + np.array([-1, 1]) * rng.uniform(0.05, 0.2)
+                raw = [low + (high - low) * x for x in (at, *ends)]
+                note = "" if np.isfinite(at) else "failed: LinAlgError: Singular matrix"
+                vague = "" if informative else "the replicate is not better than the baseline"
+                between = [at, *ends] if informative else [np.nan] * 3
+                values = [raw[0], *sorted(raw[1:]), low, high, *between]
+                found["summary"].append([axis, readout, metric, better, name, *values, informative, 8, note or vague])
+                asked = [
+                    axis,
+                    f"{regime} {measure[-3:]}",
+                    regime,
+                    0.5,
+                    measure,
+                    "B cells",
+                    name,
+                    readout,
+                    metric,
+                    better,
+                ]
+                found["rows"].append([*asked, raw[0], 400, 0, note])
+                for severity in (0.1, 0.3, 0.5, 0.7, 0.9) if item.startswith(("effect.p", "values")) else ():
+                    now = at if name in ("mean", "replicate") else at * (1.3 - 1.1 * severity)
+                    value, half = low + (high - low) * now, 0.06 * (1 + severity)
+                    found["curves"].append(
+                        [axis, readout, metric, name, severity, value, value - half, value + half, now, 12]
+                    )
+            at = {"perturbation": 0.9, "modality": 0.1}.get(axis, np.nan)
+            note = "better than the baseline up to 0.9" if np.isnan(at) else ""
+            if better != "nominal" and metric != "answered":
+                found["breakdown"].append([axis, readout, metric, "scvcell", at, measure, note])
+        for of, coverage in (("all", 0.91), ("strongest", 0.71 if axis == "perturbation" else 0.88)):
+            flag = "too narrow" if coverage < 0.8 else ""
+            found["calibration"].append(
+                [
+                    axis,
+                    regime,
+                    "scvcell",
+                    of,
+                    0.9,
+                    coverage,
+                    coverage - 0.04,
+                    coverage + 0.04,
+                    0.62,
+                    0.11,
+                    0.48,
+                    320,
+                    flag,
+                ]
+            )
+    for group, gap in (("D1", 0.01), ("<script>alert('D2')</script>", -0.02), ("D3", 0.17)):
+        flag = "worse" if gap > 0.1 else ""
+        found["groups"].append(
+            ["donor", group, "context", "rmse", "scvcell", 0.14 + gap, gap, gap - 0.05, gap + 0.06, 210, flag]
+        )
+    for name, total, share in zip(ANCHORED[:-1], (0.52, 1.0, 0.61, 0.74, 0.83), (0.72, 0, 0.28, 0, 0), strict=True):
+        found["total"].append([name, total, total - 0.07, total + 0.08, share, ""])
+    found["leakage"] = [
+        ["", "shared cells", 0, 0, "green", "No cell is in both sides of the split."],
+        ["", "near duplicates", 3, 0, "amber", "3 test cells have a twin among the training cells."],
+        ["scvcell", "scramble test", 0.0 if verdict != "red" else 0.31, 0, verdict, "Held-out values were replaced."],
+    ]
+    tables = {name: pd.DataFrame(rows, columns=COLUMNS[name]) for name, rows in found.items()}
+    return RiskReport(
+        **tables,
+        alpha=dict.fromkeys(WORLDS, 1 / 3),
+        words={
+            "another cell type": "allowed: no cell of the type was seen.",
+            "unseen donor": "not allowed: all donors were seen.",
+        },
+        cards={
+            "data": {
+                "cells": 24_673,
+                "features": {"rna": 1000, "adt": 17},
+                "splits": [{"reason": "another cell_type", "train": 22_012, "calibration": 0, "test": 2661}],
+            },
+            "model": {"scvcell": "ModelPredictor(CSL of rna, adt: 24 dimensions)"},
+            "run": {"n_boot": 200, "level": 0.9, "seed": 0, "baselines": dict.fromkeys(WORLDS, "mean")},
+            **cards,
+        },
+    )
+
+
 def _digest(value: Any) -> str:
     return hashlib.sha256(value).hexdigest()[:16]
 
@@ -205,6 +330,12 @@ def fingerprint() -> Callable[..., dict[str, Any]]:
 def mosaic() -> Callable[..., MuData]:
     """`make_mosaic`."""
     return make_mosaic
+
+
+@pytest.fixture(scope="session")
+def made_report() -> Callable[..., RiskReport]:
+    """`make_report`."""
+    return make_report
 
 
 @pytest.fixture(scope="session")

@@ -54,7 +54,8 @@ def test_parts_are_disjoint_and_there(parts, message):
 def test_a_split_says_what_it_is():
     split = Split(names("a", "b"), names(), names("d"), "another donor")
     assert repr(split) == "Split(train 2, calibration 0, test 1: another donor)"
-    assert split != Split(names("a", "b"), names(), names("d"), "another donor"), "no comparison of arrays"
+    assert split == Split(names("b", "a"), names(), names("d"), "another donor")
+    assert split != Split(names("a"), names("b"), names("d"), "another donor")
 
 
 def test_cells_of_other_data_are_refused(mosaic):
@@ -86,7 +87,7 @@ def test_groups_are_left_out_whole(mosaic):
     assert sorted(split.test) == sorted(mdata.obs_names[mdata.obs["batch"] == "b1"])
     assert split.reason == "another batch"
     each = list(risk.hold_out_each(mdata, "celltype"))
-    assert [split.how["groups"] for split in each] == [["alpha"], ["beta"], ["gamma"]]
+    assert [split.how["test"] for split in each] == [["alpha"], ["beta"], ["gamma"]]
     assert sum(len(split.test) for split in each) == 150
     with pytest.raises(ValueError, match=r"obs\['batch'\] has no 'B1'\. Did you mean 'b1'\? It has b0, b1\."):
         risk.hold_out(mdata, "batch", "B1")

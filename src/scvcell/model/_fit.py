@@ -76,6 +76,7 @@ def fit(model: Fitted, data: View, config: TrainConfig, held_out: Index, seed: i
             names = data.obs_names.to_numpy().astype(str)
             seen = sorted(set(model.split_.get("train", [])).difference(names[train]))
             model.split_ = {"train": [*names[train].tolist(), *seen], "validation": names[validation].tolist()}
+            model.split_digest = ""
             model.train_indices_, model.validation_indices_ = train, validation
             unmatched = model.alignment in ("partly paired", "unpaired, guidance graph")
             rounds = config.rematch if (fresh or again) and model.weights.align and unmatched else 0

@@ -66,6 +66,8 @@ class Fitted(ModelLifecycle):
         What was learned on the states, by name, see :class:`scvcell.model.Part`; each is an attribute, too.
     outdated
         Names of parts that were learned on states which have moved since.
+    split_digest
+        ``digest`` of the :class:`scvcell.pp.Split` of which only training cells were trained on; empty without one.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Fitted(ModelLifecycle):
         self.module: CSLModule | None = None
         self.history_: dict[str, DataFrame] = {}
         self.split_: dict[str, list[str]] = {}
+        self.split_digest = ""
         self.interrupted = False
         self.progress, self.accelerator = TrainConfig.progress, TrainConfig.accelerator
         self.alignment = ""

@@ -71,6 +71,7 @@ def save(model: Fitted, path: str | Path, *, overwrite: bool = False) -> Path:
         "n_networks": model.n_networks,
         "weights": asdict(model.weights),
         "split": model.split_,
+        "split_digest": model.split_digest,
         "alignment": model.alignment,
         "matched": model.matched,
         "gain": model.gain,
@@ -188,7 +189,7 @@ def _restored[T: Fitted](cls: type[T], meta: dict[str, Any], files: dict[str, by
             "The folder is damaged, or an operator changed since; fit again or use the version that saved it."
         ) from error
     with _whole(folder / _folder.MANIFEST):
-        model.split_ = meta["split"]
+        model.split_, model.split_digest = meta["split"], meta.get("split_digest", "")
         model.alignment, model.matched = meta.get("alignment", ""), meta.get("matched", 0)
         model.interrupted = meta.get("interrupted", False)
         model.gain, model.absent = meta.get("gain", {}), meta.get("absent", {})

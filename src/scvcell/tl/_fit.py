@@ -14,13 +14,14 @@ from scvcell._containers import choose, is_container, table_names, view
 from scvcell._labels import labels, tell_missing
 from scvcell.model import CSL, TrainConfig, warn_by_names
 from scvcell.perturb import PerturbationKeys, read_design
+from scvcell.pp import Split
 from scvcell.prior import GuidanceGraph, TargetKernel
 from scvcell.tl._embed import write_states
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from scvcell._containers import Container, Tables
+    from scvcell._containers import Container, Tables, View
     from scvcell.objective import Weights
     from scvcell.perturb import Design
 
@@ -78,7 +79,11 @@ def fit(
         Columns that say what was done to each cell; the model then learns what actions do
         (:func:`scvcell.tl.perturb`).
     split
-        Cells that no step may see: their names, a boolean mask, a query on obs, or an object whose ``test`` is one.
+        What must not be learned from: a split of :func:`scvcell.pp.split`, of which training cells alone are trained
+        on. Its calibration cells set the intervals of translations and nothing else, where at least 20 of them have
+        both assays; intervals of effects come from left-out actions of the training cells. The model remembers the
+        split (``model.split_digest``). Or cells that no step may see: their names, a boolean mask, a query on obs, or
+        an object whose ``test`` is one.
     table_key
         Table of a SpatialData, or several tables of the same cells, each a modality: ``{"rna": "cells", "adt":
         "stains"}``. The model remembers it, so that verbs that are given the SpatialData read it; states are written
@@ -123,8 +128,7 @@ def fit(
     source = seen.source
     key_added = _keys.LATENT if key_added is None else key_added
     seen.check_key_added(key_added, [_keys.uncertainty_key(key_added)], default=_keys.LATENT, obsm=True)
-    held_out = split if split is None or is_container(split) else getattr(split, "test", split)
-    hidden = () if held_out is None else seen.obs_names[choose(seen, "split", held_out)]
+    hidden, aside, digest = _held_out(seen, split)
     if perturbation is not None:
         expect("perturbation", perturbation, PerturbationKeys, "For example PerturbationKeys('drug', control='DMSO').")
         design = read_design(perturbation, seen.column)
@@ -153,6 +157,8 @@ def fit(
     fitted = None
     try:
         model.train(train, held_out=hidden, seed=seed, data=seen)
+        model.split_ |= {"calibration": aside} if aside else {}
+        model.split_digest = digest
         fitted = model.view(seen)
         model.learn("calibration", fitted)
         if perturbation is not None:
@@ -172,6 +178,15 @@ def fit(
         return model
     seen.write(uns={_keys.UNS: _record(model, seed, key_added)})
     return model
+
+
+def _held_out(seen: View, split: Any) -> tuple[pd.Index, list[str], str]:
+    """Cells that no step may see, those of them that set intervals, and the digest of a split that says both."""
+    if isinstance(split, Split):
+        split.check(seen, hidden=True)
+        return split.hidden.intersection(seen.obs_names), list(split.calibration), split.digest
+    cells = split if split is None or is_container(split) else getattr(split, "test", split)
+    return seen.obs_names[[] if cells is None else choose(seen, "split", cells)], [], ""
 
 
 def _record(model: CSL, seed: int, key_added: str) -> dict[str, Any]:

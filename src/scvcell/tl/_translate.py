@@ -161,13 +161,13 @@ def _measured(model: CSL, to: str, batch: Rows) -> Mask:
 
 
 def _split(model: CSL, seen: View, to: str) -> pd.Categorical:
-    """Whether training, validation or neither had cells' measurement of `to`; `seen` tells where the data are gone."""
+    """Which part had cells' measurement of `to`, "test" where none had; `seen` tells where the data are gone."""
     names, fitted = seen.obs_names, seen if model.adata is None else view(model.adata)
     measured = fitted.obs_names[fitted.present(to)] if to in fitted.modalities else names[:0]
     out = np.full(len(names), "test", dtype=object)
-    for part in ("train", "validation"):
-        out[names.isin(model.split_.get(part, [])) & names.isin(measured)] = part
-    return pd.Categorical(out, categories=["train", "validation", "test"])
+    for part, cells in model.split_.items():
+        out[names.isin(cells) & names.isin(measured)] = part
+    return pd.Categorical(out, categories=[*model.split_, "test"])
 
 
 def _blank(out: AnnData, has: np.ndarray, source: Sequence[str]) -> None:

@@ -1,0 +1,107 @@
+"""What splitters of actions share: the design of the data, units that are actions in contexts, conditions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from scvcell._checks import expect
+from scvcell.perturb import PerturbationKeys, read_design
+from scvcell.pp.splits._splitter import Items, Splitter
+from scvcell.response import Conditions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from scvcell._types import Array, Mask, Rows
+    from scvcell.perturb import Action, Design
+    from scvcell.pp.splits._splitter import Asked
+
+LEAST_DOSE = 1e-12
+"""Share of the largest dose below which a dose counts as this one, so that it has a logarithm."""
+
+
+class ActionSplitter(Splitter):
+    """Splits of treated cells. Controls are always seen; units are actions in contexts.
+
+    Attributes
+    ----------
+    design
+        What was done to which cell.
+    sets
+        Targets of every action, joined by ``"+"``: actions at other doses and times are one set.
+    """
+
+    exchangeable = "action x context"
+    takes: ClassVar[tuple[str, ...]] = ("perturbation",)
+    needs: ClassVar[tuple[str, ...]] = ("perturbation",)
+
+    def __init__(self, asked: Asked) -> None:
+        keys = asked.perturbation
+        expect("perturbation", keys, PerturbationKeys, "For example PerturbationKeys('drug', control='DMSO').")
+        assert keys is not None
+        self.design: Design = read_design(keys, asked.seen.column)
+        self.sets = [set_of(action) for action in self.design.actions]
+        lost, placeless = self.design.code == -2, self.design.context < 0
+        self.unknown = {f"no label in obs[{keys.target!r}]": lost}
+        if keys.contexts:
+            where = " or ".join(f"obs[{name!r}]" for name in keys.contexts)
+            self.unknown[f"no label in {where}"] = placeless & ~lost
+        self.unit = units(self.design)
+        self.unit[lost | placeless] = None
+
+    @property
+    def treated(self) -> Mask:
+        """Treated cells whose context is known, ``(cells,)``."""
+        return self.design.treated & (self.design.context >= 0)
+
+    def cells(self, actions: Iterable[int]) -> Mask:
+        """Cells of some actions, ``(cells,)``."""
+        return self.treated & np.isin(self.design.code, list(actions))
+
+    def having(self, targets: Iterable[str]) -> Mask:
+        """Cells whose action has any of some targets, ``(cells,)``."""
+        wanted = set(targets)
+        return self.cells(i for i, action in enumerate(self.design.actions) if wanted & set(action.targets))
+
+    def sized(self, names: Iterable[str], cells: Any) -> Items:
+        """Items with the number of their cells, as the function `cells` gives these."""
+        names = sorted(names)
+        return Items(names, np.array([cells(name).sum() for name in names], np.int64))
+
+
+def set_of(action: Action) -> str:
+    """The targets of an action as one name."""
+    return "+".join(sorted(action.targets))
+
+
+def units(design: Design) -> np.ndarray:
+    """Name of every cell's action in its context, ``(cells,)``."""
+    names = [*map(str, design.actions), "unknown", "control"]
+    several = len(design.contexts) > 1
+    joined = np.array(
+        [[f"{name} in {place}" if several else name for place in map(str, design.contexts)] for name in names], object
+    )
+    return joined[design.code, design.context]  # type: ignore[no-any-return]
+
+
+def conditions(design: Design) -> tuple[Conditions, list[Rows]]:
+    """Every action in every context, and the cells of each."""
+    cells, actions = [], []
+    for k in range(len(design.contexts)):
+        here = design.context == k
+        for code in np.unique(design.code[here & design.treated]):
+            cells.append(np.flatnonzero(here & (design.code == code)))
+            actions.append(design.actions[code])
+    targets = design.targets
+    dose = np.array([[action.doses.get(t) or np.nan for t in targets] for action in actions], float)
+    given = np.array([[t in action.targets for t in targets] for action in actions], float)
+    time = np.array([np.nan if action.time is None else action.time for action in actions], float)
+    level, times = (np.log(np.maximum(x / _largest(x), LEAST_DOSE)) for x in (dose, time[:, None]))
+    return Conditions(given, np.nan_to_num(level), np.nan_to_num(times[:, 0]), np.zeros((len(cells), 1))), cells
+
+
+def _largest(x: Array) -> Array:
+    """Largest known number of each column, 1 where none is known."""
+    return np.where(np.isnan(x).all(0), 1.0, np.nan_to_num(x).max(0))  # type: ignore[no-any-return]
