@@ -8,7 +8,7 @@ from scipy.stats import norm
 from scvcell import score
 from scvcell.risk import Mondrian, calibration
 from scvcell.risk._calibration import _halfwidth
-from scvcell.risk._report import COLUMNS
+from scvcell.risk._columns import COLUMNS
 
 FACTS = {"axis": "perturbation", "test": "t", "severity": 1.0, "measure": "m", "readout": "effects", "seed": 0}
 REGIMES = {"new dose": 2.0, "new target": 1.0}

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from scvcell.risk import gaps
-from scvcell.risk._report import COLUMNS
+from scvcell.risk._columns import COLUMNS
 
 DONORS = [f"d{i}" for i in range(8)]
 KINDS = [f"k{i}" for i in range(8)]

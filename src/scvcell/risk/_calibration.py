@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.stats import t as student
 
 from scvcell._checks import seed_of, whole_number
-from scvcell.risk._report import COLUMNS
+from scvcell.risk._columns import COLUMNS
 
 if TYPE_CHECKING:
     from scvcell._types import Array

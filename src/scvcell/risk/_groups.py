@@ -10,7 +10,7 @@ from scipy.stats import t as student
 
 from scvcell._checks import seed_of, whole_number
 from scvcell.risk._calibration import need
-from scvcell.risk._report import COLUMNS
+from scvcell.risk._columns import COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
