@@ -5,6 +5,7 @@ RNA and chromatin without a single pair are given the guidance graph of `pp.link
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -224,6 +225,12 @@ def _perturb(task: Task, seed: int) -> Output:
         out.effects[name] = scvcell.tl.effects(
             mdata, model, action, cells=cells, groupby=[], level=task.level, n_cells=n_treated
         )
+    if task.pooled:
+        model.learn("response", replace(task.perturbation, context=()), seed=seed)
+        place = out.alternatives.setdefault("no context", {})
+        for name, (action, cells, _) in task.questions.items():
+            found = scvcell.tl.perturb(mdata, model, action, cells=cells, n_samples=DRAWS, seed=seed)
+            place[name] = pd.DataFrame(log_cp10k(dense(found.X)), index=found.obs_names, columns=found.var_names)
     if not task.questions:
         out.response = scvcell.tl.response_score(mdata, model, level=task.level)
         out.cells = mdata.obs.filter(like="csl_response")
