@@ -146,7 +146,7 @@ class Anchor:
         """
         alone, var = self._alone(units)
         together = self._together(units)
-        own, others = own_and_others(units, self.conditions, self.y, self.shape)
+        own, others = own_and_others(units, self.conditions, self.y, self.shape, self.noise)
         own = np.where(np.isnan(own), (together + alone) / 2, own)
         return np.stack([together, alone, own, others], 1), var
 
