@@ -180,15 +180,14 @@ def _report(args: argparse.Namespace) -> int:
     files = [file for file in (args.output, args.json) if file is not None]
     _check_report(args, files)
     from scvcell._containers import view
-    from scvcell.pp import Split
 
     data = _read(args.input, backed=False)
     for column in args.groups:
         view(data).column(column)
-    split = None if args.split is None else Split.load(args.split, data)
     # PyTorch is imported from here on, when what can be wrong with the files and options is known to be right
     import scvcell
 
+    split = None if args.split is None else scvcell.pp.Split.load(args.split, data)
     report = scvcell.risk.evaluate(
         scvcell.CSL.load(args.model, data),
         data,
