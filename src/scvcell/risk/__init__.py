@@ -5,13 +5,16 @@ from scvcell.risk import axes, baselines, leakage
 from scvcell.risk._adapters import LinearMatch, ModelPredictor, Translator
 from scvcell.risk._ask import ask
 from scvcell.risk._evaluate import evaluate
+from scvcell.risk._files import FilesPredictor, save_questions
 from scvcell.risk._plan import RiskConfig
 from scvcell.risk._predictor import Effect, Effects, Place, Prediction, Predictor, Question, States, Translate, Values
 from scvcell.risk._readout import READOUTS, Activity, Labels, Readout
 from scvcell.risk._report import RiskReport
+from scvcell.risk._scvi import ScviPredictor
 from scvcell.risk._split import Split, hide_pairing, hold_out, hold_out_actions, hold_out_each, hold_out_new
 from scvcell.risk._unpair import Unpaired, unpair
 from scvcell.risk.axes import AXES, Axis, StressTest
+from scvcell.risk.baselines import EffectBaseline
 from scvcell.risk.leakage import Audit, audit, scramble
 from scvcell.score import VOTES, correlation, coverage, foscttm, match_recall, mixing, trusted, votes
 
@@ -24,7 +27,9 @@ __all__ = [
     "Axis",
     "Conformal",
     "Effect",
+    "EffectBaseline",
     "Effects",
+    "FilesPredictor",
     "Labels",
     "LinearMatch",
     "ModelPredictor",
@@ -35,6 +40,7 @@ __all__ = [
     "Readout",
     "RiskConfig",
     "RiskReport",
+    "ScviPredictor",
     "Split",
     "States",
     "StressTest",
@@ -59,6 +65,7 @@ __all__ = [
     "leakage",
     "match_recall",
     "mixing",
+    "save_questions",
     "scramble",
     "trusted",
     "unpair",

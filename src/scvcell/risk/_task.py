@@ -6,6 +6,7 @@ import atexit
 import os
 import pickle
 import tempfile
+from copy import copy
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -123,19 +124,20 @@ class Ask:
     def __call__(self, rng: np.random.Generator) -> dict[str, Any]:
         """Rows of scores: ``[axis, test, unit, readout, metric, value, n, note]``, the test by number."""
         world = self.world.get()
+        predictor = None if self.predictor is None else copy(self.predictor.get())  # what it learns goes with the task
         rows: list[list[Any]] = []
         fitted: object = None
         failed = ""
         for name in self.axes:
             axis = world.axes[name]
-            if self.predictor is not None and (fitted is None or axis.hides() != fitted):
-                failed = _fit(self.predictor.get(), axis, world, self.split, self.seed)
+            if predictor is not None and (fitted is None or axis.hides() != fitted):
+                failed = _fit(predictor, axis, world, self.split, self.seed)
                 fitted = axis.hides()
             for at, test in enumerate(world.tests(name, self.split)):
                 note, found = failed, None
                 if not failed:
                     try:
-                        found = self._scores(axis, test, world.readouts)
+                        found = _scores(predictor, axis, test, world.readouts)
                     except Exception as error:
                         note = _failure(error)
                 unit = next(iter(test.units), test.name)
@@ -145,19 +147,19 @@ class Ask:
                     rows += [[name, at, *each, axis.note(test)] for each in found]
         return {"rows": rows}
 
-    def _scores(self, axis: Axis, test: StressTest, readouts: Sequence[Readout]) -> list[Scored]:
-        """Scores of one answer, or of the replicate; none where there is no answer."""
-        parts = range(axis.parts(test))
-        if self.predictor is None:
-            answers = [axis.replicate(test, part) for part in parts]
-        else:
-            predictor = self.predictor.get()
-            answer = predictor.predict(test.question)
-            if answer is None:
-                return [Scored(next(iter(test.units), test.name), "", ANSWERED, 0.0, 0)]
-            check_answer(predictor.name, test.question, answer)
-            answers = [answer] * len(parts)
-        return averaged([axis.scored(test, a, part, readouts) for part, a in enumerate(answers) if a is not None])
+
+def _scores(predictor: Predictor | None, axis: Axis, test: StressTest, readouts: Sequence[Readout]) -> list[Scored]:
+    """Scores of one answer, or of the replicate where there is no predictor; none where there is no answer."""
+    parts = range(axis.parts(test))
+    if predictor is None:
+        answers = [axis.replicate(test, part) for part in parts]
+    else:
+        answer = predictor.predict(test.question)
+        if answer is None:
+            return [Scored(next(iter(test.units), test.name), "", ANSWERED, 0.0, 0)]
+        check_answer(predictor.name, test.question, answer)
+        answers = [answer] * len(parts)
+    return averaged([axis.scored(test, a, part, readouts) for part, a in enumerate(answers) if a is not None])
 
 
 def _fit(predictor: Predictor, axis: Axis, world: World, split: int, seed: int) -> str:
