@@ -2,10 +2,13 @@
 
 from scvcell._stats import Conformal, cca
 from scvcell.risk import axes, baselines
-from scvcell.risk._adapters import EffectBaseline, LinearMatch, ModelPredictor, Translator
+from scvcell.risk._adapters import LinearMatch, ModelPredictor, Translator
 from scvcell.risk._ask import ask
+from scvcell.risk._evaluate import evaluate
 from scvcell.risk._files import FilesPredictor, save_questions
+from scvcell.risk._plan import RiskConfig
 from scvcell.risk._predictor import Effect, Effects, Place, Prediction, Predictor, Question, States, Translate, Values
+from scvcell.risk._readout import READOUTS, Activity, Labels, Readout
 from scvcell.risk._report import RiskReport
 from scvcell.risk._scvi import ScviPredictor
 from scvcell.risk._split import Split, hide_pairing, hold_out, hold_out_actions, hold_out_each, hold_out_new
@@ -15,19 +18,23 @@ from scvcell.score import VOTES, correlation, coverage, foscttm, match_recall, m
 
 __all__ = [
     "AXES",
+    "READOUTS",
     "VOTES",
+    "Activity",
     "Axis",
     "Conformal",
     "Effect",
-    "EffectBaseline",
     "Effects",
     "FilesPredictor",
+    "Labels",
     "LinearMatch",
     "ModelPredictor",
     "Place",
     "Prediction",
     "Predictor",
     "Question",
+    "Readout",
+    "RiskConfig",
     "RiskReport",
     "ScviPredictor",
     "Split",
@@ -43,6 +50,7 @@ __all__ = [
     "cca",
     "correlation",
     "coverage",
+    "evaluate",
     "foscttm",
     "hide_pairing",
     "hold_out",
