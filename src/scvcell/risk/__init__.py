@@ -5,6 +5,7 @@ from scvcell.risk import axes, baselines
 from scvcell.risk._adapters import LinearMatch, ModelPredictor, Translator
 from scvcell.risk._ask import ask
 from scvcell.risk._evaluate import evaluate
+from scvcell.risk._export import save_cell_eval, score_cell_eval
 from scvcell.risk._files import FilesPredictor, save_questions
 from scvcell.risk._plan import RiskConfig
 from scvcell.risk._predictor import Effect, Effects, Place, Prediction, Predictor, Question, States, Translate, Values
@@ -59,7 +60,9 @@ __all__ = [
     "hold_out_new",
     "match_recall",
     "mixing",
+    "save_cell_eval",
     "save_questions",
+    "score_cell_eval",
     "trusted",
     "unpair",
     "votes",
