@@ -105,7 +105,7 @@ def test_an_effect_alone_is_put_on_the_untreated_cells():
     change = drawn.sum() / drawn.sum().sum() / (CONTROLS.sum() / CONTROLS.sum().sum())
     ratio = change / change["c"]
     np.testing.assert_allclose(ratio[["a", "f"]], np.exp([1.0, -1.0]), rtol=0.1)
-    np.testing.assert_allclose(ratio[["b", "d", "e"]], 1, rtol=0.05)
+    np.testing.assert_allclose(ratio[["b", "d", "e"]], 1, rtol=0.1)
     assert set(drawn.sum(axis=1)) <= set(CONTROLS.sum(axis=1))
 
 
