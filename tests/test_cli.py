@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import scvcell
-from scvcell._cli import main
+from scvcell._cli import _tables, main
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +61,28 @@ def test_fit_of_an_h5ad_with_another_operator(mosaic, tmp_path):
     assert scvcell.CSL.load(tmp_path / "out" / "model").schema.modalities["rna"].operator == "protein"
 
 
+def test_fit_of_tables_of_a_spatialdata(tmp_path, capsys):
+    sdata = scvcell.datasets.simulate_tissue(200, n_donors=1, n_genes=30, as_anndata=False, seed=0)
+    sdata.write(tmp_path / "in.zarr")
+    assert run("fit", tmp_path / "in.zarr", tmp_path / "out") == 2
+    assert "give --table-key as one of ['cells', 'spots']" in capsys.readouterr().err
+    given = ("--table-key", "cells", "--batch-key", "section", "--max-epochs", 1)
+    assert run("fit", tmp_path / "in.zarr", tmp_path / "out", *given) == 0
+    latent = pd.read_csv(tmp_path / "out" / "latent.csv", index_col=0)
+    model = scvcell.CSL.load(tmp_path / "out" / "model", sdata)
+    assert list(latent.index.astype(str)) == list(sdata["cells"].obs_names)
+    np.testing.assert_allclose(latent.iloc[:, :-1], model.get_latent_representation(), atol=1e-4)
+
+
+def test_tables_by_modality():
+    assert _tables([]) is None
+    assert _tables(["a"]) == "a"
+    assert _tables(["a", "b"]) == ["a", "b"]
+    assert _tables(["rna=a", "adt=b"]) == {"rna": "a", "adt": "b"}
+    with pytest.raises(ValueError, match="not both"):
+        _tables(["rna=a", "b"])
+
+
 @pytest.mark.parametrize("layers", [["counts"], ["rna=counts", "adt=counts"]])
 def test_layers_of_the_counts(mosaic, tmp_path, layers):
     mdata = mosaic(90)
@@ -94,7 +116,10 @@ def test_overwrite(file, tmp_path, capsys):
     ("args", "message"),
     [
         (["{tmp}/none.h5mu", "{tmp}/out"], "No file"),
-        (["{tmp}/text.txt", "{tmp}/out"], "text.txt is neither .h5mu nor .h5ad"),
+        (["{tmp}/text.txt", "{tmp}/out"], "text.txt is neither .h5mu nor .h5ad, nor the .zarr folder"),
+        (["{tmp}/none.zarr", "{tmp}/out"], "No folder"),
+        (["{tmp}/empty.zarr", "{tmp}/out"], "empty.zarr"),
+        (["{tmp}/in.h5mu", "{tmp}/out", "--table-key", "cells"], "--table-key is for the .zarr folder"),
         (["{tmp}/text.h5ad", "{tmp}/out"], "text.h5ad"),
         (["{tmp}/in.h5mu", "{tmp}/out", "--batch-key", "lane"], "No obs column 'lane'. Columns: age, batch, celltype"),
         (["{tmp}/in.h5mu", "{tmp}/text.txt"], "text.txt is a file. Give a folder"),
@@ -105,6 +130,7 @@ def test_overwrite(file, tmp_path, capsys):
     ],
 )
 def test_mistakes_are_one_line(file, tmp_path, capsys, args, message):
+    (tmp_path / "empty.zarr").mkdir()
     for name in ("text.txt", "text.h5ad"):
         (tmp_path / name).write_text("no data")
     assert run("fit", *(a.format(tmp=tmp_path) for a in args)) == 2

@@ -26,8 +26,8 @@ def design_of(adata, keys):
 
 def test_genes_alone_and_together():
     data = atlas(
-        ["control", "KLF1", "AHR_KLF1", "HLA_A", "control_KLF1", None, "nan"],
-        nperts=["0", "1", "2", "1", "1", "0", "0"],
+        ["control", "KLF1", "AHR_KLF1", "HLA_A", "control_KLF1", None, "nan", "KLF1_KLF1"],
+        nperts=["0", "1", "2", "1", "1", "0", "0", "2"],
     )
     before = data.copy()
     adata, keys = read_scperturb(data)

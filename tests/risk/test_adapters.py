@@ -12,11 +12,10 @@ from sklearn.linear_model import RidgeCV
 
 import scvcell
 from scvcell import risk
-from scvcell.risk import Effect, LinearMatch, ModelPredictor, Place, Split, Translate, Translator
+from scvcell.risk import Effect, EffectBaseline, LinearMatch, ModelPredictor, Place, Split, Translate, Translator
 from scvcell.risk.axes import Modality
-from scvcell.risk.baselines import BASELINES, TRANSLATORS, ActionBaseline
+from scvcell.risk.baselines import BASELINES, TRANSLATORS
 
-MODELS = Path(__file__).parents[1] / "data" / "models"
 KEYS = scvcell.PerturbationKeys("action", control="control", context="cell_type")
 
 
@@ -125,7 +124,7 @@ def screen():
     """A simulated screen without contexts, and the predictor of a model that was fitted to it and saved."""
     options = {"n_targets": 2, "pairs": False, "n_genes": 20, "n_proteins": 4, "seed": 1, "doses": (1.0, 10.0)}
     data = scvcell.datasets.simulate_actions(120, **options)
-    model = scvcell.CSL.load(MODELS / "actions", data)
+    model = scvcell.CSL.load(Path(__file__).parents[1] / "data" / "models" / "actions", data)
     predictor = ModelPredictor(model)
     predictor.fit(data, Split(data.obs_names[1:], data.obs_names[:0], pd.Index(["another cell"])), 0)
     return data, predictor
@@ -202,18 +201,18 @@ def test_effects_on_an_assay_without_a_depth_come_from_cells(screen):
     assert list(found.change) == ["effect"]
 
 
-def test_who_knows_of_no_action_does_not_answer(screen, pairs):
-    (_, ours), (data, split) = screen, pairs
+def test_who_knows_of_no_action_does_not_answer(screen, pairs, world, fitted):
+    (_, ours), (data, split), (mdata, hidden, _) = screen, pairs, world
     question = Effect(scvcell.Action("T1"), data.obs_names[:3])
-    baseline = ActionBaseline("mean", KEYS)
+    baseline = EffectBaseline("mean", KEYS)
     baseline.fit(data, split, 0)
+    assert baseline.predict(replace(question, modality="atac")) is None
     assert baseline.predict(Translate("rna", "adt", question.cells)) is None
     assert ours.predict(replace(question, modality="atac")) is None
     assert Translator().predict(question) is None
     assert LinearMatch().predict(question) is None
-    mdata = scvcell.datasets.simulate(80, n_genes=20, n_proteins=4, seed=3)
-    without = ModelPredictor(scvcell.CSL.load(MODELS / "assays", mdata))
-    without.fit(mdata, Split(mdata.obs_names, split.calibration[:0], pd.Index(["another cell"])), 0)
+    without = ModelPredictor(fitted._asked)
+    without.fit(mdata, Split(hidden.train, hidden.calibration, pd.Index(["another cell"])), 0)
     assert without.predict(question) is None
 
 
@@ -224,13 +223,14 @@ def test_baselines_of_effects_see_no_test_cell(pairs, name):
     question = Effect(scvcell.Action("T1+T2"), controls)
     answers = []
     for seen in (data, shown, shown[::-1].copy()):
-        predictor = ActionBaseline(name, KEYS)
+        predictor = EffectBaseline(name, KEYS)
         predictor.fit(seen, split, 0)
         answers.append(predictor.predict(question))
     first = answers[0].change["effect"]
     assert first.index.equals(data["rna"].var_names)
     for other in answers[1:]:
         np.testing.assert_allclose(other.change["effect"], first, rtol=1e-3, atol=1e-4)
+    assert answers[0].after.index.equals(controls)
     assert (answers[0].after.to_numpy() >= 0).all()
 
 
@@ -240,7 +240,7 @@ def test_baselines_of_effects_by_hand(pairs):
     controls = cells_of(data, "control", kinds_of(data)[:1])
     answers = {}
     for name in ("control", "mean"):
-        predictor = ActionBaseline(name, KEYS)
+        predictor = EffectBaseline(name, KEYS)
         predictor.fit(data, split, 0)
         answers[name] = predictor.predict(Effect(scvcell.Action("T1+T2"), controls))
     deltas = [
@@ -253,15 +253,14 @@ def test_baselines_of_effects_by_hand(pairs):
         answers["mean"].change["effect"], pd.concat(deltas, axis=1).mean(axis=1), rtol=1e-4, atol=1e-5
     )
     assert (answers["control"].change["effect"] == 0).all()
-    share = answers["control"].after.div(answers["control"].after.sum(axis=1), axis=0)
-    np.testing.assert_allclose(np.log1p(1e4 * share), values.loc[controls], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(answers["control"].after, data["rna"].to_df().loc[controls], rtol=1e-4, atol=1e-4)
 
 
 def test_a_replicate_needs_cells_that_were_measured(pairs):
     data, split = pairs
     half = Split(split.train.union(split.test[::2]), split.calibration, split.test[1::2])
     controls = cells_of(data, "control", kinds_of(data)[:1])
-    predictor = ActionBaseline("replicate", KEYS)
+    predictor = EffectBaseline("replicate", KEYS)
     predictor.fit(data, half, 0)
     found = predictor.predict(Effect(scvcell.Action("T1+T2"), controls))
     values = by_hand(data)
@@ -273,5 +272,7 @@ def test_a_replicate_needs_cells_that_were_measured(pairs):
 
 
 def test_a_name_that_nobody_has_is_told_at_once():
+    with pytest.raises(ValueError, match=r"There is no baseline 'aditive'.*'additive'.*There are .*control"):
+        EffectBaseline("aditive", KEYS)
     with pytest.raises(ValueError, match=r"There is no translation 'PCA \+ kN'.*'PCA \+ kNN'"):
         Translator("PCA + kN")

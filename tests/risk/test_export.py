@@ -14,7 +14,7 @@ from scvcell import risk
 from scvcell.risk import Effects, Split, save_cell_eval, score_cell_eval
 from scvcell.risk._export import counts_after
 from scvcell.risk.axes import Modality, Perturbation
-from scvcell.risk.baselines import ActionBaseline
+from scvcell.risk.baselines import EffectBaseline
 
 KEYS = scvcell.PerturbationKeys("action", control="control", context="cell_type")
 
@@ -31,7 +31,7 @@ def screen():
 def written(screen, tmp_path_factory):
     data, split = screen
     folder = tmp_path_factory.mktemp("pairs") / "additive"
-    return save_cell_eval(ActionBaseline("additive", KEYS), Perturbation(KEYS), data, split, folder)
+    return save_cell_eval(EffectBaseline("additive", KEYS), Perturbation(KEYS), data, split, folder)
 
 
 def log_shares(table):
@@ -65,7 +65,7 @@ def test_both_files_have_the_same_actions_features_and_measured_controls(screen,
 
 def test_predicted_cells_show_the_predicted_effect(screen, written):
     data, split = screen
-    axis, predictor = Perturbation(KEYS), ActionBaseline("additive", KEYS)
+    axis, predictor = Perturbation(KEYS), EffectBaseline("additive", KEYS)
     predictor.fit(axis.hide(data, split), split, 0)
     found, said = [], []
     for test in axis.stress_tests(data, split):
@@ -197,7 +197,7 @@ def test_the_scorer_is_given_both_files_and_which_targets_are_features(written, 
 def test_real_scores_tell_a_good_prediction_from_none(screen, written, tmp_path):
     pytest.importorskip("cell_eval2", reason="needs the extra eval")
     data, split = screen
-    nothing = save_cell_eval(ActionBaseline("control", KEYS), Perturbation(KEYS), data, split, tmp_path / "control")
+    nothing = save_cell_eval(EffectBaseline("control", KEYS), Perturbation(KEYS), data, split, tmp_path / "control")
     good, none = (score_cell_eval(path).groupby("metric")["value"].mean() for path in (written, nothing))
     assert good["pds_cosine"] > none["pds_cosine"]
     assert good["de_wilcoxon_lfc_nmae"] < none["de_wilcoxon_lfc_nmae"]

@@ -3,6 +3,7 @@
 from scvcell._calm import calm_down
 from scvcell.pp import splits
 from scvcell.pp._background import background_prior
+from scvcell.pp._corpus import read_corpus
 from scvcell.pp._layers import modality_from_layers
 from scvcell.pp._links import link_features
 from scvcell.pp._obs import modality_from_obs
@@ -24,6 +25,7 @@ __all__ = [
     "modality_from_obsm",
     "panels",
     "prepare_query",
+    "read_corpus",
     "read_scperturb",
     "split",
     "split_modalities",

@@ -132,7 +132,8 @@ def _targets(obs: pd.DataFrame) -> _Told:
     """Targets of each cell: of a label with ``_`` as many as ``nperts`` says."""
     text = labels(obs["perturbation"]).str.strip()
     number = pd.to_numeric(obs["nperts"].astype(object), errors="coerce") if "nperts" in obs else None
-    found, odd = [], set()
+    found: list[tuple[str, ...] | None] = []
+    odd: set[str] = set()
     for at, label in enumerate(text):
         if not isinstance(label, str) or label.lower() in BLANK:
             found.append(None)

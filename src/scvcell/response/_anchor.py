@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from scipy.optimize import nnls
-from scipy.spatial.distance import cdist
 
-from scvcell.response._kernels import START_SHAPE, distinct, kernels, strength_of
+from scvcell.response._kernels import START_SHAPE, distinct, kernels, spread_of, strength_of
 from scvcell.response._nearest import own_and_others
-from scvcell.response._novelty import COMBINATION, novelty
+from scvcell.response._novelty import COMBINATION, CONTEXT, novelty
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,8 +49,9 @@ class Anchor:
     components of the effects that stand out of the noise, in place of features (coregionalisation).
 
     The mean of both processes counts. For a target that was never perturbed, or at a dose or time that was not seen of
-    the same targets, or for a combination that was not seen, they are weighted with two simple predictions
-    (`own_and_others`).
+    the same targets, or for a combination that was not seen, or in a context that is far from all where the action was
+    measured, they are weighted with two simple predictions (`own_and_others`). Of contexts the first is the mean over
+    those that were measured: the conserved effect, which a process draws to zero where contexts are few.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class Anchor:
     scale
         Variance of the effect of each feature, ``(features,)``.
     stack
-        By `scvcell.perturb.NOVELTIES` the weights of `members`; where it has none they are `prior_weights`.
+        By `REGIMES` the weights of `members`; where it has none they are `prior_weights`.
 
     References
     ----------
@@ -98,8 +98,7 @@ class Anchor:
     @classmethod
     def fit(cls, units: Conditions, y: Array, noise: Array) -> Anchor:
         """Learn from conditions with known effects; the `noise` of one without replicates is NaN."""
-        apart = cdist(units.place, units.place, "sqeuclidean")
-        spread = float(np.median(apart[apart > 1e-9])) if (apart > 1e-9).any() else 1.0
+        spread = spread_of(units.place) or 1.0
         typical = float(np.median((y**2).mean(0)[(y != 0).any(0)])) if (y != 0).any() else 1.0
         known = np.nan_to_num(noise)
         trust = 1 / (known + typical) ** 2
@@ -258,8 +257,11 @@ class Anchor:
 
 
 def prior_weights(shift: str) -> tuple[float, float, float, float]:
-    """Weights of members before anything was left out: both processes, of a combination also Loewe additivity."""
-    return (0.25, 0.25, 0.5, 0.0) if shift == COMBINATION else (0.5, 0.5, 0.0, 0.0)
+    """Weights of members before anything was left out: both processes.
+
+    Of a combination also Loewe additivity, of a new context the mean over contexts.
+    """
+    return (0.25, 0.25, 0.5, 0.0) if shift in (COMBINATION, CONTEXT) else (0.5, 0.5, 0.0, 0.0)
 
 
 def stack_weights(members: Array, y: Array, n_sets: int, shift: str) -> list[float]:

@@ -1,7 +1,7 @@
 """R, eq. 5: where a predictor may be trusted. Splits, questions, axes of stress tests, simple predictors, scores."""
 
 from scvcell._stats import Conformal, cca
-from scvcell.risk import axes, baselines
+from scvcell.risk import axes, baselines, leakage
 from scvcell.risk._adapters import LinearMatch, ModelPredictor, Translator
 from scvcell.risk._ask import ask
 from scvcell.risk._evaluate import evaluate
@@ -15,6 +15,8 @@ from scvcell.risk._scvi import ScviPredictor
 from scvcell.risk._split import Split, hide_pairing, hold_out, hold_out_actions, hold_out_each, hold_out_new
 from scvcell.risk._unpair import Unpaired, unpair
 from scvcell.risk.axes import AXES, Axis, StressTest
+from scvcell.risk.baselines import EffectBaseline
+from scvcell.risk.leakage import Audit, audit, scramble
 from scvcell.score import VOTES, correlation, coverage, foscttm, match_recall, mixing, trusted, votes
 
 __all__ = [
@@ -22,9 +24,11 @@ __all__ = [
     "READOUTS",
     "VOTES",
     "Activity",
+    "Audit",
     "Axis",
     "Conformal",
     "Effect",
+    "EffectBaseline",
     "Effects",
     "FilesPredictor",
     "Labels",
@@ -46,6 +50,7 @@ __all__ = [
     "Unpaired",
     "Values",
     "ask",
+    "audit",
     "axes",
     "baselines",
     "cca",
@@ -58,11 +63,13 @@ __all__ = [
     "hold_out_actions",
     "hold_out_each",
     "hold_out_new",
+    "leakage",
     "match_recall",
     "mixing",
     "save_cell_eval",
     "save_questions",
     "score_cell_eval",
+    "scramble",
     "trusted",
     "unpair",
     "votes",

@@ -1,4 +1,4 @@
-"""Predictors of this package: a fitted model, simple translations, and linear matching."""
+"""Predictors of this package: a fitted model, simple translations and effects, and linear matching."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from sklearn.decomposition import PCA
 
 from scvcell import _keys, tl
 from scvcell._containers import view
+from scvcell._labels import group
 from scvcell._registry import near_miss
 from scvcell._stats import cca
-from scvcell.risk._ask_model import effects_of
-from scvcell.risk._predictor import Effect, Place, States, Translate, Values
+from scvcell.measure import Shares
+from scvcell.risk._predictor import Effect, Effects, Place, States, Translate, Values
 from scvcell.risk.baselines import TRANSLATORS
 from scvcell.score import as_array, log_counts, log_cp10k
 
@@ -99,11 +100,35 @@ class ModelPredictor:
                 states[modality] = pd.DataFrame(self._data.obsm[key], view(self._data).obs_names).loc[cells]
             return States(states)
         if isinstance(question, Effect):
-            return effects_of(self._asked, self._data, question, self._seed)
+            known: Any = self._asked.parts.get("response")
+            return self._effect(question, known.keys.contexts) if known and question.modality in known.anchors else None
         found = tl.translate(self._data, self._asked, to=question.to, source=[question.source], level=question.level)
         found = found[question.cells]
         lower, upper = (found.to_df(end) for end in (_keys.LOWER, _keys.UPPER))
         return Values(found.to_df(), lower, upper)
+
+    def _effect(self, question: Effect, contexts: tuple[str, ...]) -> Effects:
+        """The effect by `tl.effects`, and cells by `tl.perturb`."""
+        cells = tl.perturb(self._data, self._asked, question.action, cells=question.cells, seed=self._seed)
+        table = view(cells).modalities[question.modality]
+        after = pd.DataFrame(as_array(table.X), pd.Index(table.obs[_keys.SOURCE_CELL], name=None), table.var_names)
+        if not isinstance(self._asked.network.operators[question.modality], Shares):
+            before = _table(self._data, question.modality).loc[after.index, after.columns]
+            return Effects(pd.DataFrame({"effect": _change(log_cp10k(after), log_cp10k(before))}, after.columns), after)
+        seen = view(self._data)
+        keys = [key for key in contexts if key in seen.columns]
+        at = seen.obs_names.get_indexer(after.index)
+        context = group([seen.column(key) for key in keys]).code[at] if keys else np.zeros(len(at), int)
+        total: Any = 0
+        for number in np.unique(context):
+            here = after.index[context == number]
+            share = len(here) / len(after)
+            n = None if question.n_treated is None else max(round(share * question.n_treated), 1)
+            asked = {"cells": here, "groupby": [], "level": question.level, "n_cells": n}
+            found = tl.effects(self._data, self._asked, question.action, **asked)
+            found = found[found["modality"] == question.modality].set_index("feature")
+            total = total + share * np.log(2) * found[["lfc", _keys.LOWER, _keys.UPPER]]
+        return Effects(total.rename(columns={"lfc": "effect"}).rename_axis(None), after)
 
 
 @dataclass
@@ -180,6 +205,11 @@ class LinearMatch:
         n = min(COMPONENTS, len(table) - 1, table.shape[1])
         pca = PCA(n, whiten=True, svd_solver="randomized", random_state=self._seed)
         return pd.DataFrame(pca.fit_transform(log_cp10k(table)), table.index)
+
+
+def _change(after: Any, before: Any) -> Array:
+    """Difference of the means over cells, ``(features,)``."""
+    return np.asarray(after, float).mean(0) - np.asarray(before, float).mean(0)  # type: ignore[no-any-return]
 
 
 def _table(data: Container, modality: str) -> pd.DataFrame:

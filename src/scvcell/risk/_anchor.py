@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ from scvcell.risk._columns import COLUMNS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from scvcell._types import Array
+    from scvcell._types import Array, Mask, Rows
 
 REPLICATE = "replicate"
 """Name of the predictor that is another sample of the truth."""
@@ -60,41 +60,45 @@ class Scaled:
 
     Parameters
     ----------
-    table
-        Per unit: sums over its tests of the score (``u``) and their number (``n``); of those tests where both anchors
-        are known too, the sums of the score above the baseline (``above``), of the replicate above the baseline
-        (``range``), of the baseline (``b``) and of the replicate (``r``) and their number (``m``); ``severity``.
+    sums
+        Of each unit, over its tests: the score (``"u"``), their number (``"n"``), their ``"severity"``; and over those
+        where both anchors are known too, how far the score (``"above"``) and the replicate (``"range"``) are from the
+        baseline, the baseline (``"b"``), the replicate (``"r"``), and the number of these tests (``"m"``).
     weights
         Draws of weights of these units, ``(draws, units)``.
     """
 
-    table: pd.DataFrame
+    sums: Mapping[str, Array]
     weights: Array
 
     @property
     def n(self) -> int:
         """Units."""
-        return len(self.table)
+        return len(self.sums["n"])
 
     @property
     def anchored(self) -> int:
         """Units with both anchors."""
-        return int((self.table["m"] > 0).sum())
+        return int((self.sums["m"] > 0).sum())
+
+    @property
+    def severity(self) -> Array:
+        """Mean severity of each unit, ``(units,)``."""
+        return self.sums["severity"] / self.sums["n"]  # type: ignore[no-any-return]
 
     def mean(self, above: str, below: str) -> float:
-        """Ratio of the sums of two columns."""
-        total = self.table[below].sum()
-        return float(self.table[above].sum() / total) if total != 0 else float("nan")
+        """Ratio of the totals of two sums."""
+        total = self.sums[below].sum()
+        return float(self.sums[above].sum() / total) if total != 0 else float("nan")
 
     def draws(self, above: str, below: str) -> Array:
         """Draws of the same."""
-        there = (self.table["n" if below == "n" else "m"] > 0).to_numpy()
-        part = self.table[there]
-        return draws_of_ratio(part[above].to_numpy(float), part[below].to_numpy(float), self.weights[:, there])
+        there = self.sums["n" if below == "n" else "m"] > 0
+        return draws_of_ratio(self.sums[above][there], self.sums[below][there], self.weights[:, there])
 
-    def at(self, mask: Array) -> Scaled:
+    def at(self, mask: Mask) -> Scaled:
         """The same on some of the units."""
-        return Scaled(self.table[mask], self.weights[:, mask])
+        return Scaled({name: values[mask] for name, values in self.sums.items()}, self.weights[:, mask])
 
 
 def mean_rows(rows: pd.DataFrame) -> pd.DataFrame:
@@ -124,25 +128,37 @@ def scaled(rows: pd.DataFrame, baseline: Mapping[str, str], boot: Bootstrap) -> 
     every = mean_rows(rows)
     for axis, here in every.groupby("axis", sort=True):
         weights = boot.weights(str(axis), pd.Index(here["unit"]))
-        for (readout, metric), part in here.groupby(["readout", "metric"], sort=True):
-            wide = part.pivot_table(index=["test", "unit"], columns="predictor", values="value", sort=True)
-            severity = part.groupby(["test", "unit"])["severity"].mean()
-            about = {"axis": axis, "readout": readout, "metric": metric, "better": part["better"].iloc[0]}
-            none = pd.Series(np.nan, wide.index)
-            b, r = (wide.get(name, none) for name in (baseline.get(str(axis), ""), REPLICATE))
-            for predictor in wide:
-                table = _units(wide[predictor], b, r, severity)
-                yield about | {"predictor": predictor}, Scaled(table, weights.loc[table.index].to_numpy().T)
+        unit = weights.index.get_indexer(pd.Index(here["unit"]))
+        item = pd.factorize(pd.MultiIndex.from_frame(here[["test", "unit"]]))[0]
+        who, names = pd.factorize(here["predictor"].to_numpy(object), sort=True)
+        value, severity = here["value"].to_numpy(), here["severity"].to_numpy()
+        place = {str(name): k for k, name in enumerate(names)}
+        zero, one = (place.get(name, len(names)) for name in (baseline.get(str(axis), ""), REPLICATE))
+        unit_of, tau = np.zeros(item.max() + 1, np.int64), np.zeros(item.max() + 1)
+        unit_of[item], tau[item] = unit, severity
+        kinds = here.reset_index(drop=True).groupby(["readout", "metric", "better"], sort=True)
+        for kind, at in kinds.indices.items():
+            wide = np.full((len(unit_of), len(names) + 1), np.nan)  # nobody is in the last column
+            wide[item[at], who[at]] = value[at]
+            about = {"axis": axis} | dict(
+                zip(("readout", "metric", "better"), cast("tuple[str, ...]", kind), strict=True)
+            )
+            for k, predictor in enumerate(names):
+                if np.isfinite(wide[:, k]).any():
+                    sums, used = _sums(wide[:, k], wide[:, zero], wide[:, one], tau, unit_of, len(weights))
+                    yield about | {"predictor": str(predictor)}, Scaled(sums, weights.to_numpy()[used].T)
 
 
-def _units(u: pd.Series, b: pd.Series, r: pd.Series, severity: pd.Series) -> pd.DataFrame:
-    """Sums over the tests of each unit."""
-    frame = pd.DataFrame({"u": u, "b": b, "r": r, "severity": severity}).dropna(subset="u")
-    both = frame["b"].notna() & frame["r"].notna()
-    frame = frame.assign(n=1.0, m=both.astype(float), above=frame["u"] - frame["b"], range=frame["r"] - frame["b"])
-    frame.loc[~both, ["above", "range", "b", "r"]] = 0.0
-    out = frame.groupby(level="unit").sum()
-    return out.assign(severity=out["severity"] / out["n"])
+def _sums(u: Array, b: Array, r: Array, severity: Array, unit: Rows, n_units: int) -> tuple[dict[str, Array], Mask]:
+    """Sums over the tests of each unit that was answered, and which units those are."""
+    there = np.isfinite(u)
+    both = there & np.isfinite(b) & np.isfinite(r)
+    entries = {"u": u, "n": np.ones(len(u)), "severity": severity}
+    anchored = {"above": u - b, "range": r - b, "b": b, "r": r, "m": np.ones(len(u))}
+    sums = {k: np.bincount(unit[there], v[there], n_units) for k, v in entries.items()}
+    sums |= {k: np.bincount(unit[both], v[both], n_units) for k, v in anchored.items()}
+    used = sums["n"] > 0
+    return {name: values[used] for name, values in sums.items()}, used
 
 
 def summarise(
@@ -225,7 +241,7 @@ def curves(rows: pd.DataFrame, baseline: Mapping[str, str], boot: Bootstrap) -> 
 
 def _bins(each: Scaled) -> Iterator[Scaled]:
     """Units by severity: each of its values if there are few, else as many units each."""
-    severity = each.table["severity"].to_numpy().round(9)
+    severity = each.severity.round(9)
     values = np.unique(severity)
     if len(values) <= BINS:
         number = np.searchsorted(values, severity)
@@ -239,7 +255,7 @@ def _bins(each: Scaled) -> Iterator[Scaled]:
 def _point(part: Scaled, level: float) -> dict[str, Any]:
     """One point of a curve."""
     low, high = interval(part.draws("u", "n"), level, part.n)
-    value = {"severity": float(part.table["severity"].mean()), "value": part.mean("u", "n"), "lower": low}
+    value = {"severity": float(part.severity.mean()), "value": part.mean("u", "n"), "lower": low}
     return value | {"upper": high, "scaled": part.mean("above", "range"), "n": part.n}
 
 

@@ -213,7 +213,13 @@ def tasks_of(
             mine = tuple(axis for axis in where[k] if axis in along)
             if mine:
                 asked = {axis: repr(world.axes[axis]) for axis in mine}
-                key = {"predictor": name, "identity": about, "data": digest, "axes": asked, "readouts": readouts}
+                key: dict[str, Any] = {
+                    "predictor": name,
+                    "identity": about,
+                    "data": digest,
+                    "axes": asked,
+                    "readouts": readouts,
+                }
                 key |= {"split": split.digest, "seed": config.seed, "version": version("scvcell")}
                 tasks.append(Ask(shared, held, k, mine, config.seed, key))
                 names.append(name)
@@ -295,15 +301,7 @@ def _cards(
         {"reason": s.reason, "how": dict(s.how), "cells": {part: len(getattr(s, part)) for part in parts}}
         for s in world.splits
     ]
-    run: dict[str, Any] = {
-        "n_boot": config.n_boot,
-        "level": float(config.level),
-        "seed": int(config.seed),
-        "baselines": dict(anchors),
-    }
-    run |= {
-        "axes": {name: repr(axis) for name, axis in world.axes.items()},
-        "readouts": [r.name for r in world.readouts],
-    }
-    run |= {"version": version("scvcell")}
+    run: dict[str, Any] = {"n_boot": config.n_boot, "level": float(config.level), "seed": int(config.seed)}
+    run |= {"baselines": dict(anchors), "axes": {name: repr(axis) for name, axis in world.axes.items()}}
+    run |= {"readouts": [readout.name for readout in world.readouts], "version": version("scvcell")}
     return {"data": data, "model": {name: repr(each) for name, each in asked.items()}, "run": run}

@@ -3,6 +3,7 @@
 from scvcell.score._activity import ulm
 from scvcell.score._base import (
     METRICS,
+    PER_CELL,
     TAKES,
     Metric,
     as_array,
@@ -72,6 +73,7 @@ from scvcell.score._transfer import label_transfer, overcorrection_canary, silho
 
 __all__ = [
     "METRICS",
+    "PER_CELL",
     "TAKES",
     "VOTES",
     "Metric",

@@ -18,7 +18,7 @@ from scvcell.risk._predictor import Effect, Effects
 from scvcell.risk._readout import readouts_of
 from scvcell.risk.axes._base import Axis, Scored, StressTest, averaged
 from scvcell.risk.axes._conditions import Conditions
-from scvcell.risk.baselines import ActionBaseline, action_baselines
+from scvcell.risk.baselines import EffectBaseline, action_baselines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -156,7 +156,7 @@ class EffectAxis(Axis):
 
     def baselines(self) -> list[Predictor]:
         """Every simple prediction of an action but the replicate."""
-        return cast("list[Predictor]", [ActionBaseline(name, self.keys) for name in action_baselines()])
+        return cast("list[Predictor]", [EffectBaseline(name, self.keys) for name in action_baselines()])
 
     def scored(
         self, test: StressTest, prediction: Prediction, part: int = 0, readouts: Sequence[Readout] = ()
@@ -252,8 +252,8 @@ class EffectAxis(Axis):
         n = int((conditions.asked & conditions.design.treated).sum())
         return (
             f"The split hides no condition along the axis {self.name!r}: of its {int(conditions.asked.sum())} test "
-            f"cells {n} were treated, in {len(conditions.every)} conditions with controls. The axis 'perturbation' asks "
-            "for actions in contexts with treated training cells, 'context' in the others."
+            f"cells {n} were treated, in {len(conditions.every)} conditions with controls. The axis 'perturbation' "
+            "asks for actions in contexts with treated training cells, 'context' in the others."
         )
 
 

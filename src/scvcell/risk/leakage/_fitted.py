@@ -1,0 +1,70 @@
+"""What predictors have seen before they are asked: their record of the fit, calibration, and pretraining."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from scvcell.risk.leakage._base import CHECKS, Case, Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pandas as pd
+
+    from scvcell.risk._predictor import Predictor
+
+CLEAN = ("none", "disjoint", "no test cells")
+"""What may be declared of pretraining so that nothing is open."""
+
+
+@CHECKS.register("fitted models")
+def fitted(case: Case) -> Iterator[Finding]:
+    """Test cells among those that a fitted model was trained on, or that set its intervals."""
+    for predictor in case.predictors:
+        record = split_of(predictor)
+        if record is None:
+            continue
+        name, test = predictor.name, case.split.test
+        for part, check, does in (
+            ("train", "trained on test cells", "was trained on"),
+            ("validation", "calibrated on test cells", "set its intervals by"),
+        ):
+            shared = test.intersection(record.get(part, []))
+            value = len(shared) / len(test)
+            says = f"{name} {does} {len(shared)} test cells, e.g. {shared[0]!r}." if value else ""
+            says = says or f"The record of the fit of {name} has no test cell."
+            yield Finding(check, value, 0.0, "red" if value else "green", says, "cell", name)
+        if len(record.get("validation", [])):
+            says = f"The cells that set the intervals of {name} also chose when its training stopped."
+            yield Finding("stopped by calibration cells", 1.0, 0.0, "green", says, "intervals", name)
+
+
+@CHECKS.register("pretraining")
+def pretraining(case: Case) -> Iterator[Finding]:
+    """What is declared of data that a predictor saw before these."""
+    for predictor in case.predictors:
+        own = case.declared.get(predictor.name)
+        said = own.get("pretraining") if isinstance(own, Mapping) else case.declared.get("pretraining")
+        said = getattr(predictor, "pretraining", None) if said is None else said
+        if said is None:
+            continue
+        text, check, name = str(said), "pretraining", predictor.name
+        if text.casefold() in CLEAN:
+            says = f"Declared of {name}: {text}."
+            yield Finding(check, 0.0, 0.0, "green", says, "pretraining", name)
+        elif text.casefold() in ("test", "all", "test cells"):
+            says = f"It is declared that {name} saw test cells before."
+            yield Finding(check, 1.0, 0.0, "red", says, "pretraining", name)
+        else:
+            says = f"{name} was pretrained on {text}; it cannot be ruled out that test cells were among it."
+            yield Finding(check, float("nan"), 0.0, "amber", says, "pretraining", name)
+
+
+def split_of(predictor: Predictor) -> dict[str, Any] | None:
+    """The record of which cells a fitted model has seen, its own or that of its model; None where there is none."""
+    for each in (predictor, getattr(predictor, "model", None)):
+        record: dict[str, pd.Index] | None = getattr(each, "split_", None)
+        if isinstance(record, Mapping) and record:
+            return dict(record)
+    return None
