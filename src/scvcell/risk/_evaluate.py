@@ -25,6 +25,7 @@ from scvcell.risk._plan import (
     identity,
     keys_of,
     predictors_of,
+    refitted,
     splits_of,
 )
 from scvcell.risk._readout import readouts_of
@@ -123,6 +124,8 @@ def evaluate(
     world = World(data, splits, found, seen_as)
     where = tests_of(world, automatic=isinstance(axes, str) and axes == AUTO)
     weights = check_alpha(alpha, list(world.axes))
+    if config.refit:
+        asked = {name: refitted(name, each) for name, each in asked.items()}
     group_of = {name: group_of_units(world, name) for name in columns}
     who = everyone(asked, world, baselines)
     tasks, names = tasks_of(who, world, where, config)
@@ -328,8 +331,8 @@ def group_of_units(world: World, column: str) -> pd.Series:
                     found[unit] = here[0]
     if not found:
         raise ValueError(
-            f"No unit of these axes lies within one value of obs[{column!r}], so there are no groups to compare. Choose "
-            "axes whose units do: contexts by that column, or unit_key= of scvcell.risk.axes.Modality."
+            f"No unit of these axes lies within one value of obs[{column!r}], so there are no groups to compare. "
+            "Choose axes whose units do: contexts by that column, or unit_key= of scvcell.risk.axes.Modality."
         )
     return pd.Series(found, dtype=object)
 
