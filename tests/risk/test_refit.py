@@ -15,7 +15,7 @@ KEYS = PerturbationKeys("action", control="control")
 
 @pytest.fixture(scope="module")
 def world(quick):
-    data = scvcell.datasets.simulate_actions(400, n_targets=3, n_genes=30, seed=0)["rna"].copy()
+    data = scvcell.datasets.simulate_actions(300, n_targets=3, n_genes=20, seed=0)["rna"].copy()
     hidden = data.obs_names[(data.obs["action"] == "T1+T2").to_numpy()]
     split = Split(data.obs_names.difference(hidden), hidden[:0], hidden, "new combination")
     model = scvcell.tl.fit(data, perturbation=KEYS, split=split, train=replace(quick, max_epochs=3))
