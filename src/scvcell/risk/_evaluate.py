@@ -13,6 +13,7 @@ from scvcell._containers import view
 from scvcell._labels import labels
 from scvcell.risk._anchor import REPLICATE, Bootstrap, curves, summarise
 from scvcell.risk._calibration import calibration
+from scvcell.risk._cards import cards
 from scvcell.risk._columns import COLUMNS
 from scvcell.risk._groups import gaps
 from scvcell.risk._plan import (
@@ -284,7 +285,7 @@ def _report(
         leakage=leakage,
         alpha=dict(alpha),
         words=words,
-        cards=_cards(world, asked, anchors, config),
+        cards=cards(world, asked, anchors, config),
     )
 
 
@@ -335,21 +336,3 @@ def group_of_units(world: World, column: str) -> pd.Series:
             "Choose axes whose units do: contexts by that column, or unit_key= of scvcell.risk.axes.Modality."
         )
     return pd.Series(found, dtype=object)
-
-
-def _cards(
-    world: World, asked: Mapping[str, Predictor], anchors: Mapping[str, str], config: RiskConfig
-) -> dict[str, dict[str, Any]]:
-    """Plain facts about data, predictors and run."""
-    seen = view(world.data)
-    data: dict[str, Any] = {"cells": int(seen.n_obs), "digest": digest_of(world.data)}
-    data["features"] = {name: int(adata.n_vars) for name, adata in seen.modalities.items()}
-    parts = ("train", "calibration", "test")
-    data["splits"] = [
-        {"reason": s.reason, "how": dict(s.how), "cells": {part: len(getattr(s, part)) for part in parts}}
-        for s in world.splits
-    ]
-    run: dict[str, Any] = {"n_boot": config.n_boot, "level": float(config.level), "seed": int(config.seed)}
-    run |= {"baselines": dict(anchors), "axes": {name: repr(axis) for name, axis in world.axes.items()}}
-    run |= {"readouts": [readout.name for readout in world.readouts], "version": version("scvcell")}
-    return {"data": data, "model": {name: repr(each) for name, each in asked.items()}, "run": run}
