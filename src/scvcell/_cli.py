@@ -210,7 +210,7 @@ def _read(file: Path) -> Container:
         from scvcell._containers import read_spatial
 
         with calm():
-            return read_spatial(file)
+            return read_spatial(str(file))
     read = {".h5ad": anndata.read_h5ad, ".h5mu": mudata.read_h5mu}[file.suffix]
     try:
         with calm():
