@@ -9,6 +9,7 @@ from scvcell.pl._dose import dose_response, surface
 from scvcell.pl._embedding import embedding
 from scvcell.pl._history import history
 from scvcell.pl._information import modality_information
+from scvcell.pl._leakage import leakage
 from scvcell.pl._match import match
 from scvcell.pl._perturb import effects, order_effect, support
 from scvcell.pl._priors import feature_links, prior_ablation
@@ -28,6 +29,7 @@ __all__ = [
     "embedding",
     "feature_links",
     "history",
+    "leakage",
     "match",
     "modality_information",
     "order_effect",
