@@ -13,15 +13,12 @@ import argparse
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import scvcell
 from benchmarks import local
 from scvcell import risk
 from scvcell.risk.axes import Context, Modality, Perturbation
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 OUT = Path(__file__).parent / "results" / "reports"
 PAGES = ("kang_types", "norman_doubles")
@@ -35,9 +32,8 @@ def kang(data: Path, context: str) -> dict[str, Any]:
     seen_by = {"cell_type": "cell_type", "donor": ("donor", "cell_type")}[context]
     keys = scvcell.PerturbationKeys("perturbation", control="control", context=seen_by)
     values = HELD_OUT if context == "cell_type" else sorted(set(adata.obs["donor"].astype(str)))
-    treated = (adata.obs["perturbation"] != "control").to_numpy()
-    splits = [_left_out(adata, treated & (adata.obs[context] == v).to_numpy(), f"another {context}") for v in values]
     asked = scvcell.PerturbationKeys("perturbation", control="control", context=context)
+    splits = [scvcell.pp.split(adata, "context", test=[value], perturbation=asked) for value in values]
     groups = ["donor"] if context == "donor" else ["cell_type"]
     return _case(adata, {"perturbation": keys}, splits, [Context(asked)], groups)
 
@@ -52,22 +48,17 @@ def norman(data: Path) -> dict[str, Any]:
 
 def citeseq(data: Path) -> dict[str, Any]:
     """The pairing of half of the cells of the first batch of PBMC CITE-seq."""
-    mdata = local.pbmc_citeseq(data)
+    mdata = scvcell.datasets.pbmc_citeseq()
     split = risk.hide_pairing(mdata, "rna", "adt", share=0.5)
     return _case(mdata, {"batch_key": "batch"}, [split], [Modality()], [])
 
 
 def mosaic(data: Path) -> dict[str, Any]:
     """The pairing of patient p4 of the mosaic."""
-    mdata = local.pbmc_mosaic(data)
+    mdata = scvcell.datasets.pbmc_mosaic()
     cells = mdata.obs_names[(mdata.obs["batch"] == "p4").to_numpy()]
     split = risk.hide_pairing(mdata, "rna", "adt", cells=cells)
     return _case(mdata, {"batch_key": "batch"}, [split], [Modality()], [])
-
-
-def _left_out(adata: AnnData, hidden: Any, reason: str) -> risk.Split:
-    names = adata.obs_names
-    return risk.Split(names[~hidden], names[:0], names[hidden], reason)
 
 
 def _case(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from scvcell._checks import expect
 from scvcell._containers import view
 from scvcell._labels import labels
 from scvcell.risk._anchor import REPLICATE, Bootstrap, curves, summarise
@@ -109,6 +110,7 @@ def evaluate(
     >>> report.total
     """
     config = RiskConfig() if config is None else config
+    expect("config", config, RiskConfig, "For example RiskConfig(n_boot=500).")
     asked = predictors_of(predictors)
     seen_as = readouts_of(readouts)
     splits = splits_of(split, asked, data, config.refit)

@@ -122,7 +122,7 @@ class Ask:
     key: Mapping[str, Any]
 
     def __call__(self, rng: np.random.Generator) -> dict[str, Any]:
-        """Rows of scores: ``[axis, test, unit, readout, metric, value, n, note]``, the test by number."""
+        """Rows of scores: ``[axis, test, unit, readout, metric, value, n, note]``, the test by its name."""
         world = self.world.get()
         predictor = None if self.predictor is None else copy(self.predictor.get())  # what it learns goes with the task
         rows: list[list[Any]] = []
@@ -133,7 +133,7 @@ class Ask:
             if predictor is not None and (fitted is None or axis.hides() != fitted):
                 failed = _fit(predictor, axis, world, self.split, self.seed)
                 fitted = axis.hides()
-            for at, test in enumerate(world.tests(name, self.split)):
+            for test in world.tests(name, self.split):
                 note, found = failed, None
                 if not failed:
                     try:
@@ -142,9 +142,9 @@ class Ask:
                         note = _failure(error)
                 unit = next(iter(test.units), test.name)
                 if found is None:
-                    rows.append([name, at, unit, "", ANSWERED, None, 0, note])
+                    rows.append([name, test.name, unit, "", ANSWERED, None, 0, note])
                 else:
-                    rows += [[name, at, *each, axis.note(test)] for each in found]
+                    rows += [[name, test.name, *each, axis.note(test)] for each in found]
         return {"rows": rows}
 
 
@@ -189,13 +189,14 @@ def rows_of(
         if rows is None:
             note = f"failed: {record.get('failed', 'no answer')}"
             rows = [
-                [axis, at, next(iter(test.units), test.name), "", ANSWERED, None, 0, note]
+                [axis, test.name, next(iter(test.units), test.name), "", ANSWERED, None, 0, note]
                 for axis in task.axes
-                for at, test in enumerate(world.tests(axis, task.split))
+                for test in world.tests(axis, task.split)
             ]
-        for axis, at, unit, readout, metric, value, n, note in rows:
-            test = world.tests(axis, task.split)[at]
-            name = test.name if count[axis, test.name] == 1 else f"{test.name}, fold {task.split + 1}"
+        of = {(axis, test.name): test for axis in task.axes for test in world.tests(axis, task.split)}
+        for axis, called, unit, readout, metric, value, n, note in rows:
+            test = of[axis, called]
+            name = called if count[axis, called] == 1 else f"{test.name}, fold {task.split + 1}"
             about = [axis, name, test.regime, float(test.severity), test.measure, unit, predictor]
             score = float("nan") if value is None else float(value)
             out.append([*about, readout, metric, better_of(metric), score, int(n), task.seed, note])
