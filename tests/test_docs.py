@@ -204,6 +204,19 @@ def test_axis_and_predictor_of_extending(forgetful, mosaic):
     assert found["pearson"] == 0, "a constant tells nothing"
 
 
+def test_predictor_of_risk():
+    _, example = blocks("docs/risk.md")
+    names = {"scvcell": scvcell, "pd": pd}
+    exec(example.split("\n\n\n")[0], names)
+    predictor = names["NoChange"]()
+    adata = scvcell.datasets.pbmc_mosaic()["rna"]
+    predictor.fit(adata, None, 0)
+    answer = predictor.predict(scvcell.risk.Effect(Action("A"), adata.obs_names))
+    assert (answer.change["effect"] == 0).all()
+    assert answer.change.index.equals(adata.var_names)
+    assert predictor.predict(scvcell.risk.Translate("rna", "adt", adata.obs_names)) is None
+
+
 def test_tables_of_extending_name_what_there_is():
     text = (ROOT / "docs" / "extending.md").read_text()
     section = text.split("## A kind of assay: measurement\n")[1].split("\n## ")[0]

@@ -102,6 +102,16 @@ def terms() -> str:
     return table(("term", "equation", "what it asks", "file"), rows)
 
 
+def metrics() -> str:
+    """What every metric compares, its formula and source, and what fools it."""
+    rows = []
+    for name, metric in import_module("scvcell.score").METRICS.in_order():
+        scale = f"{metric.better} is better, per {metric.per}; {metric.scale}"
+        words = (f"`{name}`", scale, f"`{metric.formula}`", metric.source, metric.fooled_by)
+        rows.append(tuple(word.replace("|", r"\|") for word in words))
+    return table(("metric", "scale", "formula", "source", "what fools it"), rows)
+
+
 def summary(thing: Any) -> str:
     """First sentence of a docstring."""
     return (inspect.getdoc(thing) or "").split("\n\n")[0].replace("\n", " ").replace(r"\|", "|").replace("|", r"\|")
@@ -111,7 +121,7 @@ def write(app: Sphinx) -> None:
     """Write every generated page."""
     TABLES.mkdir(parents=True, exist_ok=True)
     repository = app.config.repository
-    for name, make in {"operators": operators, "terms": terms}.items():
+    for name, make in {"operators": operators, "terms": terms, "metrics": metrics}.items():
         text = make().replace("{repository}", repository)
         path = TABLES / f"{name}.md"
         if not path.exists() or path.read_text() != text:
