@@ -152,3 +152,17 @@ def test_a_context_is_new_where_no_measured_one_is_like_it():
     alone = units.take([0, 1, 8])
     assert novelty(far, alone) == [""], "one context does not say how far contexts are apart"
     assert list(hidden(alone, "new context")) == []
+
+
+def test_a_new_context_has_a_share_of_the_processes_and_the_rest_conserved():
+    rng = np.random.default_rng(2)
+    process, conserved = rng.normal(size=(2, 8, 50))
+    members = np.stack([process, process, conserved, rng.normal(size=process.shape)], 1)
+    for share in (0.0, 0.3, 1.0):
+        y = share * process + (1 - share) * conserved
+        few, many = (stack_weights(members, y, n_sets=n, shift="new context") for n in (1, 10_000))
+        np.testing.assert_allclose(many, [share / 2, share / 2, 1 - share, 0], atol=1e-3)
+        np.testing.assert_allclose(few[2], (1 - share + 0.5) / 2, err_msg="one context says half")
+    far = stack_weights(members, 5 * process - 4 * conserved, n_sets=8, shift="new context")
+    assert far == [0.5, 0.5, 0.0, 0.0]
+    assert sum(stack_weights(members[:, [0, 0, 0, 3]], y, n_sets=8, shift="new context")) == 1

@@ -111,6 +111,10 @@ def test_what_cannot_be_told(report):
     blind = change(report, "summary", "axis == 'context'", informative=False)
     assert of(blind, "context").tone == "unknown"
     assert "cannot be told" in of(blind, "context").parts[0]
+    assert "cannot be told apart" in of(blind, "context").sentence
+    assert "one unit is too few" in of(change(blind, "summary", "axis == 'context'", n=1), "context").sentence
+    alone = change(blind, "summary", "axis == 'context'", replicate=np.nan)
+    assert "there is no replicate" in of(alone, "context").sentence
     failed = of(report, "modality", "arithmetic")
     assert (failed.tone, failed.row) == ("unknown", None)
     assert failed.sentence == "It gave no answer that could be scored."

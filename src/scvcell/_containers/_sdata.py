@@ -307,10 +307,10 @@ def read_spatial(folder: Path) -> Any:
     """SpatialData of a ``.zarr`` folder; ImportError without the package, ValueError where the folder holds none."""
     try:
         from spatialdata import read_zarr
-    except ImportError as error:
-        raise ImportError(_INSTALL + ".") from error
-    try:
+
         return read_zarr(folder)
+    except ImportError as error:
+        raise ImportError(f"{_INSTALL}.") from error
     except (ValueError, KeyError, OSError) as error:
         raise ValueError(f"{folder} cannot be read as a SpatialData: {error}") from error
 

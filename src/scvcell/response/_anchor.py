@@ -146,7 +146,7 @@ class Anchor:
         """
         alone, var = self._alone(units)
         together = self._together(units)
-        own, others = own_and_others(units, self.conditions, self.y, self.shape)
+        own, others = own_and_others(units, self.conditions, self.y, self.shape, self.noise)
         own = np.where(np.isnan(own), (together + alone) / 2, own)
         return np.stack([together, alone, own, others], 1), var
 
@@ -257,11 +257,8 @@ class Anchor:
 
 
 def prior_weights(shift: str) -> tuple[float, float, float, float]:
-    """Weights of members before anything was left out: both processes.
-
-    Of a combination also Loewe additivity, of a new context the mean over contexts.
-    """
-    return (0.25, 0.25, 0.5, 0.0) if shift in (COMBINATION, CONTEXT) else (0.5, 0.5, 0.0, 0.0)
+    """Weights of members before anything was left out: both processes, of a combination also Loewe additivity."""
+    return (0.25, 0.25, 0.5, 0.0) if shift == COMBINATION else (0.5, 0.5, 0.0, 0.0)
 
 
 def stack_weights(members: Array, y: Array, n_sets: int, shift: str) -> list[float]:
@@ -271,7 +268,27 @@ def stack_weights(members: Array, y: Array, n_sets: int, shift: str) -> list[flo
     ----------
     Breiman, Stacked regressions, Machine Learning 1996.
     """
+    if shift == CONTEXT:
+        return shared_weights(members, y, n_sets)
     x = np.moveaxis(members, 1, -1).reshape(-1, members.shape[1])
     size = np.sqrt((x**2).sum(0) / n_sets)
     right = np.append(y.ravel(), size * prior_weights(shift))
     return nnls(np.concatenate([x, np.diag(size)]), right)[0].tolist()  # type: ignore[no-any-return]
+
+
+def shared_weights(members: Array, y: Array, n_sets: int) -> list[float]:
+    r"""Weights of members for a new context: a share of the mean of both processes, the rest of the conserved effect.
+
+    .. math:: \hat a = \frac{\sum d\,(y - o) + \lambda / 2}{\sum d^2 + \lambda}, \qquad \lambda = \sum d^2 / n
+
+    within 0 and 1, with the difference d of the processes from the conserved effect o over n contexts that were left
+    out. Weights that are free would raise what the processes draw to zero, and few contexts do not tell by how much.
+    """
+    processes, conserved = members[:, :2].mean(1), members[:, 2]
+    apart = processes - conserved
+    size = float((apart**2).sum())
+    if not size:
+        return [0.25, 0.25, 0.5, 0.0]
+    share = (float((apart * (y - conserved)).sum()) + size / n_sets / 2) / (size + size / n_sets)
+    share = float(np.clip(share, 0, 1))
+    return [share / 2, share / 2, 1 - share, 0.0]

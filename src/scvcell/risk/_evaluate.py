@@ -5,8 +5,10 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
+from scvcell._checks import expect
 from scvcell._containers import view
 from scvcell._labels import labels
 from scvcell.risk._anchor import REPLICATE, Bootstrap, curves, summarise
@@ -19,6 +21,7 @@ from scvcell.risk._plan import (
     chosen,
     digest_of,
     identity,
+    keys_of,
     predictors_of,
     splits_of,
 )
@@ -27,6 +30,7 @@ from scvcell.risk._report import RiskReport
 from scvcell.risk._run import run_tasks
 from scvcell.risk._task import Ask, Shared, World, rows_of
 from scvcell.risk._total import check_alpha, refused, total
+from scvcell.risk.leakage import audit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -106,6 +110,7 @@ def evaluate(
     >>> report.total
     """
     config = RiskConfig() if config is None else config
+    expect("config", config, RiskConfig, "For example RiskConfig(n_boot=500).")
     asked = predictors_of(predictors)
     seen_as = readouts_of(readouts)
     splits = splits_of(split, asked, data, config.refit)
@@ -240,7 +245,7 @@ def _report(
     summary, parts = summarise(rows, anchors, boot)
     curve, breakdown = curves(rows, anchors, boot)
     names = list(dict.fromkeys(rows["predictor"]))
-    leakage, words = _audit(world, asked)
+    leakage, words = _audit(world, asked, config.seed)
     risk = total(parts, names, alpha, boot, refused(leakage, names))
     failed = rows[rows["note"].str.startswith("failed")].groupby("predictor").size()
     risk["note"] = [_joined(note, failed.get(p, 0)) for note, p in zip(risk["note"], risk["predictor"], strict=True)]
@@ -271,8 +276,24 @@ def _gaps(rows: pd.DataFrame, world: World, groups: Sequence[str], config: RiskC
     return pd.DataFrame(columns=COLUMNS["groups"])
 
 
-def _audit(world: World, asked: Mapping[str, Predictor]) -> tuple[pd.DataFrame, dict[str, str]]:
-    return pd.DataFrame(columns=COLUMNS["leakage"]), {}
+def _audit(world: World, asked: Mapping[str, Predictor], seed: int) -> tuple[pd.DataFrame, dict[str, str]]:
+    """What the audit of leakage found on any fold, the worst of each check, and which words it allows."""
+    keys = keys_of(asked, world.axes.values())
+    called = {str(getattr(each, "name", name)): name for name, each in asked.items()}
+    tables: list[pd.DataFrame] = []
+    words: dict[str, str] = {}
+    for k, split in enumerate(world.splits):
+        found = audit(world.data, split, perturbation=keys, predictors=list(asked.values()), seed=seed)
+        fold = f" (fold {k + 1})" if len(world.splits) > 1 else ""
+        tables.append(found.table.assign(says=found.table["says"] + fold))
+        for phrase, why in found.words.items():
+            if phrase not in words or words[phrase].startswith("allowed"):
+                words[phrase] = why
+    every = pd.concat(tables, ignore_index=True)
+    every["predictor"] = every["predictor"].map(lambda name: called.get(name, name))
+    order = every["verdict"].map({"red": 0, "amber": 1, "green": 2}).to_numpy()
+    worst = every.iloc[np.argsort(order, kind="stable")].drop_duplicates(["predictor", "check"])
+    return worst.reset_index(drop=True)[COLUMNS["leakage"]], words
 
 
 def group_of_units(world: World, column: str) -> pd.Series:

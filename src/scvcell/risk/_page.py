@@ -12,7 +12,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from scvcell.risk._svg import figures
-from scvcell.risk._tables import is_score, items, named, tables
+from scvcell.risk._tables import REPLICATE, is_score, items, named, tables
 from scvcell.risk._verdict import audit, refused, subject, verdicts
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _page(report: Report) -> dict[str, Any]:
     axes: dict[str, list[Row]] = {}
     for row in all_rows["summary"]:
         axes.setdefault(row["axis"], []).append(row)
-    failed = [row for row in all_rows["rows"] if row["note"]]
+    failed = [row for row in all_rows["rows"] if row["note"] and row["value"] is None]
     groups = sorted(all_rows["groups"], key=lambda row: row["flag"] != "worse")
     return {
         "legend": legend,
@@ -87,7 +87,7 @@ def _page(report: Report) -> dict[str, Any]:
         "broken": [row for row in all_rows["breakdown"] if row["severity"] is not None],
         "whole": _whole(all_rows["breakdown"]),
         "leakage": sorted(all_rows["leakage"], key=lambda row: LIGHTS.get(row["verdict"], 3)),
-        "axes": {axis: _blocks(rows) for axis, rows in axes.items()},
+        "axes": {axis: _blocks(rows, subject(report)) for axis, rows in axes.items()},
         "vague": [rows[0] for rows in items(all_rows["summary"]).values() if _vague(rows)],
         "failed": failed[:MANY],
         "more_failed": len(failed) - MANY,
@@ -113,10 +113,11 @@ def _whole(rows: Sequence[Row]) -> dict[str, list[str]]:
     return found
 
 
-def _blocks(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """The scores of an axis as tables of predictors by at most `WIDE` readouts."""
+def _blocks(rows: Sequence[Row], who: str | None) -> list[dict[str, Any]]:
+    """The scores of an axis as tables of at most `WIDE` readouts: `who` first, a replicate last."""
     readouts = sorted((each[0] for each in items(rows).values()), key=lambda row: not is_score(row))
-    predictors = list(dict.fromkeys(row["predictor"] for row in rows))
+    names = dict.fromkeys(row["predictor"] for row in rows)
+    predictors = sorted(names, key=lambda name: (name != who) + (name == REPLICATE))
     at = {(row["readout"], row["metric"], row["predictor"]): row for row in rows}
     blocks = []
     for start in range(0, len(readouts), WIDE):
