@@ -30,7 +30,8 @@ def peer():
 
 
 def test_latent_additive_in_twenty_lines(peer, monkeypatch):
-    monkeypatch.setattr(peer, "WIDTH", 64)
+    for name, value in {"WIDTH": 64, "RATE": 1e-2}.items():  # so that a second is enough
+        monkeypatch.setattr(peer, name, value)
 
     class LatentAdditive:
         name = "latent additive"
@@ -45,7 +46,7 @@ def test_latent_additive_in_twenty_lines(peer, monkeypatch):
             controls = {k: np.flatnonzero(design.control & (design.context == k)) for k in set(design.context)}
             self.cells = peer.Cells(*inputs, design.context, controls)
             self.model = peer.LatentAdditive(*(x.shape[1] for x in inputs))
-            peer.fit(self.model, self.cells, np.arange(data.n_obs), 40, seed)
+            peer.fit(self.model, self.cells, np.arange(data.n_obs), 80, seed)
 
         def predict(self, question):
             at = self.data.obs_names.get_indexer(question.cells)
