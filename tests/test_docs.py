@@ -188,9 +188,10 @@ def test_splitter_of_extending(forgetful):
 def test_axis_and_predictor_of_extending(forgetful, mosaic):
     names = {}
     (axis,) = extending("A way to test predictors: axis")
-    (predictor,) = extending("A predictor to be tested")
+    predictor, check = extending("A predictor to be tested")
     exec(axis, names)
     exec(predictor, names)
+    exec(check, names)
     mdata = mosaic()
     paired = mdata["rna"].obs_names.intersection(mdata["adt"].obs_names)
     split = scvcell.risk.Split(mdata.obs_names.difference(paired[:20]), paired[:0], paired[:20], "hidden proteins")
