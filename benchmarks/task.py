@@ -76,6 +76,9 @@ class Task:
         What is known of the targets, one row each.
     questions
         By name, what would happen to which cells.
+    pooled
+        Whether every question is asked once more of what was learned without contexts, on the same states; the answers
+        are ``Output.alternatives["no context"]``.
     """
 
     mdata: MuData
@@ -95,6 +98,7 @@ class Task:
     perturbation: PerturbationKeys | None = None
     kernel: pd.DataFrame | None = None
     questions: Mapping[str, Question] = field(default_factory=dict)
+    pooled: bool = False
 
     def names(self, modality: str) -> pd.Index:
         """Cells measured in `modality`."""

@@ -17,6 +17,7 @@ import pytest
 import torch
 
 import scvcell
+from scvcell.response import _crossfit, _flow_fit
 
 KEPT = Path(__file__).parent / "data" / "reference.npz"
 TRAIN = scvcell.TrainConfig(max_epochs=2, progress=False, accelerator="cpu")
@@ -44,7 +45,9 @@ def states():
 
 
 def actions():
-    """Simulated screen: effects of a dose, and moved cells."""
+    """Simulated screen: effects of a dose, and moved cells, by flows that are trained for fewer steps than usual."""
+    _flow_fit.train_flow.__defaults__ = (80,)
+    _crossfit.FLOW_STEPS = 80
     data = scvcell.datasets.simulate_actions(
         300, n_targets=2, pairs=False, n_genes=30, n_proteins=4, seed=1, doses=(1.0, 10.0)
     )

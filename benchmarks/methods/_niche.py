@@ -41,22 +41,28 @@ def scaled(task: Task, blocks_of: list[np.ndarray]) -> np.ndarray:
     return np.concatenate(out, 1)
 
 
+def outcomes_of(task: Task) -> list[str]:
+    """Columns of outcomes of donors."""
+    return [str(key) for key in task.mdata["rna"].obs.columns if str(key).startswith("label")]
+
+
 def classified(task: Task, x: np.ndarray, seed: int) -> pd.DataFrame:
-    """Label and probability of each cell, or of each donor the probability of the second outcome."""
+    """Label and probability of each cell, or of each donor the probability of the second of each column's outcomes."""
     obs = task.mdata["rna"].obs
     if task.target == "donors":
         donors = np.unique(task.batch("rna"))
         mean = np.stack([x[task.batch("rna") == each].mean(0) for each in donors])
         x = (mean - mean.mean(0)) / np.maximum(mean.std(0), 1e-9) / np.sqrt(mean.shape[1])
-        label = obs.groupby("batch", observed=True)["label"].first().astype(str).loc[donors]
-        names, levels = donors, [np.arange(len(donors))]
-    else:
-        label, names, where = obs["label"], obs.index, space(task)
-        levels = [where.section, apart(where)]
+        outcomes = obs.groupby("batch", observed=True)[outcomes_of(task)].first().astype(str).loc[donors]
+        alone = [np.arange(len(donors))]
+        return pd.DataFrame({key: _answered(outcomes[key], x, alone, seed)[1][:, 1] for key in outcomes}, index=donors)
+    where = space(task)
+    classes, value = _answered(obs["label"], x, [where.section, apart(where)], seed)
+    return pd.DataFrame({"label": np.array(classes)[value.argmax(1)], "probability": value.max(1)}, index=obs.index)
+
+
+def _answered(label: pd.Series, x: np.ndarray, levels: list[np.ndarray], seed: int) -> tuple[list[str], np.ndarray]:
+    """Classes, and the probability of each for every unit."""
     classes = sorted(set(label.dropna().astype(str)))
     code = np.array([classes.index(str(each)) if pd.notna(each) else np.nan for each in label])
-    found = answer(Classes(code, classes), x, levels, np.flatnonzero(np.isfinite(code)), seed)
-    if task.target == "donors":
-        return pd.DataFrame({"probability": found.value[:, 1]}, index=names)
-    best = found.value.argmax(1)
-    return pd.DataFrame({"label": np.array(classes)[best], "probability": found.value.max(1)}, index=names)
+    return classes, answer(Classes(code, classes), x, levels, np.flatnonzero(np.isfinite(code)), seed).value

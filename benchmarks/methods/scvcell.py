@@ -5,6 +5,7 @@ RNA and chromatin without a single pair are given the guidance graph of `pp.link
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch  # noqa: F401  (imports are not timed)
 
 import scvcell
 from benchmarks.clock import Stopwatch
+from benchmarks.methods._niche import outcomes_of
 from benchmarks.tables import NAMES
 from benchmarks.tables.order import ORDERS, POTENCY
 from benchmarks.task import Output, Position
@@ -22,6 +24,8 @@ from scvcell.score import dense, log_cp10k
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import anndata
 
     from benchmarks.task import Task
 
@@ -153,7 +157,8 @@ def _map(task: Task, seed: int) -> Output:
     located, cells = task.mdata["rna"].copy(), task.mdata["cells"].copy()
     watch = Stopwatch()
     model, out = fitted(task, located, task.batch_key, seed, watch)
-    found = scvcell.tl.map_to_space(cells, model, spatial=located, level=task.level, seed=seed)
+    groups = "section" if "section" in located.obs else None
+    found = scvcell.tl.map_to_space(cells, model, spatial=located, groups_key=groups, level=task.level, seed=seed)
     places, told = found.uns["csl_places"], found.uns["csl_map"].iloc[0]
     probability = pd.DataFrame(found.obsm["position"].toarray(), index=found.obs_names, columns=places.index)
     out.points = pd.DataFrame(found.obsm["spatial"], index=found.obs_names, columns=["x", "y"])
@@ -167,24 +172,27 @@ def _endpoint(task: Task, seed: int) -> Output:
     """Labels of cells by their niches, or outcomes of donors by their cells."""
     rna, watch = task.mdata["rna"], Stopwatch()
     model, out = fitted(task, rna, None if task.target == "donors" else "batch", seed, watch)
-    by = "batch" if task.target == "donors" else None
-    found = scvcell.tl.predict_endpoint(rna, model, key="label", by=by, section_key="batch", seed=seed)
-    obs = (rna if found is None else found).obs
+    if task.target == "donors":
+        return _outcomes(model, rna, out, outcomes_of(task), seed)
+    scvcell.tl.predict_endpoint(rna, model, key="label", section_key="batch", seed=seed)
     names = ("probability", "set", "trusted")
-    out.labels = obs[["label_predicted", *(f"label_predicted_{name}" for name in names)]].set_axis(
+    out.labels = rna.obs[["label_predicted", *(f"label_predicted_{name}" for name in names)]].set_axis(
         ["label", *names], axis=1
     )
     out.labels["set"] = out.labels["set"].astype(str)
-    out.notes |= {
-        k: v
-        for k, v in (rna if found is None else found).uns["csl_endpoint"]["label_predicted"].items()
-        if k != "classes"
-    }
-    if found is not None:
-        second = max(obs["label"].astype(str))
-        out.labels["probability"] = out.labels["probability"].where(
-            out.labels["label"].astype(str) == second, 1 - out.labels["probability"]
-        )
+    out.notes |= {k: v for k, v in rna.uns["csl_endpoint"]["label_predicted"].items() if k != "classes"}
+    return out
+
+
+def _outcomes(model: scvcell.CSL, rna: anndata.AnnData, out: Output, keys: list[str], seed: int) -> Output:
+    """Of each donor the probability of the second outcome of each column."""
+    columns = {}
+    for key in keys:
+        found = scvcell.tl.predict_endpoint(rna, model, key=key, by="batch", section_key="batch", seed=seed)
+        label, probability = found.obs[f"{key}_predicted"].astype(str), found.obs[f"{key}_predicted_probability"]
+        columns[key] = probability.where(label == max(rna.obs[key].astype(str)), 1 - probability)
+    out.labels = pd.DataFrame(columns)
+    out.notes |= {k: v for k, v in found.uns["csl_endpoint"][f"{keys[-1]}_predicted"].items() if k != "classes"}
     return out
 
 
@@ -217,6 +225,12 @@ def _perturb(task: Task, seed: int) -> Output:
         out.effects[name] = scvcell.tl.effects(
             mdata, model, action, cells=cells, groupby=[], level=task.level, n_cells=n_treated
         )
+    if task.pooled:
+        model.learn("response", replace(task.perturbation, context=()), seed=seed)
+        place = out.alternatives.setdefault("no context", {})
+        for name, (action, cells, _) in task.questions.items():
+            found = scvcell.tl.perturb(mdata, model, action, cells=cells, n_samples=DRAWS, seed=seed)
+            place[name] = pd.DataFrame(log_cp10k(dense(found.X)), index=found.obs_names, columns=found.var_names)
     if not task.questions:
         out.response = scvcell.tl.response_score(mdata, model, level=task.level)
         out.cells = mdata.obs.filter(like="csl_response")

@@ -10,8 +10,10 @@ features, one well each); of a fifth of the compounds the second highest or the 
 fingerprints say which compounds are alike. Doses are given as shares of the highest one that was planned.
 
 Scores of the effect on every condition left out: total squared error over the total square (NMSE), mean Pearson,
-coverage of 90 % intervals, also of the 10 features that change most; *trusted*: share of what `scvcell.tl.effects` does
-not flag. Baselines beside it: no change (``control``), the
+coverage of 90 % intervals, also of the 10 features that change most (``top``) and of the 10 that are predicted to
+(``predicted``); *told*: how often intervals held the 10 strongest effects that were left out in training, as
+`scvcell.tl.effects` tells; *width*: mean width over the mean size of a true effect; *trusted*: share of what
+`scvcell.tl.effects` does not flag. Baselines beside it: no change (``control``), the
 mean of what was seen under the same dose and time or of the pairs (``mean``), the sum of single effects at the same
 doses (``additive``), the effect of the same compound at the nearest dose and time (``nearest``), and the latter with
 weights learned on what was not left out (``scaled``; ``stack`` with the mean), and ridge regression on compounds (or
@@ -33,7 +35,7 @@ from sklearn.linear_model import RidgeCV
 import scvcell
 from benchmarks import local
 from benchmarks.task import Output, Question, Task
-from scvcell.score import inside, largest, nmse, pearson
+from scvcell.score import coverage_chosen, coverage_strongest, inside, nmse, pearson
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -56,6 +58,9 @@ COLUMNS = {
     "pearson": "Pearson of effect",
     "coverage": "coverage",
     "coverage_top": "coverage (top)",
+    "told": "told (top)",
+    "coverage_predicted": "coverage (predicted)",
+    "width": "width",
     "trusted": "trusted",
 }
 TOP = 10
@@ -187,7 +192,7 @@ def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, An
     every = conditions(adata)
     predictors = pair_baselines if case in PAIRS else compound_baselines if case in COMPOUNDS else dose_baselines
     found: dict[str, list[np.ndarray]] = {}
-    true, held, trusted = [], [], []
+    true, ends, trusted, told = [], [], [], []
     total = Output(fit_seconds=0.0, fit_cpu_seconds=0.0)
     for left in folds(every, truth, seed):
         gone = np.concatenate(every["cells"][left].to_list())
@@ -201,19 +206,22 @@ def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, An
         true.append(y)
         found.setdefault("", []).append(np.stack([answer["lfc"] for answer in answers]))
         lower, upper = (np.stack([answer[side] for answer in answers]) for side in ("lower", "upper"))
-        held.append(inside(y, lower, upper))
+        ends.append((lower, upper))
         trusted += [answer["trusted"].mean() for answer in answers]
+        told += [answer["held_strongest"].iloc[0] for answer in answers]
         for kind, predicted in predictors(every, left, truth).items():
             found.setdefault(kind, []).append(predicted)
-    y, covered = np.concatenate(true), np.concatenate(held)
+    y, (lower, upper) = np.concatenate(true), map(np.concatenate, zip(*ends, strict=True))
     scores = {kind: score(y, np.concatenate(parts)) for kind, parts in found.items()}
-    top = largest(y, TOP)
     main = scores.pop("") | {
-        "coverage": float(covered.mean()),
-        "coverage_top": float(np.take_along_axis(covered, top, 1).mean()),
+        "coverage": float(inside(y, lower, upper).mean()),
+        "coverage_top": float(np.mean(coverage_strongest(y, lower, upper, TOP))),
+        "told": float(np.mean(told)),
+        "coverage_predicted": float(np.mean(coverage_chosen(y, lower, upper, TOP))),
+        "width": float((upper - lower).mean() / np.abs(y).mean()),
         "trusted": float(np.mean(trusted)),
     }
-    return total, main | {"alternatives": scores}
+    return total, {key: value for key, value in main.items() if np.isfinite(value)} | {"alternatives": scores}
 
 
 def score(y: np.ndarray, predicted: np.ndarray) -> dict[str, float]:

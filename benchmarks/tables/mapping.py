@@ -3,9 +3,10 @@
 *xenium*: two windows of 1.2 mm of a breast tumour; a random third of the cells is hidden, or those of every second
 block of 200 um, as on a checkerboard. *starmap*: three sections of mouse cortex, each brought to one frame by its
 ranges; a random third of all cells is hidden, or one section after the other. What is hidden differs between seeds, but
-for sections. Models are fitted on located cells alone. Errors are distances between the point and the true place (um;
-starmap: units of its images). *NLL*: of the true place, by squares of which 576 make the frame, so that a map that says
-nothing has 6.36. The 90 % region is the method's own; *area* is its share of the method's places.
+for sections. Models are fitted on located cells alone. Where a section is hidden, methods see of which of the two other
+sections each located cell is. Errors are distances between the point and the true place (um; starmap: units of its
+images). *NLL*: of the true place, by squares of which 576 make the frame, so that a map that says nothing has 6.36. The
+90 % region is the method's own; *area* is its share of the method's places.
 """
 
 from __future__ import annotations
@@ -88,7 +89,8 @@ def hide(truth: dict[str, Any], seed: int) -> Task:
     else:
         hidden = np.random.default_rng(seed).random(len(xy)) < 1 / 3
     obs = cells.obs[["batch", "kind"]]
-    located = anndata.AnnData(cells.X[~hidden], obs=obs[~hidden].copy(), var=cells.var, obsm={"spatial": xy[~hidden]})
+    seen = cells.obs if "next" in case else obs
+    located = anndata.AnnData(cells.X[~hidden], obs=seen[~hidden].copy(), var=cells.var, obsm={"spatial": xy[~hidden]})
     loose = anndata.AnnData(cells.X[hidden], obs=obs[hidden].copy(), var=cells.var)
     mdata = mudata.MuData({"rna": located, "cells": loose})
     return Task(mdata=mdata, source="rna", target="cells", query=loose.obs_names, epochs=truth["epochs"])

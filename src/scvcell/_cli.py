@@ -1,4 +1,4 @@
-"""Command line: ``scvcell demo``, ``scvcell fit IN OUT_DIR``, ``scvcell info``."""
+"""Command line: ``scvcell demo``, ``scvcell fit IN OUT_DIR``, ``scvcell report MODEL DATA``, ``scvcell info``."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from scvcell._folder import claim, writable
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from scvcell._containers import Container
+    from scvcell._containers import Container, Tables, View
 
 
 INTERRUPTED, TERMINATED = 130, 143
 """Exit status of a process that Ctrl-C or SIGTERM ended, as shells have it."""
-SUFFIXES, SIGNATURE = (".h5ad", ".h5mu"), b"\x89HDF\r\n\x1a\n"
+SUFFIXES, FOLDER, SIGNATURE = (".h5ad", ".h5mu"), ".zarr", b"\x89HDF\r\n\x1a\n"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         status = int(args.run(args))
         return TERMINATED if ended else status
-    except (ValueError, TypeError, KeyError, OSError) as error:
+    except (ValueError, TypeError, KeyError, OSError, ImportError) as error:
         if args.debug:
             raise
         message = error.args[0] if isinstance(error, KeyError) else error
@@ -70,8 +70,10 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--out", type=Path, default=Path("scvcell-demo"), help="folder of the results")
     demo.add_argument("--seed", type=int, default=0)
     demo.set_defaults(run=_demo)
-    fit = commands.add_parser("fit", help="fit a model to an .h5mu or .h5ad file of raw counts")
-    fit.add_argument("input", type=Path, metavar="IN", help="an .h5mu or .h5ad file")
+    fit = commands.add_parser("fit", help="fit a model to raw counts: an .h5mu or .h5ad file, or a SpatialData")
+    fit.add_argument(
+        "input", type=Path, metavar="IN", help="an .h5mu or .h5ad file, or the .zarr folder of a SpatialData"
+    )
     fit.add_argument(
         "output", type=Path, metavar="OUT_DIR", help="gets model/ and latent.csv (state and its uncertainty per cell)"
     )
@@ -90,14 +92,37 @@ def _parser() -> argparse.ArgumentParser:
         metavar="[NAME=]COLUMN",
         help="obs column of the counts of a cell over all genes, where the file holds some of them",
     )
+    fit.add_argument(
+        "--table-key",
+        action="append",
+        default=[],
+        metavar="[NAME=]TABLE",
+        help="table of a SpatialData, or several of the same cells, each a modality",
+    )
     fit.add_argument("--measure", action="append", default=[], metavar="NAME=OPERATOR", help="operator of a modality")
     fit.add_argument("--max-epochs", type=int)
     fit.add_argument("--seed", type=int, default=0)
     fit.add_argument("--overwrite", action="store_true", help="replace a model that is there")
     fit.set_defaults(run=_fit)
+    _report_options(commands.add_parser("report", help="write a page that says where a fitted model may be trusted"))
     info = commands.add_parser("info", help="versions and registered operators")
     info.set_defaults(run=_info)
     return parser
+
+
+def _report_options(report: argparse.ArgumentParser) -> None:
+    report.add_argument("model", type=Path, metavar="MODEL", help="folder of a fitted model")
+    report.add_argument(
+        "input", type=Path, metavar="DATA", help="file of all cells, also those that the fit did not see"
+    )
+    report.add_argument("-o", "--output", type=Path, default=Path("report.html"), help="file of the page")
+    report.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON, too")
+    report.add_argument("--split", type=Path, metavar="FILE", help="a saved split; by default the one of the model")
+    report.add_argument("--axes", nargs="+", metavar="AXIS", help="what is asked; by default what the split hides")
+    report.add_argument("--groups", nargs="+", default=[], metavar="COLUMN", help="obs columns of groups to compare")
+    report.add_argument("--seed", type=int, default=0)
+    report.add_argument("--overwrite", action="store_true", help="replace files that are there")
+    report.set_defaults(run=_report, table_key=[])
 
 
 def _demo(args: argparse.Namespace) -> int:
@@ -114,10 +139,14 @@ def _fit(args: argparse.Namespace) -> int:
     from scvcell import _keys
     from scvcell._containers import view
 
-    data = _read(args.input)
-    layers = _layers(args.layers, data)
+    data, tables = _read(args.input), _tables(args.table_key)
+    try:
+        seen = view(data, table_key=tables)
+    except ValueError as error:
+        raise ValueError(str(error).replace("`table_key=`", "--table-key")) from error
+    layers = _layers(args.layers, seen)
     if args.batch_key is not None:
-        view(data).column(args.batch_key)
+        seen.column(args.batch_key)
     # PyTorch is imported from here on, when what can be wrong with the files and options is known to be right
     import scvcell
     from scvcell.model import Diverged
@@ -125,6 +154,7 @@ def _fit(args: argparse.Namespace) -> int:
     try:
         model = scvcell.tl.fit(
             data,
+            table_key=tables,
             measure=dict(m.split("=", 1) for m in args.measure),
             batch_key=args.batch_key,
             layers=layers or None,
@@ -136,13 +166,56 @@ def _fit(args: argparse.Namespace) -> int:
         raise ValueError(str(error)) from error
     args.output.mkdir(parents=True, exist_ok=True)
     model.save(target, overwrite=args.overwrite)
-    states = _keys.LATENT in data.obsm
+    seen = view(data, table_key=tables)
+    states = seen.array(_keys.LATENT) is not None
     if states:
-        _latent(data).to_csv(args.output / "latent.csv")
+        _latent(seen).to_csv(args.output / "latent.csv")
     sys.stdout.write(f"{model}\nSaved in {args.output}: model/{', latent.csv' * states}\n")
     if model.interrupted:
         sys.stderr.write(f"scvcell: interrupted; the model as it was then is in {target}.\n")
     return INTERRUPTED if model.interrupted else 0
+
+
+def _report(args: argparse.Namespace) -> int:
+    files = [file for file in (args.output, args.json) if file is not None]
+    _check_report(args, files)
+    from scvcell._containers import view
+
+    data = _read(args.input, backed=False)
+    for column in args.groups:
+        view(data).column(column)
+    # PyTorch is imported from here on, when what can be wrong with the files and options is known to be right
+    import scvcell
+
+    split = None if args.split is None else scvcell.pp.Split.load(args.split, data)
+    report = scvcell.risk.evaluate(
+        scvcell.CSL.load(args.model, data),
+        data,
+        split=split,
+        axes=args.axes or "auto",
+        groups=args.groups,
+        config=scvcell.risk.RiskConfig(seed=args.seed),
+    )
+    report.to_html(args.output)
+    if args.json is not None:
+        args.json.write_text(report.to_json(), encoding="utf-8")
+    sys.stdout.write(f"{report}\nSaved {' and '.join(map(str, files))}\n")
+    return 0
+
+
+def _check_report(args: argparse.Namespace, files: list[Path]) -> None:
+    """Everything that can be told without reading the data."""
+    if not args.model.is_dir():
+        raise FileNotFoundError(f"No folder {args.model}. Give one that `scvcell fit` or `CSL.save` wrote.")
+    _check_input(args)
+    if args.split is not None and not args.split.is_file():
+        raise FileNotFoundError(f"No file {args.split}. `scvcell.pp.split(...).save(path)` writes one.")
+    for file in files:
+        if file.is_dir():
+            raise IsADirectoryError(f"{file} is a folder. Give a file.")
+        if file.exists() and not args.overwrite:
+            raise FileExistsError(f"{file} exists already. Give another file, or --overwrite.")
+        writable(file.parent)
 
 
 def _check_folder(folder: Path) -> None:
@@ -154,14 +227,7 @@ def _check_folder(folder: Path) -> None:
 
 def _check_fit(args: argparse.Namespace, target: Path) -> None:
     """Everything that can be told without reading the data."""
-    if not args.input.is_file():
-        raise FileNotFoundError(f"No file {args.input}.")
-    if args.input.suffix not in SUFFIXES:
-        raise ValueError(f"{args.input.name} is neither .h5mu nor .h5ad.")
-    with args.input.open("rb") as file:
-        # at the start or, in an .h5mu file, after a block of the user's
-        if SIGNATURE not in file.read(4096):
-            raise ValueError(f"{args.input} cannot be read: it is not an HDF5 file.")
+    _check_input(args)
     _check_folder(args.output)
     try:
         claim(target, overwrite=args.overwrite)
@@ -174,26 +240,60 @@ def _check_fit(args: argparse.Namespace, target: Path) -> None:
         raise ValueError(f"max_epochs must be > 0, not {args.max_epochs}.")
 
 
-def _read(file: Path) -> Container:
+def _check_input(args: argparse.Namespace) -> None:
+    folder = args.input.suffix == FOLDER
+    if not (args.input.is_dir() if folder else args.input.is_file()):
+        raise FileNotFoundError(f"No {'folder' if folder else 'file'} {args.input}.")
+    if not folder:
+        _check_file(args)
+
+
+def _check_file(args: argparse.Namespace) -> None:
+    if args.input.suffix not in SUFFIXES:
+        raise ValueError(f"{args.input.name} is neither .h5mu nor .h5ad, nor the .zarr folder of a SpatialData.")
+    if args.table_key:
+        raise ValueError(
+            f"--table-key is for the .zarr folder of a SpatialData; {args.input.name} is one table or more."
+        )
+    with args.input.open("rb") as file:
+        # at the start or, in an .h5mu file, after a block of the user's
+        if SIGNATURE not in file.read(4096):
+            raise ValueError(f"{args.input} cannot be read: it is not an HDF5 file.")
+
+
+def _read(file: Path, *, backed: bool = True) -> Container:
     """Open a file; what it lacks is told by `fit`."""
     import anndata
     import mudata
 
     from scvcell._calm import calm
 
+    if file.suffix == FOLDER:
+        from scvcell._containers import read_spatial
+
+        with calm():
+            return read_spatial(file)
     read = {".h5ad": anndata.read_h5ad, ".h5mu": mudata.read_h5mu}[file.suffix]
     try:
         with calm():
-            return read(file, backed="r")
+            return read(file, backed="r") if backed else read(file)
     except OSError as error:
         raise ValueError(f"{file} cannot be read: {error}.") from error
 
 
-def _layers(given: list[str], data: Container) -> dict[str, str]:
-    """Layer by modality; a layer without a modality is that of all modalities that have it."""
-    from scvcell._containers import view
+def _tables(given: list[str]) -> Tables:
+    """Tables of a SpatialData: one, several, or one by modality."""
+    named = ["=" in item for item in given]
+    if any(named) and not all(named):
+        raise ValueError(f"Give --table-key NAME=TABLE for each modality, or tables without names, not both: {given}.")
+    if any(named):
+        return dict(item.split("=", 1) for item in given)
+    return given[0] if len(given) == 1 else given or None
 
-    modalities = view(data).modalities
+
+def _layers(given: list[str], seen: View) -> dict[str, str]:
+    """Layer by modality; a layer without a modality is that of all modalities that have it."""
+    modalities = seen.modalities
     layers: dict[str, str] = {}
     for item in given:
         name, _, layer = item.rpartition("=")
@@ -213,14 +313,14 @@ def _size_factors(given: list[str]) -> dict[str, str] | str | None:
     return alone[0] if alone else dict(item.split("=", 1) for item in given) or None
 
 
-def _latent(data: Container) -> DataFrame:
+def _latent(seen: View) -> DataFrame:
     """State of every cell, one column per dimension, and its uncertainty."""
     import pandas as pd
 
     from scvcell import _keys
 
-    state = pd.DataFrame(data.obsm[_keys.LATENT], index=data.obs_names)
-    return state.assign(**{_keys.UNCERTAINTY: data.obs[_keys.UNCERTAINTY].to_numpy()})
+    state = pd.DataFrame(seen.array(_keys.LATENT), index=seen.obs_names)
+    return state.assign(**{_keys.UNCERTAINTY: seen.column(_keys.UNCERTAINTY).to_numpy()})
 
 
 def _info(args: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from scvcell import Action
 from scvcell.prior import TargetKernel
 from scvcell.response import Anchor, Bulk, Contrast, make_flow
 from scvcell.response import _crossfit as module
-from scvcell.response._crossfit import crossfit
+from scvcell.response._crossfit import crossfit, strongest
 from scvcell.response._effects import Effects
 
 FEATURES = 6
@@ -48,7 +48,7 @@ def pairs(readout):
 def at_random(rows):
     """Rows of conditions left out at random, in the order of conditions and features."""
     rows = rows[rows[:, 4] == 0]
-    return rows[np.argsort(rows[:, 3], kind="stable")].reshape(-1, FEATURES, 5)
+    return rows[np.argsort(rows[:, 3], kind="stable")].reshape(-1, FEATURES, 6)
 
 
 def test_rows_are_errors_of_a_prediction(pairs):
@@ -61,6 +61,17 @@ def test_rows_are_errors_of_a_prediction(pairs):
     np.testing.assert_allclose(either, 0, atol=1e-9)
     assert (found[..., 2] >= effects.noise - 1e-12).all()
     assert error.mean() < 0.3 * (effects.value**2).mean()
+
+
+def test_rows_say_which_effects_are_strongest_as_they_were_measured(pairs, monkeypatch):
+    monkeypatch.setattr(module, "STRONGEST", 2)
+    effects, anchor = pairs
+    found = at_random(crossfit(effects, anchor, None, 0, shown=False)[0])
+    rank = np.argsort(np.argsort(-np.abs(effects.value), 1), 1)
+    np.testing.assert_array_equal(found[..., 5], rank < 2)
+    y = np.array([[1.0, -3.0, 2.0, 9.0]])
+    np.testing.assert_array_equal(strongest(y, 3), [[0, 1, 1, 0]], err_msg="the depth is no feature")
+    np.testing.assert_array_equal(strongest(y[:, :1], 1), [[1]])
 
 
 def test_no_condition_is_told_by_its_own_effect(pairs):
@@ -99,7 +110,7 @@ def test_a_target_that_nothing_else_has_is_left_out_only_with_relatives(readout)
     effects = screen(readout, [Action(name) for name in names])
     anchor = fit(effects)
     rows, stack = crossfit(effects, anchor, None, 0, shown=False)
-    assert rows.shape == (0, 5)
+    assert rows.shape == (0, 6)
     assert stack == {}
     kernel = TargetKernel(pd.DataFrame(np.ones((3, 1)), list(names)))
     rows, _ = crossfit(effects, anchor, kernel, 0, shown=False)
@@ -135,3 +146,43 @@ def test_rows_are_limited_and_repeat_with_the_seed(pairs, monkeypatch):
     assert len(np.unique(some, axis=0)) == len(some)
     assert {tuple(row) for row in some} <= {tuple(row) for row in every}
     np.testing.assert_array_equal(crossfit(effects, anchor, None, 3, shown=False)[0], some)
+
+
+def in_contexts(readout, n=4, own=0.0, seed=0):
+    """One action in contexts that are far apart, three samples each; what is its own in each has size `own`."""
+    rng = np.random.default_rng(seed)
+    effect = rng.normal(size=FEATURES)
+    values, units, latent = [], [], []
+    for k in range(n):
+        mine = effect + own * rng.normal(size=FEATURES)
+        values += [*rng.normal(0, 0.1, (3, FEATURES)), *(mine + rng.normal(0, 0.1, (3, FEATURES)))]
+        latent += [10 * np.eye(4)[k]] * 6
+        units.append(Contrast(Action("A"), k, 6 * k + 3 + np.arange(3), 6 * k + np.arange(3)))
+    latent = torch.from_numpy(np.array(latent, np.float32))
+    return effect, Effects(Bulk(readout("profile", np.array(values, np.float32))), units, latent)
+
+
+def test_left_out_contexts_say_how_much_of_an_effect_is_conserved(readout):
+    errors, conserved = [], []
+    for own in (0.0, 1.0):
+        effect, effects = in_contexts(readout, own=own)
+        every = np.arange(4)
+        units = effects.describe(make_flow(effects.contrasts, 4, 0), every)
+        anchor = Anchor.fit(units, effects.value, effects.noise)
+        anchor = replace(anchor, weights={"shared": 0.05, "target in context": 1.0})
+        rows, stack = crossfit(effects, anchor, None, 0, shown=False)
+        assert set(stack) == {"new context"}
+        assert set(rows[:, 4]) == {0, 9}
+        new = replace(units.take([0]), place=units.place[:1] + 40)
+        before = replace(anchor).members(new)[0][0, :2].mean(0)
+        conserved.append(stack["new context"][2])
+        anchor.stack = stack
+        after = anchor.predict(new)[0][0]
+        errors.append([np.square(found - effect).sum() / np.square(effect).sum() for found in (before, after)])
+        np.testing.assert_allclose(anchor.predict(units)[0], replace(anchor, stack={}).predict(units)[0])
+    assert errors[0][0] > 0.3, "what is conserved was drawn to zero"
+    assert errors[0][1] < 0.03
+    assert conserved[0] > conserved[1]
+    few = in_contexts(readout, n=2)[1]
+    pair = Anchor.fit(few.describe(make_flow(few.contrasts, 4, 0), np.arange(2)), few.value, few.noise)
+    assert crossfit(few, pair, None, 0, shown=False)[1] == {}, "two contexts do not tell"

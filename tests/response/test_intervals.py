@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from scvcell.response._bulk import FEWEST_CELLS
-from scvcell.response._intervals import excess_share, noise_of, sampling_halfwidth
+from scvcell.response._intervals import (
+    MAX_STRETCH,
+    calibrated,
+    excess_share,
+    noise_of,
+    sampling_halfwidth,
+    stretch_for,
+)
 
 
 def one_draw(rng, effect, n, m):
@@ -64,3 +71,59 @@ def test_few_cells_have_the_variance_of_all_and_many_half_of_their_own():
     np.testing.assert_allclose(noise_of(own, spread, FEWEST_CELLS - 1), spread / (FEWEST_CELLS - 1), rtol=1e-4)
     np.testing.assert_allclose(noise_of(own, spread, 0), spread, rtol=1e-4)
     assert np.isnan(noise_of(own, np.full(2, np.nan), 3)).all()
+
+
+def world(rng, n, explained, features=200):
+    """Predicted and measured effects of conditions, of which a share of the variance is predicted; unit errors."""
+    error = rng.normal(size=(n, features))
+    value = np.sqrt(explained / (1 - explained)) * rng.normal(size=(n, features))
+    return value, value + error
+
+
+def rows_of(value, y, strongest=True):
+    n = len(value)
+    rank = np.argsort(np.argsort(-np.abs(y), 1), 1)
+    columns = [np.abs(value), (y - value) ** 2, np.ones_like(y), np.arange(n)[:, None] + 0 * y, 0 * y, rank < 10]
+    return np.stack(columns, -1).reshape(-1, 6)[:, : 5 + strongest]
+
+
+@pytest.mark.parametrize(("explained", "reached"), [(0.8, True), (0.3, False)])
+def test_intervals_hold_the_strongest_effects_as_far_as_a_third_more_can(explained, reached):
+    rng = np.random.default_rng(4)
+    rows = rows_of(*world(rng, 60, explained))
+    value, y = world(rng, 60, explained)
+    plain, wide = ([calibrated(r, v, np.ones(len(v)), 0.9) for v in value] for r in (rows[:, :5], rows))
+    top = np.argsort(-np.abs(y), 1)[:, :10]
+    held = [np.abs(y - value) <= np.stack([e.halfwidth for e in found]) for found in (plain, wide)]
+    of_top = [np.take_along_axis(h, top, 1).mean() for h in held]
+    stretch = wide[0].halfwidth / plain[0].halfwidth
+    np.testing.assert_allclose(stretch, stretch[0])
+    assert 1 < stretch[0] <= MAX_STRETCH + 1e-12
+    assert of_top[0] < 0.87
+    assert held[0].mean() == pytest.approx(0.92, abs=0.03)
+    assert wide[0].held == pytest.approx(held[1].mean(), abs=0.02)
+    assert wide[0].held_strongest == pytest.approx(of_top[1], abs=0.04), "what is told is what is found"
+    if reached:
+        assert of_top[1] == pytest.approx(0.91, abs=0.03)
+    else:
+        assert stretch[0] == pytest.approx(MAX_STRETCH)
+        assert of_top[1] < 0.85
+    assert np.isnan(plain[0].held_strongest)
+
+
+def test_what_nothing_predicts_has_its_strongest_effects_outside():
+    rng = np.random.default_rng(5)
+    y = rng.normal(size=(400, 200))
+    half = 1.959964  # Gaussian, 95 %: ten of 200 are the largest errors
+    top = np.take_along_axis(np.abs(y), np.argsort(-np.abs(y), 1)[:, :10], 1)
+    assert (np.abs(y) <= half).mean() == pytest.approx(0.95, abs=0.01)
+    assert (top <= half).mean() < 0.2
+
+
+def test_a_stretch_is_a_quantile_within_bounds():
+    over = np.linspace(0.01, 1.3, 100)
+    assert stretch_for(over, 0.9) == pytest.approx(np.quantile(over, 0.9))
+    assert stretch_for(over[::-1], 0.9) == stretch_for(over, 0.9)
+    assert stretch_for(over / 2, 0.9) == 1
+    assert stretch_for(9 * over, 0.9) == MAX_STRETCH
+    assert stretch_for(9 * over[:20], 0.9) == 1, "too few to tell"

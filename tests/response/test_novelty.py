@@ -118,3 +118,51 @@ def test_weights_are_never_negative_and_find_the_better_member():
     assert min(weights) >= 0
     assert weights[1] > 0.8
     assert weights[3] == 0
+
+
+def in_contexts(n_contexts=4, n=2):
+    """Targets in contexts far from each other; the last target in the first context only."""
+    rows = [(k, c) for c in range(n_contexts) for k in range(n)] + [(n, 0)]
+    exposure = np.array([np.eye(n + 1)[k] for k, _ in rows])
+    place = 10 * np.eye(n_contexts)[[c for _, c in rows]]
+    return Conditions(exposure, 0 * exposure, np.zeros(len(rows)), place)
+
+
+def test_contexts_are_hidden_whole_and_what_none_other_has_stays():
+    units = in_contexts()
+    groups = list(hidden(units, "new context"))
+    assert [group.tolist() for group in groups] == [[0, 1], [2, 3], [4, 5], [6, 7]]
+    for group in groups[1:]:
+        kept = np.setdiff1d(np.arange(len(units)), group)
+        assert novelty(units.take(group), units.take(kept)) == ["new context"] * 2
+        assert novelty(units.take(kept), units.take(kept)) == [""] * len(kept)
+    order = np.random.default_rng(0).permutation(len(units))
+    shuffled = [sorted(order[group]) for group in hidden(units.take(order), "new context")]
+    assert sorted(shuffled) == [[0, 1], [2, 3], [4, 5], [6, 7]]
+
+
+def test_a_context_is_new_where_no_measured_one_is_like_it():
+    units = in_contexts()
+    near = replace(units.take([0]), place=units.place[:1] + 0.5)
+    far = replace(units.take([0]), place=units.place[:1] + 5)
+    assert novelty(near, units) == [""]
+    assert novelty(far, units) == ["new context"]
+    lonely = replace(units.take([8]), place=units.place[2:3])
+    assert novelty(lonely, units) == ["new context"], "this target was measured elsewhere"
+    alone = units.take([0, 1, 8])
+    assert novelty(far, alone) == [""], "one context does not say how far contexts are apart"
+    assert list(hidden(alone, "new context")) == []
+
+
+def test_a_new_context_has_a_share_of_the_processes_and_the_rest_conserved():
+    rng = np.random.default_rng(2)
+    process, conserved = rng.normal(size=(2, 8, 50))
+    members = np.stack([process, process, conserved, rng.normal(size=process.shape)], 1)
+    for share in (0.0, 0.3, 1.0):
+        y = share * process + (1 - share) * conserved
+        few, many = (stack_weights(members, y, n_sets=n, shift="new context") for n in (1, 10_000))
+        np.testing.assert_allclose(many, [share / 2, share / 2, 1 - share, 0], atol=1e-3)
+        np.testing.assert_allclose(few[2], (1 - share + 0.5) / 2, err_msg="one context says half")
+    far = stack_weights(members, 5 * process - 4 * conserved, n_sets=8, shift="new context")
+    assert far == [0.5, 0.5, 0.0, 0.0]
+    assert sum(stack_weights(members[:, [0, 0, 0, 3]], y, n_sets=8, shift="new context")) == 1

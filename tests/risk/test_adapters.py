@@ -1,8 +1,10 @@
 """Simple predictors and a cell-state latent answer the same questions."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 from sklearn.decomposition import PCA
@@ -10,9 +12,11 @@ from sklearn.linear_model import RidgeCV
 
 import scvcell
 from scvcell import risk
-from scvcell.risk import LinearMatch, ModelPredictor, Place, Translate, Translator
+from scvcell.risk import Effect, EffectBaseline, LinearMatch, ModelPredictor, Place, Split, Translate, Translator
 from scvcell.risk.axes import Modality
-from scvcell.risk.baselines import TRANSLATORS
+from scvcell.risk.baselines import BASELINES, TRANSLATORS
+
+KEYS = scvcell.PerturbationKeys("action", control="control", context="cell_type")
 
 
 @pytest.fixture(scope="module")
@@ -113,3 +117,162 @@ def test_each_question_round_is_a_new_fit(world, fitted, quick):
     first, again = (risk.ask(predictor, axis, mdata, split, seed=s)["value"] for s in (0, 0))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, risk.ask(predictor, axis, mdata, split, seed=1)["value"])
+
+
+@pytest.fixture(scope="module")
+def screen():
+    """A simulated screen without contexts, and the predictor of a model that was fitted to it and saved."""
+    options = {"n_targets": 2, "pairs": False, "n_genes": 20, "n_proteins": 4, "seed": 1, "doses": (1.0, 10.0)}
+    data = scvcell.datasets.simulate_actions(120, **options)
+    model = scvcell.CSL.load(Path(__file__).parents[1] / "data" / "models" / "actions", data)
+    predictor = ModelPredictor(model)
+    predictor.fit(data, Split(data.obs_names[1:], data.obs_names[:0], pd.Index(["another cell"])), 0)
+    return data, predictor
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    """A simulated screen of pairs in two contexts, and a split that hides one pair in one of them."""
+    data = scvcell.datasets.simulate_actions(500, n_targets=3, n_genes=40, n_proteins=4, n_types=2, seed=1)
+    hidden = cells_of(data, "T1+T2", kinds_of(data)[:1])
+    return data, Split(data.obs_names.difference(hidden), data.obs_names[:0], hidden, "another action")
+
+
+def by_hand(data, modality="rna"):
+    """log1p of counts per 10,000, labelled."""
+    counts = data[modality].to_df()
+    return np.log1p(1e4 * counts.div(counts.sum(axis=1), axis=0))
+
+
+def kinds_of(data):
+    return sorted(set(data.obs["cell_type"]))
+
+
+def cells_of(data, action, kinds=None):
+    return data.obs_names[(data.obs["action"] == action) & data.obs["cell_type"].isin(kinds or kinds_of(data))]
+
+
+def test_a_latent_tells_effects_on_the_scale_of_the_contract(screen):
+    data, predictor = screen
+    action, controls = scvcell.Action({"T1": 10.0}), cells_of(data, "control")
+    told = predictor.predict(Effect(action, controls, n_treated=20))
+    found, share = told.change, told.after.div(told.after.sum(axis=1), axis=0)
+    moved = np.log1p(1e4 * share).mean() - by_hand(data).loc[controls].mean()
+    assert found.index.equals(data["rna"].var_names)
+    assert 0.85 < found["effect"] @ moved / (moved @ moved) < 1.15, "natural logs: in log2 the slope would be 1.44"
+    assert np.corrcoef(found["effect"], moved)[0, 1] > 0.95
+    assert (found["lower"] <= found["effect"]).all()
+    assert (found["effect"] <= found["upper"]).all()
+    narrow, wide = (
+        predictor.predict(Effect(action, controls, n_treated=n, level=level)).change
+        for n, level in ((100, 0.5), (5, 0.99))
+    )
+    assert (wide["upper"] - wide["lower"] > narrow["upper"] - narrow["lower"]).all()
+
+
+def test_effects_of_several_contexts_are_averaged_by_cells(screen, monkeypatch):
+    data, predictor = screen
+    response = predictor.model.parts["response"]
+    monkeypatch.setattr(response, "keys", replace(response.keys, context="cell_type"))
+    action = scvcell.Action({"T1": 1.0})
+    parts = [cells for kind in kinds_of(data) if len(cells := cells_of(data, "control", [kind]))]
+    every = cells_of(data, "control")
+    each = [predictor.predict(Effect(action, cells)).change["effect"] for cells in parts]
+    both = predictor.predict(Effect(action, every))
+    expected = sum(len(cells) * effect for cells, effect in zip(parts, each, strict=True)) / len(every)
+    assert len(parts) > 1
+    assert np.abs(each[0] - each[1]).max() > 0.01
+    np.testing.assert_allclose(both.change["effect"], expected, rtol=1e-5, atol=1e-6)
+    again = predictor.predict(Effect(action, every[::-1]))
+    np.testing.assert_allclose(again.change["effect"], both.change["effect"], rtol=1e-4, atol=1e-6)
+    assert both.after.index.equals(every)
+    assert again.after.index.equals(every[::-1])
+    assert (both.after.to_numpy() == both.after.to_numpy().round()).all(), "counts"
+    assert (both.after.to_numpy() >= 0).all()
+
+
+def test_effects_on_an_assay_without_a_depth_come_from_cells(screen):
+    data, predictor = screen
+    controls = cells_of(data, "control")
+    found = predictor.predict(Effect(scvcell.Action({"T2": 10.0}), controls, "adt"))
+    share = found.after.div(found.after.sum(axis=1), axis=0)
+    expected = np.log1p(1e4 * share).mean() - by_hand(data, "adt").loc[controls].mean()
+    np.testing.assert_allclose(found.change["effect"], expected, rtol=1e-4, atol=1e-5)
+    assert list(found.change) == ["effect"]
+
+
+def test_who_knows_of_no_action_does_not_answer(screen, pairs, world, fitted):
+    (_, ours), (data, split), (mdata, hidden, _) = screen, pairs, world
+    question = Effect(scvcell.Action("T1"), data.obs_names[:3])
+    baseline = EffectBaseline("mean", KEYS)
+    baseline.fit(data, split, 0)
+    assert baseline.predict(replace(question, modality="atac")) is None
+    assert baseline.predict(Translate("rna", "adt", question.cells)) is None
+    assert ours.predict(replace(question, modality="atac")) is None
+    assert Translator().predict(question) is None
+    assert LinearMatch().predict(question) is None
+    without = ModelPredictor(fitted._asked)
+    without.fit(mdata, Split(hidden.train, hidden.calibration, pd.Index(["another cell"])), 0)
+    assert without.predict(question) is None
+
+
+@pytest.mark.parametrize("name", [name for name in BASELINES if name != "replicate"])
+def test_baselines_of_effects_see_no_test_cell(pairs, name):
+    data, split = pairs
+    shown, controls = data[~data.obs_names.isin(split.test)].copy(), cells_of(data, "control", kinds_of(data)[:1])
+    question = Effect(scvcell.Action("T1+T2"), controls)
+    answers = []
+    for seen in (data, shown, shown[::-1].copy()):
+        predictor = EffectBaseline(name, KEYS)
+        predictor.fit(seen, split, 0)
+        answers.append(predictor.predict(question))
+    first = answers[0].change["effect"]
+    assert first.index.equals(data["rna"].var_names)
+    for other in answers[1:]:
+        np.testing.assert_allclose(other.change["effect"], first, rtol=1e-3, atol=1e-4)
+    assert answers[0].after.index.equals(controls)
+    assert (answers[0].after.to_numpy() >= 0).all()
+
+
+def test_baselines_of_effects_by_hand(pairs):
+    data, split = pairs
+    values, seen = by_hand(data), data.obs.drop(split.test)
+    controls = cells_of(data, "control", kinds_of(data)[:1])
+    answers = {}
+    for name in ("control", "mean"):
+        predictor = EffectBaseline(name, KEYS)
+        predictor.fit(data, split, 0)
+        answers[name] = predictor.predict(Effect(scvcell.Action("T1+T2"), controls))
+    deltas = [
+        values.loc[cells.index].mean()
+        - values.loc[seen.index[(seen["action"] == "control") & (seen["cell_type"] == k)]].mean()
+        for (k, action), cells in seen.groupby(["cell_type", "action"], observed=True)
+        if action != "control"
+    ]
+    np.testing.assert_allclose(
+        answers["mean"].change["effect"], pd.concat(deltas, axis=1).mean(axis=1), rtol=1e-4, atol=1e-5
+    )
+    assert (answers["control"].change["effect"] == 0).all()
+    np.testing.assert_allclose(answers["control"].after, data["rna"].to_df().loc[controls], rtol=1e-4, atol=1e-4)
+
+
+def test_a_replicate_needs_cells_that_were_measured(pairs):
+    data, split = pairs
+    half = Split(split.train.union(split.test[::2]), split.calibration, split.test[1::2])
+    controls = cells_of(data, "control", kinds_of(data)[:1])
+    predictor = EffectBaseline("replicate", KEYS)
+    predictor.fit(data, half, 0)
+    found = predictor.predict(Effect(scvcell.Action("T1+T2"), controls))
+    values = by_hand(data)
+    expected = values.loc[split.test[::2]].mean() - values.loc[controls].mean()
+    assert np.corrcoef(found.change["effect"], expected)[0, 1] > 0.99
+    predictor.fit(data, split, 0)
+    with pytest.raises(ValueError, match="No cell that may be learned from was measured after 'T1\\+T2'"):
+        predictor.predict(Effect(scvcell.Action("T1+T2"), controls))
+
+
+def test_a_name_that_nobody_has_is_told_at_once():
+    with pytest.raises(ValueError, match=r"There is no baseline 'aditive'.*'additive'.*There are .*control"):
+        EffectBaseline("aditive", KEYS)
+    with pytest.raises(ValueError, match=r"There is no translation 'PCA \+ kN'.*'PCA \+ kNN'"):
+        Translator("PCA + kN")

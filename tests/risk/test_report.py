@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from scvcell.risk import RiskReport
-from scvcell.risk._report import COLUMNS
+from scvcell.risk._columns import COLUMNS
 
 
 def empty():

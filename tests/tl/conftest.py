@@ -1,10 +1,32 @@
-"""A model of actions that several files ask, fitted once."""
+"""A model of actions that several files ask, fitted once, and shorter training of what is not asked how good it is."""
 
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
 
 import scvcell
+
+FLOW_STEPS = 80
+"""Instead of 400: most of the time of a fit with actions, which every interval's folds take once more."""
+
+
+@contextmanager
+def short_flows():
+    """Flows of actions are trained for `FLOW_STEPS` steps."""
+    from scvcell.response import _crossfit, _flow_fit
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_flow_fit.train_flow, "__defaults__", (FLOW_STEPS,))
+        patch.setattr(_crossfit, "FLOW_STEPS", FLOW_STEPS)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def flows():
+    """Flows of actions that the tests of a file fit are short ones."""
+    with short_flows():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -15,7 +37,9 @@ def dosed():
     )
     keys = scvcell.PerturbationKeys("action", control="control", dose="dose", context="cell_type")
     train = scvcell.TrainConfig(max_epochs=2, progress=False, accelerator="cpu")
-    return SimpleNamespace(data=data, model=scvcell.tl.fit(data, perturbation=keys, train=train), train=train)
+    with short_flows():
+        model = scvcell.tl.fit(data, perturbation=keys, train=train)
+    return SimpleNamespace(data=data, model=model, train=train)
 
 
 @pytest.fixture(scope="module")

@@ -210,6 +210,22 @@ def test_each_cell_in_its_own_section(scene):
     np.testing.assert_allclose(held[two][:, of == "two"].sum(1), 1, rtol=1e-4)
 
 
+def test_whole_groups_are_left_out(scene):
+    """Of located cells of several sections in one frame, one is left out; labels of any type, in any order."""
+    located = scene.located.copy()
+    located.obs["slice"] = np.arange(300) % 3
+    found = mapped(scene, spatial=located, groups_key="slice")
+    plain = mapped(scene, spatial=located)
+    for key in ("gain", "median_error"):
+        assert found.uns["csl_map"][key].iloc[0] != plain.uns["csl_map"][key].iloc[0]
+    assert np.median(off(found, scene.xy)) < 1.3 * np.median(off(plain, scene.xy))
+    other = located[np.random.default_rng(0).permutation(300)].copy()
+    other.obs["slice"] = other.obs["slice"].map({0: "a", 1: "b", 2: "c"}).astype("category")
+    again = mapped(scene, spatial=other, groups_key="slice")
+    np.testing.assert_allclose(again.obsm["spatial"], found.obsm["spatial"], atol=0.1)
+    np.testing.assert_allclose(again.obs["radius"], found.obs["radius"], rtol=1e-3)
+
+
 def test_lifted_spots_place_cells(scene, lifted):
     found = mapped(scene, spatial=lifted)
     assert found.obsm["position"].shape == (100, 25)
@@ -277,6 +293,9 @@ def test_what_is_refused(scene, lifted, fingerprint):
         (lambda: mapped(scene, level=95), ValueError, "level must lie between 0 and 1"),
         (lambda: mapped(scene, seed="a"), TypeError, "seed must be a whole number"),
         (lambda: mapped(scene, n_per_spot=3), ValueError, "n_per_spot= is for spots"),
+        (lambda: mapped(scene, spatial=lifted, groups_key="batch"), ValueError, "groups_key= is for located cells"),
+        (lambda: mapped(scene, groups_key="batch"), ValueError, "are of one group; two are needed"),
+        (lambda: mapped(scene, groups_key="slice"), KeyError, "No obs column 'slice'"),
         (lambda: mapped(scene, spatial=unplaced), ValueError, "no coordinates"),
         (lambda: mapped(scene, spatial=unlabelled), KeyError, "kinds in obs\\['type'\\]"),
         (lambda: mapped(scene, spatial=lifted, n_per_spot="nucle"), KeyError, "No obs column 'nucle'"),

@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
+from scipy.spatial import KDTree
 
 import scvcell
 from scvcell.scale import Membership
@@ -121,6 +122,48 @@ def test_a_membership(small, mosaic):
     found = scvcell.tl.project(data, small.model, by=nobody)
     assert dense(found.X).sum() == 0
     assert np.isnan(found.obsm["X_csl"]).all()
+
+
+def test_niches_in_sections_in_donors(small, donors):
+    """Levels that nest, as docs/space.md has them: products of memberships keep all counts."""
+    cells = donors["rna"].copy()
+    cells = cells[donors.obs.loc[cells.obs_names, "donor"].notna()].copy()
+    cells.obs["donor"] = donors.obs["donor"].loc[cells.obs_names]
+    cells.obs["section"] = cells.obs["donor"] + np.where(np.arange(cells.n_obs) % 2, "left", "right")
+    cells.obs["niche"] = np.arange(cells.n_obs) % 3
+    groups = Membership.groups
+    niche = groups(cells.obs["section"].astype(str) + ":" + cells.obs["niche"].astype(str), "niche")
+    niches = scvcell.tl.project(cells, small.model, by=niche)
+    section = groups(niches.obs["section"], "section") @ niche
+    by_donor = groups(niches.obs["donor"], "donor") @ niche
+    for membership, key in ((section, "section"), (by_donor, "donor")):
+        found = scvcell.tl.project(cells, small.model, by=membership)
+        plain = scvcell.tl.project(cells, small.model, by=key)
+        assert list(found.obs_names) == list(plain.obs_names)
+        np.testing.assert_array_equal(dense(found.X), dense(plain.X))
+        np.testing.assert_allclose(found.obsm["X_csl"], plain.obsm["X_csl"], atol=1e-5)
+        assert found.obs["n_cells"].tolist() == plain.obs["n_cells"].tolist()
+
+
+def test_a_few_places_of_an_image(small):
+    """Voxels with cells around them are a membership with few rows, as docs/space.md has it."""
+    rng = np.random.default_rng(0)
+    cells = small.mdata["rna"].copy()
+    cells.obsm["spatial"] = rng.uniform(0, 1000, (cells.n_obs, 2))
+    voxels = pd.DataFrame({"x": [200.0, 700.0, 5000.0], "y": [300.0, 600.0, 0.0]}, index=["v0", "v1", "far"])
+    near = KDTree(cells.obsm["spatial"]).query_ball_point(voxels[["x", "y"]], 150)
+    matrix = sp.vstack(
+        [sp.coo_array((np.ones(len(at)), (np.zeros(len(at), int), at)), (1, cells.n_obs)) for at in near]
+    )
+    found = scvcell.tl.project(cells, small.model, by=Membership(matrix, voxels.index, cells.obs_names, "voxel"))
+    assert list(found.obs_names) == list(voxels.index)
+    assert found.obs["n_cells"].tolist() == [len(at) for at in near]
+    assert min(len(at) for at in near[:2]) > 3
+    for i in range(3):
+        np.testing.assert_array_equal(dense(found.X)[i], dense(cells.X)[near[i]].sum(0))
+    states = found.obsm["X_csl"]
+    assert np.isfinite(states[:2]).all()
+    assert np.isnan(states[2]).all(), "a voxel without cells"
 
 
 def test_features_that_were_not_measured_stay_so(small, donors):

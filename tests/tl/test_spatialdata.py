@@ -13,7 +13,7 @@ import scvcell
 
 
 @pytest.fixture(scope="module")
-def tissue():
+def tissue(fewer_steps):
     """Two sections with cells and spots, rows of the table of cells shuffled, and a model of the cells."""
     sdata = scvcell.datasets.simulate_tissue(400, n_donors=2, n_genes=50, as_anndata=False, seed=2)
     cells = sdata["cells"][np.random.default_rng(0).permutation(sdata["cells"].n_obs)].copy()

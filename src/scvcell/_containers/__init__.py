@@ -5,7 +5,7 @@ from scvcell._containers._graph import graph
 from scvcell._containers._matrix import Matrix, fault
 from scvcell._containers._membership import Membership
 from scvcell._containers._read import SINGLE, SPLIT, Tables, feature_types, fitted_tables, table_names, view, view_units
-from scvcell._containers._sdata import Place, circles
+from scvcell._containers._sdata import Place, circles, read_spatial
 from scvcell._containers._select import choose, choose_features, is_container
 from scvcell._containers._space import COORDINATES, Space
 from scvcell._containers._units import units_of
@@ -32,6 +32,7 @@ __all__ = [
     "gather",
     "graph",
     "is_container",
+    "read_spatial",
     "table_names",
     "unique_names",
     "units_of",

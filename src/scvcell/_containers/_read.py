@@ -117,6 +117,8 @@ def view(data: Container | View, *, table_key: Tables = None, skip_empty: bool =
     if hasattr(data, "tables"):
         return _view_spatial(data, table_names(data, table_key), skip_empty=skip_empty)
     read = f" Read it first: mudata.read_h5mu({str(data)!r})." if isinstance(data, str | Path) else ""
+    if isinstance(data, list | tuple) and data and all(isinstance(each, str | Path) for each in data):
+        read = " Read the files first: scvcell.pp.read_corpus(paths)."
     raise TypeError(f"Expected AnnData, MuData or SpatialData, got {type(data).__name__}.{read}")
 
 

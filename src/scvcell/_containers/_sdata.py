@@ -21,6 +21,7 @@ from scvcell._containers._shapes import covered, held
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from anndata import AnnData
 
@@ -34,6 +35,7 @@ REGION, INSTANCE = "region", "instance"
 """Columns by which tables that are made here say what they annotate."""
 GLOBAL = "global"
 """Coordinate system that is taken where elements share several."""
+_INSTALL = "A SpatialData needs the package spatialdata: `pip install 'scvcell[spatial]'`"
 _GIVE_ONE = "Give them one: spatialdata.transformations.set_transformation(element, transformation, 'global')."
 
 
@@ -281,9 +283,7 @@ def circles(
         from spatialdata.models import ShapesModel, TableModel
         from spatialdata.transformations import Identity
     except ImportError as error:
-        raise ImportError(
-            "A SpatialData needs the package spatialdata: `pip install 'scvcell[spatial]'`, or give as_anndata=True."
-        ) from error
+        raise ImportError(f"{_INSTALL}, or give as_anndata=True.") from error
     shapes, parsed = {}, {}
     for name, table in tables.items():
         table, region = table.copy(), np.asarray(regions[name])
@@ -301,6 +301,18 @@ def circles(
             table, region=[str(each) for each in dict.fromkeys(region)], region_key=REGION, instance_key=INSTANCE
         )
     return SpatialData(shapes=shapes, tables=parsed)
+
+
+def read_spatial(folder: Path) -> Any:
+    """SpatialData of a ``.zarr`` folder; ImportError without the package, ValueError where the folder holds none."""
+    try:
+        from spatialdata import read_zarr
+
+        return read_zarr(folder)
+    except ImportError as error:
+        raise ImportError(f"{_INSTALL}.") from error
+    except (ValueError, KeyError, OSError) as error:
+        raise ValueError(f"{folder} cannot be read as a SpatialData: {error}") from error
 
 
 def _all_systems(element: Any) -> set[str]:

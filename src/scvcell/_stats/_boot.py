@@ -49,7 +49,7 @@ def weighted_ratio(above: Array, below: Array, weights: Array) -> Array:
 
 
 def draws_of_ratio(above: Array, below: Array, weights: Array) -> Array:
-    r"""Draws of a ratio of sums, ``(n_boot,)``: by the bootstrap, or for few units around the ratio by a t distribution.
+    r"""Draws of a ratio of sums, ``(n_boot,)``: by the bootstrap, for few units by a t distribution around the ratio.
 
     .. math:: s + t_{n-1} \frac{\mathrm{sd}(a_i - s\, b_i)}{\sqrt n\, \bar b}
 

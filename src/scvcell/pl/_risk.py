@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 REPLICATE = "replicate"
 """Name of the predictor that is another sample of the truth."""
+ANSWERED, WAYS = "answered", ("higher", "lower")
+"""The share of questions that were answered is no score; nor is one of which neither more nor less is better."""
 LOWEST, HIGHEST = -1.0, 2.0
 """Least and largest scaled score that is drawn in its place; what lies beyond is an arrow at the edge."""
 
@@ -61,6 +63,7 @@ def risk(report: Any, *, axis: str | None = None, ax: Axes | Sequence[Axes] | No
         If it has no scores, or not the axis.
     """
     summary = _table(report, "summary", "risk")
+    summary = summary[summary["better"].isin(WAYS) & (summary["metric"] != ANSWERED)]
     chosen = _chosen(summary, "axis", axis)
     looks = _looks(report, set(summary["predictor"]) - {REPLICATE})
     heights = [_readouts(summary[summary["axis"] == name]) for name in chosen]
@@ -127,7 +130,7 @@ def shift_curve(
         for name, at in zip(broken["predictor"], broken["severity"].astype(float), strict=True):
             if np.isfinite(at) and name in looks:
                 panel.axvline(at, color=looks[name]["color"], linewidth=1.2, linestyle=(0, (1, 1.5)), zorder=1)
-        panel.set_xlabel(_style.short(_measure(report, key[0], broken), 40))
+        panel.set_xlabel(_style.short(_measure(report, key[0], broken), 48))
         panel.set_ylabel(_style.short(_better(report, key[2]), 40))
         _style.headline(panel, _style.short(key[0], 40), _style.short(key[1], 40), loc="left")
         panel.xaxis.set_major_locator(MaxNLocator(5))
@@ -159,7 +162,9 @@ def _chosen(table: pd.DataFrame, column: str, one: str | None) -> list[str]:
 
 def _looks(report: Any, shown: set[str]) -> dict[str, Style]:
     """Colour and marker of each predictor, the same in all plots of a report; a replicate is grey."""
-    names = list(dict.fromkeys([*report.summary["predictor"], *report.curves["predictor"]]))
+    known = dict.fromkeys([*report.summary["predictor"], *report.curves["predictor"]])
+    asked = [name for name in report.cards.get("model", {}) if name in known]
+    names = dict.fromkeys([*asked, *known])
     rest = [name for name in names if name != REPLICATE]
     looks: dict[str, Style] = {
         name: {"color": colour, "marker": mark}
@@ -182,24 +187,23 @@ def _row(panel: Axes, place: int, here: pd.DataFrame, looks: dict[str, Style]) -
     if not here["informative"].astype(bool).any():
         panel.text(0.5, place, "cannot be told", ha="center", va="center", fontsize="x-small", color=_style.GREY)
         return
-    drawn = here[(here["predictor"] != REPLICATE) & np.isfinite(here["scaled"].astype(float))]
+    drawn = here[here["informative"].astype(bool) & np.isfinite(here["scaled"].astype(float))]
+    drawn = drawn[drawn["predictor"] != REPLICATE]
     step = min(0.12, 0.7 / max(len(drawn), 1))
-    for i, row in enumerate(drawn.itertuples()):
-        y, look = place + step * (i - (len(drawn) - 1) / 2), looks[row.predictor]
-        ends = np.array([row.scaled_lower, row.scaled_upper], float)
+    values = drawn[["scaled", "scaled_lower", "scaled_upper"]].to_numpy(float)
+    for i, (name, (at, *ends)) in enumerate(zip(drawn["predictor"], values, strict=True)):
+        y, look = place + step * (i - (len(drawn) - 1) / 2), looks[name]
         if np.isfinite(ends).all():
             panel.plot(ends, [y, y], color=look["color"], linewidth=1.4, zorder=2, scalex=False)
-        at = float(row.scaled)
-        inside = LOWEST <= at <= HIGHEST
-        mark = look["marker"] if inside else ("<" if at < LOWEST else ">")
+        mark = look["marker"] if LOWEST <= at <= HIGHEST else ("<" if at < LOWEST else ">")
         panel.plot(np.clip(at, LOWEST, HIGHEST), y, color=look["color"], marker=mark, markersize=4.5, zorder=3)
 
 
 def _limits(here: pd.DataFrame) -> tuple[float, float]:
     """Limits of the scaled scores: the anchors, and all scores up to what is drawn in its place."""
     informative = here[here["informative"].astype(bool) & (here["predictor"] != REPLICATE)]
-    values = informative[["scaled", "scaled_lower", "scaled_upper"]].to_numpy(float)
-    values = np.append(values[np.isfinite(values)], [0.0, 1.0])
+    found = informative[["scaled", "scaled_lower", "scaled_upper"]].to_numpy(float).ravel()
+    values = np.append(found[np.isfinite(found)], [0.0, 1.0])
     return max(values.min(), LOWEST) - 0.12, min(values.max(), HIGHEST) + 0.12
 
 
@@ -209,6 +213,8 @@ def _curves(panel: Axes, here: pd.DataFrame, looks: dict[str, Style]) -> None:
         look = looks[str(name)]
         mark = None if name == REPLICATE else look["marker"]
         dashes = "--" if name == REPLICATE else "-"
+        if len(curve) == 1:
+            panel.vlines(curve["severity"], curve["lower"], curve["upper"], color=look["color"], alpha=0.5)
         panel.fill_between(
             curve["severity"], curve["lower"], curve["upper"], color=look["color"], alpha=0.14, linewidth=0
         )
@@ -228,7 +234,7 @@ def _measure(report: Any, axis: str, broken: pd.DataFrame) -> str:
 def _better(report: Any, metric: str) -> str:
     """The metric, and which way is better."""
     said = [way for table in (report.summary, report.rows) for way in table.loc[table["metric"] == metric, "better"]]
-    return f"{metric} ({said[0]} is better)" if said else metric
+    return f"{metric} ({said[0]} is better)" if said and said[0] in WAYS else metric
 
 
 def _legend(panel: Axes, looks: dict[str, Style]) -> None:

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from scipy.optimize import nnls
-from scipy.spatial.distance import cdist
 
-from scvcell.response._kernels import START_SHAPE, distinct, kernels, strength_of
+from scvcell.response._kernels import START_SHAPE, distinct, kernels, spread_of, strength_of
 from scvcell.response._nearest import own_and_others
-from scvcell.response._novelty import COMBINATION, novelty
+from scvcell.response._novelty import COMBINATION, CONTEXT, novelty
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,8 +49,9 @@ class Anchor:
     components of the effects that stand out of the noise, in place of features (coregionalisation).
 
     The mean of both processes counts. For a target that was never perturbed, or at a dose or time that was not seen of
-    the same targets, or for a combination that was not seen, they are weighted with two simple predictions
-    (`own_and_others`).
+    the same targets, or for a combination that was not seen, or in a context that is far from all where the action was
+    measured, they are weighted with two simple predictions (`own_and_others`). Of contexts the first is the mean over
+    those that were measured: the conserved effect, which a process draws to zero where contexts are few.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class Anchor:
     scale
         Variance of the effect of each feature, ``(features,)``.
     stack
-        By `scvcell.perturb.NOVELTIES` the weights of `members`; where it has none they are `prior_weights`.
+        By `REGIMES` the weights of `members`; where it has none they are `prior_weights`.
 
     References
     ----------
@@ -98,8 +98,7 @@ class Anchor:
     @classmethod
     def fit(cls, units: Conditions, y: Array, noise: Array) -> Anchor:
         """Learn from conditions with known effects; the `noise` of one without replicates is NaN."""
-        apart = cdist(units.place, units.place, "sqeuclidean")
-        spread = float(np.median(apart[apart > 1e-9])) if (apart > 1e-9).any() else 1.0
+        spread = spread_of(units.place) or 1.0
         typical = float(np.median((y**2).mean(0)[(y != 0).any(0)])) if (y != 0).any() else 1.0
         known = np.nan_to_num(noise)
         trust = 1 / (known + typical) ** 2
@@ -147,7 +146,7 @@ class Anchor:
         """
         alone, var = self._alone(units)
         together = self._together(units)
-        own, others = own_and_others(units, self.conditions, self.y, self.shape)
+        own, others = own_and_others(units, self.conditions, self.y, self.shape, self.noise)
         own = np.where(np.isnan(own), (together + alone) / 2, own)
         return np.stack([together, alone, own, others], 1), var
 
@@ -269,7 +268,27 @@ def stack_weights(members: Array, y: Array, n_sets: int, shift: str) -> list[flo
     ----------
     Breiman, Stacked regressions, Machine Learning 1996.
     """
+    if shift == CONTEXT:
+        return shared_weights(members, y, n_sets)
     x = np.moveaxis(members, 1, -1).reshape(-1, members.shape[1])
     size = np.sqrt((x**2).sum(0) / n_sets)
     right = np.append(y.ravel(), size * prior_weights(shift))
     return nnls(np.concatenate([x, np.diag(size)]), right)[0].tolist()  # type: ignore[no-any-return]
+
+
+def shared_weights(members: Array, y: Array, n_sets: int) -> list[float]:
+    r"""Weights of members for a new context: a share of the mean of both processes, the rest of the conserved effect.
+
+    .. math:: \hat a = \frac{\sum d\,(y - o) + \lambda / 2}{\sum d^2 + \lambda}, \qquad \lambda = \sum d^2 / n
+
+    within 0 and 1, with the difference d of the processes from the conserved effect o over n contexts that were left
+    out. Weights that are free would raise what the processes draw to zero, and few contexts do not tell by how much.
+    """
+    processes, conserved = members[:, :2].mean(1), members[:, 2]
+    apart = processes - conserved
+    size = float((apart**2).sum())
+    if not size:
+        return [0.25, 0.25, 0.5, 0.0]
+    share = (float((apart * (y - conserved)).sum()) + size / n_sets / 2) / (size + size / n_sets)
+    share = float(np.clip(share, 0, 1))
+    return [share / 2, share / 2, 1 - share, 0.0]

@@ -11,7 +11,9 @@ from scvcell._calm import progress
 from scvcell.response._anchor import Anchor, prior_weights, stack_weights
 from scvcell.response._conditions import unrelated
 from scvcell.response._flow_fit import FLOW_STEPS, make_flow, train_flow
-from scvcell.response._novelty import NOVELTIES, hidden
+from scvcell.response._intervals import STRONGEST
+from scvcell.response._novelty import CONTEXT, REGIMES, hidden
+from scvcell.score import largest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,6 +27,9 @@ N_FOLDS = 5
 MIN_TARGET_SETS = 10
 """Sets of targets of which doses or times must be left out for a shift to be learned from."""
 
+MIN_CONTEXTS = 3
+"""Contexts that must be left out for one that is new to be learned from."""
+
 MAX_CALIBRATION_ROWS = 50_000
 
 
@@ -33,23 +38,23 @@ def crossfit(
 ) -> tuple[Array, dict[str, list[float]]]:
     """How far the effects of conditions that were left out lie from their prediction.
 
-    Conditions are left out at random, and so that they are new in one of `NOVELTIES`, where enough sets of targets
+    Conditions are left out at random, and so that they are new in one of `REGIMES`, where enough sets of targets
     allow it. The flow is fitted anew without each fold. A condition whose targets no other condition has can be left
     out only where `kernel` relates them to others.
 
     Returns
     -------
     Rows of ``(size of the predicted effect, squared error, predicted variance, number of the condition, number of the
-    shift)``, one per condition and feature, at most `MAX_CALIBRATION_ROWS` of a shift at random, none where no
-    condition can be left out; and the weights of the anchor's members for every shift.
+    shift, whether it is among the strongest)``, one per condition and feature, at most `MAX_CALIBRATION_ROWS` of a
+    shift at random, none where no condition can be left out; and the weights of the anchor's members for every shift.
     """
     rng = np.random.default_rng(seed)
     n = len(effects.contrasts)
     described = effects.describe(make_flow(effects.contrasts, effects.latent.shape[1], seed), np.arange(n))
-    rows, stack, known = [np.zeros((0, 5))], {}, {}
-    for code, shift in enumerate(("", *NOVELTIES)):
+    rows, stack, known = [np.zeros((0, 6))], {}, {}
+    for code, shift in enumerate(("", *REGIMES)):
         groups = list(hidden(described, shift)) if shift else [np.array([i]) for i in range(n)]
-        if shift and len(groups) < MIN_TARGET_SETS:
+        if shift and len(groups) < (MIN_CONTEXTS if shift == CONTEXT else MIN_TARGET_SETS):
             continue
         same = tuple(map(tuple, groups))
         if same not in known:
@@ -68,12 +73,20 @@ def crossfit(
         mean = np.einsum("ukg,k->ug", members, stack.get(shift, prior_weights(shift)))
         predicted = by_flow + mean
         number_of = np.broadcast_to(out[:, None], y.shape)
-        columns = (np.abs(predicted), (y - predicted) ** 2, var, number_of, np.full(y.shape, float(code)))
+        top = strongest(y, y.shape[1] - effects.bulk.shares)
+        columns = (np.abs(predicted), (y - predicted) ** 2, var, number_of, np.full(y.shape, float(code)), top)
         new = np.stack([column.ravel() for column in columns], 1)
         rows.append(
             new if len(new) <= MAX_CALIBRATION_ROWS else new[rng.choice(len(new), MAX_CALIBRATION_ROWS, replace=False)]
         )
     return np.concatenate(rows), stack
+
+
+def strongest(y: Array, n_features: int) -> Array:
+    """1 for those of the first features of a condition that changed most, else 0, ``(conditions, columns)``."""
+    out = np.zeros(y.shape)
+    np.put_along_axis(out, largest(y[:, :n_features], min(STRONGEST, n_features)), 1.0, 1)
+    return out
 
 
 def _left_out(

@@ -13,14 +13,13 @@ from scvcell.errors import OutOfSupport
 from scvcell.response._bulk import FEWEST_CELLS
 from scvcell.response._conditions import describe, measured_row, unrelated
 from scvcell.response._intervals import (
-    EFFECT_BINS,
     MIN_CALIBRATION_ROWS,
     Effect,
-    excess_share,
+    calibrated,
     noise_of,
     sampling_halfwidth,
 )
-from scvcell.response._novelty import NOVELTIES, novelty
+from scvcell.response._novelty import REGIMES, novelty
 from scvcell.response._reach import SUPPORT_OF_NEW_COMBINATION, Reach
 
 if TYPE_CHECKING:
@@ -65,8 +64,8 @@ class Delta:
         By modality, the variance of one cell on the effect scale, over all conditions, ``(features,)``.
     calibration
         By modality, rows of ``(size of the predicted effect, squared error, predicted variance, number of the
-        condition, number of the shift)`` of conditions that were left out; 0 for no shift, else from 1 on as in
-        `scvcell.perturb.NOVELTIES`.
+        condition, number of the shift, whether it is among the strongest)`` of conditions that were left out; 0 for no
+        shift, else from 1 on as in `REGIMES`. Models of earlier versions lack the last column.
     cells
         By modality, the treated cells of each condition, ``(conditions,)``; none in models of earlier versions.
     """
@@ -143,22 +142,12 @@ class Delta:
         level: float = 0.9,
         n_cells: int | None = None,
     ) -> Effect:
-        r"""Effect on the pseudobulk of `cells` in states `z`, with its interval.
+        """Effect on the pseudobulk of `cells` in states `z`, with its interval.
 
-        .. math::
-            \sigma^2 = s^2 + v_{GP} + (\gamma\,\hat y)^2, \qquad [\hat y - q_b \sigma,\ \hat y + q_b \sigma]
-
-        with the sampling variance of the pseudobulks of `n_cells` treated cells and of the controls, the variance of
-        what like conditions leave open, and a share of the effect; :math:`\gamma` and the quantiles :math:`q_b`, one
-        per bin of effect size, are those of conditions that were left out (of a new dose, time or target those that
-        were new in the same way), at a level raised for how few conditions these are, and no interval is narrower than
-        the Gaussian one. Where too few conditions could be left out, the interval of one that was measured is that of
-        `sampling_halfwidth`; of others it is infinite.
-
-        References
-        ----------
-        Vovk et al., Algorithmic Learning in a Random World, 2005 (Mondrian conformal prediction); Lee, Barber and
-        Willett, Distribution-free inference with hierarchical data, 2023 (groups of exchangeable errors).
+        The variance is that of sampling, of the pseudobulks of `n_cells` treated cells and of the controls, and of what
+        like conditions leave open. Intervals are `calibrated` by conditions that were left out, those that were new in
+        the same way for a new dose, time or target. Where too few could be, the interval of one that was measured is
+        that of `sampling_halfwidth`; of others it is infinite.
         """
         mean, var = self.residual(modality, action, z.mean(0).numpy())
         before, after = bulk.expected(cells, z), bulk.expected(cells, self.states(z, action))
@@ -171,29 +160,13 @@ class Delta:
         new = noise * (1 + len(cells) / (n_cells or len(cells)))
         if len(rows) < MIN_CALIBRATION_ROWS:
             return Effect(value, self._sampling(modality, action, z.mean(0).numpy(), new, level))
-        gamma = excess_share(rows)
-        sampled = var + new
-        normal = float(torch.distributions.Normal(0.0, 1.0).icdf(torch.tensor(0.5 + level / 2)))
-        sd = np.sqrt(sampled + (gamma * value) ** 2)
-        score = np.sqrt(rows[:, 1] / (rows[:, 2] + (gamma * rows[:, 0]) ** 2))
-        seen, mine = rows[:, 0] / np.sqrt(rows[:, 2]), np.abs(value) / np.sqrt(sampled)
-        edges = np.quantile(seen, EFFECT_BINS)
-        # Features of one condition err together: the new one is one more condition, not one more feature.
-        units = len(np.unique(rows[:, 3]))
-        rank = min(level * (units + 1) / units, (1 + level) / 2)
-        quantile = np.empty(len(value))
-        for b in range(len(EFFECT_BINS) + 1):
-            here = score[np.digitize(seen, edges) == b]
-            quantile[np.digitize(mine, edges) == b] = np.quantile(
-                here if len(here) >= MIN_CALIBRATION_ROWS else score, rank
-            )
-        return Effect(value, np.maximum(quantile, normal) * sd)
+        return calibrated(rows, value, var + new, level)
 
     def _like(self, modality: str, action: Action, place: Array) -> Array:
         """Rows of `calibration` of conditions that were new in the way in which this one is."""
-        rows, seen = self.calibration.get(modality, np.zeros((0, 5))), self.anchors[modality].conditions
+        rows, seen = self.calibration.get(modality, np.zeros((0, 6))), self.anchors[modality].conditions
         (shift,) = novelty(describe(self.flow, [action], place[None]), seen)
-        like = rows[:, 4] == (1 + NOVELTIES.index(shift) if shift else 0)
+        like = rows[:, 4] == (1 + REGIMES.index(shift) if shift else 0)
         return rows[like] if like.any() else rows[rows[:, 4] == 0]
 
     def _sampling(self, modality: str, action: Action, place: Array, new: Array, level: float) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from scipy.spatial.distance import cdist
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 CONTEXT_LENGTH = 0.3
 """Length scale of the likeness of contexts, as a share of their median squared distance."""
+
+SAME_PLACE = 1e-9
+"""Squared distance up to which contexts are the same."""
 
 START_SHAPE = {"dose power": 0.4, "time power": 0.5, "dose reach": 1.0, "time reach": 1.0}
 """Before anything is learned: how effects grow with dose and time, and over which ratio (log) they stay alike."""
@@ -79,3 +83,9 @@ def distinct(parts: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         if not any(torch.allclose(k, other) for other in kept.values()):
             kept[name] = k
     return kept
+
+
+def spread_of(place: Array) -> float:
+    """Median squared distance between contexts, 0 where there is one only."""
+    apart = cdist(place, place, "sqeuclidean")
+    return float(np.median(apart[apart > SAME_PLACE])) if (apart > SAME_PLACE).any() else 0.0

@@ -1,4 +1,4 @@
-"""Predictors of this package: a fitted model, simple translations, and linear matching."""
+"""Predictors of this package: a fitted model, simple translations and effects, and linear matching."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
 
-from scvcell import tl
+from scvcell import _keys, tl
 from scvcell._containers import view
+from scvcell._labels import group
+from scvcell._registry import near_miss
 from scvcell._stats import cca
-from scvcell.risk._predictor import Place, States, Translate, Values
+from scvcell.measure import Shares
+from scvcell.risk._predictor import Effect, Effects, Place, States, Translate, Values
 from scvcell.risk.baselines import TRANSLATORS
 from scvcell.score import as_array, log_counts, log_cp10k
 
@@ -33,7 +36,7 @@ DIRECTIONS = 10
 
 @dataclass
 class ModelPredictor:
-    """A cell-state latent, asked through the verbs `scvcell.tl.embed` and `scvcell.tl.translate`.
+    """A cell-state latent, asked through the verbs of `scvcell.tl`: `embed`, `translate`, `effects` and `perturb`.
 
     It chooses the cells that set its intervals by itself, among the calibration cells of the split and all others that
     may be seen.
@@ -53,6 +56,7 @@ class ModelPredictor:
     name: str = "scvcell"
     _data: Container = field(default=None, init=False, repr=False)
     _asked: CSL = field(init=False, repr=False)
+    _seed: int = field(default=0, init=False, repr=False)
 
     def fit(self, data: Container, split: Split, seed: int) -> None:
         """Fit a model without the test cells; or check that the model that was given has not seen them.
@@ -64,7 +68,7 @@ class ModelPredictor:
         ValueError
             If the model that was given has seen test cells. Leave them out of its fit: ``tl.fit(..., split=split)``.
         """
-        self._data = data
+        self._data, self._seed = data, seed
         if self.model is None:
             hidden = split.hidden.intersection(view(data).obs_names)
             self._asked = tl.fit(data, split=hidden if len(hidden) else None, seed=seed, **self.options)
@@ -78,7 +82,16 @@ class ModelPredictor:
         self._asked = self.model
 
     def predict(self, question: Question) -> Prediction | None:
-        """States of a `Place`, values and intervals of a `Translate`; NaN for cells that lack the assay."""
+        """States of a `Place`, values of a `Translate`, the effect of an `Effect`; the latter two with intervals.
+
+        Cells that lack the assay are NaN. A model that has learned no perturbation does not answer `Effect`, nor does
+        one that has learned none of the assay. The effect of cells of several contexts is the mean of those of each.
+
+        Raises
+        ------
+        ValueError
+            If nothing tells the model of a target of the action.
+        """
         if isinstance(question, Place):
             states = {}
             for modality, cells in question.cells.items():
@@ -86,12 +99,36 @@ class ModelPredictor:
                 tl.embed(self._data, self._asked, modalities=[modality], key_added=key)
                 states[modality] = pd.DataFrame(self._data.obsm[key], view(self._data).obs_names).loc[cells]
             return States(states)
-        if not isinstance(question, Translate):
-            return None
+        if isinstance(question, Effect):
+            known: Any = self._asked.parts.get("response")
+            return self._effect(question, known.keys.contexts) if known and question.modality in known.anchors else None
         found = tl.translate(self._data, self._asked, to=question.to, source=[question.source], level=question.level)
         found = found[question.cells]
-        lower, upper = (found.to_df(end) for end in ("lower", "upper"))
+        lower, upper = (found.to_df(end) for end in (_keys.LOWER, _keys.UPPER))
         return Values(found.to_df(), lower, upper)
+
+    def _effect(self, question: Effect, contexts: tuple[str, ...]) -> Effects:
+        """The effect by `tl.effects`, and cells by `tl.perturb`."""
+        cells = tl.perturb(self._data, self._asked, question.action, cells=question.cells, seed=self._seed)
+        table = view(cells).modalities[question.modality]
+        after = pd.DataFrame(as_array(table.X), pd.Index(table.obs[_keys.SOURCE_CELL], name=None), table.var_names)
+        if not isinstance(self._asked.network.operators[question.modality], Shares):
+            before = _table(self._data, question.modality).loc[after.index, after.columns]
+            return Effects(pd.DataFrame({"effect": _change(log_cp10k(after), log_cp10k(before))}, after.columns), after)
+        seen = view(self._data)
+        keys = [key for key in contexts if key in seen.columns]
+        at = seen.obs_names.get_indexer(after.index)
+        context = group([seen.column(key) for key in keys]).code[at] if keys else np.zeros(len(at), int)
+        total: Any = 0
+        for number in np.unique(context):
+            here = after.index[context == number]
+            share = len(here) / len(after)
+            n = None if question.n_treated is None else max(round(share * question.n_treated), 1)
+            asked = {"cells": here, "groupby": [], "level": question.level, "n_cells": n}
+            found = tl.effects(self._data, self._asked, question.action, **asked)
+            found = found[found["modality"] == question.modality].set_index("feature")
+            total = total + share * np.log(2) * found[["lfc", _keys.LOWER, _keys.UPPER]]
+        return Effects(total.rename(columns={"lfc": "effect"}).rename_axis(None), after)
 
 
 @dataclass
@@ -106,6 +143,13 @@ class Translator:
 
     name: str = "PCA + ridge"
     _data: Container = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.name not in TRANSLATORS:
+            raise ValueError(
+                f"There is no translation {self.name!r}.{near_miss(self.name, TRANSLATORS)} There are "
+                f"{', '.join(TRANSLATORS)}."
+            )
 
     def fit(self, data: Container, split: Split, seed: int) -> None:
         """Keep what may be seen; what is learned depends on the question."""
@@ -161,6 +205,11 @@ class LinearMatch:
         n = min(COMPONENTS, len(table) - 1, table.shape[1])
         pca = PCA(n, whiten=True, svd_solver="randomized", random_state=self._seed)
         return pd.DataFrame(pca.fit_transform(log_cp10k(table)), table.index)
+
+
+def _change(after: Any, before: Any) -> Array:
+    """Difference of the means over cells, ``(features,)``."""
+    return np.asarray(after, float).mean(0) - np.asarray(before, float).mean(0)  # type: ignore[no-any-return]
 
 
 def _table(data: Container, modality: str) -> pd.DataFrame:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import pandas as pd
 
-from scvcell import score
-from scvcell.risk._predictor import Place, States, Values
+from scvcell.risk._anchor import ANSWERED
+from scvcell.risk._predictor import Effect, Effects, Place, States, Translate, Values
+from scvcell.risk.axes import better_of
 
 if TYPE_CHECKING:
     from scvcell._containers import Container
     from scvcell.risk._predictor import Prediction, Predictor, Question
     from scvcell.risk._split import Split
     from scvcell.risk.axes import Axis
-
-ANSWERED = "answered"
-"""Name of the share of cells that a predictor answered."""
 
 
 def ask(predictor: Predictor, axis: Axis, data: Container, split: Split, *, seed: int = 0) -> pd.DataFrame:
@@ -67,23 +66,86 @@ def ask(predictor: Predictor, axis: Axis, data: Container, split: Split, *, seed
         answer = predictor.predict(test.question)
         found = {ANSWERED: 0.0}
         if answer is not None:
-            _check(predictor.name, test.question, answer)
+            check_answer(predictor.name, test.question, answer)
             found = axis.score(test, answer)
         about = {key: getattr(test, key) for key in ("axis", "name", "regime", "severity", "measure")}
         for metric, value in found.items():
-            better = "higher" if metric == ANSWERED else score.METRICS[metric].better
-            rows.append({**about, "predictor": predictor.name, "metric": metric, "value": value, "better": better})
+            said = {"predictor": predictor.name, "metric": metric, "value": value, "better": better_of(metric)}
+            rows.append(about | said)
     return pd.DataFrame(rows).rename(columns={"name": "test"})
 
 
-def _check(name: str, question: Question, answer: Prediction) -> None:
-    """Refuse an answer of the wrong kind, and one that has a cell twice."""
-    wanted = States if isinstance(question, Place) else Values
+def check_answer(name: str, question: Question, answer: Prediction) -> None:
+    """Refuse an answer of the wrong kind, and one that cannot be read.
+
+    Parameters
+    ----------
+    name
+        Name of the predictor, for messages.
+    question, answer
+        What was asked and answered.
+
+    Raises
+    ------
+    TypeError
+        If the answer, or a table in it, is not of the kind that the question asks for.
+    ValueError
+        If it names a cell or a feature twice, or a cell that was not asked for; if it is infinite, or has negative
+        counts; if it has one end of an interval without the other, or ends in the wrong order.
+    """
+    wanted = {Place: States, Translate: Values, Effect: Effects}[type(question)]
     if not isinstance(answer, wanted):
         raise TypeError(
             f"{name} answers {type(question).__name__} by {type(answer).__name__}; it takes {wanted.__name__} or None."
         )
-    frames = answer.of.values() if isinstance(answer, States) else [answer.point]
-    for frame in frames:
-        if not frame.index.is_unique:
-            raise ValueError(f"{name} answers twice for the cell {frame.index[frame.index.duplicated()][0]!r}.")
+    if isinstance(answer, Effects):
+        _check_effects(name, answer)
+    elif isinstance(answer, Values):
+        asked = pd.Index(cast("Translate", question).cells)
+        for what, frame in (("point", answer.point), ("lower", answer.lower), ("upper", answer.upper)):
+            if frame is not None:
+                _check_frame(name, f"{what} of Values", frame, asked, finite=what == "point")
+    else:
+        for modality, frame in answer.of.items():
+            cells = cast("Place", question).cells[modality]
+            _check_frame(name, f"States of {modality!r}", frame, pd.Index(cells))
+
+
+def _check_frame(name: str, what: str, frame: Any, asked: pd.Index | None, *, finite: bool = True) -> None:
+    """Refuse a table that cannot be read, or is of other cells than those that were asked for."""
+    if not isinstance(frame, pd.DataFrame):
+        raise TypeError(f"{name} gives {what} as {type(frame).__name__}; it takes a DataFrame, labelled by names.")
+    unit = "cell" if asked is not None else "row"
+    if asked is not None and not frame.index.is_unique:
+        raise ValueError(f"{name} answers twice for the {unit} {frame.index[frame.index.duplicated()][0]!r}.")
+    if not frame.columns.is_unique:
+        raise ValueError(f"{name} names {frame.columns[frame.columns.duplicated()][0]!r} twice in {what}.")
+    try:
+        values = frame.to_numpy(float)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} gives {what} with entries that are no numbers.") from None
+    if asked is not None and len(other := frame.index.difference(asked)):
+        raise ValueError(f"{name} answers for {len(other)} cells that were not asked for, e.g. {other[0]!r}.")
+    if finite and np.isinf(values).any():
+        raise ValueError(f"{name} gives infinite numbers in {what}. NaN stands for no answer.")
+
+
+def _check_effects(name: str, answer: Effects) -> None:
+    """Refuse effects that cannot be read."""
+    change = answer.change
+    ends = isinstance(change, pd.DataFrame) and [end for end in ("lower", "upper") if end in change]
+    _check_frame(name, "change of Effects", change, None, finite=False)
+    if "effect" not in change:
+        raise ValueError(f"{name} gives Effects without a column 'effect'; they have {list(change.columns)}.")
+    if not change.index.is_unique:
+        raise ValueError(f"{name} answers twice for the feature {change.index[change.index.duplicated()][0]!r}.")
+    if np.isinf(change["effect"].to_numpy(float)).any():
+        raise ValueError(f"{name} gives infinite effects. NaN stands for no answer.")
+    if ends and len(ends) < 2:
+        raise ValueError(f"{name} gives {ends[0]!r} of effects without the other end of the interval.")
+    if ends and (change["lower"] > change["upper"]).any():
+        raise ValueError(f"{name} gives intervals of effects whose lower end is above the upper one.")
+    if answer.after is not None:
+        _check_frame(name, "after of Effects", answer.after, None)
+        if (answer.after.to_numpy(float) < 0).any():
+            raise ValueError(f"{name} gives negative counts in after of Effects.")

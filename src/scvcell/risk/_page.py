@@ -11,16 +11,14 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
-from scvcell.risk._report import COLUMNS
 from scvcell.risk._svg import figures
+from scvcell.risk._tables import REPLICATE, is_score, items, named, tables
 from scvcell.risk._verdict import audit, refused, subject, verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scvcell.risk._report import RiskReport
-
-    type Row = dict[str, Any]
+    from scvcell.risk._tables import Report, Row
 
 MINUS, DASH, SPACE = "\N{MINUS SIGN}", "\N{EN DASH}", "\N{NO-BREAK SPACE}"
 MANY = 40
@@ -29,11 +27,12 @@ WIDE = 4
 """Readouts that stand side by side in a table."""
 FROM, TO = -0.25, 1.25
 """Ends of the ruler of scaled scores."""
+LIGHTS = {"red": 0, "amber": 1, "green": 2}
 TONES = {"good": "Holds", "mixed": "With care", "bad": "Do not rely on it", "unknown": "Cannot be told"}
 """A verdict in a word or two."""
 
 
-def html(report: RiskReport) -> str:
+def html(report: Report) -> str:
     """The report as one page: no script, and nothing that is loaded from elsewhere.
 
     Every number carries the table, row and column of the report's JSON that it comes from.
@@ -41,19 +40,19 @@ def html(report: RiskReport) -> str:
     return _template("page.html.j2").render(_facts(report) | _page(report))
 
 
-def brief(report: RiskReport) -> str:
+def brief(report: Report) -> str:
     """The verdicts and R, as a notebook shows them."""
     return _template("brief.html.j2").render(_facts(report))
 
 
 def _template(name: str) -> Any:
     env = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    env.filters |= {"place": place, "plain": plain}
+    env.filters |= {"place": place, "plain": plain, "named": named, "is_score": is_score}
     text = files("scvcell.risk").joinpath(name).read_text(encoding="utf-8")
     return env.from_string(text, globals={"number": number})
 
 
-def _facts(report: RiskReport) -> dict[str, Any]:
+def _facts(report: Report) -> dict[str, Any]:
     """What the page and its short form share."""
     who = subject(report)
     found = verdicts(report, who) if who is not None else []
@@ -72,14 +71,14 @@ def _facts(report: RiskReport) -> dict[str, Any]:
     }
 
 
-def _page(report: RiskReport) -> dict[str, Any]:
+def _page(report: Report) -> dict[str, Any]:
     """What only the page has."""
     all_rows = tables(report)
     legend, scores, curves = figures(report)
     axes: dict[str, list[Row]] = {}
     for row in all_rows["summary"]:
         axes.setdefault(row["axis"], []).append(row)
-    failed = [row for row in all_rows["rows"] if row["note"]]
+    failed = [row for row in all_rows["rows"] if row["note"] and row["value"] is None]
     groups = sorted(all_rows["groups"], key=lambda row: row["flag"] != "worse")
     return {
         "legend": legend,
@@ -87,9 +86,9 @@ def _page(report: RiskReport) -> dict[str, Any]:
         "curves": [(d.words, Markup(d.svg)) for d in curves],
         "broken": [row for row in all_rows["breakdown"] if row["severity"] is not None],
         "whole": _whole(all_rows["breakdown"]),
-        "leakage": all_rows["leakage"],
-        "axes": {axis: _blocks(rows) for axis, rows in axes.items()},
-        "vague": [row for row in _first(all_rows["summary"]) if not row["informative"]],
+        "leakage": sorted(all_rows["leakage"], key=lambda row: LIGHTS.get(row["verdict"], 3)),
+        "axes": {axis: _blocks(rows, subject(report)) for axis, rows in axes.items()},
+        "vague": [rows[0] for rows in items(all_rows["summary"]).values() if _vague(rows)],
         "failed": failed[:MANY],
         "more_failed": len(failed) - MANY,
         "groups": groups[:MANY],
@@ -100,34 +99,25 @@ def _page(report: RiskReport) -> dict[str, Any]:
     }
 
 
-def tables(report: RiskReport) -> dict[str, list[Row]]:
-    """Rows of every table as dictionaries, with their place in it as ``"i"``; None where there is no value."""
-    found = {}
-    for name in COLUMNS:
-        table = getattr(report, name)
-        values = table.astype(object).where(table.notna(), None)
-        found[name] = [{"i": i, **row} for i, row in enumerate(values.to_dict(orient="records"))]
-    return found
-
-
-def _first(rows: Sequence[Row]) -> list[Row]:
-    """One row per axis, readout and metric."""
-    return list({(row["axis"], row["readout"], row["metric"]): row for row in reversed(rows)}.values())[::-1]
+def _vague(rows: Sequence[Row]) -> bool:
+    """Whether a score, of which more or less is better, tells no predictor from another."""
+    return is_score(rows[0]) and not any(row["informative"] for row in rows)
 
 
 def _whole(rows: Sequence[Row]) -> dict[str, list[str]]:
     """By predictor, where it nowhere stops being better than the baseline."""
     found: dict[str, list[str]] = {}
     for row in rows:
-        if row["severity"] is None and not row["note"]:
-            found.setdefault(row["predictor"], []).append(f"{row['readout']} ({row['axis']})")
+        if row["severity"] is None and (not row["note"] or str(row["note"]).startswith("better")):
+            found.setdefault(row["predictor"], []).append(f"{named(row)} ({row['axis']})")
     return found
 
 
-def _blocks(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """The scores of an axis as tables of predictors by at most `WIDE` readouts."""
-    readouts = _first(rows)
-    predictors = list(dict.fromkeys(row["predictor"] for row in rows))
+def _blocks(rows: Sequence[Row], who: str | None) -> list[dict[str, Any]]:
+    """The scores of an axis as tables of at most `WIDE` readouts: `who` first, a replicate last."""
+    readouts = sorted((each[0] for each in items(rows).values()), key=lambda row: not is_score(row))
+    names = dict.fromkeys(row["predictor"] for row in rows)
+    predictors = sorted(names, key=lambda name: (name != who) + (name == REPLICATE))
     at = {(row["readout"], row["metric"], row["predictor"]): row for row in rows}
     blocks = []
     for start in range(0, len(readouts), WIDE):
@@ -145,7 +135,8 @@ def number(table: str, row: Row, column: str, kind: str = "score") -> Markup:
     table, row, column
         Its place.
     kind
-        ``"score"``; ``"scaled"``, two decimals; ``"share"``, as percent; ``"count"``, or ``"whole"``: a count or a score.
+        ``"score"``; ``"scaled"``, two decimals; ``"share"``, as percent; ``"count"``; or ``"whole"``, a count or a
+        score.
     """
     value = row[column]
     if value is None or not np.isfinite(float(value)):

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
+
+from scvcell.risk._anchor import Bootstrap, summarise
+from scvcell.risk._columns import COLUMNS
+from scvcell.risk._total import check_alpha, refused, total
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-TEST = ["axis", "test", "regime", "severity", "measure", "unit", "predictor", "readout", "metric", "better"]
-COLUMNS: dict[str, list[str]] = {
-    "rows": [*TEST, "value", "n", "seed", "note"],
-    "summary": [
-        *("axis", "readout", "metric", "better", "predictor", "value", "lower", "upper", "baseline", "replicate"),
-        *("scaled", "scaled_lower", "scaled_upper", "informative", "n", "note"),
-    ],
-    "total": ["predictor", "risk", "lower", "upper", "best_share", "note"],
-    "curves": ["axis", "readout", "metric", "predictor", "severity", "value", "lower", "upper", "scaled", "n"],
-    "breakdown": ["axis", "readout", "metric", "predictor", "severity", "measure", "note"],
-    "calibration": [
-        *("axis", "regime", "predictor", "of", "level", "coverage", "lower", "upper", "width", "crps", "pit", "n"),
-        "flag",
-    ],
-    "groups": ["column", "group", "axis", "metric", "predictor", "value", "gap", "lower", "upper", "n", "flag"],
-    "leakage": ["predictor", "check", "value", "limit", "verdict", "says"],
-}
-"""Columns of each table of a report."""
+
+__all__ = ["COLUMNS", "RiskReport"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -91,21 +79,52 @@ class RiskReport:
             if found != columns:
                 raise ValueError(f"{name} must have the columns {columns}, not {found}.")
 
+    def __repr__(self) -> str:
+        best = self.total.dropna(subset="risk")
+        told = f"least risk {best['predictor'].iloc[0]} ({best['risk'].iloc[0]:.2f})" if len(best) else "no risk told"
+        return f"RiskReport of {self.total['predictor'].nunique()} predictors along {', '.join(self.alpha)}: {told}"
+
+    def at(self, alpha: Mapping[str, float]) -> RiskReport:
+        """The same report with other weights of axes; nothing is asked again.
+
+        Parameters
+        ----------
+        alpha
+            Axis -> weight, each from 0 on; they are made to add up to 1.
+
+        Raises
+        ------
+        ValueError
+            If a weight is negative or NaN, all are 0, or an axis is unknown or lacks its weight.
+        """
+        weights, run = check_alpha(alpha, list(self.alpha)), self.cards["run"]
+        boot = Bootstrap(run["n_boot"], run["level"], run["seed"])
+        parts = summarise(self.rows, run["baselines"], boot)[1]
+        names = self.total["predictor"].tolist()
+        return replace(self, alpha=weights, total=total(parts, names, weights, boot, refused(self.leakage, names)))
+
     def to_json(self) -> str:
         """The whole report as text, from which `from_json` makes an equal one."""
-        tables = {
-            name: json.loads(getattr(self, name).to_json(orient="split", double_precision=15)) for name in COLUMNS
-        }
+        tables = {name: _plain(getattr(self, name)) for name in COLUMNS}
         facts = {"alpha": dict(self.alpha), "words": dict(self.words), "cards": dict(self.cards)}
-        return json.dumps({"format": 1, **facts, **tables}, sort_keys=True)
+        return json.dumps({"format": 1, **facts, **tables}, sort_keys=True, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> RiskReport:
-        """The report that `to_json` wrote."""
-        plain = json.loads(text)
-        tables = {
-            name: pd.read_json(io.StringIO(json.dumps(plain[name])), orient="split", dtype=False) for name in COLUMNS
-        }
+        """The report that `to_json` wrote.
+
+        Raises
+        ------
+        ValueError
+            If the text is no report, or of a format that this version does not read.
+        """
+        try:
+            plain = json.loads(text)
+        except ValueError:
+            raise ValueError("This is no report: it is not JSON. RiskReport.to_json writes one.") from None
+        if not isinstance(plain, dict) or plain.get("format") != 1 or not set(COLUMNS) <= set(plain):
+            raise ValueError("This JSON is no report of format 1. RiskReport.to_json of this version writes one.")
+        tables = {name: _table(plain[name]) for name in COLUMNS}
         return cls(**tables, alpha=plain["alpha"], words=plain["words"], cards=plain["cards"])
 
     def to_html(self, path: str | Path | None = None) -> str:
@@ -125,3 +144,24 @@ class RiskReport:
         from scvcell.risk._page import brief
 
         return brief(self)
+
+
+def _plain(table: pd.DataFrame) -> dict[str, Any]:
+    """A table as plain values: NaN is None, an infinite number its name."""
+    types = {str(column): str(table[column].dtype) for column in table}
+    columns = {str(column): [_entry(value) for value in table[column].tolist()] for column in table}
+    return {"columns": list(map(str, table)), "types": types, "values": columns}
+
+
+def _entry(value: Any) -> Any:
+    if isinstance(value, float) and not np.isfinite(value):
+        return None if np.isnan(value) else ("inf" if value > 0 else "-inf")
+    return value
+
+
+def _table(plain: Mapping[str, Any]) -> pd.DataFrame:
+    """Inverse of `_plain`."""
+    columns = {
+        name: pd.Series(plain["values"][name], dtype=object).astype(plain["types"][name]) for name in plain["columns"]
+    }
+    return pd.DataFrame(columns, columns=plain["columns"])

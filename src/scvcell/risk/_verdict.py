@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from scvcell.risk._tables import REPLICATE
 from scvcell.risk.baselines import BASELINES, TRANSLATORS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from scvcell.risk._report import RiskReport
+    from scvcell._types import Array
+    from scvcell.risk._tables import Report
 
 type Tone = Literal["good", "mixed", "bad", "unknown"]
 
-REPLICATE = "replicate"
 SIMPLE = {*TRANSLATORS, "CCA", REPLICATE}
 """Names of predictors that others are compared with, beside those in `BASELINES`."""
 SAID = {"mean": "the mean effect", "control": "no change", "mean profile": "the mean profile"}
@@ -35,6 +36,8 @@ WAY = (
 NUMBERS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 ORDER: dict[Tone, int] = {"bad": 0, "unknown": 1, "mixed": 2, "good": 3}
 """The worst first."""
+FEWEST = 2
+"""Units below which there is no interval."""
 LEAK = "the audit of leakage is red"
 
 
@@ -77,13 +80,15 @@ class Verdict:
         return f"{text[:1].upper()}{text[1:]}."
 
 
-def subject(report: RiskReport) -> str | None:
-    """Predictor that the report is about: the first that is no baseline, or the first of all; None without any."""
+def subject(report: Report) -> str | None:
+    """Predictor that the report is about: the first that has a card, else that is no baseline; None without any."""
     names = list(dict.fromkeys([*report.total["predictor"], *report.summary["predictor"], *report.rows["predictor"]]))
-    return next((name for name in names if name not in SIMPLE and name not in BASELINES), next(iter(names), None))
+    asked = [name for name in report.cards.get("model", {}) if name in names]
+    others = [name for name in names if name not in SIMPLE and name not in BASELINES]
+    return next(iter([*asked, *others, *names]), None)
 
 
-def refused(report: RiskReport, predictor: str) -> str:
+def refused(report: Report, predictor: str) -> str:
     """Why R of a predictor is not given; empty where it is."""
     if (audit(report, predictor)["verdict"] == "red").any():
         return LEAK
@@ -95,13 +100,13 @@ def refused(report: RiskReport, predictor: str) -> str:
     return str(here["note"].iloc[0] or "it was not computed")
 
 
-def audit(report: RiskReport, predictor: str) -> pd.DataFrame:
+def audit(report: Report, predictor: str) -> pd.DataFrame:
     """Checks of the audit that concern a predictor: its own, and those of the split."""
     whose = report.leakage["predictor"].fillna("").astype(str)
     return report.leakage[whose.isin(["", "all", predictor]).to_numpy()]
 
 
-def verdicts(report: RiskReport, predictor: str) -> list[Verdict]:
+def verdicts(report: Report, predictor: str) -> list[Verdict]:
     """A verdict per axis, the worst first."""
     axes = dict.fromkeys([*report.summary["axis"], *report.rows["axis"]])
     found = [_verdict(report, predictor, axis) for axis in axes]
@@ -118,11 +123,11 @@ def number(n: int) -> str:
     return NUMBERS[n] if n < len(NUMBERS) else str(n)
 
 
-def _verdict(report: RiskReport, predictor: str, axis: str) -> Verdict:
+def _verdict(report: Report, predictor: str, axis: str) -> Verdict:
     table = report.summary.reset_index(drop=True)
     table = table[table["axis"] == axis]
     mine, title = table[table["predictor"] == predictor], _title(report, axis)
-    base = _base(table)
+    base = _base(report, table, axis)
     told = mine[mine["informative"].astype(bool) & np.isfinite(mine["scaled"].astype(float))]
     interval, holds = _intervals(report, predictor, axis)
     if not len(told):
@@ -141,7 +146,7 @@ def _verdict(report: RiskReport, predictor: str, axis: str) -> Verdict:
     return Verdict(axis, title, tone, tuple(parts), base, row, rival, interval, tuple(told.index))
 
 
-def _title(report: RiskReport, axis: str) -> str:
+def _title(report: Report, axis: str) -> str:
     """What was new along an axis."""
     regimes = list(dict.fromkeys(map(str, report.rows.loc[report.rows["axis"] == axis, "regime"].dropna())))
     names = ", ".join(regimes[:3]) + (", and others" if len(regimes) > 3 else "")
@@ -149,8 +154,11 @@ def _title(report: RiskReport, axis: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _base(table: pd.DataFrame) -> str:
-    """The baseline of an axis in words: the predictor whose scaled score is 0 in all readouts."""
+def _base(report: Report, table: pd.DataFrame, axis: str) -> str:
+    """The baseline of an axis in words: as the run says, else the predictor whose scaled score is always 0."""
+    said = report.cards.get("run", {}).get("baselines", {})
+    if isinstance(said, dict) and axis in said:
+        return SAID.get(said[axis], str(said[axis]))
     told = table[table["informative"].astype(bool)]
     for name, rows in told.groupby("predictor", sort=False):
         if (rows["scaled"].astype(float).abs() < 1e-9).all():
@@ -158,18 +166,22 @@ def _base(table: pd.DataFrame) -> str:
     return "the baseline"
 
 
-def _low(told: pd.DataFrame) -> Any:
-    return told["scaled_lower"].astype(float).fillna(told["scaled"])
+def _low(told: pd.DataFrame) -> Array:
+    """Lower ends of the intervals; the value where there is none."""
+    ends, at = told["scaled_lower"].to_numpy(float), told["scaled"].to_numpy(float)
+    return np.where(np.isfinite(ends), ends, at)
 
 
-def _high(told: pd.DataFrame) -> Any:
-    return told["scaled_upper"].astype(float).fillna(told["scaled"])
+def _high(told: pd.DataFrame) -> Array:
+    """Upper ends of the intervals; the value where there is none."""
+    ends, at = told["scaled_upper"].to_numpy(float), told["scaled"].to_numpy(float)
+    return np.where(np.isfinite(ends), ends, at)
 
 
 def _median(told: pd.DataFrame) -> int:
     """The row in the middle by scaled score; the lower of two."""
-    order = told["scaled"].astype(float).sort_values(kind="stable").index
-    return int(order[(len(order) - 1) // 2])
+    order = np.argsort(told["scaled"].to_numpy(float), kind="stable")
+    return int(told.index[order[(len(order) - 1) // 2]])
 
 
 def _claim(better: int, worse: int, n: int, base: str) -> str:
@@ -180,14 +192,18 @@ def _claim(better: int, worse: int, n: int, base: str) -> str:
     return f"worse than {base}" if worse == n else f"no better than {base}"
 
 
-def _silence(report: RiskReport, mine: pd.DataFrame, predictor: str, axis: str) -> str:
+def _silence(report: Report, mine: pd.DataFrame, predictor: str, axis: str) -> str:
     """Why nothing is said."""
     rows = report.rows[(report.rows["axis"] == axis) & (report.rows["predictor"] == predictor)]
     failed = [str(note) for note in [*mine["note"], *rows["note"]] if str(note).startswith("failed")]
     if failed:
         return "it gave no answer that could be scored"
     if len(mine) and not mine["informative"].astype(bool).any():
-        return "cannot be told: the baseline and a replicate are alike here"
+        if mine["baseline"].isna().all() or mine["replicate"].isna().all():
+            return "cannot be told: there is no replicate, or no baseline, to set scores between"
+        if mine["n"].max() < FEWEST:
+            return "cannot be told: one unit is too few"
+        return "cannot be told: a baseline and a replicate cannot be told apart here"
     return "it was not asked, or has no score"
 
 
@@ -195,24 +211,25 @@ def _rival(table: pd.DataFrame, row: int, predictor: str) -> tuple[int | None, s
     """The best other predictor in a readout, if it does as well."""
     here = table.loc[row]
     others = table[(table[["readout", "metric"]] == here[["readout", "metric"]].to_numpy()).all(axis=1)]
-    others = others[~others["predictor"].isin([predictor, REPLICATE])]
-    scaled = others["scaled"].astype(float).dropna()
-    if not len(scaled) or scaled.max() <= max(float(here["scaled"]), 0.0):
+    others = others[~others["predictor"].isin([predictor, REPLICATE]) & others["informative"].astype(bool)]
+    scaled, mine = others["scaled"].to_numpy(float), float(here["scaled"])  # type: ignore[arg-type]
+    if not np.isfinite(scaled).any() or np.nanmax(scaled) <= max(mine, 0.0):
         return None, ""
-    best = int(scaled.idxmax())
-    clear = float(_low(others)[best]) > float(here["scaled"])
-    name = SAID.get(others["predictor"][best], others["predictor"][best])
-    return best, f"but {name} does better" if clear else f"but {name} does as well"
+    at = int(np.nanargmax(scaled))
+    name = str(others["predictor"].iloc[at])
+    clear = float(_low(others)[at]) > mine
+    return int(others.index[at]), f"but {SAID.get(name, name)} does {'better' if clear else 'as well'}"
 
 
-def _intervals(report: RiskReport, predictor: str, axis: str) -> tuple[int | None, str]:
+def _intervals(report: Report, predictor: str, axis: str) -> tuple[int | None, str]:
     """The row of the least coverage, and whether intervals hold."""
     table = report.calibration.reset_index(drop=True)
     mine = table[(table["axis"] == axis) & (table["predictor"] == predictor)]
     mine = mine[np.isfinite(mine["coverage"].astype(float))]
     if not len(mine):
         return None, "it gives no intervals"
-    worst = int((mine["coverage"].astype(float) - mine["level"].astype(float)).idxmin())
+    gap = mine["coverage"].to_numpy(float) - mine["level"].to_numpy(float)
+    worst = int(mine.index[int(np.argmin(gap))])
     narrow = mine[mine["flag"] == "too narrow"]
     if len(narrow):
         strongest = set(narrow["of"]) == {"strongest"}
@@ -220,7 +237,7 @@ def _intervals(report: RiskReport, predictor: str, axis: str) -> tuple[int | Non
     return worst, "intervals are wider than they need be" if (mine["flag"] == "too wide").any() else "intervals hold"
 
 
-def _worse(report: RiskReport, predictor: str, axis: str) -> str:
+def _worse(report: Report, predictor: str, axis: str) -> str:
     """Groups for which the predictor is worse."""
     table = report.groups
     mine = table[(table["axis"] == axis) & (table["predictor"] == predictor) & (table["flag"] == "worse")]

@@ -3,6 +3,7 @@
 from scvcell.score._activity import ulm
 from scvcell.score._base import (
     METRICS,
+    PER_CELL,
     TAKES,
     Metric,
     as_array,
@@ -57,6 +58,7 @@ from scvcell.score._point import (
     cosine,
     label_scores,
     macro_f1,
+    mae,
     mse,
     nmae,
     nmse,
@@ -72,6 +74,7 @@ from scvcell.score._transfer import label_transfer, overcorrection_canary, silho
 
 __all__ = [
     "METRICS",
+    "PER_CELL",
     "TAKES",
     "VOTES",
     "Metric",
@@ -104,6 +107,7 @@ __all__ = [
     "log_counts",
     "log_cp10k",
     "macro_f1",
+    "mae",
     "map_nll",
     "map_rank",
     "match_ranks",

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from scipy.spatial import KDTree
 from sklearn.neighbors import NearestNeighbors
 
+from scvcell._stats import conformal_quantile
 from scvcell.scale import Bins, bins, geometric_median, learn_places, mass_needed, region_share
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 N_NETWORKS = 3
 N_FOLDS = 3
 """Parts of the section's blocks that are left out in turn."""
+N_GROUP_FOLDS = 5
+"""Parts into which groups are dealt at most."""
 BINS = (600, 150)
 """Numbers of bins that are tried; a bin has at least `CELLS_PER_BIN` located cells in the mean."""
 CELLS_PER_BIN = 3
@@ -173,11 +176,12 @@ def locate(posterior: Callable[[slice], Array], n: int, found: Bins, level: floa
     return Located(point, distance, share, position)
 
 
-def learn_frame(features: Array, xy: Array, level: float, seed: int) -> Frame:
+def learn_frame(features: Array, xy: Array, level: float, seed: int, group: Rows | None = None) -> Frame:
     """Learn where cells of a section are from their features.
 
     Number of bins, width of the kernel, epochs and density are chosen by the probability of located cells in blocks
     that were left out. Other blocks then calibrate region and radius, and say whether anything was learned at all.
+    Where there are groups, whole groups are left out instead of blocks, in both.
 
     Parameters
     ----------
@@ -189,6 +193,8 @@ def learn_frame(features: Array, xy: Array, level: float, seed: int) -> Frame:
         How often region and radius shall hold.
     seed
         Drives everything random.
+    group
+        Codes of sections that share this frame, ``(cells,)``: cells are looked for that are of none of them.
 
     Raises
     ------
@@ -199,11 +205,11 @@ def learn_frame(features: Array, xy: Array, level: float, seed: int) -> Frame:
         raise ValueError(f"{len(xy)} located cells are too few to learn where cells are; at least {MIN_LOCATED}.")
     # sorted, so that the order of cells does not matter
     order = np.lexsort((*features.T[::-1], *xy.T[::-1]))
-    features, xy = features[order], xy[order]
+    group = np.zeros(len(xy), np.int64) if group is None else group
     rng = np.random.default_rng(seed)
-    features, xy = _some(features, xy, MAX_CELLS, rng)
-    settings = _choose(*_some(features, xy, MAX_CHOICE_CELLS, rng), rng, seed)
-    fold, block = _folds(xy, settings.n_bins, rng)
+    features, xy, group = _some((features[order], xy[order], group[order]), MAX_CELLS, rng)
+    settings = _choose(*_some((features, xy, group), MAX_CHOICE_CELLS, rng), rng, seed)
+    fold, block = _folds(xy, settings.n_bins, rng, group)
     told = _left_out(features, xy, fold, settings, seed)
     place, found, density = _learn(features, xy, settings, N_NETWORKS, seed)
     near = NearestNeighbors(n_neighbors=min(N_NEAR, len(xy) - 1), algorithm="brute").fit(features)
@@ -222,37 +228,43 @@ def learn_frame(features: Array, xy: Array, level: float, seed: int) -> Frame:
     )
 
 
-def _some(features: Array, xy: Array, most: int, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Random cells, where there are more."""
-    if len(xy) <= most:
-        return features, xy
-    cells = np.sort(rng.choice(len(xy), most, replace=False))
-    return features[cells], xy[cells]
+def _some(arrays: tuple[Array, Array, Rows], most: int, rng: np.random.Generator) -> tuple[Array, Array, Rows]:
+    """Features, places and groups of random cells, where there are more."""
+    n = len(arrays[0])
+    if n <= most:
+        return arrays
+    cells = np.sort(rng.choice(n, most, replace=False))
+    features, xy, group = arrays
+    return features[cells], xy[cells], group[cells]
 
 
-def _folds(xy: Array, n_bins: int, rng: np.random.Generator) -> tuple[Rows, Rows]:
+def _folds(xy: Array, n_bins: int, rng: np.random.Generator, group: Rows) -> tuple[Rows, Rows]:
     """Fold and block of each cell; blocks are as wide as the gaps between located cells, at least as wide as a bin.
 
-    What is left out must be as far from located cells as those are that are looked for.
+    What is left out must be as far from located cells as those are that are looked for: in another group, if there are
+    several.
     """
     found = bins(xy, n_bins)
     gap = float(np.quantile(KDTree(xy).query(found.places)[0], 0.9))
-    key = np.floor((xy - xy.min(0)) / max(HOLE * gap, found.width))
+    key = np.c_[group, np.floor((xy - xy.min(0)) / max(HOLE * gap, found.width))]
     block = np.unique(key, axis=0, return_inverse=True)[1].ravel()
     if block.max() + 1 < 2 * N_FOLDS:
         block = np.arange(len(xy))
-    return (rng.permutation(block.max() + 1) % N_FOLDS)[block], block
+    codes = np.unique(group, return_inverse=True)[1].ravel()
+    unit, most = (codes, N_GROUP_FOLDS) if codes.max() else (block, N_FOLDS)
+    n = int(unit.max()) + 1
+    return (rng.permutation(n) % min(most, n))[unit], block
 
 
-def _choose(features: Array, xy: Array, rng: np.random.Generator, seed: int) -> Settings:
+def _choose(features: Array, xy: Array, group: Rows, rng: np.random.Generator, seed: int) -> Settings:
     """The settings by which cells of left-out blocks are most probable, per area."""
     most = max(len(xy) // CELLS_PER_BIN, 2)
     numbers = list(dict.fromkeys(min(n, most) for n in BINS))
     told: dict[Settings, float] = {}
     for number, n_bins in enumerate(numbers):
-        fold, _ = _folds(xy, n_bins, np.random.default_rng(seed))
+        fold, _ = _folds(xy, n_bins, np.random.default_rng(seed), group)
         for smoothing in SMOOTHING[: 1 if number else None]:
-            for k in range(N_FOLDS):
+            for k in range(fold.max() + 1):
                 here = fold == k
                 found = bins(xy[~here], n_bins)
                 at = found.nearest(xy[here])
@@ -285,7 +297,7 @@ def _learn(features: Array, xy: Array, settings: Settings, n_networks: int, seed
 def _left_out(features: Array, xy: Array, fold: Rows, settings: Settings, seed: int) -> LeftOut:
     """What is said of the cells of each fold by the others."""
     gain, needed, error, distance = np.empty((4, len(xy)))
-    for k in range(N_FOLDS):
+    for k in range(fold.max() + 1):
         here = np.flatnonzero(fold == k)
         place, found, density = _learn(features[~(fold == k)], xy[~(fold == k)], settings, N_NETWORKS, seed + k)
         at = found.nearest(xy[here])
@@ -305,8 +317,7 @@ def _left_out(features: Array, xy: Array, fold: Rows, settings: Settings, seed: 
 
 def _quantile(scores: Array, level: float) -> float:
     """Conformal quantile: of n scores the one of rank (n + 1) level; the largest where there are too few."""
-    rank = min(int(np.ceil((len(scores) + 1) * level)), len(scores))
-    return float(np.sort(scores)[rank - 1])
+    return float(np.minimum(conformal_quantile(scores, level), scores.max()))
 
 
 def _lower(gain: Array, block: Rows, rng: np.random.Generator) -> float:

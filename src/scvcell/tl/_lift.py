@@ -12,7 +12,7 @@ from anndata import AnnData
 
 from scvcell import _keys
 from scvcell._checks import check_level, expect, is_number, seed_of
-from scvcell._containers import COORDINATES, Space, view
+from scvcell._containers import COORDINATES, Space
 from scvcell._labels import labels, numbers, tell_missing
 from scvcell.model import CSL
 from scvcell.tissue import Reference, Scene, cycle_scores, misfit, states, summary, unexplained
@@ -260,19 +260,18 @@ def spots_of(spots: Container, model: CSL, name: str) -> tuple[sp.csr_matrix, pd
     seen = model.view(spots)
     if name not in seen.modalities:
         raise ValueError(f"The spots have no {name!r}; they have {list(seen.modalities)}.")
-    known = pd.Index(model.schema.modalities[name].features)
-    own = view(seen.source, skip_empty=True).modalities
-    tables = [own[name]] if name in own else list(own.values())  # the table may have another name than the model's
-    shared = max((known.intersection(table.var_names.astype(str)) for table in tables), key=len)
-    if len(shared) < MIN_SHARED:
+    table = seen.modalities[name]  # features of the model, with a mask where the spots lack some
+    there = np.ones(table.n_vars, bool)
+    if _keys.OBSERVED_MASK in table.varm:
+        there = pd.DataFrame(table.varm[_keys.OBSERVED_MASK]).astype("boolean").fillna(True).to_numpy(bool).any(1)
+    if there.sum() < MIN_SHARED:
         raise ValueError(
-            f"Spots and model share {len(shared)} features; {MIN_SHARED} are needed. Are they named alike (symbols, "
+            f"Spots and model share {there.sum()} features; {MIN_SHARED} are needed. Are they named alike (symbols, "
             "Ensembl ids)?"
         )
-    at = known.get_indexer(shared)
-    matrix = model.matrix(seen, name)
     rows = seen.rows[name]
-    return sp.csr_matrix(matrix.rows(rows[rows >= 0]))[:, at], shared, seen
+    counts = sp.csr_matrix(model.matrix(seen, name).rows(rows[rows >= 0]))[:, np.flatnonzero(there)]
+    return counts, pd.Index(model.schema.modalities[name].features)[there], seen
 
 
 def _reference(

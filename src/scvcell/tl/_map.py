@@ -48,6 +48,7 @@ def map_to_space(
     *,
     spatial: Container,
     section_key: str | None = None,
+    groups_key: str | None = None,
     n_per_spot: Any = None,
     level: float = 0.9,
     seed: int = 0,
@@ -71,6 +72,9 @@ def map_to_space(
         :func:`scvcell.tl.lift` has lifted.
     section_key
         Column of the section, where there are several; each of `cells` then says of which it is.
+    groups_key
+        Column of the sections that located cells are of, where several share one frame and `cells` are of none of them.
+        Settings, region and radius then come from whole sections that were left out, not from blocks.
     n_per_spot
         How many cells each of the lifted spots holds: numbers, or a column of their obs. Whole cells are then put into
         spots, each cell once. Numbers that do not sum to the number of cells are brought to it in proportion.
@@ -93,7 +97,7 @@ def map_to_space(
     ------
     ValueError
         If a section has too few located cells, there are no coordinates, cells do not say of which section they are,
-        or numbers of cells are given for what is no lifted spots.
+        numbers of cells are given for what is no lifted spots, or `groups_key` with such or for one group.
     KeyError
         If obs lacks a column.
     TypeError
@@ -106,9 +110,10 @@ def map_to_space(
     Notes
     -----
     Region and radius are calibrated on blocks of the section that were left out, so they hold for cells like the
-    located ones. A cell is trusted if its features say more of places than the density of cells does (``lower`` above
-    0), and it is like located cells. By spots nothing calibrates them: there they have the probability that was asked
-    for, and cells are trusted where the lift has skill.
+    located ones. In another section they hold less often, unless `groups_key` says what to leave out instead. A cell is
+    trusted if its features say more of places than the density of cells does (``lower`` above 0), and it is like
+    located cells. By spots nothing calibrates them: there they have the probability that was asked for, and cells are
+    trusted where the lift has skill.
 
     References
     ----------
@@ -129,11 +134,13 @@ def map_to_space(
             "n_per_spot= is for spots: give those that scvcell.tl.lift(spots, model, ...) returns as spatial=. Located "
             "cells are no spots."
         )
+    if groups_key is not None and lifted:
+        raise ValueError("groups_key= is for located cells; nothing is calibrated by lifted spots.")
     seen = model.view(cells)
     found = (
         _by_spots(seen, model, spatial, n_per_spot, level)
         if lifted
-        else _by_cells(seen, model, spatial, section_key, level, seed)
+        else _by_cells(seen, model, spatial, section_key, groups_key, level, seed)
     )
     out = AnnData(obs=seen.obs())
     out.obsm.update({_keys.SPATIAL: found.point, _keys.POSITION: found.position})
@@ -157,12 +164,21 @@ def _tell(found: _Mapped, trusted: Mask) -> None:
         logger.warning("%d of %d cells are unlike those of the section; not trusted.", (~trusted).sum(), len(trusted))
 
 
-def _by_cells(seen: View, model: CSL, spatial: Container, section_key: str | None, level: float, seed: int) -> _Mapped:
+def _by_cells(
+    seen: View,
+    model: CSL,
+    spatial: Container,
+    section_key: str | None,
+    groups_key: str | None,
+    level: float,
+    seed: int,
+) -> _Mapped:
     """By located cells, section by section."""
     where = model.view(spatial)
     space = Space.of(where, section_key)
     _check_dimensions(space.xy)
     own = _sections(seen, space, section_key)
+    group = _groups(where, space, own, groups_key)
     for code in np.unique(own):
         n = int(((space.section == code) & space.placed).sum())
         if n < MIN_LOCATED:
@@ -174,7 +190,7 @@ def _by_cells(seen: View, model: CSL, spatial: Container, section_key: str | Non
     frames, parts = [], []
     for code in np.unique(own):
         there = np.flatnonzero((space.section == code) & space.placed)
-        frame = learn_frame(theirs[there], space.xy[there], level, seed)
+        frame = learn_frame(theirs[there], space.xy[there], level, seed, group[there])
         frames.append(frame)
         at = np.flatnonzero(own == code)
         parts.append((at, frame, frame.locate(mine[at]), frame.inside(mine[at])))
@@ -209,6 +225,21 @@ def _sections(seen: View, space: Space, section_key: str | None) -> Rows:
             f"{space.sections}."
         )
     return np.array([space.sections.index(each) for each in text], np.int64)
+
+
+def _groups(where: View, space: Space, own: Rows, groups_key: str | None) -> Rows:
+    """Code of the group of each located cell, ``(cells,)``."""
+    if groups_key is None:
+        return np.zeros(len(space.xy), np.int64)
+    text = labels(where.column(groups_key)).fillna("")
+    code = np.asarray(pd.factorize(text, sort=True)[0], np.int64)
+    for section in np.unique(own):
+        if len(np.unique(code[(space.section == section) & space.placed])) < 2:
+            raise ValueError(
+                f"obs[{groups_key!r}]: located cells of {space.sections[section]!r} are of one group; two are needed, "
+                "as one is left out. Without groups_key= blocks are left out."
+            )
+    return code
 
 
 def _check_dimensions(xy: Array) -> None:

@@ -149,10 +149,14 @@ def effects(
     Returns
     -------
     One row per group, modality and feature: ``action``, ``group``, ``modality``, ``feature``, ``lfc``, ``lower``,
-    ``upper``, ``level``, ``support`` (0 nothing like it in training, 1 seen), ``trusted`` (support of at least one half
-    and a finite interval; below, the action or the group is unlike what was seen, and intervals may cover less than
-    they say). Where no condition could be left out for calibration, intervals of a measured action in its
-    context hold sampling error only, and others are infinite.
+    ``upper``, ``level``, ``held`` and ``held_strongest`` (how often such intervals held the effects of conditions that
+    were left out and new in the same way: of all features, and of the ten that changed most), ``support`` (0 nothing
+    like it in training, 1 seen), ``trusted`` (support of at least one half and a finite interval; below, the action or
+    the group is unlike what was seen, and intervals may cover less than they say). Intervals are widened, by a third at
+    most, until they hold the strongest effects as well. Of effects that are hard to predict that is not enough:
+    which are strongest is known only afterwards, and those are the largest errors, so read ``held_strongest``. Where no
+    condition could be left out for calibration, intervals of a measured action in its context hold sampling error
+    only, others are infinite, and ``held`` is NaN.
 
     Raises
     ------
@@ -190,6 +194,8 @@ def effect_frame(
                     _keys.LOWER: value - half,
                     _keys.UPPER: value + half,
                     "level": level,
+                    _keys.HELD: effect.held,
+                    _keys.HELD_STRONGEST: effect.held_strongest,
                     _keys.SUPPORT: support,
                     _keys.TRUSTED: (support >= TRUSTED_SUPPORT) & np.isfinite(half) & start.model.trusts(m),
                 }

@@ -12,7 +12,7 @@ import pandas as pd
 from scvcell._checks import is_number, one_name, seed_of
 from scvcell._containers import view_units
 from scvcell._registry import near_miss
-from scvcell.pp.splits._base import SEEN, SETS, Split, describe_data
+from scvcell.pp.splits._base import PARTS, SEEN, SETS, TEST, TRAIN, Split, describe_data
 from scvcell.pp.splits._choose import Chosen, assigned, by_name_or_share, in_folds
 from scvcell.pp.splits._cluster import Likeness, profiles
 from scvcell.pp.splits._deal import bundles
@@ -290,7 +290,11 @@ class Parts:
     def split(self, reason: str, how: Mapping[str, Any]) -> Split:
         """The split, in the order of the data."""
         names = self.seen.obs_names
-        parts = {part: names[self.part == part] for part in ("train", "calibration", "test")}
+        parts = {part: names[self.part == part] for part in PARTS}
+        for part, use in ((TEST, "ask about"), (TRAIN, "learn from")):
+            if not len(parts[part]):
+                told = [f"{n} cells: {why}" for why, n in pd.Series(self.why).value_counts().items()]
+                raise ValueError(f"{part} has no cells: nothing is left to {use}. Of the data are {'; '.join(told)}.")
         inside = self.part != ""
         unit, why = pd.Series(self.unit[inside], names[inside]), pd.Series(self.why, names)
         return Split(**parts, reason=reason, how=how, unit=unit, why=why, data=describe_data(self.seen))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -14,9 +14,12 @@ from scvcell._registry import Registry
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    import pandas as pd
+
     from scvcell._containers import Container
     from scvcell._types import Array
-    from scvcell.risk._predictor import Prediction, Question
+    from scvcell.risk._predictor import Prediction, Predictor, Question
+    from scvcell.risk._readout import Readout
     from scvcell.risk._split import Split
 
 
@@ -40,6 +43,11 @@ class StressTest:
         All that a predictor is told.
     truth
         A function that gives the true answer; only the axis calls it.
+    units
+        Exchangeable units that the test is made of (an action in a context, a block of cells) -> names of their cells
+        in the data. By default the test is one unit.
+    unit_of
+        Name of the unit of each row of the truth, where the test is made of several.
     """
 
     axis: str
@@ -49,6 +57,32 @@ class StressTest:
     measure: str
     question: Question
     truth: Callable[[], Any] = field(repr=False, compare=False)
+    units: Mapping[str, pd.Index] = field(default_factory=dict, repr=False, compare=False)
+    unit_of: pd.Index | None = field(default=None, repr=False, compare=False)
+
+
+class Scored(NamedTuple):
+    """One score of one exchangeable unit.
+
+    Attributes
+    ----------
+    unit
+        The unit.
+    readout
+        What was looked at, see `scvcell.risk.READOUTS`.
+    metric
+        Name of the metric.
+    value
+        The score.
+    n
+        Cells or features that it is of.
+    """
+
+    unit: str
+    readout: str
+    metric: str
+    value: float
+    n: int
 
 
 class Axis(ABC):
@@ -60,10 +94,13 @@ class Axis(ABC):
         Name in tables and in `AXES`.
     metrics
         Names of the metrics that it reports, of `scvcell.score.METRICS`. Users may ask for others.
+    baseline
+        Name of the one of `baselines` that is the anchor 0 of scores.
     """
 
     name: ClassVar[str]
     metrics: tuple[str, ...]
+    baseline: ClassVar[str] = ""
 
     @abstractmethod
     def hide(self, data: Container, split: Split) -> Container:
@@ -81,6 +118,64 @@ class Axis(ABC):
         -------
         Those of `metrics` that go with the question, and ``"answered"``, the share of cells that have an answer.
         """
+
+    def scored(
+        self, test: StressTest, prediction: Prediction, part: int = 0, readouts: Sequence[Readout] = ()
+    ) -> list[Scored]:
+        """Scores of an answer, unit by unit; by default those of `score`, where the test is one unit.
+
+        Parameters
+        ----------
+        test
+            The question and its truth.
+        prediction
+            The answer.
+        part
+            Which of `parts` the truth is taken from.
+        readouts
+            What is looked at; by default what the axis does.
+        """
+        unit = next(iter(test.units), test.name)
+        n = len(test.units.get(unit, ()))
+        return [Scored(unit, "values", metric, value, n) for metric, value in self.score(test, prediction).items()]
+
+    def parts(self, test: StressTest) -> int:
+        """Ways in which the truth of a test is split into two samples, over which scores are averaged; one or more."""
+        return 1
+
+    def note(self, test: StressTest) -> str:
+        """What a reader has to know of a test, such as that it has no replicate."""
+        return ""
+
+    def replicate(self, test: StressTest, part: int = 0) -> Prediction | None:
+        """Another sample of the truth as an answer, the anchor 1 of scores; None where there is none."""
+        return None
+
+    def baselines(self) -> list[Predictor]:
+        """Simple predictors to beat. They are new at each call."""
+        return []
+
+    def hides(self) -> object:
+        """Axes for which this is equal hide the same, so that one fit serves them all."""
+        return self
+
+
+def averaged(parts: Sequence[Sequence[Scored]]) -> list[Scored]:
+    """Scores of the same test against several samples of the truth, as their means."""
+    found: dict[tuple[str, str, str], list[Scored]] = {}
+    for part in parts:
+        for each in part:
+            found.setdefault((each.unit, each.readout, each.metric), []).append(each)
+    return [Scored(*key, float(np.mean([e.value for e in every])), every[0].n) for key, every in found.items()]
+
+
+def better_of(metric: str) -> str:
+    """Which way a score is better: ``"higher"``, ``"lower"``, or ``"nominal"`` where it should be near a level."""
+    return _OWN[metric] if metric in _OWN else score.METRICS[metric].better
+
+
+_OWN = {"answered": "higher", "coverage_strongest": "nominal"}
+"""Scores that are no formula of their own."""
 
 
 def scores(metrics: tuple[str, ...], arguments: Mapping[str, tuple[Any, ...]]) -> dict[str, float]:

@@ -16,15 +16,18 @@ from scvcell import score
 from scvcell._checks import whole_number
 from scvcell._containers import Space, view
 from scvcell._labels import labels
-from scvcell.risk._predictor import Translate
-from scvcell.risk.axes._base import AXES, Axis, StressTest, scores_of_values
+from scvcell.risk._predictor import Translate, Values
+from scvcell.risk.axes._base import AXES, Axis, Scored, StressTest
+from scvcell.risk.axes._values import blocks, scored_values, twin
+from scvcell.risk.baselines import PooledMean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from scvcell._containers import Container
     from scvcell._types import Array
-    from scvcell.risk._predictor import Prediction, Values
+    from scvcell.risk._predictor import Prediction, Predictor
+    from scvcell.risk._readout import Readout
     from scvcell.risk._split import Split
 
 MEASURE = "cells of a patch beside the first"
@@ -67,6 +70,8 @@ class Scale(Axis):
         Level of the intervals that are asked for.
     seed
         Seed of patches, their names and the hidden features.
+    n_blocks
+        Random blocks of patches as exchangeable units, at most; one has at least 30 patches.
     metrics
         Metrics of values and intervals, by name; metrics that take anything else are left out.
 
@@ -77,6 +82,7 @@ class Scale(Axis):
     """
 
     name: ClassVar[str] = "scale"
+    baseline: ClassVar[str] = "mean"
 
     kind: str = "cell_type"
     modality: str = "rna"
@@ -87,6 +93,7 @@ class Scale(Axis):
     keep: tuple[str, ...] = ("batch",)
     level: float = 0.9
     seed: int = 0
+    n_blocks: int = 20
     metrics: tuple[str, ...] = ("rmse", "pearson", "coverage", "relative_width")
 
     def __post_init__(self) -> None:
@@ -114,25 +121,50 @@ class Scale(Axis):
         """Kinds and hidden features of the patches of each size."""
         withheld = self._withheld(self._table(data).var_names)
         for size, patches in self._patches(data, split).items():
-            names = patches.counts.index.sort_values()
-
-            def test(what: str, to: str, truth: pd.DataFrame, size: int = size, names: pd.Index = names) -> StressTest:
-                question = Translate("patches", to, names, self.level)
+            units = blocks(patches.counts.index, self.n_blocks, self.seed)
+            asked = patches.counts.index.sort_values()
+            for what, to, truth in (
+                (self.kind, self.kind, patches.shares),
+                ("hidden features", self.modality, patches.counts[withheld]),
+            ):
+                question = Translate("patches", to, asked, self.level)
                 about = (self.name, f"{what}, patches of {size}", "pooled cells", float(size - 1), MEASURE)
-                return StressTest(*about, question, truth.copy)
-
-            yield test(self.kind, self.kind, patches.shares)
-            yield test("hidden features", self.modality, patches.counts[withheld])
+                of = {str(name): pd.Index([]) for name in sorted(set(units))}
+                yield StressTest(*about, question, truth.copy, of, units)
 
     def score(self, test: StressTest, prediction: Prediction) -> dict[str, float]:
         """Scores of shares, or of the logarithms of sums, of the patches that were answered."""
-        truth, values = test.truth(), cast("Values", prediction)
-        shares = cast("Translate", test.question).to == self.kind
-        scale = np.asarray if shares else score.log_counts
-        frames = [values.point, *(end for end in (values.lower, values.upper) if end is not None)]
-        true = scale(truth.to_numpy(float))
-        point, *ends = (scale(_at(frame, truth, none=0.0 if shares else np.nan)) for frame in frames)
-        return scores_of_values(self.metrics, true, point, ends, self.level)
+        one = pd.Index(["all"] * len(test.truth()))
+        return {each.metric: each.value for each in self._scored(test, prediction, one)}
+
+    def scored(
+        self, test: StressTest, prediction: Prediction, part: int = 0, readouts: Sequence[Readout] = ()
+    ) -> list[Scored]:
+        """The same, unit by unit."""
+        return self._scored(test, prediction, cast("pd.Index", test.unit_of), readouts)
+
+    def replicate(self, test: StressTest, part: int = 0) -> Values:
+        """The true shares; sums as a second measurement, as far as counting goes."""
+        truth = test.truth()
+        return Values(truth) if self._of_shares(test) else twin(truth, [self.seed, part])
+
+    def baselines(self) -> list[Predictor]:
+        """The mean of all cells."""
+        return [PooledMean(self.modality)]
+
+    def _of_shares(self, test: StressTest) -> bool:
+        return cast("Translate", test.question).to == self.kind
+
+    def _scored(
+        self, test: StressTest, prediction: Prediction, units: pd.Index, readouts: Sequence[Readout] = ()
+    ) -> list[Scored]:
+        truth, values, shares = test.truth(), cast("Values", prediction), self._of_shares(test)
+        frames = [values.point, values.lower, values.upper]
+        none = 0.0 if shares else np.nan
+        told = [None if each is None else pd.DataFrame(_at(each, truth, none), *truth.axes) for each in frames]
+        name, scale = ("shares", np.asarray) if shares else ("sums", score.log_counts)
+        answer = Values(cast("pd.DataFrame", told[0]), told[1], told[2])
+        return scored_values(units, truth, answer, name, self.metrics, self.level, () if shares else readouts, scale)
 
     def _table(self, data: Container) -> AnnData:
         seen = view(data)
