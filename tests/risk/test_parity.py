@@ -1,6 +1,7 @@
 """Every score against its definition as plain loops, and against scipy and scikit-learn."""
 
 import importlib.util
+import json
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,18 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from scvcell import score
 
-PATH = Path(__file__).parents[2] / "benchmarks" / "oracle.py"
-SPEC = importlib.util.spec_from_file_location("oracle", PATH)
-oracle = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(oracle)
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def script(name):
+    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+oracle, parity = script("oracle"), script("parity")
+PEERS = json.loads((BENCHMARKS / "results" / "parity.json").read_text())
 
 
 def pair(n=24, d=5, noise=0.7, seed=0):
@@ -237,3 +246,25 @@ def test_distances_between_sets_are_those_of_the_objective():
     none = [rng.normal(size=(2, 40, 50)) for _ in range(20)]
     assert abs(np.mean([score.energy_distance(*x) for x in none])) < 0.05
     assert np.mean([score.energy_distance(*x, unbiased=False) for x in none]) > 0.4
+
+
+@pytest.mark.parametrize("told", PEERS["outputs"], ids=lambda told: f"{told['package']} {told['formula']}")
+def test_what_other_packages_say_of_the_same_inputs(told):
+    """Values that `benchmarks/parity.py` wrote with these packages at hand; here they are not needed."""
+    given = {name: np.array(x) for name, x in PEERS["inputs"][told["inputs"]].items()}
+    far, same = parity.within(told["formula"], told["package"], given, told["value"])
+    assert same, far
+    assert np.ptp(np.append(np.ravel(told["value"]), 0)) > 1e-3, "two zeros prove nothing"
+
+
+def test_every_formula_that_is_compared_has_a_value():
+    assert {told["formula"] for told in PEERS["outputs"]} == set(parity.OURS)
+    (ties,) = [told for told in PEERS["outputs"] if told["formula"].endswith("all predictions the same")]
+    given = {name: np.array(x) for name, x in PEERS["inputs"][ties["inputs"]].items()}
+    assert parity.OURS[ties["formula"]](given) == ties["value"] == 0.5, "exactly"
+
+
+def test_a_wrong_value_would_be_seen():
+    told = next(told for told in PEERS["outputs"] if told["formula"] == "crps_quantile")
+    given = {name: np.array(x) for name, x in PEERS["inputs"][told["inputs"]].items()}
+    assert not parity.within("crps_quantile", told["package"], given, np.array(told["value"]) + 1e-9)[1]

@@ -14,6 +14,8 @@ from scvcell._stats._cca import cca
 from scvcell._stats._conformal import MIN_CALIBRATION_CELLS, Conformal
 from scvcell._stats._hill import N_JACKKNIFE, fit_curves
 from scvcell._stats._jackknife import jackknife_variance
+from scvcell._stats._mondrian import Mondrian
+from scvcell._stats._quantile import conformal_quantile
 from scvcell._stats._svd import centred_svd, indicators
 from scvcell._stats._walk import neighbours, walk
 
@@ -23,9 +25,11 @@ __all__ = [
     "N_JACKKNIFE",
     "Banded",
     "Conformal",
+    "Mondrian",
     "boot_weights",
     "cca",
     "centred_svd",
+    "conformal_quantile",
     "draws_of_ratio",
     "fit_curves",
     "indicators",

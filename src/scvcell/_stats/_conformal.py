@@ -10,6 +10,8 @@ import scipy.sparse as sp
 from scipy.stats import beta
 from sklearn.neighbors import NearestNeighbors
 
+from scvcell._stats._quantile import conformal_quantile
+
 if TYPE_CHECKING:
     from scvcell._types import Array, Mask
 
@@ -139,11 +141,7 @@ class Conformal:
 
     def quantile(self, level: float) -> Array:
         """Multiplier of sigma at `level` per feature; infinite where there are too few calibration cells."""
-        n = len(self.scores)
-        rank = int(np.ceil((n + 1) * level))
-        if rank > n:
-            return np.full(self.scores.shape[1], np.inf)
-        return self.scores[rank - 1]
+        return conformal_quantile(self.scores, level)
 
     def halfwidth(self, latent: Array, level: float) -> tuple[Array, Mask]:
         """Half-widths ``(cells, features)``, and which cells lie within reach of the pool ``(cells,)``."""

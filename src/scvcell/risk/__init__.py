@@ -1,11 +1,14 @@
 """R, eq. 5: where a predictor may be trusted. Splits, questions, axes of stress tests, simple predictors, scores."""
 
-from scvcell._stats import Conformal, cca
+from scvcell._stats import Conformal, Mondrian, cca, conformal_quantile
 from scvcell.risk import axes, baselines, leakage
 from scvcell.risk._adapters import LinearMatch, ModelPredictor, Translator
 from scvcell.risk._ask import ask
+from scvcell.risk._calibration import calibration
 from scvcell.risk._evaluate import evaluate
+from scvcell.risk._export import save_cell_eval, score_cell_eval
 from scvcell.risk._files import FilesPredictor, save_questions
+from scvcell.risk._groups import gaps
 from scvcell.risk._plan import RiskConfig
 from scvcell.risk._predictor import Effect, Effects, Place, Prediction, Predictor, Question, States, Translate, Values
 from scvcell.risk._readout import READOUTS, Activity, Labels, Readout
@@ -33,6 +36,7 @@ __all__ = [
     "Labels",
     "LinearMatch",
     "ModelPredictor",
+    "Mondrian",
     "Place",
     "Prediction",
     "Predictor",
@@ -52,11 +56,14 @@ __all__ = [
     "audit",
     "axes",
     "baselines",
+    "calibration",
     "cca",
+    "conformal_quantile",
     "correlation",
     "coverage",
     "evaluate",
     "foscttm",
+    "gaps",
     "hide_pairing",
     "hold_out",
     "hold_out_actions",
@@ -65,7 +72,9 @@ __all__ = [
     "leakage",
     "match_recall",
     "mixing",
+    "save_cell_eval",
     "save_questions",
+    "score_cell_eval",
     "scramble",
     "trusted",
     "unpair",

@@ -99,6 +99,11 @@ def rmse(predicted: Array, true: Array, *, average: Literal["entries", "features
     return float(np.sqrt(squared.mean()) if average == "entries" else np.sqrt(squared.mean(0)).mean())
 
 
+def mae(predicted: Array, true: Array) -> float:
+    """Mean absolute error over all entries."""
+    return float(np.abs(predicted - true).mean())
+
+
 def mse(predicted: Array, true: Array) -> float:
     """Mean squared error over all entries."""
     return float(((predicted - true) ** 2).mean())

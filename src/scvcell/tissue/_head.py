@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
+from scvcell._stats import conformal_quantile
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -165,9 +167,8 @@ def _interval(loss: Array, null: Array, group: Rows, seed: int) -> tuple[float, 
 
 
 def quantile(score: Array, level: float) -> float:
-    r"""The conformal quantile of scores, :math:`s_{(\lceil (n+1)\,level \rceil)}`; infinite of too few."""
-    rank = int(np.ceil((len(score) + 1) * level))
-    return float(np.sort(score)[rank - 1]) if rank <= len(score) else np.inf
+    """The conformal quantile of scores; infinite of too few."""
+    return float(conformal_quantile(score, level))
 
 
 def class_sets(found: Answer, code: Rows, level: float) -> Mask:

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from scipy.spatial import KDTree
 from sklearn.neighbors import NearestNeighbors
 
+from scvcell._stats import conformal_quantile
 from scvcell.scale import Bins, bins, geometric_median, learn_places, mass_needed, region_share
 
 if TYPE_CHECKING:
@@ -316,8 +317,7 @@ def _left_out(features: Array, xy: Array, fold: Rows, settings: Settings, seed: 
 
 def _quantile(scores: Array, level: float) -> float:
     """Conformal quantile: of n scores the one of rank (n + 1) level; the largest where there are too few."""
-    rank = min(int(np.ceil((len(scores) + 1) * level)), len(scores))
-    return float(np.sort(scores)[rank - 1])
+    return float(np.minimum(conformal_quantile(scores, level), scores.max()))
 
 
 def _lower(gain: Array, block: Rows, rng: np.random.Generator) -> float:

@@ -1,0 +1,114 @@
+"""Are intervals as wide as they should be: coverage by regime, over exchangeable units, against its level."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t as student
+
+from scvcell._checks import seed_of, whole_number
+from scvcell.risk._columns import COLUMNS
+
+if TYPE_CHECKING:
+    from scvcell._types import Array
+
+OF = {"coverage": "all", "coverage_strongest": "strongest", "coverage_chosen": "chosen"}
+"""Metric of coverage -> which features it speaks of."""
+BESIDE = {
+    "width": ("relative_width",),
+    "crps": ("crps", "crps_quantiles"),
+    "pit": ("pit", "pit_quantiles"),
+}
+"""Column that stands beside the coverage of all features -> metrics it is read from, the first that there is."""
+SURE = 0.99
+"""Level of the intervals of all rows of a predictor together: a flag is a reproach."""
+
+
+def calibration(rows: pd.DataFrame, level: float = 0.9, n_boot: int = 200, seed: int = 0) -> pd.DataFrame:
+    r"""Coverage of intervals per axis, regime and predictor, and whether they are too narrow or too wide.
+
+    A unit's coverage is the mean over its tests, readouts and seeds; coverage is the mean over units. Its interval is
+
+    .. math:: \hat c \pm t_{n-1} \max\Big(\mathrm{se}_{boot},\ \sqrt{\hat\rho\, \ell (1 - \ell) / n}\Big), \qquad
+              \hat\rho = \frac{s^2}{\hat c (1 - \hat c)}
+
+    with the standard error over bootstrapped units. The second term is the error that units as alike within as these
+    (:math:`\hat\rho`) would have at the level :math:`\ell`: without it, a few units that are all covered would seem
+    sure. The quantile of t is that of 99 % over all rows of a predictor together (Bonferroni).
+
+    Parameters
+    ----------
+    rows
+        Rows of a report, as in `scvcell.risk.RiskReport`. Those whose metric is a coverage count, those of width, CRPS
+        and PIT stand beside them, all others are ignored; so are rows without a value.
+    level
+        Level at which the intervals were asked for, in (0, 1).
+    n_boot
+        Draws of units.
+    seed
+        Of the draws.
+
+    Returns
+    -------
+    One row per axis, regime, predictor and ``of``: ``"all"`` features, the ``"strongest"`` true effects, or those
+    ``"chosen"`` as the largest by their prediction. ``n`` is the number of units. ``width``, ``crps`` and ``pit`` are
+    means over units, of all features. ``flag`` is ``"too narrow"`` or ``"too wide"`` where the interval of the coverage
+    excludes the level; with one unit there is no interval and no flag.
+
+    Raises
+    ------
+    ValueError
+        If `level` is not in (0, 1), there are fewer than two draws, or a column is missing.
+
+    Notes
+    -----
+    Strong effects are chosen by the truth, and so by its noise: honest intervals of a predictor that is far from the
+    truth hold for fewer of them than for all, and are flagged. That is a fact a reader needs, not a fault of the
+    intervals alone; ``"chosen"`` says whether they hold where the prediction itself is large.
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level must be between 0 and 1, not {level!r}.")
+    whole_number("n_boot", n_boot, 2)
+    need(rows, "axis", "regime", "predictor", "unit", "metric", "value")
+    known = rows[np.isfinite(rows["value"].to_numpy(float))]
+    per_unit = known.groupby(["predictor", "axis", "regime", "metric", "unit"], sort=True)["value"].mean()
+    means: dict[Any, float] = dict(per_unit.groupby(level=["predictor", "axis", "regime", "metric"]).mean().items())
+    there = [key for key in means if key[3] in OF]
+    n_rows = pd.Series([predictor for predictor, *_ in there], dtype=object).value_counts()
+    out = []
+    for predictor, axis, regime, metric in there:
+        values = per_unit.loc[predictor, axis, regime, metric].to_numpy(float)
+        rng = np.random.default_rng([seed_of(seed), len(values)])
+        found, half = float(values.mean()), _halfwidth(values, level, int(n_rows[predictor]), n_boot, rng)
+        lower, upper = max(found - half, 0.0), min(found + half, 1.0)
+        flag = "too narrow" if upper < level else "too wide" if lower > level else ""
+        about = {"axis": axis, "regime": regime, "predictor": predictor, "of": OF[metric], "level": level}
+        beside = dict.fromkeys(BESIDE, float("nan"))
+        if metric == "coverage":
+            for column, names in BESIDE.items():
+                every = [means.get((predictor, axis, regime, name), float("nan")) for name in names]
+                beside[column] = next((value for value in every if np.isfinite(value)), float("nan"))
+        out.append(about | beside | {"coverage": found, "lower": lower, "upper": upper, "n": len(values), "flag": flag})
+    return pd.DataFrame(out, columns=COLUMNS["calibration"])
+
+
+def _halfwidth(values: Array, level: float, n_rows: int, n_boot: int, rng: np.random.Generator) -> float:
+    """Half the interval of a mean coverage over units; NaN of one unit."""
+    n, mean = len(values), float(values.mean())
+    if n < 2:
+        return float("nan")
+    weights = rng.multinomial(n, np.full(n, 1 / n), size=n_boot) / n
+    error = float((weights @ values).std(ddof=1)) * np.sqrt(n / (n - 1))
+    spread, most = float(values.var(ddof=1)), mean * (1 - mean)
+    alike = min(spread / most, 1.0) if most > 1e-12 else 1.0
+    least = np.sqrt(alike * level * (1 - level) / n)
+    return float(student.ppf(1 - (1 - SURE) / 2 / n_rows, n - 1) * max(error, least))
+
+
+def need(rows: pd.DataFrame, *columns: str) -> None:
+    """Refuse rows of a report that lack a column."""
+    missing = [column for column in columns if column not in rows]
+    if missing:
+        raise ValueError(f"Rows lack the column {missing[0]!r}; they have {list(rows.columns)}. See RiskReport.rows.")
