@@ -141,6 +141,62 @@ def test_mistakes_are_one_line(file, tmp_path, capsys, args, message):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.fixture(scope="module")
+def judged(mosaic, quick, tmp_path_factory):
+    """A model that did not see a batch, all cells, and the split, as files."""
+    tmp_path = tmp_path_factory.mktemp("judged")
+    mdata = mosaic(240)
+    split = scvcell.pp.split(mdata, "batch", test=["b1"])
+    scvcell.tl.fit(mdata, split=split, train=quick).save(tmp_path / "model")
+    mdata.write(tmp_path / "in.h5mu")
+    split.save(tmp_path / "split.json")
+    (tmp_path / "other.json").write_text("{}")
+    return tmp_path
+
+
+def test_report_is_a_page_and_json(judged, capsys):
+    args = ("report", judged / "model", judged / "in.h5mu", "-o", judged / "r.html", "--json", judged / "r.json")
+    assert run(*args, "--split", judged / "split.json", "--groups", "celltype") == 0
+    assert f"Saved {judged / 'r.html'} and {judged / 'r.json'}" in capsys.readouterr().out
+    report = scvcell.risk.RiskReport.from_json((judged / "r.json").read_text())
+    assert "scvcell" in set(report.summary["predictor"])
+    page = (judged / "r.html").read_text()
+    assert "Where scvcell may be trusted" in page
+    rows = report.summary.query("predictor == 'scvcell' and better != 'nominal'")
+    assert all(f">{name}, {metric}" in page for name, metric in zip(rows["readout"], rows["metric"], strict=True))
+    assert run(*args) == 2
+    assert "r.html exists already. Give another file, or --overwrite" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": "none"}, "No folder {tmp}/none"),
+        ({"data": "none.h5mu"}, "No file {tmp}/none.h5mu"),
+        ({"data": "split.json"}, "neither .h5mu nor .h5ad"),
+        ({"--split": "none.json"}, "No file {tmp}/none.json"),
+        ({"--split": "other.json"}, "other.json"),
+        ({"-o": "model"}, "model is a folder. Give a file."),
+        ({"--groups": "colour"}, "No obs column 'colour'"),
+        ({"--axes": "contxt"}, "Did you mean 'context'"),
+    ],
+)
+def test_mistakes_of_a_report_are_one_line(judged, capsys, change, message):
+    paths = {"model": "model", "data": "in.h5mu", "-o": "new.html"} | change
+    named = [
+        part
+        for key, value in paths.items()
+        if key.startswith("-")
+        for part in (key, value if key in ("--groups", "--axes") else judged / value)
+    ]
+    assert run("report", judged / paths["model"], judged / paths["data"], *named) == 2
+    error = capsys.readouterr().err
+    assert message.format(tmp=judged) in error
+    assert error.splitlines()[-1].startswith("scvcell: ")
+    assert "Traceback" not in error
+    assert not (judged / "new.html").exists()
+
+
 def test_interrupt_before_there_is_a_model(file, tmp_path, capsys, monkeypatch):
     def stop(*args, **kwargs):
         raise KeyboardInterrupt
@@ -201,6 +257,9 @@ sys.exit(status)
         (["fit", "{tmp}/text.h5ad", "out"], 2, "not an HDF5 file", 1),
         (["fit", "{tmp}/in.h5mu", "{tmp}/out", "--measure", "protein"], 2, "NAME=OPERATOR", 1),
         (["fit", "{tmp}/in.h5mu", "{tmp}/out", "--max-epochs", "0"], 2, "max_epochs must be > 0", 1),
+        (["report", "none", "none.h5mu"], 2, "No folder none", 1),
+        (["report", "{tmp}", "{tmp}/text.h5ad", "-o", "{tmp}/r.html"], 2, "not an HDF5 file", 1),
+        (["report", "{tmp}", "{tmp}/in.h5mu", "--groups", "lane", "-o", "{tmp}/r.html"], 2, "No obs column 'lane'", 5),
         (["demo", "--out", "{tmp}/text.txt"], 2, "text.txt is a file", 1),
         (["fit", "{tmp}/in.h5mu", "{tmp}/out", "--batch-key", "lane"], 2, "No obs column 'lane'", 5),
         (["fit", "{tmp}/in.h5mu", "{tmp}/out", "--layers", "count"], 2, "No modality has a layer", 5),

@@ -35,7 +35,7 @@ from sklearn.linear_model import RidgeCV
 import scvcell
 from benchmarks import local
 from benchmarks.task import Output, Question, Task
-from scvcell.score import inside, largest, nmse, pearson
+from scvcell.score import coverage_chosen, coverage_strongest, inside, nmse, pearson
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -192,7 +192,7 @@ def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, An
     every = conditions(adata)
     predictors = pair_baselines if case in PAIRS else compound_baselines if case in COMPOUNDS else dose_baselines
     found: dict[str, list[np.ndarray]] = {}
-    true, held, trusted, told, width = [], [], [], [], []
+    true, ends, trusted, told = [], [], [], []
     total = Output(fit_seconds=0.0, fit_cpu_seconds=0.0)
     for left in folds(every, truth, seed):
         gone = np.concatenate(every["cells"][left].to_list())
@@ -206,24 +206,22 @@ def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, An
         true.append(y)
         found.setdefault("", []).append(np.stack([answer["lfc"] for answer in answers]))
         lower, upper = (np.stack([answer[side] for answer in answers]) for side in ("lower", "upper"))
-        held.append(inside(y, lower, upper))
+        ends.append((lower, upper))
         trusted += [answer["trusted"].mean() for answer in answers]
         told += [answer["held_strongest"].iloc[0] for answer in answers]
-        width.append(upper - lower)
         for kind, predicted in predictors(every, left, truth).items():
             found.setdefault(kind, []).append(predicted)
-    y, covered = np.concatenate(true), np.concatenate(held)
+    y, (lower, upper) = np.concatenate(true), map(np.concatenate, zip(*ends, strict=True))
     scores = {kind: score(y, np.concatenate(parts)) for kind, parts in found.items()}
-    top, foreseen = largest(y, TOP), largest(np.concatenate(found[""]), TOP)
     main = scores.pop("") | {
-        "coverage": float(covered.mean()),
-        "coverage_top": float(np.take_along_axis(covered, top, 1).mean()),
+        "coverage": float(inside(y, lower, upper).mean()),
+        "coverage_top": float(np.mean(coverage_strongest(y, lower, upper, TOP))),
         "told": float(np.mean(told)),
-        "coverage_predicted": float(np.take_along_axis(covered, foreseen, 1).mean()),
-        "width": float(np.concatenate(width).mean() / np.abs(y).mean()),
+        "coverage_predicted": float(np.mean(coverage_chosen(y, lower, upper, TOP))),
+        "width": float((upper - lower).mean() / np.abs(y).mean()),
         "trusted": float(np.mean(trusted)),
     }
-    return total, main | {"alternatives": scores}
+    return total, {key: value for key, value in main.items() if np.isfinite(value)} | {"alternatives": scores}
 
 
 def score(y: np.ndarray, predicted: np.ndarray) -> dict[str, float]:

@@ -50,7 +50,7 @@ COLUMNS = {
     "trusted": "trusted",
     "accuracy_trusted": "accuracy of trusted",
     "auc": "AUC over donors",
-    "auc_sd": "sd over permutations",
+    "auc_spread": "sd over permutations",
 }
 N_DONORS, CELLS_PER_DONOR, N_PERMUTATIONS = 40, 500, 20
 
@@ -107,7 +107,7 @@ def _scores(truth: dict[str, Any], found: pd.DataFrame) -> dict[str, float]:
         true = truth["outcome"]
         found = found.loc[true.index]
         each = [float(roc_auc_score(true[key] == max(true[key]), found[key])) for key in true]
-        return {"auc": float(np.mean(each))} | ({"auc_sd": float(np.std(each, ddof=1))} if len(each) > 1 else {})
+        return {"auc": float(np.mean(each))} | ({"auc_spread": float(np.std(each, ddof=1))} if len(each) > 1 else {})
     true = truth["label"]
     found = found.loc[true.index]
     scores = {

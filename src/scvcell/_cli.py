@@ -1,4 +1,4 @@
-"""Command line: ``scvcell demo``, ``scvcell fit IN OUT_DIR``, ``scvcell info``."""
+"""Command line: ``scvcell demo``, ``scvcell fit IN OUT_DIR``, ``scvcell report MODEL DATA``, ``scvcell info``."""
 
 from __future__ import annotations
 
@@ -104,9 +104,25 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--seed", type=int, default=0)
     fit.add_argument("--overwrite", action="store_true", help="replace a model that is there")
     fit.set_defaults(run=_fit)
+    _report_options(commands.add_parser("report", help="write a page that says where a fitted model may be trusted"))
     info = commands.add_parser("info", help="versions and registered operators")
     info.set_defaults(run=_info)
     return parser
+
+
+def _report_options(report: argparse.ArgumentParser) -> None:
+    report.add_argument("model", type=Path, metavar="MODEL", help="folder of a fitted model")
+    report.add_argument(
+        "input", type=Path, metavar="DATA", help="file of all cells, also those that the fit did not see"
+    )
+    report.add_argument("-o", "--output", type=Path, default=Path("report.html"), help="file of the page")
+    report.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON, too")
+    report.add_argument("--split", type=Path, metavar="FILE", help="a saved split; by default the one of the model")
+    report.add_argument("--axes", nargs="+", metavar="AXIS", help="what is asked; by default what the split hides")
+    report.add_argument("--groups", nargs="+", default=[], metavar="COLUMN", help="obs columns of groups to compare")
+    report.add_argument("--seed", type=int, default=0)
+    report.add_argument("--overwrite", action="store_true", help="replace files that are there")
+    report.set_defaults(run=_report, table_key=[])
 
 
 def _demo(args: argparse.Namespace) -> int:
@@ -160,6 +176,48 @@ def _fit(args: argparse.Namespace) -> int:
     return INTERRUPTED if model.interrupted else 0
 
 
+def _report(args: argparse.Namespace) -> int:
+    files = [file for file in (args.output, args.json) if file is not None]
+    _check_report(args, files)
+    from scvcell._containers import view
+
+    data = _read(args.input, backed=False)
+    for column in args.groups:
+        view(data).column(column)
+    # PyTorch is imported from here on, when what can be wrong with the files and options is known to be right
+    import scvcell
+
+    split = None if args.split is None else scvcell.pp.Split.load(args.split, data)
+    report = scvcell.risk.evaluate(
+        scvcell.CSL.load(args.model, data),
+        data,
+        split=split,
+        axes=args.axes or "auto",
+        groups=args.groups,
+        config=scvcell.risk.RiskConfig(seed=args.seed),
+    )
+    report.to_html(args.output)
+    if args.json is not None:
+        args.json.write_text(report.to_json(), encoding="utf-8")
+    sys.stdout.write(f"{report}\nSaved {' and '.join(map(str, files))}\n")
+    return 0
+
+
+def _check_report(args: argparse.Namespace, files: list[Path]) -> None:
+    """Everything that can be told without reading the data."""
+    if not args.model.is_dir():
+        raise FileNotFoundError(f"No folder {args.model}. Give one that `scvcell fit` or `CSL.save` wrote.")
+    _check_input(args)
+    if args.split is not None and not args.split.is_file():
+        raise FileNotFoundError(f"No file {args.split}. `scvcell.pp.split(...).save(path)` writes one.")
+    for file in files:
+        if file.is_dir():
+            raise IsADirectoryError(f"{file} is a folder. Give a file.")
+        if file.exists() and not args.overwrite:
+            raise FileExistsError(f"{file} exists already. Give another file, or --overwrite.")
+        writable(file.parent)
+
+
 def _check_folder(folder: Path) -> None:
     """Refuse what no results can be written to."""
     if folder.exists() and not folder.is_dir():
@@ -169,11 +227,7 @@ def _check_folder(folder: Path) -> None:
 
 def _check_fit(args: argparse.Namespace, target: Path) -> None:
     """Everything that can be told without reading the data."""
-    folder = args.input.suffix == FOLDER
-    if not (args.input.is_dir() if folder else args.input.is_file()):
-        raise FileNotFoundError(f"No {'folder' if folder else 'file'} {args.input}.")
-    if not folder:
-        _check_file(args)
+    _check_input(args)
     _check_folder(args.output)
     try:
         claim(target, overwrite=args.overwrite)
@@ -184,6 +238,14 @@ def _check_fit(args: argparse.Namespace, target: Path) -> None:
             raise ValueError(f"--measure takes NAME=OPERATOR, not {measure!r}.")
     if args.max_epochs is not None and args.max_epochs < 1:
         raise ValueError(f"max_epochs must be > 0, not {args.max_epochs}.")
+
+
+def _check_input(args: argparse.Namespace) -> None:
+    folder = args.input.suffix == FOLDER
+    if not (args.input.is_dir() if folder else args.input.is_file()):
+        raise FileNotFoundError(f"No {'folder' if folder else 'file'} {args.input}.")
+    if not folder:
+        _check_file(args)
 
 
 def _check_file(args: argparse.Namespace) -> None:
@@ -199,7 +261,7 @@ def _check_file(args: argparse.Namespace) -> None:
             raise ValueError(f"{args.input} cannot be read: it is not an HDF5 file.")
 
 
-def _read(file: Path) -> Container:
+def _read(file: Path, *, backed: bool = True) -> Container:
     """Open a file; what it lacks is told by `fit`."""
     import anndata
     import mudata
@@ -210,11 +272,11 @@ def _read(file: Path) -> Container:
         from scvcell._containers import read_spatial
 
         with calm():
-            return read_spatial(file)
+            return read_spatial(str(file))
     read = {".h5ad": anndata.read_h5ad, ".h5mu": mudata.read_h5mu}[file.suffix]
     try:
         with calm():
-            return read(file, backed="r")
+            return read(file, backed="r") if backed else read(file)
     except OSError as error:
         raise ValueError(f"{file} cannot be read: {error}.") from error
 

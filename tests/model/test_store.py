@@ -329,6 +329,10 @@ class TestDamage:
             with pytest.raises(ValueError, match=name):
                 CSL.load(saved)
 
+    def test_a_folder_that_knows_no_split_is_read(self, saved):
+        edit(saved, lambda meta: meta.pop("split_digest"))
+        assert CSL.load(saved).split_digest == ""
+
     def test_a_folder_without_checksums_is_read_and_its_damage_is_one_kind_of_error(self, small, saved):
         without_checksums(saved)
         np.testing.assert_array_equal(

@@ -86,3 +86,21 @@ def test_weights_are_those_of_the_nearest_on_either_side():
                     near = [i for i in side if apart[i] < least + 1e-9]
                     expected[near] = 1 / least / len(near)
             np.testing.assert_allclose(found[number], expected / expected.sum())
+
+
+def test_over_contexts_it_is_the_mean_as_far_as_it_is_more_than_noise():
+    rng = np.random.default_rng(2)
+    signal = np.concatenate([np.array([2.0, -2.0]), np.zeros(400)])
+    noise = np.full((4, 402), 0.4) * rng.uniform(0.5, 1.5, (4, 402))
+    y = signal + rng.normal(size=noise.shape) * np.sqrt(noise)
+    seen = Conditions(np.ones((4, 1)), np.zeros((4, 1)), np.zeros(4), 10 * np.eye(4))
+    unit = Conditions(np.ones((1, 1)), np.zeros((1, 1)), np.zeros(1), np.full((1, 4), 30.0))
+    plain, own = (own_and_others(unit, seen, y, START_SHAPE, n)[0][0] for n in (None, noise))
+    mean, variance = y.mean(0), noise.mean(0) / 4
+    np.testing.assert_allclose(plain, mean)
+    np.testing.assert_allclose(own, np.where(mean**2 > variance, mean - variance / mean, 0), atol=1e-12)
+    assert np.square(own - signal).sum() < 0.5 * np.square(plain - signal).sum()
+    np.testing.assert_allclose(own[:2], signal[:2], atol=0.7)
+    order = [2, 0, 3, 1]
+    again = own_and_others(unit, seen.take(order), y[order], START_SHAPE, noise[order])[0][0]
+    np.testing.assert_allclose(again, own)

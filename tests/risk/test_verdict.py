@@ -101,6 +101,9 @@ def test_intervals(report):
     none = replace(report, calibration=report.calibration.iloc[:0])
     assert "it gives no intervals" in of(none, "context").sentence
     assert of(none, "context").tone == "mixed"
+    where = "axis == 'context' and metric == 'answered' and predictor == 'scvcell'"
+    raw = change(none, "rows", where, metric="coverage")
+    assert "interval" not in of(raw, "context").sentence, "there are some, whose table is not there"
     wide = change(report, "calibration", "axis == 'context'", flag="too wide")
     assert "intervals are wider than they need be" in of(wide, "context").sentence
     narrow = change(report, "calibration", "axis == 'context'", flag="too narrow")
@@ -111,6 +114,10 @@ def test_what_cannot_be_told(report):
     blind = change(report, "summary", "axis == 'context'", informative=False)
     assert of(blind, "context").tone == "unknown"
     assert "cannot be told" in of(blind, "context").parts[0]
+    assert "cannot be told apart" in of(blind, "context").sentence
+    assert "one unit is too few" in of(change(blind, "summary", "axis == 'context'", n=1), "context").sentence
+    alone = change(blind, "summary", "axis == 'context'", replicate=np.nan)
+    assert "there is no replicate" in of(alone, "context").sentence
     failed = of(report, "modality", "arithmetic")
     assert (failed.tone, failed.row) == ("unknown", None)
     assert failed.sentence == "It gave no answer that could be scored."

@@ -243,6 +243,51 @@ class TestSplit:
         keep = ~mdata.obs_names.isin(test)
         np.testing.assert_array_equal(one.posterior().mean[keep], two.posterior().mean[keep])
 
+    def test_only_training_cells_of_a_split_are_trained_on(self, mosaic, quick, tmp_path):
+        mdata, other = mosaic(480), mosaic(480)
+        part = np.array(["train", "train", "train", "calibration", "test", None], object)[np.arange(480) % 6]
+        split = scvcell.pp.split(mdata, assign=dict(zip(mdata.obs_names, part, strict=True)))
+        hidden = mdata.obs_names[part != "train"]
+        for adata in other.mod.values():
+            x = adata.X.toarray()
+            x[adata.obs_names.isin(hidden)] = 5
+            adata.X = sp.csr_matrix(x)
+        models = [scvcell.tl.fit(d, batch_key="batch", train=quick, split=split) for d in (mdata, other)]
+        keep = ~mdata.obs_names.isin(hidden)
+        np.testing.assert_array_equal(*(each.posterior().mean[keep] for each in models))
+        model = models[0]
+        assert {*model.split_["train"], *model.split_["validation"]} == set(split.train)
+        assert model.split_["calibration"] == list(split.calibration)
+        protein = scvcell.tl.translate(mdata, model, to="adt")
+        paired = mdata["rna"].obs_names.intersection(mdata["adt"].obs_names)
+        both = paired.isin(split.calibration).sum()
+        assert both >= 20
+        assert protein.uns["csl_translate"]["calibration_cells"] == both, "they alone set intervals"
+        set_aside = protein.obs["split"][mdata["adt"].obs_names.intersection(split.calibration)]
+        assert set(set_aside) == {"calibration"}
+        assert model.split_digest == split.digest
+        assert scvcell.CSL.load(model.save(tmp_path / "model")).split_digest == split.digest
+        model.train(quick, held_out=hidden)
+        assert model.split_digest == "", "trained further, it is of no split"
+
+    def test_a_split_of_other_data_is_refused(self, mosaic, quick, fingerprint):
+        mdata = mosaic(90)
+        split = scvcell.pp.split(mdata[:60].copy(), "celltype", test="alpha")
+        before = fingerprint(mdata)
+        with pytest.raises(
+            ValueError, match="The split was made for other data: it does not know 30 of these 90 cells"
+        ):
+            scvcell.tl.fit(mdata, train=quick, split=split)
+        assert fingerprint(mdata) == before
+
+    def test_test_cells_may_be_gone(self, mosaic, quick):
+        mdata = mosaic(90)
+        split = scvcell.pp.split(mdata, "celltype", test="alpha")
+        seen = mdata[mdata.obs_names.isin(split.train)].copy()
+        model = scvcell.tl.fit(seen, train=quick, split=split)
+        assert model.split_digest == split.digest
+        assert "calibration" not in model.split_
+
     def test_validation_takes_a_share_of_every_kind_of_cell(self, mosaic, quick):
         mdata = mosaic(600)
         model = scvcell.tl.fit(mdata, batch_key="batch", train=replace(quick, max_epochs=1, validation=0.25))

@@ -21,7 +21,6 @@ from scvcell._containers._shapes import covered, held
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from anndata import AnnData
 
@@ -303,14 +302,14 @@ def circles(
     return SpatialData(shapes=shapes, tables=parsed)
 
 
-def read_spatial(folder: Path) -> Any:
+def read_spatial(folder: str) -> Any:
     """SpatialData of a ``.zarr`` folder; ImportError without the package, ValueError where the folder holds none."""
     try:
         from spatialdata import read_zarr
-    except ImportError as error:
-        raise ImportError(_INSTALL + ".") from error
-    try:
+
         return read_zarr(folder)
+    except ImportError as error:
+        raise ImportError(f"{_INSTALL}.") from error
     except (ValueError, KeyError, OSError) as error:
         raise ValueError(f"{folder} cannot be read as a SpatialData: {error}") from error
 

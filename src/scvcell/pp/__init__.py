@@ -10,6 +10,7 @@ from scvcell.pp._obs import modality_from_obs
 from scvcell.pp._obsm import modality_from_obsm
 from scvcell.pp._panel import panels
 from scvcell.pp._query import prepare_query
+from scvcell.pp._scperturb import read_scperturb
 from scvcell.pp._sdata import to_spatialdata
 from scvcell.pp._split import split_modalities
 from scvcell.pp._tokenize import tokenize
@@ -25,6 +26,7 @@ __all__ = [
     "panels",
     "prepare_query",
     "read_corpus",
+    "read_scperturb",
     "split",
     "split_modalities",
     "splits",

@@ -12,7 +12,7 @@ from scipy.optimize import nnls
 
 from scvcell.response._kernels import START_SHAPE, distinct, kernels, spread_of, strength_of
 from scvcell.response._nearest import own_and_others
-from scvcell.response._novelty import COMBINATION, CONTEXT, novelty
+from scvcell.response._novelty import COMBINATION, novelty
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -146,7 +146,7 @@ class Anchor:
         """
         alone, var = self._alone(units)
         together = self._together(units)
-        own, others = own_and_others(units, self.conditions, self.y, self.shape)
+        own, others = own_and_others(units, self.conditions, self.y, self.shape, self.noise)
         own = np.where(np.isnan(own), (together + alone) / 2, own)
         return np.stack([together, alone, own, others], 1), var
 
@@ -257,11 +257,8 @@ class Anchor:
 
 
 def prior_weights(shift: str) -> tuple[float, float, float, float]:
-    """Weights of members before anything was left out: both processes.
-
-    Of a combination also Loewe additivity, of a new context the mean over contexts.
-    """
-    return (0.25, 0.25, 0.5, 0.0) if shift in (COMBINATION, CONTEXT) else (0.5, 0.5, 0.0, 0.0)
+    """Weights of members before anything was left out: both processes, of a combination also Loewe additivity."""
+    return (0.25, 0.25, 0.5, 0.0) if shift == COMBINATION else (0.5, 0.5, 0.0, 0.0)
 
 
 def stack_weights(members: Array, y: Array, n_sets: int, shift: str) -> list[float]:
@@ -275,3 +272,29 @@ def stack_weights(members: Array, y: Array, n_sets: int, shift: str) -> list[flo
     size = np.sqrt((x**2).sum(0) / n_sets)
     right = np.append(y.ravel(), size * prior_weights(shift))
     return nnls(np.concatenate([x, np.diag(size)]), right)[0].tolist()  # type: ignore[no-any-return]
+
+
+def shared_weights(members: Array, y: Array, by_flow: Array, n_contexts: int) -> list[float]:
+    r"""Weights of members for a new context: a share of the mean of both processes, the rest of the conserved effect.
+
+    .. math:: \hat a = \frac{\sum e^2 d\,(y - o)}{(1 + 1 / n) \sum e^2 d^2}
+
+    within 0 and 1, over n contexts that were left out, with the conserved effect o, the difference d of the processes
+    from it, and the whole effect e that flow and o predict: the share is chosen where effects are strong. It is drawn
+    to the conserved effect as by one more context. Free weights would raise what the processes draw to zero, and few
+    contexts do not tell by how much.
+
+    Parameters
+    ----------
+    members
+        As of `Anchor.members`.
+    y, by_flow
+        What the flow leaves of the measured effects, and what it predicts, ``(units, features)``.
+    n_contexts
+        n.
+    """
+    conserved = members[:, 2]
+    apart, weight = members[:, :2].mean(1) - conserved, (by_flow + conserved) ** 2
+    size = float((weight * apart**2).sum()) * (1 + 1 / n_contexts)
+    share = float(np.clip((weight * apart * (y - conserved)).sum() / size, 0, 1)) if size else 0.0
+    return [share / 2, share / 2, 1 - share, 0.0]

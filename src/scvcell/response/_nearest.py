@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scvcell.response._conditions import same_targets
-from scvcell.response._novelty import COMBINATION, TIME, novelty
+from scvcell.response._novelty import COMBINATION, CONTEXT, TIME, novelty
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,9 @@ SAME_DISTANCE = 1e-6
 """Difference of distance up to which conditions are equally near."""
 
 
-def own_and_others(asked: Conditions, seen: Conditions, y: Array, shape: Mapping[str, float]) -> tuple[Array, Array]:
+def own_and_others(
+    asked: Conditions, seen: Conditions, y: Array, shape: Mapping[str, float], noise: Array | None = None
+) -> tuple[Array, Array]:
     r"""What conditions do that are nearest to each of `asked`, of its own targets and of all others.
 
     Own is the effect between the nearest doses or times of the same targets, 0 where none was seen. For a new
@@ -29,7 +31,12 @@ def own_and_others(asked: Conditions, seen: Conditions, y: Array, shape: Mapping
 
     .. math:: \frac{1}{m} \sum_p y_p\Big(\sum_q d_q\Big)
 
-    with doses as shares of the largest of each target; NaN without doses, or if a part was not seen alone. Others is
+    with doses as shares of the largest of each target; NaN without doses, or if a part was not seen alone. Where the
+    very action was measured it is the mean over contexts, of each feature as far as it is more than its noise,
+
+    .. math:: \bar y\,\max(1 - s^2 / \bar y^2, 0)
+
+    with the sampling variance of that mean. Others is
     the mean of the same over all other targets, of a combination over other combinations; 0 where there are none.
 
     Parameters
@@ -40,6 +47,8 @@ def own_and_others(asked: Conditions, seen: Conditions, y: Array, shape: Mapping
         Effects of those that were seen, ``(seen, features)``.
     shape
         Over which ratio of doses and times effects stay alike.
+    noise
+        Sampling variance of `y`; none is taken out without it.
 
     Returns
     -------
@@ -58,13 +67,21 @@ def own_and_others(asked: Conditions, seen: Conditions, y: Array, shape: Mapping
         same[asked.related] = False
     for i, shift in enumerate(novelty(asked, seen)):
         unit, axis = asked.take([i]), "time" if shift in TIME else "dose"
-        of_sets = _between(unit, seen, sets, shape, axis) @ y
+        weights = _between(unit, seen, sets, shape, axis)
+        of_sets = weights @ y
         mine = np.unique(group[same[i]])
         pool = combined if shift == COMBINATION else np.ones(len(sets), bool)
         pool[mine] = False
         own[i] = _one_for_all(unit, seen, sets, shape, y) if shift == COMBINATION else of_sets[mine].sum(0)
+        if noise is not None and shift in ("", CONTEXT) and len(mine):
+            own[i] = _more_than(own[i], weights[mine].sum(0) ** 2 @ noise)
         others[i] = of_sets[pool].mean(0) if pool.any() else 0
     return own, others
+
+
+def _more_than(mean: Array, variance: Array) -> Array:
+    """A mean of each feature as far as it is more than its sampling variance tells (positive part)."""
+    return mean * np.maximum(1 - variance / np.maximum(mean**2, 1e-12), 0)  # type: ignore[no-any-return]
 
 
 def _one_for_all(unit: Conditions, seen: Conditions, sets: Mask, shape: Mapping[str, float], y: Array) -> Array:

@@ -6,6 +6,7 @@ from scvcell.risk._adapters import LinearMatch, ModelPredictor, Translator
 from scvcell.risk._ask import ask
 from scvcell.risk._calibration import calibration
 from scvcell.risk._evaluate import evaluate
+from scvcell.risk._export import save_cell_eval, score_cell_eval
 from scvcell.risk._files import FilesPredictor, save_questions
 from scvcell.risk._groups import gaps
 from scvcell.risk._plan import RiskConfig
@@ -71,7 +72,9 @@ __all__ = [
     "leakage",
     "match_recall",
     "mixing",
+    "save_cell_eval",
     "save_questions",
+    "score_cell_eval",
     "scramble",
     "trusted",
     "unpair",

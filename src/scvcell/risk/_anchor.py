@@ -187,7 +187,10 @@ def summarise(
         few = each.n < FEWEST_UNITS
         line = about | {"value": each.mean("u", "n"), "lower": low, "upper": high}
         line |= {"baseline": each.mean("b", "m"), "replicate": each.mean("r", "m")}
-        line |= {"scaled": each.mean("above", "range"), "scaled_lower": s_low, "scaled_upper": s_high}
+        if about["better"] == "nominal":
+            line |= dict.fromkeys(("scaled", "scaled_lower", "scaled_upper"), np.nan)
+        else:
+            line |= {"scaled": each.mean("above", "range"), "scaled_lower": s_low, "scaled_upper": s_high}
         notes = [why, _fewer(each), f"t over {each.n} units" if few else ""]
         lines.append(line | {"informative": tells, "n": each.n, "note": "; ".join(filter(None, notes))})
         if tells:
@@ -232,6 +235,8 @@ def curves(rows: pd.DataFrame, baseline: Mapping[str, str], boot: Bootstrap) -> 
             continue
         about = {key: about[key] for key in ("axis", "readout", "metric", "predictor", "better")}
         points = [about | _point(part, boot.level) for part in _bins(each)]
+        if about["better"] == "nominal":
+            points = [point | {"scaled": np.nan} for point in points]
         lines += points
         if about["better"] != "nominal" and about["predictor"] not in (REPLICATE, baseline.get(about["axis"])):
             at, note = _breaks([(p["severity"], p["scaled"]) for p in points])

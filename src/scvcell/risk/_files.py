@@ -13,9 +13,11 @@ import numpy as np
 import pandas as pd
 from mudata import MuData
 
+from scvcell import _keys
 from scvcell._containers import view
 from scvcell._tasks import plain
-from scvcell.risk._answers import ENDS, check_answer
+from scvcell.risk._answers import check_fit
+from scvcell.risk._ask import check_answer
 from scvcell.risk._predictor import Effect, Effects, Place, States, Translate, Values
 from scvcell.score import dense
 
@@ -31,6 +33,7 @@ QUESTIONS = "questions.json"
 FORMAT = {"scvcell": "questions", "format": 1}
 STATES = "X_"
 """What names of states begin with, before the modality."""
+ENDS = [_keys.LOWER, _keys.UPPER]
 
 
 def save_questions(axis: Axis, data: Container, split: Split, folder: str | Path) -> Path:
@@ -178,7 +181,8 @@ class FilesPredictor:
             return None
         who = f"{self.name} ({file.name})"
         answer = _read(who, anndata.read_h5ad(file), question)
-        check_answer(who, question, answer, self._data, strict=not isinstance(question, Place))
+        check_answer(who, question, answer)
+        check_fit(who, question, answer, self._data)
         return answer
 
 

@@ -6,6 +6,7 @@ import atexit
 import os
 import pickle
 import tempfile
+from copy import copy
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -121,43 +122,44 @@ class Ask:
     key: Mapping[str, Any]
 
     def __call__(self, rng: np.random.Generator) -> dict[str, Any]:
-        """Rows of scores: ``[axis, test, unit, readout, metric, value, n, note]``, the test by number."""
+        """Rows of scores: ``[axis, test, unit, readout, metric, value, n, note]``, the test by its name."""
         world = self.world.get()
+        predictor = None if self.predictor is None else copy(self.predictor.get())  # what it learns goes with the task
         rows: list[list[Any]] = []
         fitted: object = None
         failed = ""
         for name in self.axes:
             axis = world.axes[name]
-            if self.predictor is not None and (fitted is None or axis.hides() != fitted):
-                failed = _fit(self.predictor.get(), axis, world, self.split, self.seed)
+            if predictor is not None and (fitted is None or axis.hides() != fitted):
+                failed = _fit(predictor, axis, world, self.split, self.seed)
                 fitted = axis.hides()
-            for at, test in enumerate(world.tests(name, self.split)):
+            for test in world.tests(name, self.split):
                 note, found = failed, None
                 if not failed:
                     try:
-                        found = self._scores(axis, test, world.readouts)
+                        found = _scores(predictor, axis, test, world.readouts)
                     except Exception as error:
                         note = _failure(error)
                 unit = next(iter(test.units), test.name)
                 if found is None:
-                    rows.append([name, at, unit, "", ANSWERED, None, 0, note])
+                    rows.append([name, test.name, unit, "", ANSWERED, None, 0, note])
                 else:
-                    rows += [[name, at, *each, axis.note(test)] for each in found]
+                    rows += [[name, test.name, *each, axis.note(test)] for each in found]
         return {"rows": rows}
 
-    def _scores(self, axis: Axis, test: StressTest, readouts: Sequence[Readout]) -> list[Scored]:
-        """Scores of one answer, or of the replicate; none where there is no answer."""
-        parts = range(axis.parts(test))
-        if self.predictor is None:
-            answers = [axis.replicate(test, part) for part in parts]
-        else:
-            predictor = self.predictor.get()
-            answer = predictor.predict(test.question)
-            if answer is None:
-                return [Scored(next(iter(test.units), test.name), "", ANSWERED, 0.0, 0)]
-            check_answer(predictor.name, test.question, answer)
-            answers = [answer] * len(parts)
-        return averaged([axis.scored(test, a, part, readouts) for part, a in enumerate(answers) if a is not None])
+
+def _scores(predictor: Predictor | None, axis: Axis, test: StressTest, readouts: Sequence[Readout]) -> list[Scored]:
+    """Scores of one answer, or of the replicate where there is no predictor; none where there is no answer."""
+    parts = range(axis.parts(test))
+    if predictor is None:
+        answers = [axis.replicate(test, part) for part in parts]
+    else:
+        answer = predictor.predict(test.question)
+        if answer is None:
+            return [Scored(next(iter(test.units), test.name), "", ANSWERED, 0.0, 0)]
+        check_answer(predictor.name, test.question, answer)
+        answers = [answer] * len(parts)
+    return averaged([axis.scored(test, a, part, readouts) for part, a in enumerate(answers) if a is not None])
 
 
 def _fit(predictor: Predictor, axis: Axis, world: World, split: int, seed: int) -> str:
@@ -187,13 +189,14 @@ def rows_of(
         if rows is None:
             note = f"failed: {record.get('failed', 'no answer')}"
             rows = [
-                [axis, at, next(iter(test.units), test.name), "", ANSWERED, None, 0, note]
+                [axis, test.name, next(iter(test.units), test.name), "", ANSWERED, None, 0, note]
                 for axis in task.axes
-                for at, test in enumerate(world.tests(axis, task.split))
+                for test in world.tests(axis, task.split)
             ]
-        for axis, at, unit, readout, metric, value, n, note in rows:
-            test = world.tests(axis, task.split)[at]
-            name = test.name if count[axis, test.name] == 1 else f"{test.name}, fold {task.split + 1}"
+        of = {(axis, test.name): test for axis in task.axes for test in world.tests(axis, task.split)}
+        for axis, called, unit, readout, metric, value, n, note in rows:
+            test = of[axis, called]
+            name = called if count[axis, called] == 1 else f"{test.name}, fold {task.split + 1}"
             about = [axis, name, test.regime, float(test.severity), test.measure, unit, predictor]
             score = float("nan") if value is None else float(value)
             out.append([*about, readout, metric, better_of(metric), score, int(n), task.seed, note])

@@ -120,7 +120,7 @@ def refused(leakage: pd.DataFrame, predictors: Sequence[str]) -> dict[str, str]:
     red = leakage[leakage["verdict"] == "red"]
     found: dict[str, str] = {}
     for name in predictors:
-        mine = red[red["predictor"].isin([name, ""]) | red["predictor"].isna()]
+        mine = red[red["predictor"].isin([name, "", "all"]) | red["predictor"].isna()]
         if len(mine) and name != REPLICATE:
             found[name] = f"not told: leakage ({', '.join(dict.fromkeys(map(str, mine['check'])))})"
     return found

@@ -36,6 +36,8 @@ WAY = (
 NUMBERS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 ORDER: dict[Tone, int] = {"bad": 0, "unknown": 1, "mixed": 2, "good": 3}
 """The worst first."""
+FEWEST = 2
+"""Units below which there is no interval."""
 LEAK = "the audit of leakage is red"
 
 
@@ -197,7 +199,11 @@ def _silence(report: Report, mine: pd.DataFrame, predictor: str, axis: str) -> s
     if failed:
         return "it gave no answer that could be scored"
     if len(mine) and not mine["informative"].astype(bool).any():
-        return "cannot be told: the baseline and a replicate are alike here"
+        if mine["baseline"].isna().all() or mine["replicate"].isna().all():
+            return "cannot be told: there is no replicate, or no baseline, to set scores between"
+        if mine["n"].max() < FEWEST:
+            return "cannot be told: one unit is too few"
+        return "cannot be told: a baseline and a replicate cannot be told apart here"
     return "it was not asked, or has no score"
 
 
@@ -221,7 +227,9 @@ def _intervals(report: Report, predictor: str, axis: str) -> tuple[int | None, s
     mine = table[(table["axis"] == axis) & (table["predictor"] == predictor)]
     mine = mine[np.isfinite(mine["coverage"].astype(float))]
     if not len(mine):
-        return None, "it gives no intervals"
+        raw = report.rows[(report.rows["axis"] == axis) & (report.rows["predictor"] == predictor)]
+        given = bool((raw["metric"] == "coverage").any())
+        return None, "" if given else "it gives no intervals"
     gap = mine["coverage"].to_numpy(float) - mine["level"].to_numpy(float)
     worst = int(mine.index[int(np.argmin(gap))])
     narrow = mine[mine["flag"] == "too narrow"]

@@ -73,6 +73,7 @@ class Conditions:
     n_top: int = 50
     seed: int = 0
     _held: dict[tuple[int, str], Array] = field(default_factory=dict, repr=False)
+    _halves: dict[tuple[int, bool, str], Rows] = field(default_factory=dict, repr=False)
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -109,7 +110,7 @@ class Conditions:
 
     @cached_property
     def every(self) -> list[Condition]:
-        """Conditions of two or more treated cells that are asked about and have two or more controls."""
+        """Conditions of two or more treated cells that are asked about and have two or more controls, by name."""
         design, found = self.design, []
         for k, name in enumerate(design.contexts):
             here = design.context == k
@@ -123,7 +124,7 @@ class Conditions:
                 unit = str(action) if len(design.contexts) == 1 else f"{action} in {name}"
                 if len(rows) > 1:
                     found.append(Condition(action, k, unit, rows, controls))
-        return found
+        return sorted(found, key=lambda each: each.unit)
 
     @cached_property
     def treated_contexts(self) -> set[int]:
@@ -141,11 +142,14 @@ class Conditions:
         """
         if not self.parts(of):
             return of.treated
+        if (part, second, of.unit) in self._halves:
+            return self._halves[part, second, of.unit]
         rows = of.treated[np.argsort(self.table.index[of.treated].to_numpy(str))]
         rng = np.random.default_rng([self.seed, part, zlib.crc32(of.unit.encode())])
         rows = rng.permutation(rows)
         n = len(rows) // 2
-        return np.sort(rows[n:] if second else rows[:n])
+        self._halves[part, False, of.unit], self._halves[part, True, of.unit] = np.sort(rows[:n]), np.sort(rows[n:])
+        return self._halves[part, second, of.unit]
 
     def base(self, of: Condition) -> Array:
         """Mean of the controls, ``(features,)``."""

@@ -133,7 +133,7 @@ class ContextTranslation(Axis):
         table = data.mod[self.source]
         profile = pd.DataFrame(score.log_cp10k(table.X), index=table.obs_names)
         means = {
-            c: profile.loc[seen.obs_names[known & both & (context == c)]].mean(0) for c in set(context[known & both])
+            c: profile.loc[seen.obs_names[known & both & (context == c)]].mean() for c in set(context[known & both])
         }
         others = np.array([mean.to_numpy() for mean in means.values()])
         if not (asked & both).any():

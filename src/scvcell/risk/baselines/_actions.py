@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -111,6 +112,21 @@ def linear(values: Array, design: Design, allowed: Mask, action: Action, cells: 
     return values[cells] + average + np.array([target in action.targets for target in design.targets], float) @ weights
 
 
+_LAST: list[tuple[weakref.ref[Array], Mask, PCA]] = []
+"""The components that were fitted last; one question after another asks for the same."""
+
+
+def _components(values: Array, allowed: Mask) -> PCA:
+    """Principal components of the cells that may be learned from."""
+    for held, mask, pca in _LAST:
+        if held() is values and np.array_equal(mask, allowed):
+            return pca
+    seen = values[allowed]
+    pca = PCA(min(COMPONENTS, *seen.shape), svd_solver="randomized", random_state=0).fit(seen)
+    _LAST[:] = [(weakref.ref(values), allowed.copy(), pca)]
+    return pca
+
+
 @BASELINES.register("arithmetic")
 def arithmetic(values: Array, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
     """The mean difference of the same action among 50 principal components, contexts weighed alike.
@@ -119,7 +135,7 @@ def arithmetic(values: Array, design: Design, allowed: Mask, action: Action, cel
     ----------
     Lotfollahi, Wolf and Theis, scGen predicts single-cell perturbation responses, Nat Methods 2019 (vector arithmetic).
     """
-    pca = PCA(min(COMPONENTS, *values[allowed].shape), svd_solver="randomized", random_state=0).fit(values[allowed])
+    pca = _components(values, allowed)
     every = deltas(values, design, allowed)
     same = [delta for other, _, delta in every if other == action] or [delta for _, _, delta in every]
     moved = pca.transform(values[cells]) + np.mean(same, 0) @ pca.components_.T

@@ -92,11 +92,11 @@ def classes(case: Case) -> Iterator[Finding]:
             continue
         of = {str(name): _several(value) for name, value in table.items()}
         known = {c for action in train.actions for target in action.targets for c in of.get(target, ())}
-        shared = [a for a in test.actions if any(known & of.get(target, set()) for target in a.targets)]
+        shared = [a for a in test.actions if all(of.get(t) and of[t] <= known for t in a.targets)]
         value = sum(test.cells[action] for action in shared) / sum(test.cells.values())
         some, claimed = ", ".join(str(action) for action in shared[:2]), kind in case.claims.kinds
-        says = f"{value:.0%} of the treated test cells have a target whose {kind} is trained on: {some}."
-        says = says if value else f"No target of test cells has a {kind} that is trained on."
+        says = f"{value:.0%} of the treated test cells have no target of a {kind} that is not trained on: {some}."
+        says = says if value else f"Every treated test cell has a target of a {kind} that is not trained on."
         yield Finding(f"same {kind} of target", value, 0.0, "red" if value and claimed else "green", says, kind)
 
 
@@ -106,33 +106,33 @@ def _rows(
     """Check, kind, words, and whether an action of test cells shares it with training."""
     sets = train.sets
     alone = {target for each in sets if len(each) == 1 for target in each}
-    parts = {target for each in sets if len(each) > 1 for target in each}
-    names = {_base(target) for each in sets for target in each}
+    plain = {target for each in sets for target in each}
+    names = {_base(target) for target in plain if _base(target) != target.casefold()}
     known = set(train.actions)
     yield "same action", "action", "an action that is trained on", lambda a: a in known
     yield (
-        *("same target", "target", "a target that is trained on alone"),
-        lambda a: bool(alone & set(a.targets)),
+        *("same target", "target", "no target that is not trained on alone"),
+        lambda a: set(a.targets) <= alone,
     )
     yield (
-        *("target in a combination", "target", "a target that is trained on as part of a combination"),
-        lambda a: bool(parts & set(a.targets)),
+        *("target in a combination", "target", "no target that is not trained on alone or in combinations"),
+        lambda a: set(a.targets) <= plain and not set(a.targets) <= alone,
     )
-    plain = {target for each in sets for target in each}
     yield (
-        *("target under another dose's name", "target", "a target that is trained on under a name with another dose"),
-        lambda a: any(_base(t) in names and t not in plain and _base(t) != t for t in a.targets),
+        *("target under another dose's name", "target", "targets that are trained on under names with other doses"),
+        lambda a: not set(a.targets) <= plain and all(t in plain or _base(t) in names for t in a.targets),
     )
     if any(len(action.targets) > 1 for action in test.actions):
         yield (
             *("same combination", "combination", "a combination that is trained on"),
             lambda a: len(a.targets) > 1 and frozenset(a.targets) in sets,
         )
-    if any(dose is not None for action in test.actions for dose in action.doses.values()):
+    again = [action for action in test.actions if frozenset(action.targets) in sets]
+    if any(dose is not None for action in again for dose in action.doses.values()):
         side = next((each.split()[0] for each in ("higher dose", "lower dose") if each in claimed), "same")
         words = "a dose that is trained on" if side == "same" else f"a dose that is not {side} than all in training"
         yield "same dose", "dose", words, lambda a: any(_reached(a, b, side) for b in train.actions)
-    if any(action.time is not None for action in test.actions):
+    if any(action.time is not None for action in again):
         late = next((each for each in ("later", "earlier") if each in claimed), "same")
         words = "a time that is trained on" if late == "same" else f"a time that is not {late} than all in training"
         yield "same time", "time", words, lambda a: any(_in_time(a, b, late) for b in train.actions)

@@ -12,8 +12,8 @@ import pandas as pd
 from scvcell._checks import expect, listed, seed_of
 from scvcell._containers import view
 from scvcell.perturb import PerturbationKeys
+from scvcell.pp import Split
 from scvcell.risk._report import COLUMNS
-from scvcell.risk._split import Split
 from scvcell.risk.leakage._base import CHECKS, Case, Finding
 from scvcell.risk.leakage._words import words
 
@@ -137,7 +137,7 @@ def audit(
     >>> split = scvcell.risk.hold_out(adata, "donor", "d7")
     >>> found = scvcell.risk.audit(adata, split, predictors=[scvcell.risk.ModelPredictor()])
     >>> found.words["unseen donor"]
-    'allowed: nothing found by same donor.'
+    "allowed: nothing found by 'same donor'."
     """
     expect("split", split, Split, "For example risk.hold_out(data, 'donor', 'd7').")
     if perturbation is not None:

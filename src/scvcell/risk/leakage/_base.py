@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from scvcell._containers import Container, View
     from scvcell._types import Mask, Rows
     from scvcell.perturb import Design, PerturbationKeys
+    from scvcell.pp import Split
     from scvcell.risk._predictor import Predictor
-    from scvcell.risk._split import Split
 
 type Verdict = Literal["green", "amber", "red"]
 

@@ -16,7 +16,7 @@ from scvcell.risk.leakage._base import CHECKS, OF_ACTIONS, TECHNICAL, Case, Find
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scvcell._types import Mask, Rows
+    from scvcell._types import Array, Mask, Rows
     from scvcell.risk.leakage._base import Verdict
 
 TELLS = 0.95
@@ -34,8 +34,8 @@ def covariates(case: Case) -> Iterator[Finding]:
 
     Notes
     -----
-    Where groups are held out whole, as donors are, a column that is the same within each of them always tells them
-    apart to some degree. It is then asked how many other choices of as many groups the column would tell as well.
+    Where groups are held out whole, as donors are, a column that goes with them, such as their age, tells any choice of
+    them. It is then asked how many other choices of as many groups the column would tell as well.
     """
     of_actions = bool(case.claims.kinds & ACTIONS) and case.design is not None
     train, test = ((case.treated(part) if of_actions else part) for part in (case.train, case.test))
@@ -50,21 +50,21 @@ def covariates(case: Case) -> Iterator[Finding]:
         code = _codes(case, column, every)
         if code.max() < 1:
             continue
-        value, kind = auc(code, tested, case.seed), kind_of(column)
+        value = auc(code, tested, case.seed)
         verdict: Verdict = "green"
         says = f"obs[{column!r}] tells test cells from training cells with an area of {value:.2f}."
-        if value >= TELLS and unit is not None and (inside := _inside(code, unit)) is not None:
-            usual = _usual(inside, unit, tested, case.rng(3))
+        if value >= TELLS and unit is not None:
+            usual = _usual(code, unit, tested, case.rng(3))
             if usual <= USUAL:
                 verdict = "amber"
-                says = (
-                    f"{says} It goes with {where}: what is new of the one cannot be told from what is new of the other."
-                )
+                says = f"{says} What is new of {where} cannot be told from what is new of {column!r}."
             else:
-                says = f"{says} It would tell {usual:.0%} of other choices of {where} as well."
+                says = (
+                    f"{says} It tells {usual:.0%} of other choices of {where} as well, so that this one is no choice."
+                )
         elif value >= TELLS:
-            verdict = "red" if kind in TECHNICAL else "amber"
-            says = f"{says} The split is a split by {column!r}, whatever else it is."
+            verdict = "red" if kind_of(column) in TECHNICAL else "amber"
+            says = f"{says} The split is a split by {column!r}, and does not say so."
         yield Finding(f"split told by {column}", value, TELLS, verdict, says, f"split:{column}")
 
 
@@ -101,20 +101,25 @@ def _unit(case: Case, cells: Rows) -> tuple[Rows | None, str]:
         return pd.factorize(pd.MultiIndex.from_arrays(parts))[0].astype(np.int64), " and ".join(map(repr, held))
     if case.design is not None and case.claims.kinds & ACTIONS:
         return case.design.code[cells], "actions"
-    return None, ""
+    names = labels(case.split.units.reindex(case.seen.obs_names[cells]))
+    return (pd.factorize(names)[0].astype(np.int64), "units") if names.nunique() < len(cells) else (None, "")
 
 
-def _inside(code: Rows, unit: Rows) -> Rows | None:
-    """Code of each group, where all its cells have one; else None."""
-    found = pd.Series(code).groupby(unit).agg(["min", "max"])
-    return found["min"].to_numpy(np.int64) if (found["min"] == found["max"]).all() else None
+def _usual(code: Rows, unit: Rows, tested: Mask, rng: np.random.Generator) -> float:
+    """Share of other choices of as many groups that codes would tell."""
+    groups, unit = np.unique(unit, return_inverse=True)
+    cells = np.zeros((len(groups), int(code.max()) + 1))
+    np.add.at(cells, (unit, code), 1)
+    chosen = np.zeros(len(groups), bool)
+    chosen[unit[tested]] = True
+    return float(np.mean([_area(cells, rng.permutation(chosen)) >= TELLS for _ in range(SHUFFLES)]))
 
 
-def _usual(inside: Rows, unit: Rows, tested: Mask, rng: np.random.Generator) -> float:
-    """Share of choices of as many groups that codes tell as cleanly: no code is on both sides."""
-    chosen = pd.Series(tested).groupby(unit).mean().to_numpy() > 0.5
-    clean = 0
-    for _ in range(SHUFFLES):
-        other = rng.permutation(chosen)
-        clean += not set(inside[other]) & set(inside[~other])
-    return clean / SHUFFLES
+def _area(cells: Array, chosen: Mask) -> float:
+    """Area under the curve by which codes tell chosen groups, from the cells of each group and code."""
+    yes, no = cells[chosen].sum(0), cells[~chosen].sum(0)
+    order = np.argsort(yes / np.maximum(yes + no, 1), kind="stable")
+    yes, no = yes[order], no[order]
+    below = np.cumsum(no) - no
+    pairs = float(yes.sum() * no.sum())
+    return float((yes * (below + no / 2)).sum()) / max(pairs, 1.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from scvcell.risk._adapters import ModelPredictor
 from scvcell.risk.leakage._base import CHECKS, Case, Finding
 
 if TYPE_CHECKING:
@@ -26,18 +27,31 @@ def fitted(case: Case) -> Iterator[Finding]:
         if record is None:
             continue
         name, test = predictor.name, case.split.test
-        for part, check, does in (
-            ("train", "trained on test cells", "was trained on"),
-            ("validation", "calibrated on test cells", "set its intervals by"),
+        sets = [name for part in ("validation", "calibration") for name in record.get(part, [])]
+        for cells, check, does in (
+            (record.get("train", []), "trained on test cells", "was trained on"),
+            (sets, "calibrated on test cells", "set its intervals, or stopped its training, by"),
         ):
-            shared = test.intersection(record.get(part, []))
+            shared = test.intersection(cells)
             value = len(shared) / len(test)
             says = f"{name} {does} {len(shared)} test cells, e.g. {shared[0]!r}." if value else ""
             says = says or f"The record of the fit of {name} has no test cell."
             yield Finding(check, value, 0.0, "red" if value else "green", says, "cell", name)
-        if len(record.get("validation", [])):
+
+
+@CHECKS.register("stopping")
+def stopping(case: Case) -> Iterator[Finding]:
+    """Whether the cells that set the intervals of a cell-state latent also chose when its training stopped."""
+    for predictor in case.predictors:
+        record, name = split_of(predictor), predictor.name
+        fits = isinstance(predictor, ModelPredictor) and record is None
+        if not fits and not (record and ("validation" in record or "calibration" in record)):
+            continue
+        apart = record is not None and len(record.get("calibration", [])) > 0
+        says = f"The cells that set the intervals of {name} chose nothing else."
+        if not apart:
             says = f"The cells that set the intervals of {name} also chose when its training stopped."
-            yield Finding("stopped by calibration cells", 1.0, 0.0, "green", says, "intervals", name)
+        yield Finding("stopped by calibration cells", float(not apart), 0.0, "green", says, "intervals", name)
 
 
 @CHECKS.register("pretraining")

@@ -35,10 +35,9 @@ def groups(case: Case) -> Iterator[Finding]:
 @CHECKS.register("units")
 def units(case: Case) -> Iterator[Finding]:
     """Share of test cells whose exchangeable unit has training cells."""
-    unit = getattr(case.split, "unit", None)
-    if unit is None or not len(unit):
+    names = labels(case.split.units)
+    if names.is_unique:
         return
-    names = labels(unit)
     train, test = names.reindex(case.split.train), names.reindex(case.split.test)
     shared = test.notna() & test.isin(set(train.dropna()))
     value = share(shared.to_numpy())

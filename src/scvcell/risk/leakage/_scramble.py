@@ -14,9 +14,9 @@ import scipy.sparse as sp
 from scvcell._containers import view
 from scvcell.model import TrainConfig
 from scvcell.perturb import read_design
+from scvcell.pp import Split
 from scvcell.risk._adapters import ModelPredictor
 from scvcell.risk._predictor import Effect, Effects, Place, States, Translate, Values
-from scvcell.risk._split import Split
 from scvcell.risk.leakage._base import CHECKS, Case, Finding
 from scvcell.risk.leakage._fitted import split_of
 from scvcell.score import as_array

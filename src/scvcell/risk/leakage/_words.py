@@ -23,39 +23,49 @@ WORDS: dict[str, tuple[str, ...]] = {
     "unseen pathway": ("pathway", "cell"),
     "unseen combination": ("combination", "cell"),
     "unseen action": ("action", "cell"),
+    "new context of an action": ("context", "cell"),
+    "new pair of action and context": ("pair", "cell"),
     "unseen dose": ("dose", "cell"),
     "unseen time": ("time", "cell"),
     "intervals set on cells that chose nothing else": ("intervals",),
 }
 """Words -> kinds of findings of which at least one must be there and none may be above its limit."""
 
+LACKING = {"similar target": "it was not said how alike targets are; give similarity=, such as fingerprints."}
+"""What is said where there is no finding of a kind."""
+
 
 def words(case: Case, findings: Iterable[Finding]) -> Mapping[str, str]:
-    """For each of the words that data or split speak of, ``"allowed: why"`` or ``"not allowed: why"``."""
+    """For each of the words that data or split speak of, ``"allowed: why"`` or ``"not allowed: why"``.
+
+    What is wrong with some predictors alone, whose scores are not shown, does not limit what is said of the others.
+    """
+    known = [finding for finding in findings if finding.kind]
+    red = {finding.predictor for finding in known if finding.predictor and finding.verdict == "red"}
+    if len(red) < len(case.predictors):
+        known = [finding for finding in known if finding.predictor not in red]
     found: dict[str, list[Finding]] = {}
-    for finding in findings:
+    for finding in known:
         found.setdefault(finding.kind, []).append(finding)
-    table = dict(WORDS)
-    for column in case.claims.columns:
-        kinds = [kind for kind in found if kind == column]
-        table |= {f"unseen {kind}": (kind, "cell") for kind in kinds}
-    out = {}
-    for phrase, needs in table.items():
-        about = needs[0] if phrase != "unseen drug" else "similar target"
-        claimed = about in case.claims.kinds
-        if about in found or claimed:
-            out[phrase] = _judge(needs, found)
-    return out
+    own = {f"unseen {kind}": (kind, "cell") for kind in case.claims.columns if kind in found}
+    return {
+        phrase: _judge(needs, found)
+        for phrase, needs in {**WORDS, **own}.items()
+        if needs[0] in found or needs[0] in case.claims.kinds
+    }
 
 
 def _judge(needs: tuple[str, ...], found: Mapping[str, list[Finding]]) -> str:
-    reasons = []
+    checks = []
     for kind in needs:
         here = found.get(kind, [])
         if not here and kind != "cell":
-            return f"not allowed: nothing in the data says which {kind} a cell is of."
-        bad = [f for f in here if f.over or np.isnan(f.value)]
-        if bad:
-            return f"not allowed: {bad[0].says}"
-        reasons += [f.check for f in here if kind != "cell"]
-    return f"allowed: nothing found by {', '.join(dict.fromkeys(reasons)) or 'the checks of cells'}."
+            return f"not allowed: {LACKING.get(kind, f'nothing in the data says of which {kind} a cell is.')}"
+        bad = next((finding for finding in here if finding.over or np.isnan(finding.value)), None)
+        if bad is not None:
+            return f"not allowed: {bad.says}"
+        checks += [finding.check for finding in here if kind != "cell"]
+    return f"allowed: nothing found by {', '.join(map(repr, dict.fromkeys(checks)))}." if checks else _CELLS
+
+
+_CELLS = "allowed: no test cell is among the training cells under another name."

@@ -1,0 +1,58 @@
+"""Units of cells, scores of each, and what a second measurement would say."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from scvcell.risk import Labels, Values
+from scvcell.risk.axes._values import blocks, groups, members, scored_values, translators, twin
+
+CELLS = pd.Index([f"c{i:03d}" for i in range(100)])
+
+
+def test_blocks_are_alike_in_size_and_depend_on_names():
+    of = blocks(CELLS, 20, 0)
+    assert of.value_counts().tolist() == [34, 33, 33], "at least 30 cells each"
+    order = np.random.default_rng(0).permutation(100)
+    assert blocks(CELLS[order], 20, 0).equals(of[order])
+    assert set(blocks(CELLS[:10], 20, 0)) == {"block 1"}
+    assert sum(map(len, members(of, CELLS).values())) == 100
+
+
+def test_units_may_be_those_of_a_column():
+    column = pd.Series([1.0, None, 2.0], index=CELLS[:3])
+    assert groups(column, CELLS[[2, 1, 0]]).tolist() == ["2", "not known", "1"]
+
+
+def test_scores_are_those_of_the_cells_of_a_unit():
+    rng = np.random.default_rng(0)
+    truth = pd.DataFrame(rng.poisson(5.0, (100, 4)).astype(float), CELLS, list("wxyz"))
+    point = truth + rng.poisson(1.0, truth.shape)
+    unit = pd.Index(np.where(np.arange(100) < 60, "one", "two"))
+    found = scored_values(unit, truth, Values(point.iloc[::-1]), "values", ("rmse",), 0.9)
+    of = {(each.unit, each.metric): each for each in found}
+    error = np.log1p(point.to_numpy()) - np.log1p(truth.to_numpy())
+    for name, rows in (("one", slice(60)), ("two", slice(60, 100))):
+        expected = np.sqrt((error[rows] ** 2).mean())
+        assert of[name, "rmse"].value == pytest.approx(expected, rel=0.02)
+        assert of[name, "answered"].value == 1
+    profiles = pd.DataFrame(np.eye(2).repeat(2, 1), ["a", "b"], truth.columns)
+    seen = scored_values(unit, truth, Values(truth), "values", ("rmse",), 0.9, [Labels(profiles)])
+    assert {each.value for each in seen if each.readout == "labels"} == {1.0}
+
+
+def test_a_second_measurement_differs_as_two_counts_do():
+    rng = np.random.default_rng(0)
+    expected = np.repeat([1.0, 4, 20], 4000)
+    truth, other = (pd.DataFrame(rng.poisson(expected)[:, None].astype(float)) for _ in range(2))
+    drawn = twin(truth, [1, 0]).point
+    for level in (1.0, 4, 20):
+        at = expected == level
+        honest, made = ((x - truth).to_numpy()[at] for x in (other, drawn))
+        assert made.mean() == pytest.approx(0, abs=0.15)
+        assert made.var() == pytest.approx(honest.var(), rel=0.1)
+    assert twin(truth, [1, 0]).point.equals(drawn)
+
+
+def test_every_simple_translation_is_at_hand():
+    assert {each.name for each in translators()} == {"mean profile", "PCA + kNN", "PCA + ridge"}

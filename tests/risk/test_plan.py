@@ -1,0 +1,141 @@
+"""What cannot be used is refused before any fit: what was given, what is allowed, what to do next."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+
+from scvcell import PerturbationKeys, risk
+from scvcell.risk import RiskConfig, Split
+from scvcell.risk.axes import Modality, Perturbation
+
+KEYS = PerturbationKeys("drug", control="no")
+
+
+class Never:
+    """A predictor that must not be asked."""
+
+    name = "never"
+
+    def fit(self, data, split, seed):
+        raise AssertionError("fitted before the check")
+
+    def predict(self, question):
+        raise AssertionError("asked before the check")
+
+
+@pytest.fixture(scope="module")
+def data():
+    drug = np.repeat(["no", "a", "b", "c"], 12)
+    obs = pd.DataFrame({"drug": drug}, index=[f"cell{i:02d}" for i in range(48)])
+    obs["half"] = np.arange(48) % 2
+    genes = pd.DataFrame(index=[f"gene{i}" for i in range(12)])
+    return AnnData(np.random.default_rng(0).poisson(2.0, (48, 12)).astype(np.float32), obs, genes)
+
+
+@pytest.fixture(scope="module")
+def split(data):
+    hidden = data.obs_names[(data.obs["drug"] == "a").to_numpy()]
+    return Split(data.obs_names.difference(hidden), hidden[:0], hidden, "new target")
+
+
+@pytest.fixture
+def evaluate(data, split):
+    def run(predictors=None, **given):
+        standard = {"split": split, "axes": [Perturbation(KEYS)], "config": RiskConfig(n_boot=20)}
+        return risk.evaluate(Never() if predictors is None else predictors, data, **standard | given)
+
+    return run
+
+
+NETWORK = pd.DataFrame({"source": ["s"] * 6 + ["t"] * 6, "target": [f"other{i}" for i in range(12)]})
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "says"),
+    [
+        ({"axes": []}, ValueError, "axes is empty. Give 'auto', or some of"),
+        ({"axes": "auto"}, ValueError, "No axis suggests itself"),
+        ({"axes": "perturbaton"}, KeyError, "Did you mean 'perturbation'"),
+        ({"axes": "perturbation"}, ValueError, "needs to know what was done to cells"),
+        ({"axes": "context translation"}, ValueError, "needs by"),
+        ({"axes": [3]}, TypeError, "An axis is a name"),
+        ({"axes": [Perturbation(KEYS), Perturbation(KEYS)]}, ValueError, "A mapping gives them names"),
+        ({"axes": "context", "predictors": None}, ValueError, "needs to know"),
+        ({"split": None}, ValueError, "only a fitted model carries one"),
+        ({"split": "a"}, TypeError, "split takes a Split"),
+        ({"split": []}, TypeError, "split takes a Split"),
+        ({"readouts": ["efect"]}, KeyError, "Did you mean 'effect'"),
+        ({"readouts": [3]}, TypeError, "A readout is a name"),
+        ({"readouts": ["pathway"]}, ValueError, "its network"),
+        ({"readouts": ["effect", "effect"]}, ValueError, "same name"),
+        ({"readouts": [risk.Activity(NETWORK)]}, ValueError, "Name both alike"),
+        ({"baselines": ["meen"]}, ValueError, "Did you mean 'mean'"),
+        ({"baselines": 3}, TypeError, "takes 'all' or names"),
+        ({"alpha": {"perturbation": -1}}, ValueError, "from 0 on"),
+        ({"alpha": {"context": 1}}, ValueError, "not among the axes"),
+        ({"groups": ["half"]}, ValueError, "No unit of these axes lies within one value"),
+        ({"axes": [Perturbation(KEYS, level=0.5)]}, ValueError, "Give both the same: config=RiskConfig.level=0.5"),
+        ({"groups": ["donor"]}, ValueError, "no column 'donor' of groups. It has drug"),
+        ({"predictors": []}, ValueError, "There is no predictor"),
+        ({"predictors": [Never(), Never()]}, ValueError, "Two predictors are called 'never'"),
+        ({"predictors": {"replicate": Never()}}, ValueError, "name of the anchor"),
+        ({"predictors": {"mean": Never()}}, ValueError, "as a baseline is"),
+        ({"predictors": Never}, TypeError, "is no predictor"),
+        ({"predictors": "scvcell"}, TypeError, "is no predictor"),
+        ({"config": 3}, TypeError, "config must be a RiskConfig"),
+    ],
+)
+def test_it_is_refused_before_any_fit(evaluate, given, error, says):
+    with pytest.raises(error, match=says):
+        evaluate(**given)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"n_boot": 1}, "n_boot"),
+        ({"level": 1.0}, "level must lie between 0 and 1"),
+        ({"level": 0}, "level must lie between 0 and 1"),
+        ({"n_partitions": -1}, "n_partitions"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+def test_settings_out_of_range(given, says):
+    with pytest.raises(ValueError, match=says):
+        RiskConfig(**given)
+
+
+def test_a_split_that_hides_nothing_of_the_kind(evaluate, data):
+    controls = data.obs_names[(data.obs["drug"] == "no").to_numpy()][:5]
+    hidden = Split(data.obs_names.difference(controls), controls[:0], controls)
+    with pytest.raises(ValueError, match="hides no condition along the axis 'perturbation'"):
+        evaluate(split=hidden)
+    others = Split(pd.Index(["x"]), pd.Index([]), pd.Index(["y"]))
+    with pytest.raises(ValueError, match="that the data lack"):
+        evaluate(split=others)
+    with pytest.raises(TypeError, match="Pairs are cells with two modalities"):
+        evaluate(axes=[Modality()])
+
+
+def test_a_cache_of_something_else(evaluate, tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(ValueError, match="holds something else than records"):
+        evaluate(config=RiskConfig(cache=tmp_path))
+
+
+def test_names_of_predictors():
+    from scvcell.risk._plan import predictors_of
+
+    one = Never()
+    assert predictors_of(one) == {"never": one}
+    assert list(predictors_of({"a": one, "b": Never()})) == ["a", "b"]
+
+
+def test_data_and_models_are_told_apart(data):
+    from scvcell.risk._plan import digest_of, identity
+
+    other = data.copy()
+    other.X[0, 0] += 1
+    assert digest_of(data) == digest_of(data.copy()) != digest_of(other)
+    assert identity(risk.EffectBaseline("mean", KEYS)) != identity(risk.EffectBaseline("linear", KEYS))
