@@ -12,7 +12,9 @@ from scvcell._checks import expect
 from scvcell._containers import view
 from scvcell._labels import labels
 from scvcell.risk._anchor import REPLICATE, Bootstrap, curves, summarise
+from scvcell.risk._calibration import calibration
 from scvcell.risk._columns import COLUMNS
+from scvcell.risk._groups import gaps
 from scvcell.risk._plan import (
     AUTO,
     RiskConfig,
@@ -23,6 +25,7 @@ from scvcell.risk._plan import (
     identity,
     keys_of,
     predictors_of,
+    refitted,
     splits_of,
 )
 from scvcell.risk._readout import readouts_of
@@ -117,14 +120,18 @@ def evaluate(
     found = axes_of(axes, asked, splits, data, config)
     check_baselines(baselines, found.values())
     columns = check_groups(groups, data)
+    check_levels(found, config.level)
     world = World(data, splits, found, seen_as)
     where = tests_of(world, automatic=isinstance(axes, str) and axes == AUTO)
     weights = check_alpha(alpha, list(world.axes))
+    if config.refit:
+        asked = {name: refitted(name, each) for name, each in asked.items()}
+    group_of = {name: group_of_units(world, name) for name in columns}
     who = everyone(asked, world, baselines)
     tasks, names = tasks_of(who, world, where, config)
     records = run_tasks(tasks, cache=config.cache, executor=config.executor)
     rows = pd.DataFrame(rows_of(world, tasks, names, records), columns=COLUMNS["rows"])
-    return _report(rows, world, asked, columns, weights, config)
+    return _report(rows, world, asked, group_of, weights, config)
 
 
 def check_groups(groups: str | Sequence[str], data: Container) -> list[str]:
@@ -141,6 +148,23 @@ def check_groups(groups: str | Sequence[str], data: Container) -> list[str]:
         if name not in known:
             raise ValueError(f"obs has no column {name!r} of groups. It has {', '.join(map(str, known))}.")
     return names
+
+
+def check_levels(axes: Mapping[str, Axis], level: float) -> None:
+    """Refuse axes that ask for intervals at another level than the report's.
+
+    Raises
+    ------
+    ValueError
+        Naming the axis.
+    """
+    for name, axis in axes.items():
+        own = getattr(axis, "level", level)
+        if own != level:
+            raise ValueError(
+                f"The axis {name!r} asks for intervals at level {own}, the report is at {level}. Give both the same: "
+                f"config=RiskConfig(level={own})."
+            )
 
 
 def tests_of(world: World, *, automatic: bool) -> dict[int, list[str]]:
@@ -235,7 +259,7 @@ def _report(
     rows: pd.DataFrame,
     world: World,
     asked: Mapping[str, Predictor],
-    groups: Sequence[str],
+    groups: Mapping[str, pd.Series],
     alpha: Mapping[str, float],
     config: RiskConfig,
 ) -> RiskReport:
@@ -255,8 +279,8 @@ def _report(
         total=risk,
         curves=curve,
         breakdown=breakdown,
-        calibration=_calibration(rows, config),
-        groups=_gaps(rows, world, groups, config),
+        calibration=calibration(rows, config.level, config.n_boot, config.seed),
+        groups=gaps(rows, groups, config.n_boot, config.seed),
         leakage=leakage,
         alpha=dict(alpha),
         words=words,
@@ -266,14 +290,6 @@ def _report(
 
 def _joined(note: str, failed: int) -> str:
     return "; ".join(filter(None, [note, f"{failed} questions failed" if failed else ""]))
-
-
-def _calibration(rows: pd.DataFrame, config: RiskConfig) -> pd.DataFrame:
-    return pd.DataFrame(columns=COLUMNS["calibration"])
-
-
-def _gaps(rows: pd.DataFrame, world: World, groups: Sequence[str], config: RiskConfig) -> pd.DataFrame:
-    return pd.DataFrame(columns=COLUMNS["groups"])
 
 
 def _audit(world: World, asked: Mapping[str, Predictor], seed: int) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -297,7 +313,13 @@ def _audit(world: World, asked: Mapping[str, Predictor], seed: int) -> tuple[pd.
 
 
 def group_of_units(world: World, column: str) -> pd.Series:
-    """Unit -> value of a column that all of its cells share; units of several values are left out."""
+    """Unit -> value of a column that all of its cells share; units of several values are left out.
+
+    Raises
+    ------
+    ValueError
+        If no unit lies within one value.
+    """
     seen = view(world.data)
     values = pd.Series(labels(seen.column(column)).to_numpy(), index=seen.obs_names)
     found = {}
@@ -307,6 +329,11 @@ def group_of_units(world: World, column: str) -> pd.Series:
                 here = values.reindex(cells).dropna().unique()
                 if len(here) == 1:
                     found[unit] = here[0]
+    if not found:
+        raise ValueError(
+            f"No unit of these axes lies within one value of obs[{column!r}], so there are no groups to compare. "
+            "Choose axes whose units do: contexts by that column, or unit_key= of scvcell.risk.axes.Modality."
+        )
     return pd.Series(found, dtype=object)
 
 
