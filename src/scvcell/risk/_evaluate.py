@@ -11,6 +11,7 @@ import pandas as pd
 from scvcell._checks import expect
 from scvcell._containers import view
 from scvcell._labels import labels
+from scvcell.risk import leakage
 from scvcell.risk._anchor import REPLICATE, Bootstrap, curves, summarise
 from scvcell.risk._calibration import calibration
 from scvcell.risk._cards import cards
@@ -34,7 +35,6 @@ from scvcell.risk._report import RiskReport
 from scvcell.risk._run import run_tasks
 from scvcell.risk._task import Ask, Shared, World, rows_of
 from scvcell.risk._total import check_alpha, refused, total
-from scvcell.risk.leakage import audit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -270,8 +270,8 @@ def _report(
     summary, parts = summarise(rows, anchors, boot)
     curve, breakdown = curves(rows, anchors, boot)
     names = list(dict.fromkeys(rows["predictor"]))
-    leakage, words = _audit(world, asked, config.seed)
-    risk = total(parts, names, alpha, boot, refused(leakage, names))
+    found, words = _audit(world, asked, config.seed)
+    risk = total(parts, names, alpha, boot, refused(found, names))
     failed = rows[rows["note"].str.startswith("failed")].groupby("predictor").size()
     risk["note"] = [_joined(note, failed.get(p, 0)) for note, p in zip(risk["note"], risk["predictor"], strict=True)]
     return RiskReport(
@@ -282,7 +282,7 @@ def _report(
         breakdown=breakdown,
         calibration=calibration(rows, config.level, config.n_boot, config.seed),
         groups=gaps(rows, groups, config.n_boot, config.seed),
-        leakage=leakage,
+        leakage=found,
         alpha=dict(alpha),
         words=words,
         cards=cards(world, asked, anchors, config),
@@ -294,13 +294,17 @@ def _joined(note: str, failed: int) -> str:
 
 
 def _audit(world: World, asked: Mapping[str, Predictor], seed: int) -> tuple[pd.DataFrame, dict[str, str]]:
-    """What the audit of leakage found on any fold, the worst of each check, and which words it allows."""
+    """What the audit of leakage found on any fold, the worst of each check, and which words it allows.
+
+    Predictors that it has to fit are looked at on the first fold.
+    """
     keys = keys_of(asked, world.axes.values())
     called = {str(getattr(each, "name", name)): name for name, each in asked.items()}
     tables: list[pd.DataFrame] = []
     words: dict[str, str] = {}
     for k, split in enumerate(world.splits):
-        found = audit(world.data, split, perturbation=keys, predictors=list(asked.values()), seed=seed)
+        known = [each for each in asked.values() if k == 0 or leakage.split_of(each) is not None]
+        found = leakage.audit(world.data, split, perturbation=keys, predictors=known, seed=seed)
         fold = f" (fold {k + 1})" if len(world.splits) > 1 else ""
         tables.append(found.table.assign(says=found.table["says"] + fold))
         for phrase, why in found.words.items():
