@@ -23,6 +23,7 @@ from scvcell.perturb import PERTURBATIONS, read_design
 from scvcell.pp.splits import SPLITTERS
 from scvcell.risk.axes import AXES
 from scvcell.risk.baselines import BASELINES
+from scvcell.risk.leakage import CHECKS
 from scvcell.score import METRICS
 
 ROOT = Path(__file__).parents[1]
@@ -275,7 +276,7 @@ def test_names_of_the_api_page_live_where_it_says():
 
 @pytest.mark.filterwarnings("error::FutureWarning")
 def test_names_in_prose_lead_to_something_public():
-    every = (MEASUREMENTS, PERTURBATIONS, PARTS, TERMS, METRICS, BASELINES, AXES, SPLITTERS)
+    every = (MEASUREMENTS, PERTURBATIONS, PARTS, TERMS, METRICS, BASELINES, AXES, SPLITTERS, CHECKS)
     groups = {registry.group for registry in every}
     found = {name for page in PAGES for name in re.findall(r"`(scvcell(?:\.\w+)+)", page.read_text())} - groups
     assert {"scvcell.errors.NotLearned", "scvcell.measure.widen", "scvcell.objective.TERMS"} <= found

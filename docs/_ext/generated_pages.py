@@ -113,17 +113,11 @@ def metrics() -> str:
     parts = []
     for takes, meaning in score.TAKES.items():
         mine = [score.METRICS[name] for name in sorted(score.METRICS) if score.METRICS[name].takes == takes]
-        header = ("metric", "better", "of each", "formula", "source", "what fools it", "file")
-        fields = ("better", "per", "formula", "source", "fooled_by")
-        rows = [
-            (f"`{one.name}`", *(plain(getattr(one, field)) for field in fields), source_of(one.function))
-            for one in mine
-        ]
-        parts += (
-            [f"**{takes[:1].upper() + takes[1:]}**: {meaning.replace('``', '`')}.\n", table(header, rows)]
-            if mine
-            else []
-        )
+        header = ("metric", "better", "of each", "scale", "formula", "source", "what fools it")
+        fields = ("better", "per", "scale", "formula", "source", "fooled_by")
+        rows = [(f"`{one.name}`", *(plain(getattr(one, field)) for field in fields)) for one in mine]
+        if mine:
+            parts += [f"**{takes[:1].upper() + takes[1:]}**: {meaning.replace('``', '`')}.\n", table(header, rows)]
     return "\n".join(parts)
 
 

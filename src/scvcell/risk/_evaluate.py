@@ -11,8 +11,10 @@ import pandas as pd
 from scvcell._checks import expect
 from scvcell._containers import view
 from scvcell._labels import labels
+from scvcell.risk import leakage
 from scvcell.risk._anchor import REPLICATE, Bootstrap, curves, summarise
 from scvcell.risk._calibration import calibration
+from scvcell.risk._cards import cards
 from scvcell.risk._columns import COLUMNS
 from scvcell.risk._groups import gaps
 from scvcell.risk._plan import (
@@ -33,7 +35,6 @@ from scvcell.risk._report import RiskReport
 from scvcell.risk._run import run_tasks
 from scvcell.risk._task import Ask, Shared, World, rows_of
 from scvcell.risk._total import check_alpha, refused, total
-from scvcell.risk.leakage import audit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -269,8 +270,8 @@ def _report(
     summary, parts = summarise(rows, anchors, boot)
     curve, breakdown = curves(rows, anchors, boot)
     names = list(dict.fromkeys(rows["predictor"]))
-    leakage, words = _audit(world, asked, config.seed)
-    risk = total(parts, names, alpha, boot, refused(leakage, names))
+    found, words = _audit(world, asked, config.seed)
+    risk = total(parts, names, alpha, boot, refused(found, names))
     failed = rows[rows["note"].str.startswith("failed")].groupby("predictor").size()
     risk["note"] = [_joined(note, failed.get(p, 0)) for note, p in zip(risk["note"], risk["predictor"], strict=True)]
     return RiskReport(
@@ -281,10 +282,10 @@ def _report(
         breakdown=breakdown,
         calibration=calibration(rows, config.level, config.n_boot, config.seed),
         groups=gaps(rows, groups, config.n_boot, config.seed),
-        leakage=leakage,
+        leakage=found,
         alpha=dict(alpha),
         words=words,
-        cards=_cards(world, asked, anchors, config),
+        cards=cards(world, asked, anchors, config),
     )
 
 
@@ -293,13 +294,17 @@ def _joined(note: str, failed: int) -> str:
 
 
 def _audit(world: World, asked: Mapping[str, Predictor], seed: int) -> tuple[pd.DataFrame, dict[str, str]]:
-    """What the audit of leakage found on any fold, the worst of each check, and which words it allows."""
+    """What the audit of leakage found on any fold, the worst of each check, and which words it allows.
+
+    Predictors that it has to fit are looked at on the first fold.
+    """
     keys = keys_of(asked, world.axes.values())
     called = {str(getattr(each, "name", name)): name for name, each in asked.items()}
     tables: list[pd.DataFrame] = []
     words: dict[str, str] = {}
     for k, split in enumerate(world.splits):
-        found = audit(world.data, split, perturbation=keys, predictors=list(asked.values()), seed=seed)
+        known = [each for each in asked.values() if k == 0 or leakage.split_of(each) is not None]
+        found = leakage.audit(world.data, split, perturbation=keys, predictors=known, seed=seed)
         fold = f" (fold {k + 1})" if len(world.splits) > 1 else ""
         tables.append(found.table.assign(says=found.table["says"] + fold))
         for phrase, why in found.words.items():
@@ -335,21 +340,3 @@ def group_of_units(world: World, column: str) -> pd.Series:
             "Choose axes whose units do: contexts by that column, or unit_key= of scvcell.risk.axes.Modality."
         )
     return pd.Series(found, dtype=object)
-
-
-def _cards(
-    world: World, asked: Mapping[str, Predictor], anchors: Mapping[str, str], config: RiskConfig
-) -> dict[str, dict[str, Any]]:
-    """Plain facts about data, predictors and run."""
-    seen = view(world.data)
-    data: dict[str, Any] = {"cells": int(seen.n_obs), "digest": digest_of(world.data)}
-    data["features"] = {name: int(adata.n_vars) for name, adata in seen.modalities.items()}
-    parts = ("train", "calibration", "test")
-    data["splits"] = [
-        {"reason": s.reason, "how": dict(s.how), "cells": {part: len(getattr(s, part)) for part in parts}}
-        for s in world.splits
-    ]
-    run: dict[str, Any] = {"n_boot": config.n_boot, "level": float(config.level), "seed": int(config.seed)}
-    run |= {"baselines": dict(anchors), "axes": {name: repr(axis) for name, axis in world.axes.items()}}
-    run |= {"readouts": [readout.name for readout in world.readouts], "version": version("scvcell")}
-    return {"data": data, "model": {name: repr(each) for name, each in asked.items()}, "run": run}
