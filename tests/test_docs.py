@@ -20,8 +20,10 @@ from scvcell.measure import MEASUREMENTS
 from scvcell.model import PARTS
 from scvcell.objective import TERMS
 from scvcell.perturb import PERTURBATIONS, read_design
+from scvcell.pp.splits import SPLITTERS
 from scvcell.risk.axes import AXES
 from scvcell.risk.baselines import BASELINES
+from scvcell.risk.leakage import CHECKS
 from scvcell.score import METRICS
 
 ROOT = Path(__file__).parents[1]
@@ -82,7 +84,7 @@ def extending(title):
 @pytest.fixture
 def forgetful(monkeypatch):
     """Registries that forget what a test registers."""
-    for registry in (MEASUREMENTS, PERTURBATIONS, PARTS, TERMS, METRICS, BASELINES, AXES):
+    for registry in (MEASUREMENTS, PERTURBATIONS, PARTS, TERMS, METRICS, BASELINES, AXES, SPLITTERS):
         assert not {"fragments", "translation", "centre", "sparsity", "median_error", "median", "hidden assay"} & set(
             registry
         )
@@ -172,12 +174,25 @@ def test_baseline_of_extending(forgetful):
     np.testing.assert_array_equal(predicted, [[2 + 6 - 1]])
 
 
+def test_splitter_of_extending(forgetful):
+    splitter, use = extending("A way to split: splitter")
+    mdata = scvcell.datasets.simulate(200, n_genes=20, n_proteins=3, paired=1.0, seed=0)
+    names = {"scvcell": scvcell, "mdata": mdata}
+    exec(splitter, names)
+    exec(use, names)
+    depth = np.asarray(mdata["rna"].X.sum(1)).ravel()
+    deep = mdata["rna"].obs_names[depth >= np.quantile(depth, 0.75)]
+    assert set(names["split"].test) == set(deep)
+    assert names["split"].reason == "another depth"
+
+
 def test_axis_and_predictor_of_extending(forgetful, mosaic):
     names = {}
     (axis,) = extending("A way to test predictors: axis")
-    (predictor,) = extending("A predictor to be tested")
+    predictor, check = extending("A predictor to be tested")
     exec(axis, names)
     exec(predictor, names)
+    exec(check, names)
     mdata = mosaic()
     paired = mdata["rna"].obs_names.intersection(mdata["adt"].obs_names)
     split = scvcell.risk.Split(mdata.obs_names.difference(paired[:20]), paired[:0], paired[:20], "hidden proteins")
@@ -261,7 +276,8 @@ def test_names_of_the_api_page_live_where_it_says():
 
 @pytest.mark.filterwarnings("error::FutureWarning")
 def test_names_in_prose_lead_to_something_public():
-    groups = {registry.group for registry in (MEASUREMENTS, PERTURBATIONS, PARTS, TERMS, METRICS, BASELINES, AXES)}
+    every = (MEASUREMENTS, PERTURBATIONS, PARTS, TERMS, METRICS, BASELINES, AXES, SPLITTERS, CHECKS)
+    groups = {registry.group for registry in every}
     found = {name for page in PAGES for name in re.findall(r"`(scvcell(?:\.\w+)+)", page.read_text())} - groups
     assert {"scvcell.errors.NotLearned", "scvcell.measure.widen", "scvcell.objective.TERMS"} <= found
     for name in found:
