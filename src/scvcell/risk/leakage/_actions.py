@@ -95,7 +95,7 @@ def classes(case: Case) -> Iterator[Finding]:
         shared = [a for a in test.actions if all(of.get(t) and of[t] <= known for t in a.targets)]
         value = sum(test.cells[action] for action in shared) / sum(test.cells.values())
         some, claimed = ", ".join(str(action) for action in shared[:2]), kind in case.claims.kinds
-        says = f"{value:.0%} of the treated test cells have no target of a {kind} that is not trained on: {some}."
+        says = f"{value:.0%} of the treated test cells have only targets of a {kind} that is trained on: {some}."
         says = says if value else f"Every treated test cell has a target of a {kind} that is not trained on."
         yield Finding(f"same {kind} of target", value, 0.0, "red" if value and claimed else "green", says, kind)
 
@@ -111,11 +111,11 @@ def _rows(
     known = set(train.actions)
     yield "same action", "action", "an action that is trained on", lambda a: a in known
     yield (
-        *("same target", "target", "no target that is not trained on alone"),
+        *("same target", "target", "targets that are all trained on alone"),
         lambda a: set(a.targets) <= alone,
     )
     yield (
-        *("target in a combination", "target", "no target that is not trained on alone or in combinations"),
+        *("target in a combination", "target", "targets that are all trained on, some in combinations only"),
         lambda a: set(a.targets) <= plain and not set(a.targets) <= alone,
     )
     yield (
