@@ -23,6 +23,7 @@ from scvcell.perturb import PERTURBATIONS, read_design
 from scvcell.pp.splits import SPLITTERS
 from scvcell.risk.axes import AXES
 from scvcell.risk.baselines import BASELINES
+from scvcell.risk.leakage import CHECKS
 from scvcell.score import METRICS
 
 ROOT = Path(__file__).parents[1]
@@ -188,9 +189,10 @@ def test_splitter_of_extending(forgetful):
 def test_axis_and_predictor_of_extending(forgetful, mosaic):
     names = {}
     (axis,) = extending("A way to test predictors: axis")
-    (predictor,) = extending("A predictor to be tested")
+    predictor, check = extending("A predictor to be tested")
     exec(axis, names)
     exec(predictor, names)
+    exec(check, names)
     mdata = mosaic()
     paired = mdata["rna"].obs_names.intersection(mdata["adt"].obs_names)
     split = scvcell.risk.Split(mdata.obs_names.difference(paired[:20]), paired[:0], paired[:20], "hidden proteins")
@@ -202,6 +204,19 @@ def test_axis_and_predictor_of_extending(forgetful, mosaic):
     assert found["rmse"] == pytest.approx(np.sqrt((error**2).to_numpy().mean()), rel=1e-5)
     assert found["answered"] == 1
     assert found["pearson"] == 0, "a constant tells nothing"
+
+
+def test_predictor_of_risk():
+    _, example = blocks("docs/risk.md")
+    names = {"scvcell": scvcell, "pd": pd}
+    exec(example.split("\n\n\n")[0], names)
+    predictor = names["NoChange"]()
+    adata = scvcell.datasets.pbmc_mosaic()["rna"]
+    predictor.fit(adata, None, 0)
+    answer = predictor.predict(scvcell.risk.Effect(Action("A"), adata.obs_names))
+    assert (answer.change["effect"] == 0).all()
+    assert answer.change.index.equals(adata.var_names)
+    assert predictor.predict(scvcell.risk.Translate("rna", "adt", adata.obs_names)) is None
 
 
 def test_tables_of_extending_name_what_there_is():
@@ -261,7 +276,7 @@ def test_names_of_the_api_page_live_where_it_says():
 
 @pytest.mark.filterwarnings("error::FutureWarning")
 def test_names_in_prose_lead_to_something_public():
-    every = (MEASUREMENTS, PERTURBATIONS, PARTS, TERMS, METRICS, BASELINES, AXES, SPLITTERS)
+    every = (MEASUREMENTS, PERTURBATIONS, PARTS, TERMS, METRICS, BASELINES, AXES, SPLITTERS, CHECKS)
     groups = {registry.group for registry in every}
     found = {name for page in PAGES for name in re.findall(r"`(scvcell(?:\.\w+)+)", page.read_text())} - groups
     assert {"scvcell.errors.NotLearned", "scvcell.measure.widen", "scvcell.objective.TERMS"} <= found

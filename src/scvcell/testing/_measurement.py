@@ -11,8 +11,7 @@ import torch
 
 from scvcell._random import seeded
 from scvcell.measure import Columns, Context, Measurement, Summary, widen
-
-__all__ = ["check_measurement", "example_summary"]
+from scvcell.testing._require import require
 
 CELLS, FEATURES, LATENT, BATCHES = 12, 8, 4, 2
 
@@ -65,10 +64,10 @@ def _check(cls: type[Measurement], options: dict[str, Any]) -> None:
     batch = torch.arange(CELLS) % BATCHES
     ctx = Context(torch.eye(BATCHES)[batch], batch, x.sum(1))
     value = operator.log_prob(x, z, ctx)
-    _require(value.shape == (CELLS,), f"log_prob must have shape (cells,), not {tuple(value.shape)}")
-    _require(bool(torch.isfinite(value).all()), "log_prob must be finite, also for a cell of zeros")
+    require(value.shape == (CELLS,), f"log_prob must have shape (cells,), not {tuple(value.shape)}")
+    require(bool(torch.isfinite(value).all()), "log_prob must be finite, also for a cell of zeros")
     value.sum().backward()
-    _require(z.grad is not None and bool((z.grad != 0).any()), "the gradient of log_prob must reach the state")
+    require(z.grad is not None and bool((z.grad != 0).any()), "the gradient of log_prob must reach the state")
     _independent(operator, x, z.detach(), ctx, value.detach())
     _masked(operator, x, z.detach(), ctx)
     _predictions(operator, z.detach(), ctx)
@@ -76,19 +75,14 @@ def _check(cls: type[Measurement], options: dict[str, Any]) -> None:
     _save_load(cls, options, operator, x, z.detach(), ctx)
     _new_batches(cls, options, operator, z.detach(), ctx)
     encoded = cls.encoder_input(x.numpy(), x.numpy().mean(0))
-    _require(encoded.shape == (CELLS, FEATURES), "encoder_input must keep the shape (cells, features)")
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise AssertionError(message)
+    require(encoded.shape == (CELLS, FEATURES), "encoder_input must keep the shape (cells, features)")
 
 
 def _independent(operator: Measurement, x: torch.Tensor, z: torch.Tensor, ctx: Context, value: torch.Tensor) -> None:
     some = torch.tensor([1, 4])
     with torch.no_grad():
         alone = operator.log_prob(x[some], z[some], ctx.at(some))
-    _require(torch.allclose(alone, value[some], rtol=1e-4, atol=1e-4), "a cell's log_prob depends on its mini-batch")
+    require(torch.allclose(alone, value[some], rtol=1e-4, atol=1e-4), "a cell's log_prob depends on its mini-batch")
 
 
 def _masked(operator: Measurement, x: torch.Tensor, z: torch.Tensor, ctx: Context) -> None:
@@ -98,30 +92,30 @@ def _masked(operator: Measurement, x: torch.Tensor, z: torch.Tensor, ctx: Contex
     other[:, -1] += 1
     with torch.no_grad():
         same = torch.allclose(operator.log_prob(x, z, ctx, mask), operator.log_prob(other, z, ctx, mask), atol=1e-4)
-    _require(same, "a masked feature changes log_prob")
+    require(same, "a masked feature changes log_prob")
 
 
 def _predictions(operator: Measurement, z: torch.Tensor, ctx: Context) -> None:
     with torch.no_grad():
         for context in (ctx, ctx.measured(None)):
             for value in (operator.predict(z, context), operator.predictive(z, context).mean):
-                _require(value.shape == (CELLS, FEATURES), "predictions must have shape (cells, features)")
-                _require(bool(torch.isfinite(value).all()), "predictions must be finite, also where depth is unknown")
+                require(value.shape == (CELLS, FEATURES), "predictions must have shape (cells, features)")
+                require(bool(torch.isfinite(value).all()), "predictions must be finite, also where depth is unknown")
 
 
 def _shifts(operator: Measurement, z: torch.Tensor, ctx: Context) -> None:
     """An operator that takes effects: none changes nothing, one on a feature moves that feature's mean."""
     if not operator.responds:
         own = type(operator).shifted is not Measurement.shifted
-        _require(not own, "an operator that defines `shifted` must say so: responds = True")
+        require(not own, "an operator that defines `shifted` must say so: responds = True")
         return
     none, one = torch.zeros(FEATURES), torch.eye(FEATURES)[0]
     with torch.no_grad():
         plain, same, moved = (
             d.mean for d in (operator.predictive(z, ctx), *(operator.shifted(z, ctx, s) for s in (none, one)))
         )
-    _require(torch.allclose(plain, same, rtol=1e-4, atol=1e-5), "shifted by nothing must be the same as predictive")
-    _require(bool((moved[:, 0] > plain[:, 0]).all()), "shifted must move the expected value of the feature")
+    require(torch.allclose(plain, same, rtol=1e-4, atol=1e-5), "shifted by nothing must be the same as predictive")
+    require(bool((moved[:, 0] > plain[:, 0]).all()), "shifted must move the expected value of the feature")
 
 
 def _save_load(
@@ -139,7 +133,7 @@ def _save_load(
         copy.load_state_dict(torch.load(path, weights_only=True))
     with torch.no_grad():
         same = torch.equal(copy.log_prob(x, z, ctx), operator.log_prob(x, z, ctx))
-    _require(same, "an operator must be the same after save and load (register fitted values as buffers)")
+    require(same, "an operator must be the same after save and load (register fitted values as buffers)")
 
 
 def _new_batches(
@@ -157,4 +151,4 @@ def _new_batches(
     wider = Context(torch.nn.functional.pad(ctx.design, (0, 1)), ctx.batch, ctx.depth)
     with torch.no_grad():
         before, after = operator.predict(z, ctx), grown.predict(z, wider)
-    _require(torch.allclose(before, after, rtol=1e-4, atol=1e-5), "new batches change what is predicted of known cells")
+    require(torch.allclose(before, after, rtol=1e-4, atol=1e-5), "new batches change what is predicted of known cells")
