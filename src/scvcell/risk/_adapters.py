@@ -38,8 +38,8 @@ DIRECTIONS = 10
 class ModelPredictor:
     """A cell-state latent, asked through the verbs of `scvcell.tl`: `embed`, `translate`, `effects` and `perturb`.
 
-    It chooses the cells that set its intervals by itself, among the calibration cells of the split and all others that
-    may be seen.
+    It chooses the cells that set its intervals by itself, among the training cells of the split; its calibration cells
+    are not used.
 
     Parameters
     ----------

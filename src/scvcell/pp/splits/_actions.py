@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from scvcell.pp.splits._splitter import Items, Splitter
 from scvcell.response import Conditions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from scvcell._types import Array, Mask, Rows
     from scvcell.perturb import Action, Design
@@ -31,6 +31,10 @@ class ActionSplitter(Splitter):
         What was done to which cell.
     sets
         Targets of every action, joined by ``"+"``: actions at other doses and times are one set.
+    having
+        Numbers of the actions that have a target, by its name.
+    number
+        Treated cells of every action, ``(actions,)``.
     """
 
     exchangeable = "action x context"
@@ -43,6 +47,11 @@ class ActionSplitter(Splitter):
         assert keys is not None
         self.design: Design = read_design(keys, asked.seen.column)
         self.sets = [set_of(action) for action in self.design.actions]
+        self.having: dict[str, list[int]] = {target: [] for target in self.design.targets}
+        for i, action in enumerate(self.design.actions):
+            for target in action.targets:
+                self.having[target].append(i)
+        self.number = np.bincount(self.design.code[self.treated], minlength=len(self.sets))
         lost, placeless = self.design.code == -2, self.design.context < 0
         self.unknown = {f"no label in obs[{keys.target!r}]": lost}
         if keys.contexts:
@@ -60,15 +69,14 @@ class ActionSplitter(Splitter):
         """Cells of some actions, ``(cells,)``."""
         return self.treated & np.isin(self.design.code, list(actions))
 
-    def having(self, targets: Iterable[str]) -> Mask:
+    def any_of(self, targets: Iterable[str]) -> Mask:
         """Cells whose action has any of some targets, ``(cells,)``."""
-        wanted = set(targets)
-        return self.cells(i for i, action in enumerate(self.design.actions) if wanted & set(action.targets))
+        return self.cells({i for target in targets for i in self.having.get(target, ())})
 
-    def sized(self, names: Iterable[str], cells: Any) -> Items:
-        """Items with the number of their cells, as the function `cells` gives these."""
-        names = sorted(names)
-        return Items(names, np.array([cells(name).sum() for name in names], np.int64))
+    def counted(self, actions: Mapping[str, Iterable[int]]) -> Items:
+        """Items with the number of their cells, each made of some actions, by its name."""
+        names = sorted(actions)
+        return Items(names, np.array([self.number[list(actions[name])].sum() for name in names], np.int64))
 
 
 def set_of(action: Action) -> str:

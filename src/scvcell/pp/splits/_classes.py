@@ -34,13 +34,18 @@ class Classes(ActionSplitter):
         self.reason = f"new {self.word}"
         self.of = self.read(asked)
         self.told = {"classes": {t: self.of[t] for t in self.design.targets if self.of.get(t)}}
-        lost = self.having(t for t in self.design.targets if not self.of.get(t))
+        unclear = [target for target in self.design.targets if not self.of.get(target)]
+        lost = self.any_of(unclear)
         if lost.all() or not (self.treated & ~lost).any():
             some = ", ".join(map(repr, self.design.targets[:3]))
             raise ValueError(f"classes= names no {self.word} of any target. Targets are called {some}.")
         self.unknown[f"no {self.word} is known of its target"] = lost
-        names = sorted({c for t in self.design.targets for c in self.of.get(t, ())})
-        self.strata = [self.sized(names, lambda name: self.having(self.members([name])) & ~lost)]
+        away = {i for target in unclear for i in self.having[target]}
+        held: dict[str, set[int]] = {}
+        for target in self.design.targets:
+            for name in self.of.get(target, ()):
+                held.setdefault(name, set()).update(set(self.having[target]) - away)
+        self.strata = [self.counted(held)]
 
     def read(self, asked: Asked) -> dict[str, list[str]]:
         """Classes of each target."""
@@ -76,7 +81,7 @@ class Classes(ActionSplitter):
 
     def leave_out(self, items: Sequence[str], among: Mask) -> Left:
         """Actions with any target of the classes."""
-        return Left(self.having(self.members(items)))
+        return Left(self.any_of(self.members(items)))
 
 
 def _known(value: Any) -> list[str]:

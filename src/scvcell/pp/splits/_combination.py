@@ -24,14 +24,15 @@ class Combination(ActionSplitter):
     def __init__(self, asked: Asked) -> None:
         super().__init__(asked)
         self.keys: PerturbationKeys | None = asked.perturbation
-        self.parts = {
-            name: set(action.targets)
-            for name, action in zip(self.sets, self.design.actions, strict=True)
-            if len(action.targets) > 1
-        }
+        self.parts: dict[str, set[str]] = {}
+        self.actions: dict[str, list[int]] = {}
+        for i, (name, action) in enumerate(zip(self.sets, self.design.actions, strict=True)):
+            if len(action.targets) > 1:
+                self.parts[name] = set(action.targets)
+                self.actions.setdefault(name, []).append(i)
         if not self.parts:
             raise ValueError("No cell has a combination of targets, so that there is none to leave out.")
-        self.strata = [self.sized(self.parts, lambda name: self._of([name]))]
+        self.strata = [self.counted(self.actions)]
 
     def named(self, names: Sequence[str]) -> list[str]:
         """``"B+A"`` is ``"A+B"``."""
@@ -39,8 +40,7 @@ class Combination(ActionSplitter):
 
     def _of(self, names: Iterable[str]) -> Mask:
         """Cells of some combinations."""
-        wanted = set(names)
-        return self.cells(i for i, name in enumerate(self.sets) if name in wanted)
+        return self.cells(i for name in names for i in self.actions[name])
 
     def seen(self, among: Mask) -> set[str]:
         """Targets of the actions of some cells."""
@@ -57,10 +57,11 @@ class AllSeen(Combination):
     def __init__(self, asked: Asked) -> None:
         super().__init__(asked)
         self.reason = "new combination"
-        names = [name for name in self.parts if self.parts[name] <= self.seen(~self._of([name]))]
-        if not names:
+        there = {target: {self.sets[i] for i in actions if self.number[i]} for target, actions in self.having.items()}
+        able = {n: self.actions[n] for n, parts in self.parts.items() if all(there[part] - {n} for part in parts)}
+        if not able:
             raise ValueError("Every combination has a part that is seen nowhere else, so that none can be left out.")
-        self.strata = [self.sized(names, lambda name: self._of([name]))]
+        self.strata = [self.counted(able)]
 
     def leave_out(self, items: Sequence[str], among: Mask) -> Left:
         """The combinations; those with a part that is then seen nowhere are in no part."""
@@ -80,7 +81,7 @@ class SomeSeen(Combination):
     def __init__(self, asked: Asked) -> None:
         super().__init__(asked)
         self.reason = "new combination, one part seen"
-        self.strata = [self.sized(set.union(*self.parts.values()), lambda name: self.having([name]))]
+        self.strata = [self.counted({target: self.having[target] for target in set.union(*self.parts.values())})]
 
     def named(self, names: Sequence[str]) -> list[str]:
         """Targets."""
@@ -88,7 +89,7 @@ class SomeSeen(Combination):
 
     def leave_out(self, items: Sequence[str], among: Mask) -> Left:
         """Combinations of the targets with others; all else that has the targets is in no part."""
-        gone = self.having(items)
+        gone = self.any_of(items)
         known = self.seen(among & ~gone)
         asked = self._of(n for n, parts in self.parts.items() if parts & set(items) and parts & known)
         test = asked & self._of(n for n, parts in self.parts.items() if parts - set(items) <= known)
@@ -108,7 +109,7 @@ class NoneSeen(Combination):
 
     def leave_out(self, items: Sequence[str], among: Mask) -> Left:
         """The combinations; all else that has one of their targets is in no part."""
-        gone = self.having(set.union(*(self.parts[name] for name in items)) if items else ())
+        gone = self.any_of(set.union(*(self.parts[name] for name in items)) if items else ())
         test = self._of(items)
         return Left(test, {"it has a target that must not be seen": gone & ~test})
 
@@ -124,7 +125,7 @@ class WholeAction(ActionSplitter):
         super().__init__(asked)
         self.reason = "another action"
         self.code = {str(action): i for i, action in enumerate(self.design.actions)}
-        self.strata = [self.sized(self.code, lambda name: self.cells([self.code[name]]))]
+        self.strata = [self.counted({name: [i] for name, i in self.code.items()})]
 
     def leave_out(self, items: Sequence[str], among: Mask) -> Left:
         """The actions."""

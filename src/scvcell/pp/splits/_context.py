@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scvcell.pp.splits._actions import ActionSplitter
-from scvcell.pp.splits._splitter import SPLITTERS, Left
+from scvcell.pp.splits._splitter import SPLITTERS, Items, Left
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,7 @@ class Context(Contexts):
     def __init__(self, asked: Asked) -> None:
         super().__init__(asked)
         self.reason = "another context"
-        self.strata = [self.sized(self.places, lambda name: self.inside([name]) & self.treated)]
+        self.strata = [Items.of(np.where(self.treated, self.design.context, -1), self.places)]
 
     def leave_out(self, items: Sequence[str], among: Mask) -> Left:
         """Treated cells of the contexts."""
@@ -62,27 +62,22 @@ class Pair(Contexts):
         self.reason = "new pair of action and context"
         sets = sorted(set(self.sets))
         number = np.array([sets.index(name) for name in self.sets])
-        one = np.where(self.treated, number[self.design.code], -1)
-        pairs = sorted(set(zip(one[self.treated].tolist(), self.design.context[self.treated].tolist(), strict=True)))
-        several = {a for i, (a, _) in enumerate(pairs) for b, _ in pairs[:i] if a == b}
-        self.pairs = {f"{sets[a]} in {self.places[k]}": (a, k) for a, k in pairs if a in several}
-        if not self.pairs:
+        self.one = np.where(self.treated, number[self.design.code], -1)
+        self.pair = np.where(self.treated, self.one * len(self.places) + self.design.context, -1)
+        there, size = np.unique(self.pair[self.treated], return_counts=True)
+        able = np.bincount(there // len(self.places))[there // len(self.places)] > 1
+        if not able.any():
             raise ValueError("No targets are given in more than one context, so that no pair can be left out.")
-        self.one = one
-        self.strata = [self.sized(self.pairs, lambda name: self._of(name))]
+        pairs = [(int(p), *divmod(int(p), len(self.places))) for p in there[able]]
+        self.pairs = {f"{sets[a]} in {self.places[k]}": p for p, a, k in pairs}
+        self.strata = [Items(list(self.pairs), size[able])]
 
     def leave_out(self, items: Sequence[str], among: Mask) -> Left:
         """The pairs; those whose targets are then seen in no other context are in no part."""
-        every = np.zeros(len(self.one), bool)
-        for name in items:
-            every |= self._of(name)
+        every = np.isin(self.pair, [self.pairs[name] for name in items])
         seen = set(np.unique(self.one[among & ~every]))
         alone = every & ~np.isin(self.one, list(seen))
         return Left(every & ~alone, {"its targets are seen in no other context": alone})
-
-    def _of(self, name: str) -> Mask:
-        a, k = self.pairs[name]
-        return self.treated & (self.one == a) & (self.design.context == k)
 
 
 @SPLITTERS.register("double-cold")
@@ -95,8 +90,7 @@ class DoubleCold(Contexts):
     def __init__(self, asked: Asked) -> None:
         super().__init__(asked)
         self.reason = "new target in another context"
-        targets = self.sized(self.design.targets, lambda name: self.having([name]))
-        places = self.sized(self.places, lambda name: self.inside([name]))
+        targets, places = self.counted(self.having), Items.of(self.design.context, self.places)
         both = sorted(set(targets.names) & set(places.names))
         if both:
             raise ValueError(f"{both[0]!r} is a target and a context; rename one, so that test= can name them.")
@@ -104,7 +98,7 @@ class DoubleCold(Contexts):
 
     def leave_out(self, items: Sequence[str], among: Mask) -> Left:
         """The targets in the contexts, and untreated cells of these to start from."""
-        here, having = self.inside(items), self.having(items)
+        here, having = self.inside(items), self.any_of(items)
         test = here & having
         return Left(
             test | (here & self.design.control),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from scvcell.pp.splits._actions import ActionSplitter, conditions, set_of
-from scvcell.pp.splits._splitter import SPLITTERS, Left
+from scvcell.pp.splits._splitter import SPLITTERS, Items, Left
 from scvcell.response import hidden
 
 if TYPE_CHECKING:
@@ -42,7 +42,9 @@ class Edge(ActionSplitter):
             self.groups[set_of(first)] = group
         if not self.groups:
             raise ValueError(f"No condition of these data can be left out so that it is new by {self.novelty!r}.")
-        self.strata = [self.sized(self.groups, lambda name: self._of(self.groups[name]))]
+        names = sorted(self.groups)
+        size = [sum(len(self.members[row]) for row in self.groups[name]) for name in names]
+        self.strata = [Items(names, np.array(size, np.int64))]
 
     def leave_out(self, items: Sequence[str], among: Mask) -> Left:
         """The doses (or times) of some sets of targets."""

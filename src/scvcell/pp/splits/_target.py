@@ -24,8 +24,8 @@ class Target(ActionSplitter):
     def __init__(self, asked: Asked) -> None:
         super().__init__(asked)
         self.reason = "new target"
-        self.strata = [self.sized(self.design.targets, lambda name: self.having([name]))]
+        self.strata = [self.counted(self.having)]
 
     def leave_out(self, items: Sequence[str], among: Mask) -> Left:
         """Actions with any of the targets, combinations too."""
-        return Left(self.having(items))
+        return Left(self.any_of(items))
