@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import mudata
+
 import scvcell
 from benchmarks import local
 from scvcell import risk
@@ -48,15 +50,15 @@ def norman(data: Path) -> dict[str, Any]:
 
 def citeseq(data: Path) -> dict[str, Any]:
     """The pairing of half of the cells of the first batch of PBMC CITE-seq."""
-    mdata = scvcell.datasets.pbmc_citeseq()
-    split = risk.hide_pairing(mdata, "rna", "adt", share=0.5)
-    return _case(mdata, {"batch_key": "batch"}, [split], [Modality()], [])
+    mdata = mudata.read_h5mu(data / "pbmc_citeseq_10k5k" / "pbmc_citeseq_10k5k.h5mu")
+    split = risk.hide_pairing(mdata, "rna", "prot", share=0.5)
+    return _case(mdata, {"batch_key": "batch"}, [split], [Modality("rna", "prot")], [])
 
 
 def mosaic(data: Path) -> dict[str, Any]:
     """The pairing of patient p4 of the mosaic."""
     mdata = scvcell.datasets.pbmc_mosaic()
-    cells = mdata.obs_names[(mdata.obs["batch"] == "p4").to_numpy()]
+    cells = mdata.obs_names[(mdata.obs["batch"] == "p4_0").to_numpy()]
     split = risk.hide_pairing(mdata, "rna", "adt", cells=cells)
     return _case(mdata, {"batch_key": "batch"}, [split], [Modality()], [])
 

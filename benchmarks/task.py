@@ -77,8 +77,9 @@ class Task:
     questions
         By name, what would happen to which cells.
     pooled
-        Whether every question is asked once more of what was learned without contexts, on the same states; the answers
-        are ``Output.alternatives["no context"]``.
+        Whether every question is asked once more of what was learned without contexts, on the same states, with and
+        without the controls that are asked about: ``Output.alternatives["no context"]`` and
+        ``["no context, other controls"]``.
     """
 
     mdata: MuData

@@ -156,7 +156,7 @@ def judged(mosaic, quick, tmp_path_factory):
 
 def test_report_is_a_page_and_json(judged, capsys):
     args = ("report", judged / "model", judged / "in.h5mu", "-o", judged / "r.html", "--json", judged / "r.json")
-    assert run(*args, "--split", judged / "split.json", "--groups", "celltype") == 0
+    assert run(*args, "--split", judged / "split.json") == 0
     assert f"Saved {judged / 'r.html'} and {judged / 'r.json'}" in capsys.readouterr().out
     report = scvcell.risk.RiskReport.from_json((judged / "r.json").read_text())
     assert "scvcell" in set(report.summary["predictor"])

@@ -20,8 +20,10 @@ from scvcell.measure import MEASUREMENTS
 from scvcell.model import PARTS
 from scvcell.objective import TERMS
 from scvcell.perturb import PERTURBATIONS, read_design
+from scvcell.pp.splits import SPLITTERS
 from scvcell.risk.axes import AXES
 from scvcell.risk.baselines import BASELINES
+from scvcell.risk.leakage import CHECKS
 from scvcell.score import METRICS
 
 ROOT = Path(__file__).parents[1]
@@ -82,7 +84,7 @@ def extending(title):
 @pytest.fixture
 def forgetful(monkeypatch):
     """Registries that forget what a test registers."""
-    for registry in (MEASUREMENTS, PERTURBATIONS, PARTS, TERMS, METRICS, BASELINES, AXES):
+    for registry in (MEASUREMENTS, PERTURBATIONS, PARTS, TERMS, METRICS, BASELINES, AXES, SPLITTERS):
         assert not {"fragments", "translation", "centre", "sparsity", "median_error", "median", "hidden assay"} & set(
             registry
         )
@@ -172,6 +174,18 @@ def test_baseline_of_extending(forgetful):
     np.testing.assert_array_equal(predicted, [[2 + 6 - 1]])
 
 
+def test_splitter_of_extending(forgetful):
+    splitter, use = extending("A way to split: splitter")
+    mdata = scvcell.datasets.simulate(200, n_genes=20, n_proteins=3, paired=1.0, seed=0)
+    names = {"scvcell": scvcell, "mdata": mdata}
+    exec(splitter, names)
+    exec(use, names)
+    depth = np.asarray(mdata["rna"].X.sum(1)).ravel()
+    deep = mdata["rna"].obs_names[depth >= np.quantile(depth, 0.75)]
+    assert set(names["split"].test) == set(deep)
+    assert names["split"].reason == "another depth"
+
+
 def test_axis_and_predictor_of_extending(forgetful, mosaic):
     names = {}
     (axis,) = extending("A way to test predictors: axis")
@@ -190,6 +204,19 @@ def test_axis_and_predictor_of_extending(forgetful, mosaic):
     assert found["rmse"] == pytest.approx(np.sqrt((error**2).to_numpy().mean()), rel=1e-5)
     assert found["answered"] == 1
     assert found["pearson"] == 0, "a constant tells nothing"
+
+
+def test_predictor_of_risk():
+    _, example = blocks("docs/risk.md")
+    names = {"scvcell": scvcell, "pd": pd}
+    exec(example.split("\n\n\n")[0], names)
+    predictor = names["NoChange"]()
+    adata = scvcell.datasets.pbmc_mosaic()["rna"]
+    predictor.fit(adata, None, 0)
+    answer = predictor.predict(scvcell.risk.Effect(Action("A"), adata.obs_names))
+    assert (answer.change["effect"] == 0).all()
+    assert answer.change.index.equals(adata.var_names)
+    assert predictor.predict(scvcell.risk.Translate("rna", "adt", adata.obs_names)) is None
 
 
 def test_tables_of_extending_name_what_there_is():
@@ -249,7 +276,8 @@ def test_names_of_the_api_page_live_where_it_says():
 
 @pytest.mark.filterwarnings("error::FutureWarning")
 def test_names_in_prose_lead_to_something_public():
-    groups = {registry.group for registry in (MEASUREMENTS, PERTURBATIONS, PARTS, TERMS, METRICS, BASELINES, AXES)}
+    every = (MEASUREMENTS, PERTURBATIONS, PARTS, TERMS, METRICS, BASELINES, AXES, SPLITTERS, CHECKS)
+    groups = {registry.group for registry in every}
     found = {name for page in PAGES for name in re.findall(r"`(scvcell(?:\.\w+)+)", page.read_text())} - groups
     assert {"scvcell.errors.NotLearned", "scvcell.measure.widen", "scvcell.objective.TERMS"} <= found
     for name in found:

@@ -226,16 +226,24 @@ def _perturb(task: Task, seed: int) -> Output:
             mdata, model, action, cells=cells, groupby=[], level=task.level, n_cells=n_treated
         )
     if task.pooled:
-        model.learn("response", replace(task.perturbation, context=()), seed=seed)
-        place = out.alternatives.setdefault("no context", {})
-        for name, (action, cells, _) in task.questions.items():
-            found = scvcell.tl.perturb(mdata, model, action, cells=cells, n_samples=DRAWS, seed=seed)
-            place[name] = pd.DataFrame(log_cp10k(dense(found.X)), index=found.obs_names, columns=found.var_names)
+        _without_contexts(out, model, task, seed)
     if not task.questions:
         out.response = scvcell.tl.response_score(mdata, model, level=task.level)
         out.cells = mdata.obs.filter(like="csl_response")
         out.impact = scvcell.tl.impact(mdata, model, level=task.level)
     return out
+
+
+def _without_contexts(out: Output, model, task: Task, seed: int) -> None:
+    """Cells by what was learned without contexts, with the controls that are asked about and without them."""
+    mdata, keys = task.mdata, replace(task.perturbation, context=())
+    for kind, apart in (("no context", False), ("no context, other controls", True)):
+        place = out.alternatives.setdefault(kind, {})
+        for name, (action, cells, _) in task.questions.items():
+            shown = mdata[~mdata.obs_names.isin(cells)].copy() if apart else mdata
+            model.learn("response", keys, seed=seed, data=model.view(shown))
+            found = scvcell.tl.perturb(mdata, model, action, cells=cells, n_samples=DRAWS, seed=seed)
+            place[name] = pd.DataFrame(log_cp10k(dense(found.X)), index=found.obs_names, columns=found.var_names)
 
 
 def _pools(task: Task, seed: int) -> Output:

@@ -23,6 +23,7 @@ from scipy.spatial import KDTree
 from sklearn.cluster import KMeans
 
 from benchmarks.task import Task
+from scvcell.score import correlation, inside, rmse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -153,10 +154,10 @@ def score(task: Task, truth: dict[str, Any], out: Output) -> dict[str, Any]:
     }
     if out.lower is not None:
         lower, upper = (frame.loc[true.index, true.columns].to_numpy() for frame in (out.lower, out.upper))
-        inside = (true.to_numpy() >= lower - 1e-6) & (true.to_numpy() <= upper + 1e-6)
+        held = inside(true.to_numpy(), lower - 1e-6, upper + 1e-6)
         scores[""] |= {
-            "coverage": float(inside.mean()),
-            "coverage_present": float(inside[true.to_numpy() > 0].mean()),
+            "coverage": float(held.mean()),
+            "coverage_present": float(held[true.to_numpy() > 0].mean()),
             "width": float((upper - lower).mean()),
             "trusted": float(out.notes["trusted"]),
         }
@@ -167,14 +168,13 @@ def _distances(found: np.ndarray, true: np.ndarray) -> dict[str, float]:
     """Root mean squared error over all shares; mean Jensen-Shannon divergence of spots, in bits."""
     middle = (found + true) / 2
     spread = np.minimum(found.std(1), true.std(1)) > 0
-    pairs = zip(found[spread], true[spread], strict=True)
 
     def divergence(p: np.ndarray) -> np.ndarray:
         ratio = np.divide(p, middle, out=np.ones_like(p), where=p > 0)
         return (p * np.log2(ratio)).sum(1)
 
     return {
-        "rmse": float(np.sqrt(((found - true) ** 2).mean())),
-        "pearson": float(np.mean([np.corrcoef(p, t)[0, 1] for p, t in pairs])),
+        "rmse": rmse(found, true),
+        "pearson": float(correlation(found[spread].T, true[spread].T).mean()),
         "js": float(((divergence(found) + divergence(true)) / 2).mean()),
     }

@@ -3,7 +3,8 @@
 Case ``cell_types``: interferon beta (Kang et al., the 4,034-cell subset); each of B, CD14, NK and CD4 cells is left out
 of the treated cells once. Case ``donors``: each of the 8 donors is. Case ``mixed_donors``: the same with the labels of
 types hidden, so that a context is a donor with all types; row *no context* has the same states, and learned what
-actions do without contexts. Case ``combinations``: CRISPRa in K562 (Norman et
+actions do without contexts; row *no context, other controls* as well, but without the controls of the donor that is
+left out, whose noise is in the truth. Case ``combinations``: CRISPRa in K562 (Norman et
 al.); doubles are left out in 5 folds, other doubles and all singles are seen; case ``from_singles``: all doubles at
 once; case ``new_parts``: those doubles that have a part that nothing else has. Case ``targets``: 25 knock-outs in THP-1
 cells (Papalexi et al.), each left out once. In both, targets are alike that interact with the same proteins (STRING,

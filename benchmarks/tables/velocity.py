@@ -32,7 +32,7 @@ from sklearn.neighbors import NearestNeighbors
 
 import scvcell
 from benchmarks.task import Output, Task
-from scvcell.score import cosine
+from scvcell.score import correlation, cosine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -208,8 +208,7 @@ def simulated(adata: ad.AnnData, space: np.ndarray, steps: Any, out: Output, nam
         true = adata.to_df("velocity")[found.columns].to_numpy() / adata.layers["rate"].sum(1)[:, None]
         found = found.to_numpy()
         moved = (found.std(0) > 0) & (true.std(0) > 0)
-        each = [np.corrcoef(a, b)[0, 1] for a, b in zip(found.T[moved], true.T[moved], strict=True)]
-        scores["gene_velocity"] = float(np.median(each))
+        scores["gene_velocity"] = float(np.median(correlation(found[:, moved], true[:, moved])))
     if name == "" and out.forecast:
         latent, later, members = (out.forecast[k] for k in ("latent", "later", "members"))
         nearest = NearestNeighbors(n_neighbors=5).fit(latent).kneighbors(later, return_distance=False)

@@ -1,4 +1,4 @@
-"""Pages made from the code at build time: the theory tables and the tutorials."""
+"""Pages made from the code at build time: the theory tables, the table of metrics and the tutorials."""
 
 from __future__ import annotations
 
@@ -102,6 +102,25 @@ def terms() -> str:
     return table(("term", "equation", "what it asks", "file"), rows)
 
 
+def plain(text: str) -> str:
+    """Text in which nothing is a mark of Markdown or ends a cell of a table."""
+    return re.sub(r"([\\|*_<>\[\]$])", r"\\\1", text)
+
+
+def metrics() -> str:
+    """Records of every registered metric, one table for each kind of arguments."""
+    score = import_module("scvcell.score")
+    parts = []
+    for takes, meaning in score.TAKES.items():
+        mine = [score.METRICS[name] for name in sorted(score.METRICS) if score.METRICS[name].takes == takes]
+        header = ("metric", "better", "of each", "scale", "formula", "source", "what fools it")
+        fields = ("better", "per", "scale", "formula", "source", "fooled_by")
+        rows = [(f"`{one.name}`", *(plain(getattr(one, field)) for field in fields)) for one in mine]
+        if mine:
+            parts += [f"**{takes[:1].upper() + takes[1:]}**: {meaning.replace('``', '`')}.\n", table(header, rows)]
+    return "\n".join(parts)
+
+
 def summary(thing: Any) -> str:
     """First sentence of a docstring."""
     return (inspect.getdoc(thing) or "").split("\n\n")[0].replace("\n", " ").replace(r"\|", "|").replace("|", r"\|")
@@ -111,7 +130,7 @@ def write(app: Sphinx) -> None:
     """Write every generated page."""
     TABLES.mkdir(parents=True, exist_ok=True)
     repository = app.config.repository
-    for name, make in {"operators": operators, "terms": terms}.items():
+    for name, make in {"operators": operators, "terms": terms, "metrics": metrics}.items():
         text = make().replace("{repository}", repository)
         path = TABLES / f"{name}.md"
         if not path.exists() or path.read_text() != text:

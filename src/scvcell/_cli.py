@@ -272,7 +272,7 @@ def _read(file: Path, *, backed: bool = True) -> Container:
         from scvcell._containers import read_spatial
 
         with calm():
-            return read_spatial(file)
+            return read_spatial(str(file))
     read = {".h5ad": anndata.read_h5ad, ".h5mu": mudata.read_h5mu}[file.suffix]
     try:
         with calm():

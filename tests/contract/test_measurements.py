@@ -24,7 +24,7 @@ def test_contract(name, options):
 @pytest.mark.parametrize("name", list(MEASUREMENTS))
 def test_contract_holds_for_large_panels(name, monkeypatch):
     """Operators may treat large panels in another way than small ones."""
-    monkeypatch.setattr("scvcell.testing.FEATURES", 60)
+    monkeypatch.setattr("scvcell.testing._measurement.FEATURES", 60)
     monkeypatch.setattr("scvcell.testing.example_summary.__defaults__", (60, 2))
     check_measurement(MEASUREMENTS[name])
 

@@ -82,6 +82,25 @@ def test_frame_of_levels():
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("Nominal coverage", "Observed coverage")
 
 
+def test_frame_of_a_report(made_report):
+    frame = made_report().calibration
+    ax = pl.calibration(frame)
+    dots = next(c for c in ax.collections if len(c.get_offsets()) == len(frame))
+    np.testing.assert_allclose(np.asarray(dots.get_offsets())[:, 0], frame["coverage"])
+    labels = [text.get_text() for text in ax.get_yticklabels()]
+    assert labels[:2] == ["context, all", "context, strongest"]
+    red = [to_hex(c) == to_hex(_style.VERMILION) for c in dots.get_facecolor()]
+    assert red == (frame["flag"] == "too narrow").tolist()
+    assert sum(red) == 1
+    (bars, *levels) = (c.get_segments() for c in ax.collections if hasattr(c, "get_segments"))
+    np.testing.assert_allclose([bar[:, 0] for bar in bars], frame[["lower", "upper"]])
+    assert {x for line in levels for bar in line for x in bar[:, 0]} == {0.9}
+    shuffled = pl.calibration(frame[::-1])
+    assert [text.get_text() for text in shuffled.get_yticklabels()] == labels[::-1]
+    with pytest.raises(ValueError, match="no predictor of the report gives intervals"):
+        pl.calibration(frame.iloc[:0])
+
+
 def test_errors_say_what_to_do(translated):
     pred, truth = translated()
     with pytest.raises(ValueError, match="Give `truth=`"):

@@ -37,7 +37,7 @@ def words(ax):
 
 
 def test_checks_are_said_in_words_and_green_ones_named_once(audit):
-    checks, targets, donors = pl.leakage(audit)
+    checks, *_ = pl.leakage(audit)
     said = words(checks)
     assert said[0] == "same donor"
     assert r"costs \$5 and \$6" in " ".join(said)

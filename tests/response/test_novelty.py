@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scvcell.response._anchor import Anchor, stack_weights
+from scvcell.response._anchor import Anchor, shared_weights, stack_weights
 from scvcell.response._conditions import Conditions
 from scvcell.response._novelty import NOVELTIES, hidden, novelty
 
@@ -156,13 +156,15 @@ def test_a_context_is_new_where_no_measured_one_is_like_it():
 
 def test_a_new_context_has_a_share_of_the_processes_and_the_rest_conserved():
     rng = np.random.default_rng(2)
-    process, conserved = rng.normal(size=(2, 8, 50))
+    process, conserved, flow = rng.normal(size=(3, 8, 50))
     members = np.stack([process, process, conserved, rng.normal(size=process.shape)], 1)
     for share in (0.0, 0.3, 1.0):
         y = share * process + (1 - share) * conserved
-        few, many = (stack_weights(members, y, n_sets=n, shift="new context") for n in (1, 10_000))
+        few, many = (shared_weights(members, y, flow, n) for n in (3, 10_000))
         np.testing.assert_allclose(many, [share / 2, share / 2, 1 - share, 0], atol=1e-3)
-        np.testing.assert_allclose(few[2], (1 - share + 0.5) / 2, err_msg="one context says half")
-    far = stack_weights(members, 5 * process - 4 * conserved, n_sets=8, shift="new context")
-    assert far == [0.5, 0.5, 0.0, 0.0]
-    assert sum(stack_weights(members[:, [0, 0, 0, 3]], y, n_sets=8, shift="new context")) == 1
+        np.testing.assert_allclose(few[2], 1 - 0.75 * share, err_msg="few contexts draw to what is conserved")
+    assert shared_weights(members, 5 * process - 4 * conserved, flow, 8) == [0.5, 0.5, 0.0, 0.0]
+    assert shared_weights(members[:, [2, 2, 2, 3]], y, flow, 8) == [0.0, 0.0, 1.0, 0.0]
+    strong = np.arange(50) < 5
+    y = np.where(strong, process, conserved)
+    assert shared_weights(members, y, np.where(strong, 20.0, 0.0), 10_000)[2] < 0.1, "strong effects choose"

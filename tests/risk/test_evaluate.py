@@ -140,7 +140,17 @@ def test_a_report_has_a_row_of_every_predictor_test_and_metric(report):
     sizes = report.rows[report.rows["metric"] == "nmae"].groupby("predictor").size()
     assert (sizes == 12).all(), "6 drugs in 2 donors"
     assert set(report.rows.query("predictor == 'oracle'")["metric"]) == {
-        *("answered", "pearson_effect", "nmae", "slope", "pds", "coverage", "coverage_strongest", "relative_width")
+        *(
+            "answered",
+            "pearson_effect",
+            "nmae",
+            "slope",
+            "pds",
+            "coverage",
+            "coverage_strongest",
+            "coverage_chosen",
+            "relative_width",
+        )
     }
     assert set(report.rows["regime"]) == {"new target"}
     assert (report.rows["severity"] == 1).all()
@@ -154,6 +164,15 @@ def test_a_report_has_a_row_of_every_predictor_test_and_metric(report):
 def test_intervals_that_are_too_narrow_are_seen(report):
     wide = report.summary.set_index(["predictor", "metric"])["value"]
     assert wide["oracle", "coverage"] > 0.9 > wide["half", "coverage"]
+    flags = report.calibration.query("of == 'all'").set_index("predictor")["flag"]
+    assert flags.to_dict() == {"oracle": "too wide", "half": "too narrow"}
+
+
+def test_groups_are_compared_by_the_units_within_them(report):
+    found = report.groups.query("predictor == 'half' and metric == 'nmae'")
+    assert found["group"].tolist() == ["donor0", "donor1"]
+    assert (found["n"] == 6).all()
+    np.testing.assert_allclose(found["gap"].sum(), 0, atol=1e-12)
 
 
 def test_a_report_is_the_same_from_json_and_at_other_weights(report):

@@ -144,11 +144,11 @@ def test_a_large_report_is_still_small(report, monkeypatch):
     monkeypatch.setattr("scvcell.risk._page.figures", lambda report: ([], [drawing] * 4, [drawing] * 4 * LIMIT))
     summary = pd.concat([report.summary.assign(readout=report.summary["readout"] + f" {i}") for i in range(10)])
     rows = pd.concat([report.rows.assign(value=np.nan, note="failed: no memory")] * 40)
-    groups = pd.concat([report.groups] * 60)
-    text = replace(report, summary=summary, rows=rows, groups=groups).to_html()
+    long = {name: pd.concat([getattr(report, name)] * 60) for name in ("groups", "calibration", "breakdown")}
+    text = replace(report, summary=summary, rows=rows, **long).to_html()
     assert len(text.encode()) <= 1_500_000
     assert 0 < text.count("failed: no memory") < 100
-    assert text.count("are in the JSON of the report") == 2
+    assert text.count("are in the JSON of the report") == 4, "the list of each of these tables ends"
 
 
 def test_headings_and_tables_can_be_heard(read):

@@ -28,6 +28,7 @@ class Never:
 def data():
     drug = np.repeat(["no", "a", "b", "c"], 12)
     obs = pd.DataFrame({"drug": drug}, index=[f"cell{i:02d}" for i in range(48)])
+    obs["half"] = np.arange(48) % 2
     genes = pd.DataFrame(index=[f"gene{i}" for i in range(12)])
     return AnnData(np.random.default_rng(0).poisson(2.0, (48, 12)).astype(np.float32), obs, genes)
 
@@ -73,6 +74,8 @@ NETWORK = pd.DataFrame({"source": ["s"] * 6 + ["t"] * 6, "target": [f"other{i}" 
         ({"baselines": 3}, TypeError, "takes 'all' or names"),
         ({"alpha": {"perturbation": -1}}, ValueError, "from 0 on"),
         ({"alpha": {"context": 1}}, ValueError, "not among the axes"),
+        ({"groups": ["half"]}, ValueError, "No unit of these axes lies within one value"),
+        ({"axes": [Perturbation(KEYS, level=0.5)]}, ValueError, "Give both the same: config=RiskConfig.level=0.5"),
         ({"groups": ["donor"]}, ValueError, "no column 'donor' of groups. It has drug"),
         ({"predictors": []}, ValueError, "There is no predictor"),
         ({"predictors": [Never(), Never()]}, ValueError, "Two predictors are called 'never'"),

@@ -101,6 +101,9 @@ def test_intervals(report):
     none = replace(report, calibration=report.calibration.iloc[:0])
     assert "it gives no intervals" in of(none, "context").sentence
     assert of(none, "context").tone == "mixed"
+    where = "axis == 'context' and metric == 'answered' and predictor == 'scvcell'"
+    raw = change(none, "rows", where, metric="coverage")
+    assert "interval" not in of(raw, "context").sentence, "there are some, whose table is not there"
     wide = change(report, "calibration", "axis == 'context'", flag="too wide")
     assert "intervals are wider than they need be" in of(wide, "context").sentence
     narrow = change(report, "calibration", "axis == 'context'", flag="too narrow")

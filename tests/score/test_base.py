@@ -1,5 +1,8 @@
 """Records of metrics, their table, and scales."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -61,3 +64,45 @@ def test_scales_by_hand():
     np.testing.assert_allclose(clr(counts), [[-np.log(2) / 2, np.log(2) / 2], [0, 0]])
     np.testing.assert_allclose(log_counts(np.array([[-0.5, 1.0]])), [[0, np.log(2)]])
     assert dense(sp.csr_matrix(counts.astype(np.float32))).dtype == np.float64
+
+
+ROOT = Path(__file__).parents[2]
+COPIES = {
+    r"np\.corrcoef\(|\bpearsonr\(": "pearson or correlation",
+    r">= (\w+\.)?lower\) & |<= (\w+\.)?upper\)": "inside",
+    r"np\.sqrt\(\(\(.*\) \*\* 2\)\.mean\(\)\)": "rmse",
+    r"\bsilhouette_score\(": "silhouette",
+    r"^LOWER\b.*= [{(\[]": "lower_is_better",
+}
+"""What a formula looks like that was written down again -> what to call in its place."""
+ELSEWHERE = {
+    ("_likeness.py", "pearson or correlation"),  # all pairs of two sets of profiles, no score
+    ("_align.py", "mmd"),  # of the loss, by torch; tests hold both against each other
+    ("_pert.py", "energy_distance"),
+    ("_cycle.py", "correlation"),  # of sums over tiles, which are drawn anew
+    ("_effects.py", "discrimination"),  # calls that of all conditions
+    ("matching.py", "coverage"),  # tables: each calls `inside` on what it asks
+    ("perturbation.py", "coverage"),
+}
+
+
+def test_no_formula_stands_twice():
+    files = [*(ROOT / "src").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+    files = [file for file in files if file.parent.name != "score" and file.name not in ("oracle.py", "parity.py")]
+    assert len(files) > 200
+    ours = {METRICS[name].function.__name__ for name in METRICS} | {"pearson", "mae", "mse", "clr", "log_cp10k"}
+    found = set()
+    for file in files:
+        text = file.read_text()
+        found |= {(file.name, use) for mark, use in COPIES.items() if re.search(mark, text, flags=re.MULTILINE)}
+        found |= {(file.name, name) for name in re.findall(r"^def _?(\w+)\(", text, flags=re.MULTILINE) if name in ours}
+    assert found - ELSEWHERE == set(), "take it from scvcell.score"
+    assert found >= ELSEWHERE, "no longer there: take it off the list"
+
+
+def test_the_page_of_metrics_says_what_to_read_beside_each():
+    text = (ROOT / "docs" / "metrics.md").read_text()
+    rows = [line.split("|")[2:4] for line in text.splitlines() if line.startswith("|")][2:]
+    named = {name for row in rows for cell in row for name in re.findall(r"`(\w+)`", cell)}
+    ours = {name for name in METRICS if METRICS[name].function.__module__.startswith("scvcell.score")}
+    assert named == ours

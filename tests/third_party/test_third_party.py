@@ -67,6 +67,15 @@ pairing = risk.hide_pairing(mdata, "rna", "adt")
 ours = risk.ask(risk.Translator(), risk.axes.Modality(metrics=("spearman",)), mdata, pairing)
 assert set(ours["metric"]) == {"answered", "spearman"}, "an axis of ours reports a metric of theirs"
 assert found[1.0] > found[0.01] + 0.05, found
+
+assert risk.READOUTS["signs"].__module__ == "scvcell_depth"
+cells = scvcell.datasets.simulate_actions(240, n_targets=3, n_genes=20, seed=0)["rna"]
+keys = scvcell.PerturbationKeys("action", control="control")
+folds = list(risk.hold_out_actions(cells, keys, folds=2))
+asked = {"split": folds, "axes": [risk.axes.Perturbation(keys)], "baselines": ["halved"]}
+theirs = risk.EffectBaseline("control", keys)
+report = risk.evaluate({"mine": theirs}, cells, **asked, readouts=["effect", "signs"]).summary
+assert {"signs", "effect"} <= set(report["readout"]) and "halved" in set(report["predictor"])
 print("OK")
 """
 

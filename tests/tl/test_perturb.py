@@ -253,6 +253,11 @@ def test_wider_intervals_at_higher_levels(fitted):
     frames = [scvcell.tl.effects(mdata, model, "A", level=level).query("modality == 'rna'") for level in (0.5, 0.95)]
     widths = [(frame["upper"] - frame["lower"]).mean() for frame in frames]
     assert widths[0] < widths[1]
+    for name, lowest in (("held", 0.9), ("held_strongest", 0.5)):
+        told = frames[1][name]
+        assert told.nunique() == 1
+        assert lowest <= told.iloc[0] <= 1
+        assert frames[0][name].iloc[0] <= told.iloc[0], "a lower level holds less"
 
 
 def test_unseen_target_with_side_information(fitted, caplog):

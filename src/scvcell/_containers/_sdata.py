@@ -21,7 +21,6 @@ from scvcell._containers._shapes import covered, held
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from anndata import AnnData
 
@@ -303,7 +302,7 @@ def circles(
     return SpatialData(shapes=shapes, tables=parsed)
 
 
-def read_spatial(folder: Path) -> Any:
+def read_spatial(folder: str) -> Any:
     """SpatialData of a ``.zarr`` folder; ImportError without the package, ValueError where the folder holds none."""
     try:
         from spatialdata import read_zarr

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
+from scvcell.score import correlation
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -131,11 +133,5 @@ def told(
             for view, total in zip(views, again, strict=True):
                 _, steps = field(asked, view)
                 predicted = (slope[:, left] @ steps[..., None])[..., 0]
-                total += _correlation(predicted, view[:, left] / np.median(view[:, left], 0)) / (2 * N_SPLITS)
+                total += correlation(predicted.T, (view[:, left] / np.median(view[:, left], 0)).T) / (2 * N_SPLITS)
     return np.clip(np.minimum(np.min(again, 0) * n**0.5 / (2 * HALF_TRUST_ERRORS), cosine), 0, 1)  # type: ignore[no-any-return]
-
-
-def _correlation(a: Array, b: Array) -> Array:
-    """Of each row."""
-    a, b = a - a.mean(1, keepdims=True), b - b.mean(1, keepdims=True)
-    return (a * b).sum(1) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-12)  # type: ignore[no-any-return]

@@ -8,13 +8,12 @@ import numpy as np
 from pandas.api.types import is_numeric_dtype
 
 from scvcell.pl import _style
-from scvcell.score import metric_name
+from scvcell.score import lower_is_better, metric_name
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-LOWER = {"foscttm", "overcorrection_canary"}
 OTHER = {"metric", "value", "null", "n", "k", "level", "lower", "upper", "seed", "better"}
 """Columns that are no baseline."""
 
@@ -77,7 +76,7 @@ def _finish(ax: Axes, report: pd.DataFrame, ends: pd.DataFrame) -> None:
     low, high = min(0.0, float(ends.min().min())), max(1.0, float(ends.max().max()))
     ax.set_xlim(low - 0.03 * (high - low), high + 0.03 * (high - low))
     ax.set_xlabel("Score")
-    lower = report["better"] == "lower" if "better" in report else report["metric"].isin(LOWER)
+    lower = report["better"] == "lower" if "better" in report else report["metric"].map(lower_is_better)
     for i, down in enumerate(lower):
         text = "← better" if down else "better →"
         ax.annotate(

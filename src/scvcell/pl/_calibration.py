@@ -35,7 +35,8 @@ def calibration(pred: AnnData | pd.DataFrame, truth: AnnData | None = None, *, a
     ----------
     pred
         Either the result of `scvcell.tl.translate`, with `truth`: coverage per feature at its one level. Or a tidy
-        frame with columns ``level`` and ``coverage`` (shares, 0 to 1) and optionally ``feature``: coverage by level.
+        frame with columns ``level`` and ``coverage`` (shares, 0 to 1) and optionally ``feature``: coverage by level. Or
+        ``calibration`` of a report of `scvcell.risk.evaluate`: one row per axis, regime and predictor.
     truth
         Measured counts. Cells and features are matched by name.
     ax
@@ -52,7 +53,7 @@ def calibration(pred: AnnData | pd.DataFrame, truth: AnnData | None = None, *, a
         If columns, layers or `truth` are missing, or nothing is shared.
     """
     if isinstance(pred, pd.DataFrame):
-        return _by_level(pred, ax)
+        return _by_part(pred, ax) if {"axis", "of", "lower", "upper"} <= set(pred) else _by_level(pred, ax)
     if truth is None:
         raise ValueError("Give `truth=`, the measured counts, or a frame with columns 'level' and 'coverage'.")
     _tables.need_layers(pred, _keys.LOWER, _keys.UPPER)
@@ -111,4 +112,26 @@ def _by_level(frame: pd.DataFrame, ax: Axes | None) -> Axes:
         axis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.legend(frameon=False, fontsize="small", loc="upper left")
     _style.tidy(ax)
+    return ax
+
+
+def _by_part(frame: pd.DataFrame, ax: Axes | None) -> Axes:
+    """Coverage and its interval, one row per line of a report's table; those that are flagged in colour."""
+    rows = frame.dropna(subset="coverage").reset_index(drop=True)
+    if not len(rows):
+        raise ValueError("The frame has no coverage: no predictor of the report gives intervals.")
+    (ax,) = _style.make_axes(ax, 1, size=(4.6, 0.9 + 0.3 * len(rows)))
+    place = np.arange(len(rows))
+    colours = [_style.VERMILION if flag else _style.BLUE for flag in rows["flag"]]
+    ax.hlines(place, rows["lower"].astype(float), rows["upper"].astype(float), colors=colours, linewidth=1.5)
+    ax.scatter(rows["coverage"].astype(float), place, c=colours, s=26, zorder=3)
+    for y, level in zip(place, rows["level"].astype(float), strict=True):
+        ax.vlines(level, y - 0.4, y + 0.4, color="black", linewidth=1.0)
+    several = rows["predictor"].nunique() > 1
+    names = rows["axis"] + ", " + rows["of"] + (", " + rows["predictor"] if several else "")
+    ax.set_yticks(place, [_style.short(name, 40) for name in names], fontsize="small")
+    ax.set(ylim=(len(rows) - 0.4, -0.6), xlabel="Observed coverage\nblack: nominal; red: too narrow or too wide")
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.tick_params(axis="y", length=0)
+    _style.tidy(ax, grid="x")
     return ax

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scvcell.pl import _style
-from scvcell.pl._alignment import LOWER
-from scvcell.score import metric_name
+from scvcell.score import lower_is_better, metric_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,7 +103,7 @@ def prior_ablation(
             panel.annotate(
                 "no graph", (1, none.mean()), xytext=(0, 3), textcoords="offset points", ha="right", fontsize="x-small"
             )
-        lower = metric.startswith("held-out") or metric.split(" ")[0] in LOWER
+        lower = metric.startswith("held-out") or lower_is_better(metric.split(" ")[0])
         name = _style.short(metric_name(metric), 40)
         name = f"{name}, nats per cell" if metric.startswith("held-out") else name
         panel.set(xlabel="Share of wrong edges", ylabel=f"{name}\n({'lower' if lower else 'higher'} is better)")

@@ -68,7 +68,7 @@ def risk(report: Any, *, axis: str | None = None, ax: Axes | Sequence[Axes] | No
     looks = _looks(report, set(summary["predictor"]) - {REPLICATE})
     heights = [_readouts(summary[summary["axis"] == name]) for name in chosen]
     tall = 0.9 + 0.55 * max(map(len, heights))
-    panels = _style.make_axes(ax, len(chosen), size=(3.6, tall), columns=2)
+    panels = _style.make_axes(ax, len(chosen), size=(4.6, tall), columns=2)
     for panel, name, rows in zip(panels, chosen, heights, strict=True):
         here = summary[summary["axis"] == name]
         for place, (readout, metric) in enumerate(rows):

@@ -12,7 +12,7 @@ from scipy.optimize import nnls
 
 from scvcell.response._kernels import START_SHAPE, distinct, kernels, spread_of, strength_of
 from scvcell.response._nearest import own_and_others
-from scvcell.response._novelty import COMBINATION, CONTEXT, novelty
+from scvcell.response._novelty import COMBINATION, novelty
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -268,27 +268,33 @@ def stack_weights(members: Array, y: Array, n_sets: int, shift: str) -> list[flo
     ----------
     Breiman, Stacked regressions, Machine Learning 1996.
     """
-    if shift == CONTEXT:
-        return shared_weights(members, y, n_sets)
     x = np.moveaxis(members, 1, -1).reshape(-1, members.shape[1])
     size = np.sqrt((x**2).sum(0) / n_sets)
     right = np.append(y.ravel(), size * prior_weights(shift))
     return nnls(np.concatenate([x, np.diag(size)]), right)[0].tolist()  # type: ignore[no-any-return]
 
 
-def shared_weights(members: Array, y: Array, n_sets: int) -> list[float]:
+def shared_weights(members: Array, y: Array, by_flow: Array, n_contexts: int) -> list[float]:
     r"""Weights of members for a new context: a share of the mean of both processes, the rest of the conserved effect.
 
-    .. math:: \hat a = \frac{\sum d\,(y - o) + \lambda / 2}{\sum d^2 + \lambda}, \qquad \lambda = \sum d^2 / n
+    .. math:: \hat a = \frac{\sum e^2 d\,(y - o)}{(1 + 1 / n) \sum e^2 d^2}
 
-    within 0 and 1, with the difference d of the processes from the conserved effect o over n contexts that were left
-    out. Weights that are free would raise what the processes draw to zero, and few contexts do not tell by how much.
+    within 0 and 1, over n contexts that were left out, with the conserved effect o, the difference d of the processes
+    from it, and the whole effect e that flow and o predict: the share is chosen where effects are strong. It is drawn
+    to the conserved effect as by one more context. Free weights would raise what the processes draw to zero, and few
+    contexts do not tell by how much.
+
+    Parameters
+    ----------
+    members
+        As of `Anchor.members`.
+    y, by_flow
+        What the flow leaves of the measured effects, and what it predicts, ``(units, features)``.
+    n_contexts
+        n.
     """
-    processes, conserved = members[:, :2].mean(1), members[:, 2]
-    apart = processes - conserved
-    size = float((apart**2).sum())
-    if not size:
-        return [0.25, 0.25, 0.5, 0.0]
-    share = (float((apart * (y - conserved)).sum()) + size / n_sets / 2) / (size + size / n_sets)
-    share = float(np.clip(share, 0, 1))
+    conserved = members[:, 2]
+    apart, weight = members[:, :2].mean(1) - conserved, (by_flow + conserved) ** 2
+    size = float((weight * apart**2).sum()) * (1 + 1 / n_contexts)
+    share = float(np.clip((weight * apart * (y - conserved)).sum() / size, 0, 1)) if size else 0.0
     return [share / 2, share / 2, 1 - share, 0.0]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scvcell._calm import progress
-from scvcell.response._anchor import Anchor, prior_weights, stack_weights
+from scvcell.response._anchor import Anchor, prior_weights, shared_weights, stack_weights
 from scvcell.response._conditions import unrelated
 from scvcell.response._flow_fit import FLOW_STEPS, make_flow, train_flow
 from scvcell.response._intervals import STRONGEST
@@ -68,7 +68,9 @@ def crossfit(
             continue
         out, members, by_flow, y, var = map(np.concatenate, zip(*found, strict=True))
         rest = y - by_flow
-        if shift:
+        if shift == CONTEXT:
+            stack[shift] = shared_weights(members, rest, by_flow, len(groups))
+        elif shift:
             stack[shift] = stack_weights(members, rest, len(groups), shift)
         mean = np.einsum("ukg,k->ug", members, stack.get(shift, prior_weights(shift)))
         predicted = by_flow + mean

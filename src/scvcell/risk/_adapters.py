@@ -102,7 +102,8 @@ class ModelPredictor:
         if isinstance(question, Effect):
             known: Any = self._asked.parts.get("response")
             return self._effect(question, known.keys.contexts) if known and question.modality in known.anchors else None
-        found = tl.translate(self._data, self._asked, to=question.to, source=[question.source], level=question.level)
+        asked = view(self._data).source[question.cells].copy()  # a cell's answer depends on no other one
+        found = tl.translate(asked, self._asked, to=question.to, source=[question.source], level=question.level)
         found = found[question.cells]
         lower, upper = (found.to_df(end) for end in (_keys.LOWER, _keys.UPPER))
         return Values(found.to_df(), lower, upper)

@@ -11,8 +11,12 @@ import pandas as pd
 from scvcell._checks import expect
 from scvcell._containers import view
 from scvcell._labels import labels
+from scvcell.risk import leakage
 from scvcell.risk._anchor import REPLICATE, Bootstrap, curves, summarise
+from scvcell.risk._calibration import calibration
+from scvcell.risk._cards import cards
 from scvcell.risk._columns import COLUMNS
+from scvcell.risk._groups import gaps
 from scvcell.risk._plan import (
     AUTO,
     RiskConfig,
@@ -23,6 +27,7 @@ from scvcell.risk._plan import (
     identity,
     keys_of,
     predictors_of,
+    refitted,
     splits_of,
 )
 from scvcell.risk._readout import readouts_of
@@ -30,7 +35,6 @@ from scvcell.risk._report import RiskReport
 from scvcell.risk._run import run_tasks
 from scvcell.risk._task import Ask, Shared, World, rows_of
 from scvcell.risk._total import check_alpha, refused, total
-from scvcell.risk.leakage import audit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -117,14 +121,18 @@ def evaluate(
     found = axes_of(axes, asked, splits, data, config)
     check_baselines(baselines, found.values())
     columns = check_groups(groups, data)
+    check_levels(found, config.level)
     world = World(data, splits, found, seen_as)
     where = tests_of(world, automatic=isinstance(axes, str) and axes == AUTO)
     weights = check_alpha(alpha, list(world.axes))
+    if config.refit:
+        asked = {name: refitted(name, each) for name, each in asked.items()}
+    group_of = {name: group_of_units(world, name) for name in columns}
     who = everyone(asked, world, baselines)
     tasks, names = tasks_of(who, world, where, config)
     records = run_tasks(tasks, cache=config.cache, executor=config.executor)
     rows = pd.DataFrame(rows_of(world, tasks, names, records), columns=COLUMNS["rows"])
-    return _report(rows, world, asked, columns, weights, config)
+    return _report(rows, world, asked, group_of, weights, config)
 
 
 def check_groups(groups: str | Sequence[str], data: Container) -> list[str]:
@@ -141,6 +149,23 @@ def check_groups(groups: str | Sequence[str], data: Container) -> list[str]:
         if name not in known:
             raise ValueError(f"obs has no column {name!r} of groups. It has {', '.join(map(str, known))}.")
     return names
+
+
+def check_levels(axes: Mapping[str, Axis], level: float) -> None:
+    """Refuse axes that ask for intervals at another level than the report's.
+
+    Raises
+    ------
+    ValueError
+        Naming the axis.
+    """
+    for name, axis in axes.items():
+        own = getattr(axis, "level", level)
+        if own != level:
+            raise ValueError(
+                f"The axis {name!r} asks for intervals at level {own}, the report is at {level}. Give both the same: "
+                f"config=RiskConfig(level={own})."
+            )
 
 
 def tests_of(world: World, *, automatic: bool) -> dict[int, list[str]]:
@@ -235,7 +260,7 @@ def _report(
     rows: pd.DataFrame,
     world: World,
     asked: Mapping[str, Predictor],
-    groups: Sequence[str],
+    groups: Mapping[str, pd.Series],
     alpha: Mapping[str, float],
     config: RiskConfig,
 ) -> RiskReport:
@@ -245,8 +270,8 @@ def _report(
     summary, parts = summarise(rows, anchors, boot)
     curve, breakdown = curves(rows, anchors, boot)
     names = list(dict.fromkeys(rows["predictor"]))
-    leakage, words = _audit(world, asked, config.seed)
-    risk = total(parts, names, alpha, boot, refused(leakage, names))
+    found, words = _audit(world, asked, config.seed)
+    risk = total(parts, names, alpha, boot, refused(found, names))
     failed = rows[rows["note"].str.startswith("failed")].groupby("predictor").size()
     risk["note"] = [_joined(note, failed.get(p, 0)) for note, p in zip(risk["note"], risk["predictor"], strict=True)]
     return RiskReport(
@@ -255,12 +280,12 @@ def _report(
         total=risk,
         curves=curve,
         breakdown=breakdown,
-        calibration=_calibration(rows, config),
-        groups=_gaps(rows, world, groups, config),
-        leakage=leakage,
+        calibration=calibration(rows, config.level, config.n_boot, config.seed),
+        groups=gaps(rows, groups, config.n_boot, config.seed),
+        leakage=found,
         alpha=dict(alpha),
         words=words,
-        cards=_cards(world, asked, anchors, config),
+        cards=cards(world, asked, anchors, config),
     )
 
 
@@ -268,22 +293,18 @@ def _joined(note: str, failed: int) -> str:
     return "; ".join(filter(None, [note, f"{failed} questions failed" if failed else ""]))
 
 
-def _calibration(rows: pd.DataFrame, config: RiskConfig) -> pd.DataFrame:
-    return pd.DataFrame(columns=COLUMNS["calibration"])
-
-
-def _gaps(rows: pd.DataFrame, world: World, groups: Sequence[str], config: RiskConfig) -> pd.DataFrame:
-    return pd.DataFrame(columns=COLUMNS["groups"])
-
-
 def _audit(world: World, asked: Mapping[str, Predictor], seed: int) -> tuple[pd.DataFrame, dict[str, str]]:
-    """What the audit of leakage found on any fold, the worst of each check, and which words it allows."""
+    """What the audit of leakage found on any fold, the worst of each check, and which words it allows.
+
+    Predictors that it has to fit are looked at on the first fold.
+    """
     keys = keys_of(asked, world.axes.values())
     called = {str(getattr(each, "name", name)): name for name, each in asked.items()}
     tables: list[pd.DataFrame] = []
     words: dict[str, str] = {}
     for k, split in enumerate(world.splits):
-        found = audit(world.data, split, perturbation=keys, predictors=list(asked.values()), seed=seed)
+        known = [each for each in asked.values() if k == 0 or leakage.split_of(each) is not None]
+        found = leakage.audit(world.data, split, perturbation=keys, predictors=known, seed=seed)
         fold = f" (fold {k + 1})" if len(world.splits) > 1 else ""
         tables.append(found.table.assign(says=found.table["says"] + fold))
         for phrase, why in found.words.items():
@@ -297,7 +318,13 @@ def _audit(world: World, asked: Mapping[str, Predictor], seed: int) -> tuple[pd.
 
 
 def group_of_units(world: World, column: str) -> pd.Series:
-    """Unit -> value of a column that all of its cells share; units of several values are left out."""
+    """Unit -> value of a column that all of its cells share; units of several values are left out.
+
+    Raises
+    ------
+    ValueError
+        If no unit lies within one value.
+    """
     seen = view(world.data)
     values = pd.Series(labels(seen.column(column)).to_numpy(), index=seen.obs_names)
     found = {}
@@ -307,22 +334,9 @@ def group_of_units(world: World, column: str) -> pd.Series:
                 here = values.reindex(cells).dropna().unique()
                 if len(here) == 1:
                     found[unit] = here[0]
+    if not found:
+        raise ValueError(
+            f"No unit of these axes lies within one value of obs[{column!r}], so there are no groups to compare. "
+            "Choose axes whose units do: contexts by that column, or unit_key= of scvcell.risk.axes.Modality."
+        )
     return pd.Series(found, dtype=object)
-
-
-def _cards(
-    world: World, asked: Mapping[str, Predictor], anchors: Mapping[str, str], config: RiskConfig
-) -> dict[str, dict[str, Any]]:
-    """Plain facts about data, predictors and run."""
-    seen = view(world.data)
-    data: dict[str, Any] = {"cells": int(seen.n_obs), "digest": digest_of(world.data)}
-    data["features"] = {name: int(adata.n_vars) for name, adata in seen.modalities.items()}
-    parts = ("train", "calibration", "test")
-    data["splits"] = [
-        {"reason": s.reason, "how": dict(s.how), "cells": {part: len(getattr(s, part)) for part in parts}}
-        for s in world.splits
-    ]
-    run: dict[str, Any] = {"n_boot": config.n_boot, "level": float(config.level), "seed": int(config.seed)}
-    run |= {"baselines": dict(anchors), "axes": {name: repr(axis) for name, axis in world.axes.items()}}
-    run |= {"readouts": [readout.name for readout in world.readouts], "version": version("scvcell")}
-    return {"data": data, "model": {name: repr(each) for name, each in asked.items()}, "run": run}

@@ -37,12 +37,13 @@ def html(report: Report) -> str:
 
     Every number carries the table, row and column of the report's JSON that it comes from.
     """
-    return _template("page.html.j2").render(_facts(report) | _page(report))
+    found = tables(report)
+    return _template("page.html.j2").render(_facts(report, found) | _page(report, found))
 
 
 def brief(report: Report) -> str:
     """The verdicts and R, as a notebook shows them."""
-    return _template("brief.html.j2").render(_facts(report))
+    return _template("brief.html.j2").render(_facts(report, tables(report)))
 
 
 def _template(name: str) -> Any:
@@ -52,11 +53,11 @@ def _template(name: str) -> Any:
     return env.from_string(text, globals={"number": number})
 
 
-def _facts(report: Report) -> dict[str, Any]:
+def _facts(report: Report, all_rows: dict[str, list[Row]]) -> dict[str, Any]:
     """What the page and its short form share."""
     who = subject(report)
     found = verdicts(report, who) if who is not None else []
-    total = tables(report)["total"]
+    total = all_rows["total"]
     return {
         "who": who or "nothing",
         "verdicts": found,
@@ -65,26 +66,30 @@ def _facts(report: Report) -> dict[str, Any]:
         "mine": next((row for row in total if row["predictor"] == who), None),
         "refused": {row["predictor"]: refused(report, row["predictor"]) for row in total},
         "red": who is not None and bool((audit(report, who)["verdict"] == "red").any()),
-        "summary": tables(report)["summary"],
-        "calibration": tables(report)["calibration"],
+        "summary": all_rows["summary"],
+        "calibration": all_rows["calibration"],
         "version": version("scvcell"),
     }
 
 
-def _page(report: Report) -> dict[str, Any]:
+def _page(report: Report, all_rows: dict[str, list[Row]]) -> dict[str, Any]:
     """What only the page has."""
-    all_rows = tables(report)
     legend, scores, curves = figures(report)
     axes: dict[str, list[Row]] = {}
     for row in all_rows["summary"]:
         axes.setdefault(row["axis"], []).append(row)
     failed = [row for row in all_rows["rows"] if row["note"] and row["value"] is None]
     groups = sorted(all_rows["groups"], key=lambda row: row["flag"] != "worse")
+    coverage = sorted(all_rows["calibration"], key=lambda row: not row["flag"])
+    broken = [row for row in all_rows["breakdown"] if row["severity"] is not None]
     return {
         "legend": legend,
         "scores": [(d.words, Markup(d.svg)) for d in scores],
         "curves": [(d.words, Markup(d.svg)) for d in curves],
-        "broken": [row for row in all_rows["breakdown"] if row["severity"] is not None],
+        "broken": broken[:MANY],
+        "more_broken": len(broken) - MANY,
+        "coverage": coverage[:MANY],
+        "more_coverage": len(coverage) - MANY,
         "whole": _whole(all_rows["breakdown"]),
         "leakage": sorted(all_rows["leakage"], key=lambda row: LIGHTS.get(row["verdict"], 3)),
         "axes": {axis: _blocks(rows, subject(report)) for axis, rows in axes.items()},

@@ -16,6 +16,7 @@ from scvcell._registry import near_miss
 from scvcell.model import CSL
 from scvcell.risk._adapters import ModelPredictor
 from scvcell.risk._anchor import REPLICATE
+from scvcell.risk._refit import options_of
 from scvcell.risk._split import Split
 from scvcell.risk.axes import AXES, Axis, Context, ContextTranslation, Modality, Perturbation
 
@@ -46,8 +47,8 @@ class RiskConfig:
     seed
         Seed of fits, halves and draws.
     refit
-        Whether a fitted model is fitted anew on each fold, with the settings that it has. Without it, it is judged as
-        it is, on cells that it has not seen.
+        Whether a fitted model is fitted anew on each fold, with the settings that it carries (not those of its
+        training). Without it, it is judged as it is, on cells that it has not seen.
     n_partitions
         Ways in which treated cells are cut into two halves, of axes that are chosen automatically.
 
@@ -139,6 +140,18 @@ def splits_of(given: Any, predictors: Mapping[str, Predictor], data: Container, 
                     " or let it be fitted anew with config=RiskConfig(refit=True)."
                 )
     return splits
+
+
+def refitted(name: str, predictor: Predictor) -> Predictor:
+    """A predictor that is fitted on each fold: one that holds a fitted model takes its settings.
+
+    Raises
+    ------
+    ValueError
+        If the model does not carry all of them.
+    """
+    model = getattr(predictor, "model", None)
+    return ModelPredictor(options=options_of(name, model), name=name) if isinstance(model, CSL) else predictor
 
 
 def seen_by(model: CSL) -> list[str]:

@@ -227,7 +227,9 @@ def _intervals(report: Report, predictor: str, axis: str) -> tuple[int | None, s
     mine = table[(table["axis"] == axis) & (table["predictor"] == predictor)]
     mine = mine[np.isfinite(mine["coverage"].astype(float))]
     if not len(mine):
-        return None, "it gives no intervals"
+        raw = report.rows[(report.rows["axis"] == axis) & (report.rows["predictor"] == predictor)]
+        given = bool((raw["metric"] == "coverage").any())
+        return None, "" if given else "it gives no intervals"
     gap = mine["coverage"].to_numpy(float) - mine["level"].to_numpy(float)
     worst = int(mine.index[int(np.argmin(gap))])
     narrow = mine[mine["flag"] == "too narrow"]

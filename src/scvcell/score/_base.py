@@ -137,6 +137,11 @@ def mean_of(name: str, arguments: tuple[Any, ...]) -> float:
     return float(np.mean(np.concatenate([np.ravel(part) for part in parts])))
 
 
+def lower_is_better(name: str) -> bool:
+    """Whether less of a metric is better; of one that is not registered, whether it is, nothing is known: no."""
+    return name in METRICS and METRICS[name].better == "lower"
+
+
 def show() -> pd.DataFrame:
     """Table of every registered metric, the package's own and third parties'.
 

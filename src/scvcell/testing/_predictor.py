@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scvcell import datasets
+from scvcell import datasets, risk
 from scvcell._containers import view
-from scvcell.risk import AXES, Effect, Effects, Place, States, Translate, Values, ask, hide_pairing
+from scvcell.risk import Effect, Effects, Place, States, Translate, Values, ask, hide_pairing
 from scvcell.testing._require import require
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def check_predictor(
     """
     if axis is None or data is None or split is None:
         data = datasets.simulate(150, n_genes=40, n_proteins=8, paired=0.8, seed=0)
-        split, axis = hide_pairing(data, "rna", "adt", share=0.3), AXES["modality"]()
+        split, axis = hide_pairing(data, "rna", "adt", share=0.3), risk.axes.Modality("rna", "adt")
     first = _Recorder(make())
     require(isinstance(first.name, str) and bool(first.name), "a predictor must have a name, which is text")
     try:

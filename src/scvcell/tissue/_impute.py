@@ -10,7 +10,7 @@ from scipy.optimize import nnls
 
 from scvcell._stats import Banded
 from scvcell.model import interval_scale
-from scvcell.score import correlation
+from scvcell.score import correlation, inside
 from scvcell.tissue._members import Cells, Ridge, by_rates, neighbours
 from scvcell.tissue._panel_check import PanelCheck, check_panel
 from scvcell.tissue._panel_reader import Reader, learn, states
@@ -244,6 +244,6 @@ def _asked_level(banded: Banded, predicted: Array, truth: Array, check: PanelChe
     for share in LEVELS:
         asked = max(min(level + share * (1 - level), banded.highest), level)
         lower, upper = banded.interval(predicted, asked) if len(predicted) else (truth, truth)
-        if (not truth.size or ((truth >= lower) & (truth <= upper)).mean() >= level) and check.coverage(asked) >= level:
+        if (not truth.size or inside(truth, lower, upper).mean() >= level) and check.coverage(asked) >= level:
             break
     return asked

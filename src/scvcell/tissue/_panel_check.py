@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from sklearn.neighbors import NearestNeighbors
 
 from scvcell._stats import Banded
-from scvcell.score import correlation
+from scvcell.score import correlation, inside
 from scvcell.tissue._members import Cells, Ridge, by_rates, components, neighbours
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class PanelCheck:
     def coverage(self, level: float) -> float:
         """Share of the tissue's counts in intervals that the reference's cells calibrate."""
         lower, upper = self.banded.interval(self.predicted, level)
-        return float(((self.truth >= lower) & (self.truth <= upper)).mean())
+        return float(inside(self.truth, lower, upper).mean())
 
     def explained(self, state: Array) -> Mask:
         """Whether cells lie among cells of the tissue whose panel the reference explains."""

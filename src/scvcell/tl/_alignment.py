@@ -14,7 +14,14 @@ from scvcell._containers import choose, is_container
 from scvcell._labels import labels, tell_missing
 from scvcell._stats import cca
 from scvcell.model import CSL
-from scvcell.score import foscttm, label_transfer, match_recall, mixing, overcorrection_canary
+from scvcell.score import (
+    foscttm,
+    label_transfer,
+    lower_is_better,
+    match_recall,
+    mixing,
+    overcorrection_canary,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,7 +110,7 @@ def alignment_report(
                     "value": value,
                     "null": null[metric] if metric in PAIRED else np.nan,
                     "cca": theirs.get(metric, np.nan),
-                    "better": "lower" if metric in LOWER else "higher",
+                    "better": "lower" if lower_is_better(metric) else "higher",
                     "n": len(cells[0]),
                 }
             )
@@ -115,7 +122,6 @@ def alignment_report(
 
 
 PAIRED = ("foscttm", "recall@1", "recall@10")
-LOWER = ("foscttm", "overcorrection_canary")
 
 
 def _pairs(model: CSL, seen: View, a: str, b: str, pairs: Any) -> tuple[Rows, Rows] | None:

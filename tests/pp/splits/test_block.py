@@ -40,6 +40,11 @@ def test_units_without_a_place(screen, caplog):
     assert any(text.startswith("within ") for text in found.outside), "there is a gap by default"
 
 
+def test_the_gap_reaches_to_the_twentieth_neighbour(screen):
+    apart = np.sort(cdist(screen.obsm["spatial"], screen.obsm["spatial"]), 1)[:, 20]
+    assert split(screen, "block").how["gap"] == pytest.approx(np.median(apart))
+
+
 def test_errors(screen):
     with pytest.raises(ValueError, match="gap must be a distance from 0 on, in the unit of the coordinates, not -1"):
         split(screen, "block", gap=-1)

@@ -41,7 +41,7 @@ def test_folds_that_somebody_assigned(screen):
 @pytest.mark.parametrize(
     ("assign", "error", "message"),
     [
-        ({"d00": "test", "d01": "trian"}, ValueError, "assign= has 'trian'; .*Did you mean 'train'"),
+        ({"d00": "test", "d01": "trn"}, ValueError, "assign= has 'trn'; .*Did you mean 'train'"),
         ({"d00": "test", "d01": "train", "d02": "val"}, ValueError, "assign= has 'val'; .*Did you mean 'calibration'"),
         ({"d00": "test"}, ValueError, "must give items to 'train' and to 'test'; it has test only"),
         ({"d00": "1"}, ValueError, "assign= has 1 values"),

@@ -85,6 +85,18 @@ def test_structures_become_scaffolds(screen, keys, monkeypatch):
         murcko("C1(")
 
 
-@pytest.mark.parametrize(("text", "found"), [("c1ccccc1", True), ("CC(=O)O", True), ("benzene", False), ("MEK", False)])
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("c1ccccc1", True),
+        ("CC(=O)O", True),
+        ("benzene", False),
+        ("MEK", False),
+        ("A-1120", False),
+        ("CC(=O)N[C@@H]1N=C |&1:4,r|", True),
+        ("dopamine receptor agonist", False),
+        ("F/C=C/F", True),
+    ],
+)
 def test_what_is_a_structure(text, found):
     assert is_smiles(text) is found

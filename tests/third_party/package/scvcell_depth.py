@@ -1,4 +1,4 @@
-"""A metric, a baseline and an axis of a third party: ranks, half an effect, cells of which fewer counts were read."""
+"""What a third party brings: ranks, half an effect, cells of which fewer counts were read, and signs of effects."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 from scipy.stats import spearmanr
 
-from scvcell.risk import Translate
+from scvcell.risk import Readout, Translate
 from scvcell.risk.axes import Axis, StressTest, scores
 from scvcell.score import Metric, dense, log_counts
 
@@ -76,3 +76,13 @@ class Depth(Axis):
         told = np.isfinite(point).all(1)
         values = log_counts(point[told]), log_counts(truth.to_numpy())[told]
         return {"answered": told.mean()} | scores(self.metrics, {"values": values})
+
+
+class Signs(Readout):
+    """Which way each feature goes."""
+
+    name, metrics, reads = "signs", ("pearson_effect",), ("effects",)
+
+    def __call__(self, values, features):
+        """1 up, -1 down."""
+        return np.sign(values)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 N_BLOCKS = 8
 """Blocks of each section, where there are no more folds."""
-SPACINGS = 5.0
-"""Width of the gap in distances to the nearest unit, about that to the twentieth nearest."""
+N_NEAREST = 20
+"""Neighbour as far as which the gap is wide, where none is given."""
 
 
 @SPLITTERS.register("block", aliases=("blocks", "space"))
@@ -35,7 +35,7 @@ class Block(Splitter):
 
     def __init__(self, asked: Asked) -> None:
         self.space = Space.of(asked.seen, asked.section_key)
-        self.gap = SPACINGS * self.space.spacing if asked.gap is None else asked.gap
+        self.gap = reach(self.space) if asked.gap is None else asked.gap
         if not is_number(self.gap) or not 0 <= float(self.gap) < np.inf:
             raise ValueError(f"gap must be a distance from 0 on, in the unit of the coordinates, not {asked.gap!r}.")
         n = max(N_BLOCKS, asked.n_folds or 0)
@@ -68,3 +68,12 @@ class Block(Splitter):
                 apart = KDTree(self.space.xy[mine & test]).query(self.space.xy[others])[0]
                 near[others[apart < self.gap]] = True
         return Left(test, {f"within {self.gap:.4g} of what is asked about": near})
+
+
+def reach(space: Space, n: int = N_NEAREST) -> float:
+    """Median distance to the n-th nearest unit; 0 where no unit has a neighbour."""
+    near = space.nearest(n, itself=False).matrix.tocoo()
+    apart = np.sqrt(((space.xy[near.row] - space.xy[near.col]) ** 2).sum(1))
+    farthest = np.full(len(space.xy), -1.0)
+    np.maximum.at(farthest, near.row, apart)
+    return float(np.median(farthest[farthest >= 0])) if len(apart) else 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -109,16 +110,20 @@ class Scaffold(Classes):
     cannot = "compounds with other scaffolds and the same protein target"
 
     def read(self, asked: Asked) -> dict[str, list[str]]:
-        """Scaffolds; SMILES are told by their letters."""
+        """Scaffolds; of structures, where most of what is given looks like one."""
         found = super().read(asked)
-        given = [name for names in found.values() for name in names]
-        return {t: [murcko(s) for s in n] for t, n in found.items()} if given and all(map(is_smiles, given)) else found
+        given = [is_smiles(name) for names in found.values() for name in names]
+        if not given or sum(given) < len(given) / 2:
+            return found
+        return {target: [murcko(smiles) for smiles in names] for target, names in found.items()}
 
 
 def is_smiles(text: str) -> bool:
-    """Whether a text may be a structure: atoms, bonds and rings, and no blank."""
-    letters = set("BCNOPSFIHKLMAZbcnopsrlaieutgdk0123456789()[]=#@+-/\\.%*:$~")
-    return set(text) <= letters and any(c in text for c in "()=#[1") and not text.isalpha()
+    """Whether a text looks like a structure: letters of atoms, carbon among them, and bonds, branches or rings."""
+    first = text.split(" ")[0]
+    return not re.search(r"[^BCNOPSFIHKLMAZbcnopsrlaieutgdk0-9()\[\]=#@+\-/\\.%*:$~]", first) and bool(
+        re.search(r"[Cc]", first) and re.search(r"[(=#\[]|[CNOScnos]\d", first)
+    )
 
 
 def murcko(smiles: str) -> str:
@@ -137,7 +142,7 @@ def murcko(smiles: str) -> str:
     except ImportError:
         raise ImportError(
             "classes= holds SMILES, and RDKit, which makes scaffolds of them, is not installed: pip install rdkit. Or "
-            "give the scaffolds themselves: classes={'compound': 'scaffold'}."
+            "give the scaffolds themselves, by names that are no structures: classes={'compound': 'scaffold'}."
         ) from None
     molecule = Chem.MolFromSmiles(smiles)
     if molecule is None:

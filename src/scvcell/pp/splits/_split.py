@@ -68,8 +68,8 @@ def split(
         similarities, or a key of ``.obsm``, whose mean is taken over the cells of each item. Clusters of alike items
         are then left out whole.
     gap
-        For blocks: distance to test cells within which cells are in no part; about as far as the twentieth neighbour
-        by default.
+        For blocks: distance to test cells within which cells are in no part; by default the median distance to the
+        twentieth neighbour.
     section_key
         For blocks: obs column of the section. The elements of a SpatialData are its sections by default.
     assign

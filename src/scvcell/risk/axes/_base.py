@@ -171,11 +171,7 @@ def averaged(parts: Sequence[Sequence[Scored]]) -> list[Scored]:
 
 def better_of(metric: str) -> str:
     """Which way a score is better: ``"higher"``, ``"lower"``, or ``"nominal"`` where it should be near a level."""
-    return _OWN[metric] if metric in _OWN else score.METRICS[metric].better
-
-
-_OWN = {"answered": "higher", "coverage_strongest": "nominal"}
-"""Scores that are no formula of their own."""
+    return "higher" if metric == "answered" else score.METRICS[metric].better
 
 
 def scores(metrics: tuple[str, ...], arguments: Mapping[str, tuple[Any, ...]]) -> dict[str, float]:

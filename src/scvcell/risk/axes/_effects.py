@@ -69,7 +69,8 @@ class EffectAxis(Axis):
     Notes
     -----
     ``coverage`` is of the features that are found in at least one in a hundred of the cells, ``coverage_strongest`` of
-    the ten of them whose measured effect is strongest.
+    the ten of them whose effect is strongest by all treated cells, ``coverage_chosen`` of the ten whose interval lies
+    farthest from 0.
     """
 
     baseline: ClassVar[str] = "mean"
@@ -80,7 +81,7 @@ class EffectAxis(Axis):
     level: float = 0.9
     n_top: int = 50
     seed: int = 0
-    metrics: tuple[str, ...] = ("coverage", "coverage_strongest", "relative_width")
+    metrics: tuple[str, ...] = ("coverage", "coverage_strongest", "coverage_chosen", "relative_width")
 
     def __post_init__(self) -> None:
         expect("keys", self.keys, PerturbationKeys, "For example PerturbationKeys('drug', control='DMSO').")
@@ -240,6 +241,9 @@ class EffectAxis(Axis):
         for metric, some in (("coverage", found), ("coverage_strongest", conditions.strongest(of, STRONGEST, found))):
             held = score.inside(true[some], ends[0][some], ends[1][some])
             values[metric] = float(held.mean()), len(some)
+        t, low, high = (x[found] for x in (true, *ends))
+        if np.isfinite(low + high).all():
+            values["coverage_chosen"] = float(np.mean(score.coverage_chosen(t, low, high))), min(STRONGEST, len(found))
         table = [x[found][:, None] for x in (true, *ends)]
         width = score.relative_width(table[0], table[1], table[2], self.level)
         values["relative_width"] = float(width[0]), len(found)

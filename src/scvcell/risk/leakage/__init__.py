@@ -7,7 +7,7 @@ from scvcell.risk.leakage._base import CHECKS, Case, Finding
 from scvcell.risk.leakage._copies import copies
 from scvcell.risk.leakage._covariates import covariates
 from scvcell.risk.leakage._derived import derived
-from scvcell.risk.leakage._fitted import fitted, pretraining, stopping
+from scvcell.risk.leakage._fitted import fitted, pretraining, split_of, stopping
 from scvcell.risk.leakage._groups import groups, units
 from scvcell.risk.leakage._likeness import contexts, targets
 from scvcell.risk.leakage._scramble import scramble, with_noise
@@ -32,6 +32,7 @@ __all__ = [
     "groups",
     "pretraining",
     "scramble",
+    "split_of",
     "stopping",
     "targets",
     "units",

@@ -29,9 +29,9 @@ DIRECTIONS = 128
 """Random directions in which candidates are looked for."""
 MOST_TEST, MOST_TRAIN = 2_000, 200_000
 """Cells of each side that are looked at, at most."""
-HARMLESS = 0.01
-"""Share of near-duplicates up to which they may be rare cells with few neighbours."""
-BLOCK = 250
+HARMLESS, FEW = 0.01, 2
+"""Share, and number, of near-duplicates up to which they may be rare cells with few neighbours."""
+BLOCK = 100
 
 
 @CHECKS.register("copies")
@@ -67,9 +67,10 @@ def copies(case: Case) -> Iterator[Finding]:
         f"{value:.1%} of {len(some):,} test cells have a training cell that is nearer than {NEAR:.0%} of the distance "
         f"to the {NEIGHBOURS}th"
     )
-    over = value > HARMLESS
-    says += ": they look like copies with noise." if over else ", as rare cells may."
-    yield Finding("near-duplicate cells", value, HARMLESS, "red" if over else "green", says, "cell")
+    limit = max(HARMLESS, FEW / len(some))
+    over = value > limit
+    says += ": they look like copies with noise." if over else ", as rare cells have." if value else "."
+    yield Finding("near-duplicate cells", value, limit, "red" if over else "green", says, "cell")
 
 
 def nearness(matrix: Matrix, train: Rows, test: Rows, rng: np.random.Generator) -> Array:
@@ -114,7 +115,7 @@ def _hashes(matrix: Matrix, rows: Rows) -> NDArray[np.uint64]:
 
 
 def _hash(block: Any) -> NDArray[np.uint64]:
-    x = sp.csr_matrix(block, dtype=np.float32)
+    x = sp.csr_matrix(block, dtype=np.float32, copy=True)
     x.eliminate_zeros()
     bits = x.data.view(np.uint32).astype(np.uint64) << np.uint64(32)
     mixed = _mix(bits | x.indices.astype(np.uint64))

@@ -23,6 +23,8 @@ WORDS: dict[str, tuple[str, ...]] = {
     "unseen pathway": ("pathway", "cell"),
     "unseen combination": ("combination", "cell"),
     "unseen action": ("action", "cell"),
+    "new context of an action": ("context", "cell"),
+    "new pair of action and context": ("pair", "cell"),
     "unseen dose": ("dose", "cell"),
     "unseen time": ("time", "cell"),
     "intervals set on cells that chose nothing else": ("intervals",),
