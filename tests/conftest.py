@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from anndata import AnnData
 from mudata import MuData
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from scvcell import TrainConfig
@@ -32,6 +33,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 TYPES = ("alpha", "beta", "gamma")
+FLOW_STEPS = 80
+"""Instead of 400: most of the time of a fit with actions, which every interval's folds take once more."""
 
 
 def make_mosaic(
@@ -438,3 +441,26 @@ def pbmc(quick: TrainConfig) -> SimpleNamespace:
         mdata, batch_key="batch", train=replace(quick, max_epochs=20, validation=0.2), split=test.tolist()
     )
     return SimpleNamespace(mdata=mdata, model=model, test=test)
+
+
+@pytest.fixture(scope="session")
+def short_flows() -> Callable[[], Any]:
+    """In its context, flows of actions are trained for `FLOW_STEPS` steps."""
+
+    @contextmanager
+    def patched() -> Iterator[None]:
+        from scvcell.response import _crossfit, _flow_fit
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_flow_fit.train_flow, "__defaults__", (FLOW_STEPS,))
+            patch.setattr(_crossfit, "FLOW_STEPS", FLOW_STEPS)
+            yield
+
+    return patched
+
+
+@pytest.fixture(scope="module")
+def flows(short_flows: Callable[[], Any]) -> Iterator[None]:
+    """Flows of actions that the tests of a file fit are short ones."""
+    with short_flows():
+        yield

@@ -69,7 +69,7 @@ def test_which_targets_were_given_together():
 
 
 @pytest.fixture(scope="module")
-def dosed():
+def dosed(flows):
     adata = scvcell.datasets.simulate_actions(700, n_genes=80, n_types=2, doses=DOSES, pairs=False, seed=0)
     keys = PerturbationKeys("action", control="control", dose="dose", context="cell_type")
     config = scvcell.TrainConfig(max_epochs=8, progress=False)
@@ -119,7 +119,7 @@ def test_a_far_context_has_less_support(dosed):
 
 
 @pytest.fixture(scope="module")
-def screen():
+def screen(flows):
     """One context, single targets, of which the last has hardly any cells."""
     adata = scvcell.datasets.simulate_actions(900, seed=1)
     adata = adata[(adata.obs["cell_type"] == adata.obs["cell_type"].iloc[0]).to_numpy()].copy()

@@ -14,7 +14,7 @@ KEYS = PerturbationKeys("action", control="control")
 
 
 @pytest.fixture(scope="module")
-def world(quick):
+def world(quick, flows):
     data = scvcell.datasets.simulate_actions(300, n_targets=3, n_genes=20, seed=0)["rna"].copy()
     hidden = data.obs_names[(data.obs["action"] == "T1+T2").to_numpy()]
     split = Split(data.obs_names.difference(hidden), hidden[:0], hidden, "new combination")

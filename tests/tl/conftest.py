@@ -1,36 +1,18 @@
 """A model of actions that several files ask, fitted once, and shorter training of what is not asked how good it is."""
 
-from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
 
 import scvcell
 
-FLOW_STEPS = 80
-"""Instead of 400: most of the time of a fit with actions, which every interval's folds take once more."""
-
-
-@contextmanager
-def short_flows():
-    """Flows of actions are trained for `FLOW_STEPS` steps."""
-    from scvcell.response import _crossfit, _flow_fit
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_flow_fit.train_flow, "__defaults__", (FLOW_STEPS,))
-        patch.setattr(_crossfit, "FLOW_STEPS", FLOW_STEPS)
-        yield
-
-
 @pytest.fixture(scope="module", autouse=True)
-def flows():
+def quick_flows(flows):
     """Flows of actions that the tests of a file fit are short ones."""
-    with short_flows():
-        yield
 
 
 @pytest.fixture(scope="session")
-def dosed():
+def dosed(short_flows):
     """Cells of simulated targets at two doses, and a model of two epochs that knows how they act; read only."""
     data = scvcell.datasets.simulate_actions(
         200, n_targets=2, pairs=False, n_genes=30, n_proteins=5, seed=1, doses=(1.0, 10.0)

@@ -73,7 +73,7 @@ class ModelPredictor:
             hidden = split.hidden.intersection(view(data).obs_names)
             self._asked = tl.fit(data, split=hidden if len(hidden) else None, seed=seed, **self.options)
             return
-        seen = [name for part in ("train", "validation") for name in self.model.split_.get(part, [])]
+        seen = [name for names in self.model.split_.values() for name in names]
         if len(shown := split.test.intersection(seen)):
             raise ValueError(
                 f"The model was fitted on {len(shown)} test cells, e.g. {shown[0]!r}. Fit it with split=split, or give "

@@ -155,8 +155,8 @@ def refitted(name: str, predictor: Predictor) -> Predictor:
 
 
 def seen_by(model: CSL) -> list[str]:
-    """Names of the cells on which a model was fitted, or which chose when to stop."""
-    return [name for part in ("train", "validation") for name in model.split_.get(part, [])]
+    """Names of the cells on which a model was fitted, which chose when to stop, or set intervals."""
+    return [name for names in model.split_.values() for name in names]
 
 
 def own_split(name: str, model: CSL, data: Container) -> Split:
@@ -168,7 +168,8 @@ def own_split(name: str, model: CSL, data: Container) -> Split:
         If it has seen all cells of the data.
     """
     names = pd.Index(view(data).obs_names)
-    parts = [names[names.isin(model.split_.get(part, []))] for part in ("train", "validation")]
+    learned = names.isin(model.split_.get("train", []))
+    parts = names[learned], names[names.isin(seen_by(model)) & ~learned]
     test = names.difference(parts[0].append(parts[1]), sort=False)
     if not len(test) or not len(parts[0]):
         raise ValueError(
