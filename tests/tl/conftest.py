@@ -6,6 +6,7 @@ import pytest
 
 import scvcell
 
+
 @pytest.fixture(scope="module", autouse=True)
 def quick_flows(flows):
     """Flows of actions that the tests of a file fit are short ones."""
