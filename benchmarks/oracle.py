@@ -356,7 +356,7 @@ def relative_width(truth: Table, lower: Table, upper: Table, level: float) -> Ve
     out = []
     for t, lo, up in zip(columns(truth), columns(lower), columns(upper), strict=True):
         whole = quantile(t, (1 + level) / 2) - quantile(t, (1 - level) / 2)
-        out.append(mean([b - a for a, b in zip(lo, up, strict=True)]) / whole)
+        out.append(mean([b - a for a, b in zip(lo, up, strict=True)]) / whole if whole > 0 else float("nan"))
     return out
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,7 @@ def mosaic(data: Path) -> dict[str, Any]:
     mdata = scvcell.datasets.pbmc_mosaic()
     cells = mdata.obs_names[(mdata.obs["batch"] == "p4_0").to_numpy()]
     split = risk.hide_pairing(mdata, "rna", "adt", cells=cells)
+    split = replace(split, reason=f"another batch, {split.reason}")
     return _case(mdata, {"batch_key": "batch"}, [split], [Modality()], [])
 
 

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from scvcell.risk._anchor import Bootstrap, curves, mean_rows, summarise
+from scvcell.risk._total import total
 from scvcell.risk._columns import COLUMNS
 
 BASE = {"axis": "perturbation", "regime": "new", "measure": "distance", "readout": "effect", "note": "", "seed": 0}
@@ -88,6 +89,20 @@ def test_a_readout_whose_anchors_are_alike_tells_nothing():
     assert found.loc[found["readout"] == "alike", "note"].str.contains("replicate is not better").all()
     scaled = found.set_index(["readout", "metric", "predictor"])["scaled"]
     assert parts["perturbation", "model"][0] == pytest.approx(1 - scaled["effect", "nmae", "model"])
+
+
+def test_what_is_not_answered_counts_as_the_baseline():
+    scores = simulate(30, 1)
+    lazy = make(scores).assign(predictor=lambda rows: rows["predictor"].replace("model", "lazy"))
+    other = make(scores, readout="other")
+    _, parts = summarise(pd.concat([make(scores), lazy.query("predictor == 'lazy'"), other]), ANCHOR, Bootstrap())
+    model, lazy = parts["perturbation", "model"], parts["perturbation", "lazy"]
+    assert (model.silent, lazy.silent) == (0, 1)
+    assert model.risk < 1
+    assert lazy.risk == pytest.approx((model.risk + 1) / 2)
+    np.testing.assert_allclose(lazy.draws, (model.draws + 1) / 2)
+    note = total({("perturbation", "lazy"): lazy}, ["lazy"], {"perturbation": 1.0}, Bootstrap())["note"][0]
+    assert note == "not answered, and counted as the baseline: 1 scores"
 
 
 def test_units_without_a_replicate_count_for_the_score_only():

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scvcell.risk._anchor import Bootstrap
+from scvcell.risk._anchor import Bootstrap, Part
 from scvcell.risk._columns import COLUMNS
 from scvcell.risk._total import best_share, check_alpha, refused, total
 
@@ -14,7 +14,7 @@ RNG = np.random.default_rng(0)
 def parts(**risk):
     """Of each predictor the risk along two axes, with 100 draws."""
     return {
-        (axis, name): (value, value + RNG.normal(0, 0.1, 100), 20)
+        (axis, name): Part(value, value + RNG.normal(0, 0.1, 100), 20)
         for name, values in risk.items()
         for axis, value in zip(("context", "perturbation"), values, strict=False)
     }
@@ -34,7 +34,7 @@ def test_r_is_the_weighted_mean():
 
 
 def test_who_leaks_or_is_silent_has_no_r_and_does_not_compete():
-    made = parts(a=(0.2, 0.4), leak=(0.0, 0.0)) | {("context", "part"): (0.1, np.zeros(100), 20)}
+    made = parts(a=(0.2, 0.4), leak=(0.0, 0.0)) | {("context", "part"): Part(0.1, np.zeros(100), 20)}
     leakage = pd.DataFrame([["leak", "barcode", 1.0, 0.0, "red", "seen"]], columns=COLUMNS["leakage"])
     names = ["a", "leak", "part", "replicate"]
     notes = refused(leakage, names)
@@ -49,7 +49,7 @@ def test_who_leaks_or_is_silent_has_no_r_and_does_not_compete():
 
 
 def test_the_weight_of_an_axis_that_tells_nothing_is_shared():
-    found = total({("context", "a"): (0.3, np.full(100, 0.3), 5)}, ["a"], HALF, Bootstrap()).iloc[0]
+    found = total({("context", "a"): Part(0.3, np.full(100, 0.3), 5)}, ["a"], HALF, Bootstrap()).iloc[0]
     assert found["risk"] == pytest.approx(0.3)
     assert found["note"] == "t over 5 units; no readout of perturbation can tell predictors apart"
 

@@ -10,6 +10,7 @@ from scvcell.score import (
     inside,
     interval_score,
     interval_scores,
+    mean_of,
     relative_width,
     worst_coverage,
 )
@@ -33,6 +34,15 @@ def test_the_marginal_interval_has_width_one_and_its_level(level):
     assert scores["coverage"] == pytest.approx(level, abs=0.002)
     assert scores["coverage_worst"] <= scores["coverage"]
     assert scores["relative_width"] == pytest.approx(1)
+
+
+def test_a_feature_that_is_always_the_same_has_no_relative_width():
+    truth = np.random.default_rng(0).normal(size=(50, 2)) * [1, 0]
+    found = relative_width(truth, truth - 1, truth + 1, 0.9)
+    assert np.isnan(found).tolist() == [False, True]
+    assert interval_scores(truth, truth - 1, truth + 1, 0.9)["relative_width"] == found[0]
+    assert mean_of("relative_width", (truth, truth - 1, truth + 1, 0.9)) == found[0]
+    assert np.isnan(mean_of("relative_width", (truth * 0, truth - 1, truth + 1, 0.9)))
 
 
 def test_width_and_misses_by_hand():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -161,9 +161,28 @@ def _sums(u: Array, b: Array, r: Array, severity: Array, unit: Rows, n_units: in
     return {name: values[used] for name, values in sums.items()}, used
 
 
+class Part(NamedTuple):
+    """What R is made of: the risk of a predictor along an axis.
+
+    Attributes
+    ----------
+    risk, draws
+        ``1 - s``, the mean over informative scores, and draws of it.
+    n
+        The fewest units of a score.
+    silent
+        Informative scores that the predictor lacks. They count as those of the baseline.
+    """
+
+    risk: float
+    draws: Array
+    n: int
+    silent: int = 0
+
+
 def summarise(
     rows: pd.DataFrame, baseline: Mapping[str, str], boot: Bootstrap
-) -> tuple[pd.DataFrame, dict[tuple[str, str], tuple[float, Array, int]]]:
+) -> tuple[pd.DataFrame, dict[tuple[str, str], Part]]:
     """Table ``summary`` of a report, and of each axis and predictor what R is made of.
 
     Parameters
@@ -173,11 +192,11 @@ def summarise(
 
     Returns
     -------
-    The table; and (axis, predictor) -> its risk ``1 - s``, the mean over informative scores, draws of it, and the
-    fewest units of them.
+    The table; and (axis, predictor) -> its part of R.
     """
     lines: list[dict[str, Any]] = []
     parts: dict[tuple[str, str], list[tuple[float, Array, int]]] = {}
+    asked: dict[str, set[tuple[str, str]]] = {}
     for about, each in scaled(rows, baseline, boot):
         draws = each.draws("above", "range")
         tells, why = _tells(about, each, boot.level)
@@ -196,11 +215,16 @@ def summarise(
         if tells:
             key = (str(about["axis"]), str(about["predictor"]))
             parts.setdefault(key, []).append((1 - line["scaled"], 1 - draws, each.anchored))
-    made = {
-        key: (float(np.mean([p[0] for p in every])), np.mean([p[1] for p in every], 0), min(p[2] for p in every))
-        for key, every in parts.items()
-    }
+            asked.setdefault(key[0], set()).add((str(about["readout"]), str(about["metric"])))
+    made = {key: _part(every, len(asked[key[0]]) - len(every)) for key, every in parts.items()}
     return pd.DataFrame(lines, columns=COLUMNS["summary"]), made
+
+
+def _part(scores: Sequence[tuple[float, Array, int]], silent: int) -> Part:
+    """Mean over informative scores; those that a predictor lacks have the risk of the baseline, 1."""
+    share = len(scores) / (len(scores) + silent)
+    risk, draws = float(np.mean([s[0] for s in scores])), np.mean([s[1] for s in scores], 0)
+    return Part(share * risk + 1 - share, share * draws + 1 - share, min(s[2] for s in scores), silent)
 
 
 def _tells(about: Mapping[str, Any], each: Scaled, level: float) -> tuple[bool, str]:

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from scvcell._types import Array, Mask
-    from scvcell.risk._anchor import Bootstrap
+    from scvcell.risk._anchor import Bootstrap, Part
 
 SIMPLEX = 4000
 """Weights of axes that are tried, spread evenly over all."""
 
-type Parts = Mapping[tuple[str, str], tuple[float, Array, int]]
-"""(Axis, predictor) -> its risk, draws of it, and the units of which they are."""
+type Parts = Mapping[tuple[str, str], Part]
+"""(Axis, predictor) -> its part of R."""
 
 
 def check_alpha(alpha: Mapping[str, float] | None, axes: Sequence[str]) -> dict[str, float]:
@@ -82,12 +82,12 @@ def total(
     """
     told = [axis for axis in alpha if any(axis == each for each, _ in parts)]
     untold = notes or {}
-    matrix = np.array([[parts.get((a, p), (np.nan,))[0] for a in told] for p in predictors])
+    matrix = np.array([[parts[a, p].risk if (a, p) in parts else np.nan for a in told] for p in predictors])
     rivals = [p not in untold and p != REPLICATE for p in predictors]
     shares = best_share(matrix.reshape(len(predictors), len(told)), np.array(rivals, bool))
     weight = np.array([alpha[axis] for axis in told])
-    silent = [axis for axis in alpha if axis not in told and alpha[axis] > 0]
-    said = [f"no readout of {', '.join(silent)} can tell predictors apart"] if silent else []
+    mute = [axis for axis in alpha if axis not in told and alpha[axis] > 0]
+    said = [f"no readout of {', '.join(mute)} can tell predictors apart"] if mute else []
     lines = []
     for predictor, share in zip(predictors, shares, strict=True):
         line: dict[str, Any] = {"predictor": predictor, "risk": np.nan, "lower": np.nan, "upper": np.nan}
@@ -97,11 +97,13 @@ def total(
         why += [f"no answer along {', '.join(lacking)}"] if lacking else []
         if not why and weight.sum() > 0:
             used = {axis: alpha[axis] / weight.sum() for axis in told if alpha[axis] > 0}
-            few = min(found[axis][2] for axis in used)
-            line["risk"] = float(sum(a * found[axis][0] for axis, a in used.items()))
-            draws = np.sum([a * found[axis][1] for axis, a in used.items()], 0)
+            few = min(found[axis].n for axis in used)
+            line["risk"] = float(sum(a * found[axis].risk for axis, a in used.items()))
+            draws = np.sum([a * found[axis].draws for axis, a in used.items()], 0)
             line["lower"], line["upper"] = interval(draws, boot.level, few)
             why = [f"t over {few} units"] if few < FEWEST_UNITS else []
+            if silent := sum(found[axis].silent for axis in used):
+                why.append(f"not answered, and counted as the baseline: {silent} scores")
         lines.append(line | {"best_share": share, "note": "; ".join([*why, *said])})
     out = pd.DataFrame(lines, columns=COLUMNS["total"])
     return out.sort_values(["risk", "predictor"], ignore_index=True)

@@ -131,10 +131,19 @@ def metric[F: Callable[..., Any]](
 
 
 def mean_of(name: str, arguments: tuple[Any, ...]) -> float:
-    """A metric as one number: the mean over cells or features, and over both directions if it has two values."""
+    """A metric as one number: the mean over cells or features, and over both directions if it has two values.
+
+    Cells or features without a value are left out.
+    """
     value = METRICS[name](*arguments)
     parts = value if isinstance(value, tuple) else (value,)
-    return float(np.mean(np.concatenate([np.ravel(part) for part in parts])))
+    return mean_known(np.concatenate([np.ravel(part) for part in parts]))
+
+
+def mean_known(values: Array) -> float:
+    """Mean of the values that are not NaN; NaN where there are none."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def lower_is_better(name: str) -> bool:

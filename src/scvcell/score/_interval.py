@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scvcell.score._base import metric
+from scvcell.score._base import mean_known, metric
 from scvcell.score._effect import largest
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ def worst_coverage(truth: Array, lower: Array, upper: Array) -> float:
 def relative_width(truth: Array, lower: Array, upper: Array, level: float) -> Array:
     """Mean width of the intervals over that of the marginal one, per feature ``(features,)``; 1: nothing was learned.
 
+    It is NaN for a feature whose marginal interval has no width, such as a gene that is nearly always 0.
+
     Parameters
     ----------
     truth, lower, upper
@@ -73,7 +75,7 @@ def relative_width(truth: Array, lower: Array, upper: Array, level: float) -> Ar
     """
     tail = (1.0 - level) / 2.0
     marginal = np.quantile(truth, 1.0 - tail, axis=0) - np.quantile(truth, tail, axis=0)
-    return (upper - lower).mean(0) / np.maximum(marginal, 1e-9)  # type: ignore[no-any-return]
+    return (upper - lower).mean(0) / np.where(marginal > 0, marginal, np.nan)  # type: ignore[no-any-return]
 
 
 @metric(
@@ -166,5 +168,5 @@ def interval_scores(truth: Array, lower: Array, upper: Array, level: float) -> d
     return {
         "coverage": float(inside(truth, lower, upper).mean()),
         "coverage_worst": worst_coverage(truth, lower, upper),
-        "relative_width": float(relative_width(truth, lower, upper, level).mean()),
+        "relative_width": mean_known(relative_width(truth, lower, upper, level)),
     }
