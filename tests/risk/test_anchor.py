@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from scvcell.risk._anchor import Bootstrap, curves, mean_rows, summarise
-from scvcell.risk._total import total
 from scvcell.risk._columns import COLUMNS
+from scvcell.risk._total import total
 
 BASE = {"axis": "perturbation", "regime": "new", "measure": "distance", "readout": "effect", "note": "", "seed": 0}
 

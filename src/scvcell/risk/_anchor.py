@@ -16,7 +16,7 @@ from scvcell._stats import FEWEST_UNITS, boot_weights, draws_of_ratio, interval
 from scvcell.risk._columns import COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from scvcell._types import Array, Mask, Rows
 
