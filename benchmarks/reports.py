@@ -61,7 +61,7 @@ def mosaic(data: Path) -> dict[str, Any]:
     mdata = scvcell.datasets.pbmc_mosaic()
     cells = mdata.obs_names[(mdata.obs["batch"] == "p4_0").to_numpy()]
     split = risk.hide_pairing(mdata, "rna", "adt", cells=cells)
-    split = replace(split, reason=f"another batch, {split.reason}")
+    split = replace(split, reason=f"another batch, {split.reason}", how={**split.how, "splitter": "pairing of a batch"})
     return _case(mdata, {"batch_key": "batch"}, [split], [Modality()], [])
 
 
