@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from scvcell.risk._anchor import Bootstrap, summarise
+from scvcell.risk._anchor import REPLICATE, Bootstrap, summarise
 from scvcell.risk._columns import COLUMNS
 from scvcell.risk._total import check_alpha, refused, total
 
@@ -80,7 +80,7 @@ class RiskReport:
                 raise ValueError(f"{name} must have the columns {columns}, not {found}.")
 
     def __repr__(self) -> str:
-        best = self.total.dropna(subset="risk")
+        best = self.total[self.total["risk"].notna() & (self.total["predictor"] != REPLICATE)]
         told = f"least risk {best['predictor'].iloc[0]} ({best['risk'].iloc[0]:.2f})" if len(best) else "no risk told"
         return f"RiskReport of {self.total['predictor'].nunique()} predictors along {', '.join(self.alpha)}: {told}"
 
