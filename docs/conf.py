@@ -42,6 +42,9 @@ napoleon_numpy_docstring = True
 napoleon_use_rtype = False
 napoleon_use_ivar = True
 
+# Two classes of one name, such as an assay's and a report's Readout, which Sphinx cannot tell apart in annotations.
+suppress_warnings = ["ref.python"]
+
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 bibtex_bibfiles = ["references.bib"]
