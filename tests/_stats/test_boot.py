@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from scvcell._stats import boot_weights, draws_of_ratio, interval, permutation_p, weighted_mean, weighted_ratio
+from scvcell._stats import (
+    boot_weights,
+    draws_of_ratio,
+    interval,
+    mean_variance,
+    permutation_p,
+    weighted_mean,
+    weighted_ratio,
+)
 
 
 def test_weights_say_how_often_each_unit_is_drawn():
@@ -53,3 +61,9 @@ def test_p_values_are_uniform_where_there_is_no_difference():
     assert stats.kstest(p, "uniform").pvalue > 0.01
     assert permutation_p(rng.normal(1.5, 1, 20), 199, rng) == 1 / 200
     assert permutation_p(np.zeros(5), 99, rng) == 1
+
+
+def test_the_variance_of_a_mean_is_that_of_the_values_over_their_number():
+    values = np.random.default_rng(0).normal(0, 3, 40)
+    found = mean_variance(values, 20_000, np.random.default_rng(1))
+    assert found == pytest.approx(values.var(ddof=1) / 40, rel=0.05)

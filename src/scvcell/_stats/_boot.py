@@ -19,6 +19,12 @@ def boot_weights(n: int, n_boot: int, rng: np.random.Generator) -> Array:
     return rng.multinomial(n, np.full(n, 1.0 / n), size=n_boot).astype(np.float64)
 
 
+def mean_variance(values: Array, n_boot: int, rng: np.random.Generator) -> float:
+    """Squared standard error of the mean over units, of `n_boot` draws of them; at least two units, ``(n,)``."""
+    n = len(values)
+    return float((boot_weights(n, n_boot, rng) @ values / n).var(ddof=1)) * n / (n - 1)
+
+
 def weighted_mean(values: Array, weights: Array) -> Array:
     """Mean of units by each row of weights, ``(n_boot,)``; NaN where no unit has weight.
 

@@ -34,6 +34,11 @@ DIRECTIONS = 10
 """Canonical directions of the space in which cells are matched."""
 
 
+def seen_by(model: CSL) -> list[str]:
+    """Names of the cells on which a model was fitted, which chose when to stop, or set intervals."""
+    return [name for names in model.split_.values() for name in names]
+
+
 @dataclass
 class ModelPredictor:
     """A cell-state latent, asked through the verbs of `scvcell.tl`: `embed`, `translate`, `effects` and `perturb`.
@@ -73,8 +78,7 @@ class ModelPredictor:
             hidden = split.hidden.intersection(view(data).obs_names)
             self._asked = tl.fit(data, split=hidden if len(hidden) else None, seed=seed, **self.options)
             return
-        seen = [name for names in self.model.split_.values() for name in names]
-        if len(shown := split.test.intersection(seen)):
+        if len(shown := split.test.intersection(seen_by(self.model))):
             raise ValueError(
                 f"The model was fitted on {len(shown)} test cells, e.g. {shown[0]!r}. Fit it with split=split, or give "
                 "no model, so that one is fitted on what may be seen."

@@ -9,6 +9,7 @@ import pandas as pd
 from scipy.stats import t as student
 
 from scvcell._checks import seed_of, whole_number
+from scvcell._stats import mean_variance
 from scvcell.risk._columns import COLUMNS
 
 if TYPE_CHECKING:
@@ -99,8 +100,7 @@ def _halfwidth(values: Array, level: float, n_rows: int, n_boot: int, rng: np.ra
     n, mean = len(values), float(values.mean())
     if n < 2:
         return float("nan")
-    weights = rng.multinomial(n, np.full(n, 1 / n), size=n_boot) / n
-    error = float((weights @ values).std(ddof=1)) * np.sqrt(n / (n - 1))
+    error = np.sqrt(mean_variance(values, n_boot, rng))
     spread, most = float(values.var(ddof=1)), mean * (1 - mean)
     alike = min(spread / most, 1.0) if most > 1e-12 else 1.0
     least = np.sqrt(alike * level * (1 - level) / n)

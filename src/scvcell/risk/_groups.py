@@ -9,6 +9,7 @@ import pandas as pd
 from scipy.stats import t as student
 
 from scvcell._checks import seed_of, whole_number
+from scvcell._stats import mean_variance
 from scvcell.risk._calibration import need
 from scvcell.risk._columns import COLUMNS
 
@@ -115,10 +116,8 @@ def _halfwidth(mine: Array, rest: Array, n_groups: int, n_boot: int, rng: np.ran
         return float("nan")
     square, freedom = 0.0, 0.0
     for values in (mine, rest):
-        n = len(values)
-        weights = rng.multinomial(n, np.full(n, 1 / n), size=n_boot) / n
-        part = float((weights @ values).var(ddof=1)) * n / (n - 1)
-        square, freedom = square + part, freedom + part**2 / (n - 1)
+        part = mean_variance(values, n_boot, rng)
+        square, freedom = square + part, freedom + part**2 / (len(values) - 1)
     if square == 0:
         return 0.0
     return float(student.ppf(1 - (1 - SURE) / 2 / n_groups, square**2 / freedom) * np.sqrt(square))

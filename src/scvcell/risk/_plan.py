@@ -14,7 +14,7 @@ from scvcell._checks import check_level, seed_of, whole_number
 from scvcell._containers import view
 from scvcell._registry import near_miss
 from scvcell.model import CSL
-from scvcell.risk._adapters import ModelPredictor
+from scvcell.risk._adapters import ModelPredictor, seen_by
 from scvcell.risk._anchor import REPLICATE
 from scvcell.risk._refit import options_of
 from scvcell.risk._split import Split
@@ -152,11 +152,6 @@ def refitted(name: str, predictor: Predictor) -> Predictor:
     """
     model = getattr(predictor, "model", None)
     return ModelPredictor(options=options_of(name, model), name=name) if isinstance(model, CSL) else predictor
-
-
-def seen_by(model: CSL) -> list[str]:
-    """Names of the cells on which a model was fitted, which chose when to stop, or set intervals."""
-    return [name for names in model.split_.values() for name in names]
 
 
 def own_split(name: str, model: CSL, data: Container) -> Split:
