@@ -8,6 +8,7 @@ from scvcell._containers._read import SINGLE, SPLIT, Tables, feature_types, fitt
 from scvcell._containers._sdata import Place, circles, read_spatial
 from scvcell._containers._select import choose, choose_features, is_container
 from scvcell._containers._space import COORDINATES, Space
+from scvcell._containers._stack import Stack, StoredRows, open_root
 from scvcell._containers._units import units_of
 from scvcell._containers._view import Container, View, frame
 
@@ -20,6 +21,8 @@ __all__ = [
     "Membership",
     "Place",
     "Space",
+    "Stack",
+    "StoredRows",
     "Tables",
     "View",
     "choose",
@@ -32,6 +35,7 @@ __all__ = [
     "gather",
     "graph",
     "is_container",
+    "open_root",
     "read_spatial",
     "table_names",
     "unique_names",

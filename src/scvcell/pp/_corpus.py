@@ -4,27 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anndata
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
 
 from scvcell import _keys
 from scvcell._checks import listed, one_name
-from scvcell._containers import SINGLE, fault
+from scvcell._containers import SINGLE, Stack, StoredRows, fault, open_root
 from scvcell._labels import labels
 from scvcell._registry import near_miss
 
-if TYPE_CHECKING:
-    from scvcell._types import Rows
-
 SUFFIXES = (".h5ad", ".h5mu", ".zarr")
-ROWS_PER_CHUNK = 4096
-"""Rows that are read together; fewer read less that nobody asked for, more ask less often, which wins."""
 ROWS_LOOKED_AT = 64
 """Rows of each file that are looked at before any work."""
 
@@ -96,9 +90,9 @@ def read_corpus(
 
 
 class _Part:
-    """One modality of one file: a dask array of its counts, annotation in memory, and which columns there are."""
+    """One modality of one file: its counts, which stay there, annotation in memory, and which columns there are."""
 
-    def __init__(self, x: Any, obs: pd.DataFrame, var_names: pd.Index, columns: list[str]) -> None:
+    def __init__(self, x: StoredRows, obs: pd.DataFrame, var_names: pd.Index, columns: list[str]) -> None:
         self.x, self.obs, self.var_names, self.columns = x, obs, var_names, columns
 
 
@@ -131,26 +125,20 @@ def _files(paths: Any) -> dict[str, Path]:
 
 def _open(path: Path, layer: str | None, columns: list[str] | None) -> dict[str, _Part]:
     """Every modality of a file."""
-    root: Any
     try:
-        if path.suffix == ".zarr":
-            import zarr
-
-            root = zarr.open_group(path, mode="r")
-        else:
-            import h5py
-
-            root = h5py.File(path, "r")
-        groups = {str(m): root["mod"][m] for m in root["mod"]} if "mod" in root else {SINGLE: root}
-        return {modality: _part(path, group, layer, columns) for modality, group in groups.items()}
+        root = open_root(path)
+        inner = {str(m): f"mod/{m}/" for m in root["mod"]} if "mod" in root else {SINGLE: ""}
+        return {modality: _part(path, root, prefix, layer, columns) for modality, prefix in inner.items()}
     except (OSError, KeyError) as error:
         raise ValueError(f"{str(path)!r} cannot be read: {error}") from error
 
 
-def _part(path: Path, group: Any, layer: str | None, columns: list[str] | None) -> _Part:
+def _part(path: Path, root: Any, prefix: str, layer: str | None, columns: list[str] | None) -> _Part:
+    group = root[prefix] if prefix else root
     if layer is not None and layer not in group["layers"]:
         raise ValueError(f"{str(path)!r} has no layer {layer!r}; it has {sorted(group['layers'])}.")
-    stored = group["X"] if layer is None else group["layers"][layer]
+    key = "X" if layer is None else f"layers/{layer}"
+    stored = group[key]
     if stored.attrs.get("encoding-type") == "csc_matrix":
         raise ValueError(
             f"{str(path)!r} stores its counts by columns (csc), so that cells cannot be read alone. "
@@ -165,8 +153,7 @@ def _part(path: Path, group: Any, layer: str | None, columns: list[str] | None) 
             raise ValueError(f"{str(path)!r}: the {what} {twice!r} occurs more than once. Make its names unique.")
     there = list(map(str, obs))
     obs = obs if columns is None else obs[[column for column in obs if column in columns]]
-    x = anndata.experimental.read_elem_lazy(stored, chunks=(min(ROWS_PER_CHUNK, len(obs)), len(var)))
-    return _Part(x, obs, var.index.astype(str), there)
+    return _Part(StoredRows(path, prefix + key), obs, var.index.astype(str), there)
 
 
 def _check_columns(parts: Mapping[str, dict[str, _Part]], columns: list[str] | None, batch_key: str) -> None:
@@ -186,7 +173,7 @@ def _check_values(parts: Mapping[str, dict[str, _Part]], files: Mapping[str, Pat
     found: dict[str, dict[str, str]] = {}
     for label, part in parts.items():
         for modality, one in part.items():
-            block = one.x[:ROWS_LOOKED_AT].compute()
+            block = one.x.read(open_root(files[label]), 0, min(ROWS_LOOKED_AT, one.x.shape[0]))
             found.setdefault(modality, {})[label] = fault(block, counts=True)
     for modality, faults in found.items():
         for label, what in faults.items():
@@ -204,8 +191,6 @@ def _names(part: Mapping[str, _Part]) -> Any:
 
 def _joined(parts: Mapping[str, _Part], files: Mapping[str, Path], batch_key: str, renamed: bool) -> AnnData:
     """One modality of all files."""
-    import dask.array as da
-
     features = pd.Index([])
     for label, part in parts.items():
         if len(features) and not len(features.intersection(part.var_names)):
@@ -215,19 +200,8 @@ def _joined(parts: Mapping[str, _Part], files: Mapping[str, Path], batch_key: st
                 f"have {features[0]!r} and others. Give features the same kind of names in all files."
             )
         features = features.append(part.var_names.difference(features, sort=False))
-    blocks, annotation = [], []
+    annotation = []
     for label, part in parts.items():
-        at = features.get_indexer(part.var_names)
-        blocks.append(
-            part.x.map_blocks(
-                _placed,
-                at,
-                len(features),
-                dtype=np.float32,
-                chunks=(part.x.chunks[0], (len(features),)),
-                meta=sp.csr_matrix((0, 0), dtype=np.float32),
-            )
-        )
         obs = part.obs.copy()
         obs.index = obs.index.astype(str)
         if renamed:
@@ -235,7 +209,9 @@ def _joined(parts: Mapping[str, _Part], files: Mapping[str, Path], batch_key: st
         if batch_key not in obs:
             obs[batch_key] = pd.Categorical([label] * len(obs), categories=list(files))
         annotation.append(obs)
-    out = AnnData(da.concatenate(blocks), _stacked(annotation), pd.DataFrame(index=features))
+    columns = [features.get_indexer(part.var_names) for part in parts.values()]
+    x = Stack([part.x for part in parts.values()], columns, len(features)).as_dask()
+    out = AnnData(x, _stacked(annotation), pd.DataFrame(index=features))
     observed = _observed(parts, labels(out.obs[batch_key]), features)
     if not observed.to_numpy().all():
         out.varm[_keys.OBSERVED_MASK] = observed
@@ -259,13 +235,3 @@ def _observed(parts: Mapping[str, _Part], batch: pd.Series, features: pd.Index) 
             out[name] = out[name] & has if name in out else has
         start += len(part.obs)
     return pd.DataFrame(out, index=features)
-
-
-def _placed(block: Any, at: Rows, n_features: int) -> sp.csr_matrix:
-    """Rows with their values at other columns; the rest is empty."""
-    rows = sp.csr_matrix(block)
-    if len(at) == n_features and (at[:-1] < at[1:]).all():
-        return rows.astype(np.float32, copy=False)
-    placed = sp.csr_matrix((rows.data.astype(np.float32), at[rows.indices], rows.indptr), (rows.shape[0], n_features))
-    placed.sort_indices()
-    return placed
