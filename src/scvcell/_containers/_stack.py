@@ -57,7 +57,8 @@ class StoredRows:
         if not self.sparse:
             self.shape: tuple[int, int] = tuple(held.shape)
             return
-        self.shape = tuple(int(n) for n in held.attrs["shape"])
+        n_rows, n_columns = held.attrs["shape"]
+        self.shape = (int(n_rows), int(n_columns))
         ends = held["indptr"][:]
         lengths = np.diff(ends)
         most = int(lengths.max(initial=0))
