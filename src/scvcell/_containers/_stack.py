@@ -87,7 +87,8 @@ class Stack:
     parts
         The matrices.
     at
-        Per matrix, the column of the whole that each of its columns is, ``(its columns,)``.
+        Per matrix, the column of the whole that each of its columns is, -1 of those that are not in it, ``(its
+        columns,)``.
     n_columns
         Columns of the whole; those that a matrix lacks are empty in its rows.
 
@@ -137,6 +138,9 @@ class Stack:
     def _placed(self, rows: sp.csr_matrix, number: int) -> sp.csr_matrix:
         """Rows of a file with their values at the columns of the whole."""
         at = self.at[number]
+        if (at < 0).any():
+            rows = rows[:, np.flatnonzero(at >= 0)]
+            at = at[at >= 0]
         if len(at) == self.shape[1] and (at[:-1] < at[1:]).all():
             return rows
         placed = sp.csr_matrix((rows.data, at[rows.indices], rows.indptr), (rows.shape[0], self.shape[1]))
@@ -176,6 +180,12 @@ class Stack:
                     oldest.close()
         self._files.move_to_end(path)
         return self._files[path]
+
+    def select(self, columns: Rows) -> Stack:
+        """The same rows with some of the columns, in an order of their own; empty ones where it is -1."""
+        place = np.full(self.shape[1], -1)
+        place[columns[columns >= 0]] = np.flatnonzero(columns >= 0)
+        return Stack(self.parts, [place[at] for at in self.at], len(columns))
 
     def as_dask(self) -> Any:
         """A dask array that reads this; `stack_of` finds the stack behind it."""
