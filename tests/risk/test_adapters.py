@@ -12,7 +12,17 @@ from sklearn.linear_model import RidgeCV
 
 import scvcell
 from scvcell import risk
-from scvcell.risk import Effect, EffectBaseline, LinearMatch, ModelPredictor, Place, Split, Translate, Translator
+from scvcell.risk import (
+    QUANTILES,
+    Effect,
+    EffectBaseline,
+    LinearMatch,
+    ModelPredictor,
+    Place,
+    Split,
+    Translate,
+    Translator,
+)
 from scvcell.risk.axes import Modality
 from scvcell.risk.baselines import BASELINES, TRANSLATORS
 
@@ -45,6 +55,9 @@ def test_a_latent_finds_hidden_pairs_and_translates(found):
     assert ours["rna to adt", "pearson"] > 0.4
     assert ours["rna to adt", "answered"] == ours["adt to rna", "answered"] == 1
     assert 0.8 < ours["rna to adt", "coverage"] < 0.98, "intervals at 90 %"
+    assert 0 < ours["rna to adt", "pit_quantiles"] < 0.1, "all quantiles are near their levels, not only the ends"
+    assert 0 < ours["rna to adt", "crps_quantiles"] < ours["rna to adt", "rmse"]
+    assert "crps_quantiles" not in found["PCA + ridge"]["rna to adt"]
 
 
 def test_simple_predictors_answer_what_they_can(found):
@@ -168,6 +181,11 @@ def test_a_latent_tells_effects_on_the_scale_of_the_contract(screen):
         for n, level in ((100, 0.5), (5, 0.99))
     )
     assert (wide["upper"] - wide["lower"] > narrow["upper"] - narrow["lower"]).all()
+    half = predictor.predict(Effect(action, controls, n_treated=20, level=0.5)).change
+    for low, high, ends in ((0.05, 0.95, found), (0.25, 0.75, half)):
+        np.testing.assert_allclose(told.quantiles[[low, high]], ends[["lower", "upper"]])
+    np.testing.assert_allclose(told.quantiles[0.5], found["effect"])
+    assert list(told.quantiles) == list(QUANTILES)
 
 
 def test_effects_of_several_contexts_are_averaged_by_cells(screen, monkeypatch):
@@ -276,3 +294,16 @@ def test_a_name_that_nobody_has_is_told_at_once():
         EffectBaseline("aditive", KEYS)
     with pytest.raises(ValueError, match=r"There is no translation 'PCA \+ kN'.*'PCA \+ kNN'"):
         Translator("PCA + kN")
+
+
+def test_quantiles_of_values_are_the_ends_of_intervals_at_their_levels(world, fitted, found):
+    mdata, split, axis = world
+    assert found["scvcell"]["rna to adt", "answered"] == 1, "it was fitted for the scores"
+    cells = axis._torn(mdata, split).a[:40]
+    wide, half = (fitted.predict(Translate("rna", "adt", cells, level)) for level in (0.9, 0.5))
+    for low, high, ends in ((0.05, 0.95, wide), (0.25, 0.75, half)):
+        for answer in (wide, half):
+            np.testing.assert_allclose(answer.quantiles[low], ends.lower, rtol=1e-4, atol=1e-4)
+            np.testing.assert_allclose(answer.quantiles[high], ends.upper, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(wide.quantiles[0.5], wide.point, rtol=1e-4, atol=1e-5)
+    assert (half.upper < wide.upper).all(axis=None)

@@ -15,7 +15,8 @@ from scvcell._labels import group
 from scvcell._registry import near_miss
 from scvcell._stats import cca
 from scvcell.measure import Shares
-from scvcell.risk._predictor import Effect, Effects, Place, States, Translate, Values
+from scvcell.model import calibration, interval_scale
+from scvcell.risk._predictor import QUANTILES, Effect, Effects, Place, States, Translate, Values
 from scvcell.risk.baselines import TRANSLATORS
 from scvcell.score import as_array, log_counts, log_cp10k
 
@@ -32,6 +33,8 @@ COMPONENTS = 30
 """Principal components of each assay that are matched."""
 DIRECTIONS = 10
 """Canonical directions of the space in which cells are matched."""
+BETWEEN = (0.5, 0.9)
+"""Levels of the intervals whose ends are `QUANTILES`, all but the median."""
 
 
 def seen_by(model: CSL) -> list[str]:
@@ -110,7 +113,24 @@ class ModelPredictor:
         found = tl.translate(asked, self._asked, to=question.to, source=[question.source], level=question.level)
         found = found[question.cells]
         lower, upper = (found.to_df(end) for end in (_keys.LOWER, _keys.UPPER))
-        return Values(found.to_df(), lower, upper)
+        return Values(found.to_df(), lower, upper, self._quantiles(question, found.to_df(), upper))
+
+    def _quantiles(
+        self, question: Translate, point: pd.DataFrame, upper: pd.DataFrame
+    ) -> dict[float, pd.DataFrame] | None:
+        """Quantiles by the same errors as the interval, whose widths at two levels are in one ratio for all cells."""
+        conformal = calibration(self._asked, question.to, [question.source])
+        if conformal is None:
+            return None
+        forward, back = interval_scale(self._asked, question.to)
+        middle, width = forward(point), conformal.quantile(question.level)
+        half = (forward(upper) - middle) / np.where(width > 0, width, 1)
+        found = {}
+        for level in QUANTILES:
+            between = round(abs(2 * level - 1), 6)
+            far = np.sign(level - 0.5) * half * conformal.quantile(between) if between else 0
+            found[level] = back(middle + far)
+        return found
 
     def _effect(self, question: Effect, contexts: tuple[str, ...]) -> Effects:
         """The effect by `tl.effects`, and cells by `tl.perturb`."""
@@ -129,11 +149,25 @@ class ModelPredictor:
             here = after.index[context == number]
             share = len(here) / len(after)
             n = None if question.n_treated is None else max(round(share * question.n_treated), 1)
-            asked = {"cells": here, "groupby": [], "level": question.level, "n_cells": n}
+            total = total + share * np.log(2) * self._within(question, here, n)
+        total = total.rename_axis(None)
+        quantiles = total[list(QUANTILES)]
+        quantiles = quantiles.where(np.isfinite(quantiles).all(axis=1))
+        return Effects(
+            total.drop(columns=list(QUANTILES)), after, None if quantiles.isna().all(axis=None) else quantiles
+        )
+
+    def _within(self, question: Effect, cells: pd.Index, n: int | None) -> pd.DataFrame:
+        """Effect on cells of one context in log2: ``effect``, ends of its interval, and its quantiles."""
+        told = {}
+        for level in {question.level, *BETWEEN}:
+            asked: Any = {"cells": cells, "groupby": [], "level": level, "n_cells": n}
             found = tl.effects(self._data, self._asked, question.action, **asked)
-            found = found[found["modality"] == question.modality].set_index("feature")
-            total = total + share * np.log(2) * found[["lfc", _keys.LOWER, _keys.UPPER]]
-        return Effects(total.rename(columns={"lfc": "effect"}).rename_axis(None), after)
+            told[level] = found[found["modality"] == question.modality].set_index("feature")
+        out = told[question.level][["lfc", _keys.LOWER, _keys.UPPER]].rename(columns={"lfc": "effect"})
+        ends = [out["effect"], *(told[level][end] for level in BETWEEN for end in (_keys.LOWER, _keys.UPPER))]
+        out[list(QUANTILES)] = np.sort(np.column_stack(ends), axis=1)
+        return out
 
 
 @dataclass
