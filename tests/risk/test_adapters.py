@@ -23,6 +23,7 @@ from scvcell.risk import (
     Translate,
     Translator,
 )
+from scvcell.risk._adapters import shown_split
 from scvcell.risk.axes import Modality
 from scvcell.risk.baselines import BASELINES, TRANSLATORS
 
@@ -111,6 +112,35 @@ def test_what_is_hidden_changes_nothing_that_a_latent_learns(world, quick):
         values = predictor.predict(Translate("rna", "adt", cells))
         answers.append(values.point.to_numpy())
     np.testing.assert_array_equal(*answers)
+
+
+def test_calibration_cells_of_the_split_set_its_intervals_as_they_do_for_a_user(world, quick):
+    mdata, _, axis = world
+    split = risk.hide_pairing(mdata, "rna", "adt", share=0.3, calibration=0.4, seed=1)
+    asked = Translate("rna", "adt", split.test[:20])
+    predictor = ModelPredictor(options={"train": quick})
+    predictor.fit(mdata.copy(), split, 0)
+    own = scvcell.tl.fit(mdata.copy(), split=split, seed=0, train=quick)
+    found = scvcell.tl.translate(mdata[asked.cells].copy(), own, to="adt", source=["rna"])
+    answer = predictor.predict(asked)
+    np.testing.assert_array_equal(answer.point, found.X)
+    np.testing.assert_array_equal(answer.upper, found.layers["upper"])
+    assert set(predictor._asked.split_["calibration"]) == set(split.calibration)
+    assert predictor._asked.split_digest == split.digest
+    both = mdata["rna"].obs_names.intersection(mdata["adt"].obs_names)
+    assert found.uns["csl_translate"]["calibration_cells"] == len(both.intersection(split.calibration)) > 20
+    torn = shown_split(axis.hide(mdata, split), split)
+    new = torn.train.difference(split.train)
+    assert (len(new), torn.calibration.equals(split.calibration)) == (2 * len(split.test), True)
+    assert not torn.hidden.isin(torn.train).any()
+
+
+def test_cells_in_no_part_stay_so_where_others_have_new_names(world):
+    mdata, split, axis = world
+    few = Split(split.train[5:], split.calibration, split.test, why=split.reasons)
+    shown = shown_split(axis.hide(mdata, few), few)
+    assert set(split.train[:5]) <= set(shown.hidden)
+    assert shown_split(mdata, few) is few
 
 
 def test_a_model_that_has_seen_test_cells_is_refused(world, quick):

@@ -16,6 +16,7 @@ from scvcell._registry import near_miss
 from scvcell._stats import cca
 from scvcell.measure import Shares
 from scvcell.model import calibration, interval_scale
+from scvcell.pp import Split
 from scvcell.risk._predictor import QUANTILES, Effect, Effects, Place, States, Translate, Values
 from scvcell.risk.baselines import TRANSLATORS
 from scvcell.score import as_array, log_counts, log_cp10k
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from scvcell._types import Array
     from scvcell.model import CSL
     from scvcell.risk._predictor import Prediction, Question
-    from scvcell.risk._split import Split
 
 COMPONENTS = 30
 """Principal components of each assay that are matched."""
@@ -42,12 +42,34 @@ def seen_by(model: CSL) -> list[str]:
     return [name for names in model.split_.values() for name in names]
 
 
+def shown_split(data: Container, split: Split) -> Split:
+    """A split for data of which the truth was taken out.
+
+    Cells that are there under other names, so that nobody knows which they are, may be learned from.
+
+    Parameters
+    ----------
+    data
+        What a predictor may see.
+    split
+        The split of all data.
+    """
+    names = view(data).obs_names
+    new = names.difference(split.reasons.index, sort=False)
+    parts = {part: getattr(split, part) for part in ("train", "calibration")}
+    here = {part: cells[cells.isin(names)] for part, cells in parts.items()}
+    if not len(new) and all(len(here[part]) == len(cells) for part, cells in parts.items()):
+        return split
+    why = pd.concat([split.reasons, pd.Series("there under another name", new, dtype=object)])
+    return Split(here["train"].append(new), here["calibration"], split.test, split.reason, split.how, why=why)
+
+
 @dataclass
 class ModelPredictor:
     """A cell-state latent, asked through the verbs of `scvcell.tl`: `embed`, `translate`, `effects` and `perturb`.
 
-    It chooses the cells that set its intervals by itself, among the training cells of the split; its calibration cells
-    are not used.
+    Where it is fitted here, it is fitted as yours is, ``tl.fit(..., split=split)``, so that calibration cells of the
+    split set its intervals, where it has any.
 
     Parameters
     ----------
@@ -78,8 +100,7 @@ class ModelPredictor:
         """
         self._data, self._seed = data, seed
         if self.model is None:
-            hidden = split.hidden.intersection(view(data).obs_names)
-            self._asked = tl.fit(data, split=hidden if len(hidden) else None, seed=seed, **self.options)
+            self._asked = tl.fit(data, split=shown_split(data, split), seed=seed, **self.options)
             return
         if len(shown := split.test.intersection(seen_by(self.model))):
             raise ValueError(
