@@ -23,14 +23,14 @@ def batch():
     }
     code = torch.tensor([0, 1, 1])
     host = (rows, ["rna"], code.numpy())
-    return Batch(torch.tensor([7, 5, 9]), Context(torch.eye(2)[code], code), observed, torch.ones(3), host)
+    return Batch(torch.tensor([7, 5, 9]), Context(torch.eye(2)[code], code), observed, torch.ones(3), host, 3)
 
 
 def test_its_layout_is_made_once_of_what_the_host_keeps(batch):
     assert len(batch) == 3
     assert batch.layout is batch.layout
     assert batch.layout.counts.tolist() == [1, 0, 1]
-    keep, at = batch.layout.overlaps["", "rna"]
+    keep, at = batch.layout.whole.overlaps["rna"]
     assert keep.tolist() == [0, 1]
     assert at.tolist() == [0, 2]
     assert batch.layout.pairs == []
@@ -54,5 +54,5 @@ def test_every_tensor_moves_and_nothing_else(batch):
 
 
 def test_where_all_pairs_can_be_relied_on_there_is_no_confidence_to_move(batch):
-    sure = Batch(batch.index, batch.context, batch.observed, None, batch.host)
+    sure = Batch(batch.index, batch.context, batch.observed, None, batch.host, 3)
     assert sure.to("meta").confidence is None

@@ -7,14 +7,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from scvcell.measure import Context
-from scvcell.state._layout import Layout, layout
+from scvcell.state._layout import Layout, layout, single_views
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
     from scvcell._types import Rows
-    from scvcell.state._layout import Positions
+    from scvcell.state._layout import Positions, Sight
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ class Batch:
         How far each cell's assays can be relied on to be of one cell, shape ``(cells,)``; None where all can.
     host
         Kept on the host: the cells of each modality, which of these are assays, and the batch of each cell.
+    n_global
+        Cells of the mini-batch on all ranks together, of which these are a share.
     """
 
     index: Tensor
@@ -65,6 +67,7 @@ class Batch:
     observed: dict[str, Observed]
     confidence: Tensor | None
     host: tuple[Positions, list[str], Rows]
+    n_global: int
 
     def __len__(self) -> int:
         return len(self.index)
@@ -73,6 +76,11 @@ class Batch:
     def layout(self) -> Layout:
         """Which cells have which assays, on the device of the batch."""
         return layout(len(self), *self.host, self.index.device)
+
+    def single_views(self, *, drawn: bool) -> list[Sight]:
+        """Views of one assay of the cells that have several, of every assay or of one `drawn` for each cell."""
+        rows, assays, _ = self.host
+        return single_views(len(self), rows, assays, self.index.device, drawn=drawn)
 
     def to(self, device: torch.device | str) -> Batch:
         """The same mini-batch on another device."""
@@ -84,4 +92,4 @@ class Batch:
         context = Context(self.context.design.to(device), self.context.batch.to(device))
         confidence = None if self.confidence is None else self.confidence.to(device)
         observed = {m: move(o) for m, o in self.observed.items()}
-        return Batch(self.index.to(device), context, observed, confidence, self.host)
+        return Batch(self.index.to(device), context, observed, confidence, self.host, self.n_global)
