@@ -13,7 +13,6 @@ import pandas as pd
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from scvi.train import Trainer
 
 from scvcell._calm import Bar, calm
 from scvcell.errors import Diverged
@@ -200,15 +199,17 @@ def run(network: CSLModule, source: Source, train: Rows, validation: Rows, confi
     bar = Bar(epochs, "Training, epochs", shown=config.progress, delay=0)
     watch = Epochs(bar)
     with calm():
-        trainer = Trainer(
+        trainer = pl.Trainer(
             max_epochs=epochs,
             accelerator=config.accelerator,
             devices=1,
-            benchmark=None,  # torch's settings stay, and Lightning does not requeue the user's job
-            plugins=LightningEnvironment(),
+            precision=config.precision,
+            plugins=LightningEnvironment(),  # so that Lightning does not requeue the user's job
             gradient_clip_val=100.0,
-            check_val_every_n_epoch=1,
+            num_sanity_val_steps=0,
             enable_progress_bar=False,
+            enable_model_summary=False,
+            enable_checkpointing=False,
             callbacks=[watch],
             logger=False,
         )
