@@ -59,7 +59,8 @@ class TrainConfig:
     nodes
         Machines. On each, ``torchrun`` or Slurm's ``srun`` starts the same script.
     precision
-        Lightning's: ``"32"``, or ``"bf16-mixed"`` and ``"16-mixed"`` for devices that are faster at it.
+        Lightning's: ``"32"``, or ``"bf16-mixed"`` and ``"16-mixed"`` for devices that are faster at it; likelihoods are
+        always computed in single precision.
     checkpoint
         Folder that keeps how far a fit has come. The same fit with the same folder goes on from there, after a crash or
         a time limit, and ends as it would have without; another fit is refused. None keeps nothing.

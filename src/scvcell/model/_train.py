@@ -127,8 +127,9 @@ class TrainingPlan(pl.LightningModule):
     def configure_optimizers(self) -> dict:
         """AdamW with a one-cycle schedule per step."""
         params = [p for p in self.module.parameters() if p.requires_grad]
+        fused = self.config.precision == "32"  # Lightning clips no gradients of a fused one in mixed precision
         optimizer = torch.optim.AdamW(
-            params, lr=self.config.lr, betas=(0.9, 0.99), weight_decay=self.config.weight_decay, fused=True
+            params, lr=self.config.lr, betas=(0.9, 0.99), weight_decay=self.config.weight_decay, fused=fused
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
