@@ -4,8 +4,9 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+import torch
 
-from scvcell.state._layout import layout
+from scvcell.state._layout import DRAWN, layout, single_views
 
 CELLS = 25
 ASSAYS = ["rna", "adt", "atac"]
@@ -19,27 +20,57 @@ def cells(request):
     return rows, rng.integers(3, size=CELLS)
 
 
-def test_cells_with_several_assays(cells):
-    rows, batch = cells
-    found = layout(CELLS, rows, ASSAYS, batch, "cpu")
-    count = [sum(cell in rows[name] for name in ASSAYS) for cell in range(CELLS)]
-    assert found.counts.tolist() == count
-    for name in ASSAYS:
-        expected = [(at, cell) for at, cell in enumerate(rows[name].tolist()) if count[cell] > 1]
-        at, several = found.several[name]
-        assert list(zip(at.tolist(), several.tolist(), strict=True)) == expected
+def listed(places):
+    return list(zip(*(p.tolist() for p in places), strict=True))
 
 
-def test_a_view_meets_every_modality_in_the_cells_of_both(cells):
+def meets(cells, own):
+    """Positions of the same cells among the rows of a modality and in a view."""
+    return [(i, k) for k, cell in enumerate(cells) for i, other in enumerate(own) if cell == other]
+
+
+def test_the_view_of_all_cells_sees_every_assay(cells):
     rows, batch = cells
     found = layout(CELLS, rows, ASSAYS, batch, "cpu")
-    views = {"": np.arange(CELLS), **{name: found.several[name][1].numpy() for name in ASSAYS}}
-    assert {view for view, _ in found.overlaps} == set(views)
-    for view, seen in views.items():
-        for name, own in rows.items():
-            expected = [(i, k) for k, cell in enumerate(seen) for i, other in enumerate(own) if cell == other]
-            keep, at = found.overlaps[view, name]
-            assert list(zip(keep.tolist(), at.tolist(), strict=True)) == expected
+    assert found.counts.tolist() == [sum(cell in rows[name] for name in ASSAYS) for cell in range(CELLS)]
+    assert found.whole.name == ""
+    assert found.whole.cells.tolist() == list(range(CELLS))
+    assert {m: listed(p) for m, p in found.whole.sees.items()} == {m: meets(range(CELLS), rows[m]) for m in ASSAYS}
+    assert {m: listed(p) for m, p in found.whole.overlaps.items()} == {m: meets(range(CELLS), rows[m]) for m in rows}
+
+
+def test_every_assay_is_a_view_of_the_cells_that_have_another_one(cells):
+    rows, _ = cells
+    found = single_views(CELLS, rows, ASSAYS, "cpu", drawn=False)
+    assert [sight.name for sight in found] == ASSAYS
+    for sight in found:
+        several = [c for c in rows[sight.name] if sum(c in rows[name] for name in ASSAYS) > 1]
+        assert sight.cells.tolist() == several
+        assert {m: listed(p) for m, p in sight.sees.items()} == {sight.name: meets(several, rows[sight.name])}
+        assert {m: listed(p) for m, p in sight.overlaps.items()} == {m: meets(several, rows[m]) for m in rows}
+
+
+def test_one_assay_is_drawn_of_each_cell_all_as_often(cells):
+    rows, _ = cells
+    has = {c: [m for m in ASSAYS if c in rows[m]] for c in range(CELLS)}
+    several, drawn = [c for c in range(CELLS) if len(has[c]) > 1], dict.fromkeys(range(CELLS), ())
+    torch.manual_seed(0)
+    for _ in range(600):
+        (sight,) = single_views(CELLS, rows, ASSAYS, "cpu", drawn=True)
+        assert sight.name == DRAWN
+        assert sight.cells.tolist() == several
+        seen = [(several[at], m) for m, (keep, at) in sight.sees.items() for at in at.tolist()]
+        assert all((rows[m][keep.numpy()] == sight.cells[at].numpy()).all() for m, (keep, at) in sight.sees.items())
+        assert sorted(cell for cell, _ in seen) == several
+        for cell, name in seen:
+            drawn[cell] += (name,)
+    assert {m: listed(p) for m, p in sight.overlaps.items()} == {m: meets(several, rows[m]) for m in rows}
+    for cell in several:
+        share = np.array([drawn[cell].count(m) for m in has[cell]]) / 600
+        assert sum(share) == pytest.approx(1)
+        assert np.abs(share - 1 / len(share)).max() < 0.09  # over four standard errors
+    (again,) = single_views(CELLS, rows, ASSAYS, "cpu", drawn=True)
+    assert {m: p[0].tolist() for m, p in again.sees.items()} != {m: p[0].tolist() for m, p in sight.sees.items()}
 
 
 def test_pairs_and_groups(cells):
@@ -62,6 +93,6 @@ def test_assays_that_share_no_cell_make_no_pair():
     rows = {"rna": np.array([0, 1]), "adt": np.array([2, 3])}
     found = layout(4, rows, ["rna", "adt"], np.array([0, 1, 1, 2]), "cpu")
     assert found.pairs == []
-    assert found.several == {}
-    assert set(found.overlaps) == {("", "rna"), ("", "adt")}
+    assert set(found.whole.overlaps) == {"rna", "adt"}
+    assert [single_views(4, rows, ["rna", "adt"], "cpu", drawn=drawn) for drawn in (False, True)] == [[], []]
     assert [(a.tolist(), b.tolist()) for a, b in found.groups["rna", "adt"]] == [([1], [0])]

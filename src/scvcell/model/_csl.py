@@ -213,9 +213,11 @@ class CSL(Fitted):
             schema=self.registry_["schema"],
         )
 
-    def save(self, dir_path: str | Path, *, overwrite: bool = False) -> Path:  # type: ignore[override]
-        """Write the model to a folder, see :func:`scvcell.model.save`."""
-        return _store.save(self, dir_path, overwrite=overwrite)
+    def save(  # type: ignore[override]
+        self, dir_path: str | Path, *, overwrite: bool = False, license: str | None = None
+    ) -> Path:
+        """Write the model and a card to a folder that can be published, see :func:`scvcell.model.save`."""
+        return _store.save(self, dir_path, overwrite=overwrite, license=license)
 
     @classmethod
     @calm()

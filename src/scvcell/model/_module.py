@@ -128,14 +128,16 @@ class CSLModule(BaseModuleClass):
         joint = fuse(len(batch), experts.values(), batch.context.design, self.n_latent)
         layout, cross = batch.layout, self.weights.cross
         share = torch.where(layout.counts > 1, 1 / (1 + cross * layout.counts.to(joint.mean.dtype)), 1.0)
-        views = [Draw("", torch.arange(len(batch), device=joint.mean.device), joint, joint.sample(), share)]
+        views = [Draw(layout.whole, joint, joint.sample(), share)]
         if cross > 0:
-            for name, (keep, cells) in layout.several.items():
-                part = experts[name][1].at(keep)
+            # a step decodes one assay of a cell in place of all of them: the same in expectation
+            for sight in batch.single_views(drawn=self.training):
+                seen = [(at, experts[name][1].at(keep)) for name, (keep, at) in sight.sees.items()]
                 # the prior is an expert of every posterior, also of a single modality's
-                every = torch.arange(len(keep), device=keep.device)
-                part = fuse(len(keep), [(every, part)], part.mean, self.n_latent)
-                views.append(Draw(name, cells, part, part.sample(), cross * share[cells]))
+                part = fuse(len(sight.cells), seen, joint.mean, self.n_latent)
+                weight = cross * share[sight.cells]
+                weight = weight * layout.counts[sight.cells] if self.training else weight
+                views.append(Draw(sight, part, part.sample(), weight))
         pairs = [(a, b, experts[a][1].at(i), experts[b][1].at(j), both) for a, b, i, j, both in layout.pairs]
         return Inference(experts, joint, views, pairs)
 

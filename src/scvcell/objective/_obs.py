@@ -31,8 +31,7 @@ def likelihood(network: Network, batch: Batch, state: Inference) -> dict[str, Fl
     """
     out = {}
     for name, o in batch.observed.items():
-        overlaps = [(view, batch.layout.overlaps.get((view.name, name))) for view in state.views]
-        views = [(view, *found) for view, found in overlaps if found is not None]
+        views = [(view, *view.sight.overlaps[name]) for view in state.views if name in view.sight.overlaps]
         z = torch.cat([view.z[at] for view, _, at in views])
         keep = torch.cat([keep for _, keep, _ in views])
         weight = torch.cat([view.weight[at] for view, _, at in views])

@@ -4,10 +4,11 @@ from scvcell.state._batch import Batch, Observed
 from scvcell.state._encoder import Encoder
 from scvcell.state._front import FrontEnd
 from scvcell.state._inference import Draw, Inference
-from scvcell.state._layout import Layout, Positions, layout
+from scvcell.state._layout import DRAWN, Layout, Positions, Sight, layout, single_views
 from scvcell.state._posterior import Posterior, fuse
 
 __all__ = [
+    "DRAWN",
     "Batch",
     "Draw",
     "Encoder",
@@ -17,6 +18,8 @@ __all__ = [
     "Observed",
     "Positions",
     "Posterior",
+    "Sight",
     "fuse",
     "layout",
+    "single_views",
 ]

@@ -7,14 +7,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from scvcell.measure import Context
-from scvcell.state._layout import Layout, layout
+from scvcell.state._layout import Layout, layout, single_views
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
     from scvcell._types import Rows
-    from scvcell.state._layout import Positions
+    from scvcell.state._layout import Positions, Sight
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,11 @@ class Batch:
     def layout(self) -> Layout:
         """Which cells have which assays, on the device of the batch."""
         return layout(len(self), *self.host, self.index.device)
+
+    def single_views(self, *, drawn: bool) -> list[Sight]:
+        """Views of one assay of the cells that have several, of every assay or of one `drawn` for each cell."""
+        rows, assays, _ = self.host
+        return single_views(len(self), rows, assays, self.index.device, drawn=drawn)
 
     def to(self, device: torch.device | str) -> Batch:
         """The same mini-batch on another device."""

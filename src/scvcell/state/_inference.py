@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from scvcell.state._layout import Sight
     from scvcell.state._posterior import Posterior
 
 
@@ -17,21 +18,28 @@ class Draw:
 
     Attributes
     ----------
-    name
-        The assay, or ``""`` for all together.
-    rows
-        Sorted positions in the mini-batch, shape ``(some,)``.
+    sight
+        Which cells, what of them is seen, and what is held against it.
     posterior, z
         Posterior and draw of these cells.
     weight
         Share of each cell's loss that this view carries; a cell's views sum to 1.
     """
 
-    name: str
-    rows: Tensor
+    sight: Sight
     posterior: Posterior
     z: Tensor
     weight: Tensor
+
+    @property
+    def name(self) -> str:
+        """The assay, ``""`` for all together, or `DRAWN` for one that was drawn for each cell."""
+        return self.sight.name
+
+    @property
+    def rows(self) -> Tensor:
+        """Sorted positions in the mini-batch, shape ``(some,)``."""
+        return self.sight.cells
 
 
 @dataclass(frozen=True)
