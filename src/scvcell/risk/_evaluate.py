@@ -13,6 +13,7 @@ from scvcell._labels import labels
 from scvcell.risk._anchor import REPLICATE, Bootstrap, curves, summarise
 from scvcell.risk._calibration import calibration
 from scvcell.risk._cards import cards
+from scvcell.risk._cells import cells_of
 from scvcell.risk._columns import COLUMNS
 from scvcell.risk._groups import gaps
 from scvcell.risk._leaks import leaks
@@ -24,6 +25,7 @@ from scvcell.risk._plan import (
     chosen,
     digest_of,
     identity,
+    models_of,
     predictors_of,
     refitted,
     splits_of,
@@ -71,7 +73,8 @@ def evaluate(
         A fitted model, or whatever has the two methods of `Predictor`; several of them; or a mapping from names to
         them. A fitted model is not fitted anew.
     data
-        All data, with the truth. They do not change.
+        All data, with the truth: AnnData, MuData, or SpatialData, whose cells get the places of their elements. They do
+        not change.
     split
         Which cells may be learned from and which are asked about; or several of them, as folds. By default the split
         that a fitted model carries.
@@ -114,6 +117,7 @@ def evaluate(
     config = RiskConfig() if config is None else config
     expect("config", config, RiskConfig, "For example RiskConfig(n_boot=500).")
     asked = predictors_of(predictors)
+    data = cells_of(data, models_of(asked).values())
     seen_as = readouts_of(readouts)
     splits = splits_of(split, asked, data, config.refit)
     found = axes_of(axes, asked, splits, data, config)

@@ -13,6 +13,7 @@ from scvcell._checks import expect, listed, seed_of
 from scvcell._containers import view
 from scvcell.perturb import PerturbationKeys
 from scvcell.pp import Split
+from scvcell.risk._cells import cells_of
 from scvcell.risk._report import COLUMNS
 from scvcell.risk.leakage._base import CHECKS, Case, Finding
 from scvcell.risk.leakage._words import words
@@ -158,6 +159,8 @@ def case_of(
     expect("split", split, Split, "For example risk.hold_out(data, 'donor', 'd7').")
     if perturbation is not None:
         expect("perturbation", perturbation, PerturbationKeys, "For example PerturbationKeys('drug', control='DMSO').")
+    asked = tuple(listed("predictors", predictors, "predictors"))
+    data = cells_of(data, [getattr(each, "model", None) for each in asked])
     split.check(data)
     seen = view(data)
     if perturbation is None and isinstance(split.how.get("perturbation"), dict):
@@ -165,7 +168,6 @@ def case_of(
     named = tuple(listed("covariates", covariates, "names of obs columns"))
     for column in (*named, *(perturbation.columns if perturbation is not None else ())):
         seen.column(column)
-    asked = tuple(listed("predictors", predictors, "predictors"))
     return Case(data, seen, split, perturbation, named, similarity, asked, dict(declared or {}), seed_of(seed))
 
 
