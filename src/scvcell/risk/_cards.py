@@ -29,6 +29,10 @@ def cards(
         for s in world.splits
     ]
     run: dict[str, Any] = {"n_boot": config.n_boot, "level": float(config.level), "seed": int(config.seed)}
-    run |= {"baselines": dict(anchors), "axes": {name: repr(axis) for name, axis in world.axes.items()}}
+    run |= {
+        "asked": list(asked),
+        "baselines": dict(anchors),
+        "axes": {name: repr(axis) for name, axis in world.axes.items()},
+    }
     run |= {"readouts": [readout.name for readout in world.readouts], "version": version("scvcell")}
     return {"data": data, "model": {name: repr(each) for name, each in asked.items()}, "run": run}

@@ -82,7 +82,7 @@ class Scale(Axis):
     """
 
     name: ClassVar[str] = "scale"
-    baseline: ClassVar[str] = "mean"
+    baseline: ClassVar[str] = "mean of cells"
 
     kind: str = "cell_type"
     modality: str = "rna"
