@@ -117,6 +117,23 @@ def test_a_file_that_is_not_what_was_written_is_named(folder, content, monkeypat
         _folder.read(folder)
 
 
+def test_prose_of_others_stays_and_is_not_read(folder):
+    def save(text):
+        _folder.write(folder, {"class": "X"}, {}, plain=str, prose={"A.md": lambda file: file.write(text)})
+        about, files = _folder.read(folder)
+        assert files == {}
+        assert _folder.unchanged(about)
+        return (folder / "A.md").read_bytes(), list(about["prose"])
+
+    assert save(b"one") == (b"one", ["A.md"])
+    assert save(b"two") == (b"two", ["A.md"])
+    (folder / "A.md").write_bytes(b"mine")
+    assert save(b"three") == (b"mine", [])
+    assert save(b"four") == (b"mine", []), "also the next time"
+    (folder / "A.md").unlink()
+    assert save(b"five") == (b"five", ["A.md"])
+
+
 def test_a_failed_write_leaves_what_was_there_and_no_rubbish(folder):
     def fail(file):
         file.write(b"half")

@@ -3,7 +3,7 @@
 The manifest is a JSON file that lists the other files with their sizes and SHA-256. New files are written beside the
 old ones, under hidden names made of their checksums. Replacing the manifest, one step, is what makes them valid; then
 they take their names. Whoever is killed in between leaves a folder in which every file that the manifest lists is found
-under one of its two names.
+under one of its two names. Prose, which people may edit, is listed apart: it is not read, and what others wrote stays.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MANIFEST = "model.json"
 OURS = frozenset({"class", "scvcell", "registry"})
 """Keys by which a manifest is known as ours: other programs write files of this name too."""
-FILES, CHECKSUM = "files", "checksum"
+FILES, PROSE, CHECKSUM = "files", "prose", "checksum"
 HIDDEN = re.compile(r"^\.(?P<name>.+)-(?P<digest>[0-9a-f]{16})$")
 TRIES, SECONDS, STEADY = 100, 0.02, 3
 """How often, and how long apart, a folder is read that somebody is replacing; after so many times with one manifest it
@@ -104,6 +104,7 @@ def write(
     writers: Mapping[str, Callable[[Any], None]],
     *,
     plain: Callable[[Any], Any],
+    prose: Mapping[str, Callable[[Any], None]] | None = None,
 ) -> None:
     """Write files and their manifest; nothing of what was there before changes if that fails.
 
@@ -117,6 +118,8 @@ def write(
         By name of the file, what writes it to an open binary file.
     plain
         Makes values of `about` plain for JSON.
+    prose
+        As `writers`, of files for people. One that is there stays, unless it is just as it was written here.
 
     Raises
     ------
@@ -127,15 +130,17 @@ def write(
     try:
         with _alone(target):
             _settle(target)
-            files, pending = {}, []
+            listed: dict[str, dict[str, Any]] = {FILES: {}, PROSE: {}}
+            free = {name: writer for name, writer in (prose or {}).items() if not _theirs(target, name)}
+            files, pending = listed[FILES], []
             try:
-                for name, writer in writers.items():
+                for name, writer in {**free, **writers}.items():
                     scratch = target / f".{name}-{uuid.uuid4().hex[:16]}"
                     pending.append(scratch)
                     entry = _written(scratch, writer)
                     pending[-1] = scratch.replace(target / _hidden(name, entry))
-                    files[name] = entry
-                found = json.loads(json.dumps({**about, FILES: files}, default=plain))
+                    listed[PROSE if name in free else FILES][name] = entry
+                found = json.loads(json.dumps({**about, **listed}, default=plain))
                 found[CHECKSUM] = _of_manifest(found)
                 scratch = target / f".{MANIFEST}-{uuid.uuid4().hex[:16]}"
                 pending.append(scratch)
@@ -189,18 +194,24 @@ def _of_manifest(found: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _entries(target: Path) -> dict[str, Any] | None:
+def _entries(target: Path, kind: str = FILES) -> dict[str, Any] | None:
     """Files that the manifest in `target` lists; none where it is of a version that listed none, or there is none."""
     try:
         found = json.loads((target / MANIFEST).read_bytes())
     except (OSError, ValueError):
         return None
-    return found.get(FILES)
+    return found.get(kind)
+
+
+def _theirs(target: Path, name: str) -> bool:
+    """Whether a file is there that was not written here, or was changed since."""
+    entry, file = (_entries(target, PROSE) or {}).get(name), target / name
+    return file.exists() and (entry is None or hashlib.sha256(file.read_bytes()).hexdigest() != entry["sha256"])
 
 
 def _settle(target: Path) -> None:
     """Give files that the manifest lists their names, and remove what killed writers left."""
-    for name, entry in (_entries(target) or {}).items():
+    for name, entry in {**(_entries(target, PROSE) or {}), **(_entries(target) or {})}.items():
         hidden = target / _hidden(name, entry)
         if hidden.is_file():
             hidden.replace(target / name)

@@ -50,6 +50,18 @@ def test_chunks_cover_the_rows_once(truth, stored, form):
     np.testing.assert_array_equal(got, truth.X.toarray()[at])
 
 
+def test_blocks_end_where_stored_chunks_end():
+    da = pytest.importorskip("dask.array")
+
+    def starts(chunks, size=512):
+        return Matrix(da.zeros((sum(chunks), 3), chunks=(chunks, 3))).blocks(size).tolist()
+
+    assert starts((4096, 4096, 100)) == [*range(0, 4096 * 2, 512), 8192]
+    assert starts((400, 400, 400, 50)) == [0, 800]
+    assert starts((1100, 700)) == [0, 512, 1100]
+    assert Matrix(np.zeros((1100, 2))).blocks(512).tolist() == [0, 512, 1024]
+
+
 def test_on_disk_is_known_and_rows_in_memory_are_not_copied_whole(truth, stored, form):
     x = stored(truth, form).X
     matrix = Matrix(x)

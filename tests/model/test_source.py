@@ -1,6 +1,6 @@
 """Mini-batches: every cell once, missing is not zero, panels masked, the same from memory and from disk."""
 
-from itertools import product
+from itertools import chain, product
 
 import numpy as np
 import pandas as pd
@@ -47,7 +47,8 @@ def test_each_cell_comes_once_with_its_own_values(setting, stored, monkeypatch, 
     for batch_size, shuffle in product([7, 16, 1000], [False, True]):
         loader = Loader(source, index, batch_size, shuffle=shuffle, seed=3)
         assert len(loader) == sum(1 for _ in loader)
-        cells = collect(loader)
+        ranks = [Loader(source, index, batch_size, shuffle=shuffle, seed=3, rank=rank, world=3) for rank in range(3)]
+        cells = collect(chain(*ranks))
         assert sorted(cells) == index.tolist()
         for cell, content in cells.items():
             name = data.obs_names[cell]
@@ -99,6 +100,66 @@ def test_a_small_remainder_joins_the_batch_before_it(setting, n, sizes):
     mdata, model = setting
     source = source_of(model, mdata)
     assert [len(b) for b in Loader(source, np.arange(n), 16, shuffle=True)] == sizes
+
+
+@pytest.mark.parametrize("form", ["csr_matrix", "h5ad csr", "zarr dense"])
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_a_pass_goes_on_where_it_was_left_on_any_number_of_ranks(setting, stored, monkeypatch, form, world):
+    monkeypatch.setattr("scvcell.model._source.CELLS_PER_BUFFER", 48)
+    monkeypatch.setattr("scvcell.model._source.CELLS_PER_READ", 5)
+    mdata, model = setting
+    source, index = source_of(model, stored(mdata, form)), np.arange(mdata.n_obs - 3)
+    alone = Loader(source, index, 16, shuffle=True, seed=4)
+    whole, steps = [*alone, *alone], len(alone)
+    assert alone.state_dict()["epoch"] == 2
+    for left_after in (1, 2, steps - 1, steps, steps + 3):
+        shares = []
+        for rank in range(world):
+            loader = Loader(source, index, 16, shuffle=True, seed=4, rank=rank, world=world)
+            walk = iter(loader)
+            for number in range(left_after):
+                if number == steps:
+                    walk = iter(loader)
+                next(walk)
+            again = Loader(source, index, 16, shuffle=True, seed=4, rank=rank, world=world)
+            again.load_state_dict(loader.state_dict())
+            again.set_epoch(again.epoch)  # where it is already
+            shares.append(list(again))
+        rest = whole[left_after : steps * (1 if left_after < steps else 2)]
+        for batch, parts in zip(rest, zip(*shares, strict=True), strict=True):
+            for rank, part in enumerate(parts):
+                assert part.n_global == len(batch)
+                assert part.index.tolist() == batch.index[rank::world].tolist()
+
+
+def test_an_epoch_can_be_set_and_nothing_global_moves(setting):
+    mdata, model = setting
+    source, index = source_of(model, mdata), np.arange(60)
+    state, torch_state = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
+
+    def epoch(number):
+        loader = Loader(source, index, 16, shuffle=True, seed=1)
+        loader.set_epoch(number)
+        return torch.cat([b.index for b in loader]).tolist()
+
+    third = epoch(2)
+    loader = Loader(source, index, 16, shuffle=True, seed=1)
+    assert [torch.cat([b.index for b in loader]).tolist() for _ in range(3)][2] == third
+    assert epoch(1) != third
+    assert (np.random.get_state()[1] == state).all()  # noqa: NPY002
+    assert torch.equal(torch.get_rng_state(), torch_state)
+
+
+def test_a_position_in_other_data_is_refused(setting):
+    mdata, model = setting
+    source = source_of(model, mdata)
+    loader = Loader(source, np.arange(60), 16, shuffle=True, seed=1)
+    next(iter(loader))
+    for n, batch_size, seed, what in ((59, 16, 1, "cells 59"), (60, 8, 1, "batch_size 8"), (60, 16, 2, "seed 2")):
+        with pytest.raises(ValueError, match=what):
+            Loader(source, np.arange(n), batch_size, shuffle=True, seed=seed).load_state_dict(loader.state_dict())
+    with pytest.raises(ValueError, match="rank must be one of 0 to 1, not 2"):
+        Loader(source, np.arange(60), 16, rank=2, world=2)
 
 
 def test_missing_is_a_mask_and_zero_is_a_measurement(mosaic, quick):

@@ -32,11 +32,18 @@ def edit(folder, change):
 
 
 def without_checksums(folder):
-    """The folder as versions before checksums wrote it."""
+    """The folder as versions before checksums wrote it, with the names of cells in the manifest."""
     meta = json.loads((folder / "model.json").read_text())
-    del meta["files"], meta["checksum"]
+    del meta["files"], meta["prose"], meta["checksum"]
+    with np.load(folder / "split.npz") as names:
+        meta |= {"format": 1, "split": {part: names[part].tolist() for part in names}}
+    (folder / "split.npz").unlink()
     (folder / "model.json").write_text(json.dumps(meta))
     return folder
+
+
+FILES = ("model.json", "model.pt", "split.npz", "calibration.npz")
+"""Files that a model is read from."""
 
 
 def contents(folder):
@@ -129,6 +136,39 @@ class TestRoundTrip:
             again.train()
 
 
+class TestCard:
+    """The model card in the folder is for people: they may edit it, and no version of it stops a load."""
+
+    def test_a_new_model_brings_a_new_card_unless_somebody_edited_it(self, small, saved):
+        file = saved / "README.md"
+        small.model.save(saved, overwrite=True, license="mit")
+        assert "license: mit\n" in file.read_text()
+        small.model.save(saved, overwrite=True)
+        assert "license:" not in file.read_text()
+        file.write_text("mine")
+        for _ in range(2):
+            small.model.save(saved, overwrite=True)
+            assert file.read_text() == "mine"
+        CSL.load(saved)
+        file.unlink()
+        CSL.load(saved)
+        small.model.save(saved, overwrite=True)
+        assert "library_name: scvcell" in file.read_text()
+
+    def test_a_licence_that_is_none_is_refused_before_anything_is_written(self, small, tmp_path):
+        with pytest.raises(ValueError, match=r"license takes a short identifier.*not 'CC BY 4.0'"):
+            small.model.save(tmp_path / "model", license="CC BY 4.0")
+        assert not list(tmp_path.iterdir())
+
+    def test_names_of_cells_are_in_one_file_that_the_description_does_not_grow_with(self, small, saved):
+        names = small.mdata.obs_names
+        for file in ("README.md", "model.json"):
+            text = (saved / file).read_text()
+            assert not [name for name in names if f'"{name}"' in text]
+        with np.load(saved / "split.npz") as kept:
+            assert {part: kept[part].tolist() for part in kept} == small.model.split_
+
+
 class TestNothingIsUnpickled:
     def test_a_malicious_file_is_refused(self, saved, tmp_path):
         class Harm:
@@ -153,7 +193,7 @@ class TestNothingIsUnpickled:
         assert not (tmp_path / "harm").exists()
 
     def test_files_hold_tensors_and_plain_values_only(self, saved):
-        assert {p.name for p in saved.iterdir()} == {"model.json", "model.pt", "calibration.npz"}
+        assert {p.name for p in saved.iterdir()} == {*FILES, "README.md"}
         state = torch.load(saved / "model.pt", weights_only=True)
         assert all(isinstance(v, torch.Tensor) for v in state.values())
         json.loads((saved / "model.json").read_text())
@@ -162,7 +202,7 @@ class TestNothingIsUnpickled:
 class TestRefusals:
     def test_newer_layout(self, saved):
         edit(saved, lambda m: m.update(format=99, scvcell="9.1"))
-        with pytest.raises(ValueError, match=r"saved by scvcell 9.1 in a newer layout \(format 99.*Update scvcell"):
+        with pytest.raises(ValueError, match=r"saved by scvcell 9.1 in a newer layout \(format 99.*'scvcell>=9.1'"):
             CSL.load(saved)
 
     def test_another_version_with_the_same_layout_loads(self, small, saved):
@@ -313,7 +353,7 @@ def test_a_model_of_an_earlier_version_loads_and_says_what_it_cannot_do(mosaic, 
 class TestDamage:
     """Whatever is changed in a folder, it is refused by the name of the file, and never read as something else."""
 
-    @pytest.mark.parametrize("name", ["model.json", "model.pt", "calibration.npz"])
+    @pytest.mark.parametrize("name", FILES)
     @pytest.mark.parametrize("how", ["flip", "cut", "longer", "empty"])
     def test_any_byte_of_any_file(self, saved, name, how):
         rng, raw = np.random.default_rng(0), (saved / name).read_bytes()
@@ -412,7 +452,7 @@ class TestFilesOfOthers:
         edit(saved, lambda m: m["files"].update({"drift.npz": m["files"]["calibration.npz"]}))
         shutil.copy(saved / "calibration.npz", saved / "drift.npz")
         _folder.write(saved, {}, {"model.pt": lambda f: f.write(b"x")}, plain=str)
-        assert {path.name for path in saved.iterdir()} == {"model.json", "model.pt"}
+        assert {path.name for path in saved.iterdir()} == {"model.json", "model.pt", "README.md"}
 
     def test_links_are_followed_and_stay(self, small, tmp_path):
         place = small.model.save(tmp_path / "store")

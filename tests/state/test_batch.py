@@ -23,7 +23,7 @@ def batch():
     }
     code = torch.tensor([0, 1, 1])
     host = (rows, ["rna"], code.numpy())
-    return Batch(torch.tensor([7, 5, 9]), Context(torch.eye(2)[code], code), observed, torch.ones(3), host)
+    return Batch(torch.tensor([7, 5, 9]), Context(torch.eye(2)[code], code), observed, torch.ones(3), host, 3)
 
 
 def test_its_layout_is_made_once_of_what_the_host_keeps(batch):
@@ -55,5 +55,5 @@ def test_every_tensor_moves_and_nothing_else(batch):
 
 
 def test_where_all_pairs_can_be_relied_on_there_is_no_confidence_to_move(batch):
-    sure = Batch(batch.index, batch.context, batch.observed, None, batch.host)
+    sure = Batch(batch.index, batch.context, batch.observed, None, batch.host, 3)
     assert sure.to("meta").confidence is None

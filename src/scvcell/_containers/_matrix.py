@@ -106,6 +106,26 @@ class Matrix:
         parts = [np.asarray(size(block), dtype=np.float32).ravel() for block in self.chunks(index)]
         return np.concatenate([np.zeros(0, np.float32), *parts])
 
+    def blocks(self, size: int) -> Rows:
+        """First rows of blocks of about `size` neighbours that are stored together, ``(blocks,)``.
+
+        What is stored in chunks of rows is cut at their borders, so that no chunk is read for two blocks unless it is
+        larger than `size`.
+        """
+        chunks = getattr(self._x, "chunks", None)
+        n = self.shape[0]
+        if not chunks:
+            return np.arange(0, n, size)
+        per_chunk = chunks[0] if isinstance(chunks[0], tuple) else None
+        ends = np.cumsum(per_chunk) if per_chunk else np.append(np.arange(chunks[0], n, chunks[0]), n)
+        starts, first = [0], 0
+        for end in ends[:-1].tolist():
+            if end - first >= size:
+                starts.append(end)
+                first = end
+        large = [np.arange(a, max(b - size, a) + 1, size) for a, b in zip(starts, [*starts[1:], n], strict=True)]
+        return np.concatenate(large)
+
     def dense(self, index: NDArray[np.integer]) -> NDArray[np.float32]:
         """Rows `index` as a dense float32 array, shape ``(len(index), features)``."""
         block: Any = self.rows(index)

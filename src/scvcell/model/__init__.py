@@ -12,6 +12,7 @@ from scvcell.model._parts import PARTS, Part
 from scvcell.model._query import load_query_data
 from scvcell.model._readout import Decoded, Readout
 from scvcell.model._recognise import annotation, proteins_in_obsm
+from scvcell.model._references import references
 from scvcell.model._size_factor import warn_by_names
 from scvcell.model._store import load, save
 from scvcell.model._translate import Calibration, calibration, depths, interval_scale
@@ -38,6 +39,7 @@ __all__ = [
     "normalized_expression",
     "proteins_in_obsm",
     "raw_counts",
+    "references",
     "save",
     "warn_by_names",
 ]

@@ -119,7 +119,8 @@ class CSLModule(BaseModuleClass):
         for name, o in batch.observed.items():
             if name in wanted and name in self.front_ends:
                 h = self.front_ends[name](o.scores, batch.context.batch[o.rows])
-                found[name] = (o.rows, Posterior(*self.encoders[name](h)))
+                mean, var = self.encoders[name](h)
+                found[name] = (o.rows, Posterior(mean.float(), var.float()))  # whatever precision they were found in
         return found
 
     def posterior(self, batch: Batch, names: Iterable[str] | None = None) -> Posterior:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import scipy.sparse as sp
 import torch
 
 from scvcell.measure import Context
+from scvcell.model._order import Order
 from scvcell.state import Batch, Observed
 
 if TYPE_CHECKING:
@@ -25,8 +27,11 @@ if TYPE_CHECKING:
 
 CELLS_PER_BUFFER = 16_384
 """Cells read from disk at once; they are shuffled among themselves."""
-CELLS_PER_READ = 256
-"""Neighbouring cells that are read together from disk; a buffer mixes 64 such blocks."""
+CELLS_PER_READ = 512
+"""Neighbouring cells that are read together from disk; a buffer mixes 32 such blocks."""
+
+type Ahead = dict[str, tuple[Any, Rows]]
+"""Per modality, values that were read ahead, and which rows they are, sorted."""
 
 
 @dataclass
@@ -77,8 +82,24 @@ class Source:
         """Whether any modality is read from a file."""
         return any(matrix.on_disk for matrix in self.matrices.values())
 
-    def cut(self, index: Rows, *, ahead: dict[str, tuple] | None = None) -> Batch:
-        """The mini-batch of cells `index`; `ahead` holds rows that were read ahead, per modality."""
+    def blocks(self, index: Rows) -> tuple[Rows, Rows]:
+        """Some cells in the order in which they are stored, and positions at which blocks of neighbours start."""
+        place, ends, offset = np.full(len(index), -1), [], 0
+        for name, matrix in self.matrices.items():
+            rows = self.rows[name][index]
+            new = (place < 0) & (rows >= 0)
+            place[new] = rows[new] + offset
+            ends.append(matrix.blocks(CELLS_PER_READ) + offset)
+            offset += matrix.shape[0]
+        by_place = np.argsort(place, kind="stable")
+        starts = np.unique(np.searchsorted(place[by_place], np.concatenate(ends)))
+        return index[by_place], starts[starts < len(index)]
+
+    def cut(self, index: Rows, *, ahead: Ahead | None = None, n_global: int | None = None) -> Batch:
+        """The mini-batch of cells `index`; `ahead` holds rows that were read ahead, per modality.
+
+        `n_global` is the number of cells on all ranks, where these are a share of them.
+        """
         observed, at_of = {}, {}
         nothing = np.zeros((len(index), 0), np.float32)
         for name, rows in self.rows.items():
@@ -105,7 +126,8 @@ class Source:
         context = Context(torch.from_numpy(self.design[index]), torch.from_numpy(self.batch[index]))
         confidence = None if self.confidence is None else torch.from_numpy(self.confidence[index])
         host = at_of, [name for name in at_of if name in self.scores], self.batch[index]
-        return Batch(torch.from_numpy(index), context, observed, confidence, host)
+        n_global = len(index) if n_global is None else n_global
+        return Batch(torch.from_numpy(index), context, observed, confidence, host, n_global)
 
 
 def _tensor(values: Any, *, sparse: bool) -> Tensor:
@@ -120,6 +142,9 @@ def _tensor(values: Any, *, sparse: bool) -> Tensor:
 class Loader:
     """Iterate over mini-batches of some cells, shuffled or in order; one pass reads each row once.
 
+    The order depends on the seed and the number of the pass, and on nothing else: another rank, or another process
+    that goes on from `state_dict`, sees the same mini-batches.
+
     Parameters
     ----------
     source
@@ -127,19 +152,43 @@ class Loader:
     index
         Cells to walk through.
     batch_size
-        Cells per mini-batch.
+        Cells per mini-batch, of all ranks together.
     shuffle
-        Whether each pass has its own order. Data on disk are shuffled in blocks within a buffer.
+        Whether each pass has its own order. More data on disk than a buffer holds are shuffled in blocks of
+        neighbours, and then within each buffer.
     seed
         Seed of the orders.
+    rank, world
+        Which share of each mini-batch this process gets, ``cells[rank::world]``, and of how many.
+
+    Attributes
+    ----------
+    epoch, position
+        Pass, and mini-batch in it, that follow on the one that was handed out last.
     """
 
-    def __init__(self, source: Source, index: Rows, batch_size: int, *, shuffle: bool = False, seed: int = 0) -> None:
+    def __init__(
+        self,
+        source: Source,
+        index: Rows,
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        if not 0 <= rank < world:
+            raise ValueError(f"rank must be one of 0 to {world - 1}, not {rank}.")
+        index, starts, per_buffer = np.asarray(index, dtype=np.int64), None, None
+        if source.on_disk:
+            per_buffer = max(CELLS_PER_BUFFER // batch_size, 1)
+            if shuffle and len(index) > CELLS_PER_BUFFER:
+                index, starts = source.blocks(index)
         self.source = source
-        self.index = np.asarray(index, dtype=np.int64)
-        self.batch_size = batch_size
-        self.shuffle = shuffle
-        self.rng = np.random.default_rng(seed)
+        self.rank = rank
+        self.order = Order(index, batch_size, seed if shuffle else None, world, per_buffer, starts)
+        self.epoch = self.position = self._first = 0
 
     def release(self) -> None:
         """Let go of the data."""
@@ -147,40 +196,77 @@ class Loader:
 
     def __len__(self) -> int:
         """Mini-batches per pass; when shuffled, a remainder under a quarter of a batch joins the one before it."""
-        return len(self._cuts(len(self.index)))
+        return len(self.order)
 
-    def _cuts(self, n: int) -> list[tuple[int, int]]:
-        starts = list(range(0, n, self.batch_size))
-        if self.shuffle and len(starts) > 1 and n - starts[-1] < self.batch_size / 4:
-            starts.pop()
-        return list(zip(starts, [*starts[1:], n], strict=True))
+    def set_epoch(self, epoch: int) -> None:
+        """The next pass is that of number `epoch`, from its start unless that is the one it is in."""
+        if epoch != self.epoch:
+            self.epoch, self.position, self._first = epoch, 0, 0
+
+    def state_dict(self) -> dict[str, int]:
+        """What follows on the mini-batch that was handed out last, and of which cells: plain numbers."""
+        order = self.order
+        seed = -1 if order.seed is None else order.seed
+        of = {"seed": seed, "cells": len(order.index), "batch_size": order.batch_size}
+        return {"epoch": self.epoch, "position": self.position, **of}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """The next pass goes on after the mini-batch of `state`, on any rank of any number of ranks.
+
+        Raises
+        ------
+        ValueError
+            If the state is one of other cells, mini-batches or orders.
+        """
+        for key, value in self.state_dict().items():
+            if key not in ("epoch", "position") and value != state[key]:
+                raise ValueError(f"This training has {key} {value}; what is to go on had {state[key]}.")
+        self.epoch, self.position = int(state["epoch"]), int(state["position"])
+        self._first = self.position
 
     def __iter__(self) -> Iterator[Batch]:
-        if not self.source.on_disk:
-            order = self.rng.permutation(self.index) if self.shuffle else self.index
-            for start, stop in self._cuts(len(order)):
-                yield self.source.cut(order[start:stop])
-            return
-        order = self._block_order()
-        buffer = max(CELLS_PER_BUFFER // self.batch_size, 1) * self.batch_size
-        cuts = self._cuts(len(order))
-        per_buffer = buffer // self.batch_size
-        for first in range(0, len(cuts), per_buffer):
-            group = cuts[first : first + per_buffer]
-            cells = order[group[0][0] : group[-1][1]]
-            if self.shuffle:
-                cells = self.rng.permutation(cells)
-            ahead = {}
-            for name, rows in self.source.rows.items():
-                wanted = np.unique(rows[cells])
-                wanted = wanted[wanted >= 0]
-                ahead[name] = (self.source.matrices[name].rows(wanted), wanted)
-            for start, stop in group:
-                yield self.source.cut(cells[start - group[0][0] : stop - group[0][0]], ahead=ahead)
+        epoch, first, self._first = self.epoch, self._first, 0
+        for step, cells, n_global, ahead in self._shares(epoch, first):
+            # before it is handed out: Lightning never asks for more than the last one
+            self.epoch, self.position = (epoch + 1, 0) if step + 1 == len(self) else (epoch, step + 1)
+            yield self.source.cut(cells, ahead=ahead, n_global=n_global)
 
-    def _block_order(self) -> Rows:
-        if not self.shuffle:
-            return self.index
-        ordered = np.sort(self.index)
-        blocks = [ordered[i : i + CELLS_PER_READ] for i in range(0, len(ordered), CELLS_PER_READ)]
-        return np.concatenate([blocks[i] for i in self.rng.permutation(len(blocks))])
+    def _shares(self, epoch: int, first: int) -> Iterator[tuple[int, Rows, int, Ahead | None]]:
+        """Steps of a pass from `first` on, this rank's cells of each, cells of all ranks, and rows read ahead."""
+        if first >= len(self):
+            return
+        last, _ = self.order.buffer_of(len(self) - 1)
+        number, _ = self.order.buffer_of(first)
+        if not self.source.on_disk:
+            for step, cells, n_global in self._cut(epoch, number, first):
+                yield step, cells, n_global, None
+            return
+        # a thread, never a process: neither HDF5 nor zarr survives a fork
+        with ThreadPoolExecutor(1, "scvcell-read") as thread:
+            ahead = thread.submit(self._read, epoch, number, first)
+            for following in range(number + 1, last + 2):
+                steps, rows = ahead.result()
+                if following <= last:
+                    ahead = thread.submit(self._read, epoch, following, first)
+                for step, cells, n_global in steps:
+                    yield step, cells, n_global, rows
+
+    def _cut(self, epoch: int, number: int, first: int) -> list[tuple[int, Rows, int]]:
+        """Steps of a buffer from `first` on, this rank's cells of each, and cells of all ranks."""
+        _, steps = self.order.buffer_of(number * (self.order.per_buffer or 0))
+        cells, start = self.order.buffer(epoch, number), self.order.bounds(steps[0])[0]
+        out = []
+        for step in steps[max(first - steps[0], 0) :]:
+            a, b = self.order.bounds(step)
+            out.append((step, self.order.share(cells[a - start : b - start], self.rank), b - a))
+        return out
+
+    def _read(self, epoch: int, number: int, first: int) -> tuple[list[tuple[int, Rows, int]], Ahead]:
+        """A buffer, and the rows of its cells, per modality: values and which rows they are."""
+        steps, ahead = self._cut(epoch, number, first), {}
+        mine = np.concatenate([cells for _, cells, _ in steps])
+        for name, rows in self.source.rows.items():
+            wanted = np.unique(rows[mine])
+            wanted = wanted[wanted >= 0]
+            ahead[name] = (self.source.matrices[name].rows(wanted), wanted)
+        return steps, ahead

@@ -23,6 +23,8 @@ from scvcell._random import seeded
 from scvcell.errors import Damaged, NotTrained
 from scvcell.measure import MEASUREMENTS
 from scvcell.model._build import build, empty_summaries
+from scvcell.model._card import CARD, card, check_license
+from scvcell.model._hub import located
 from scvcell.model._parts import PARTS
 from scvcell.objective import Weights
 from scvcell.prior import Edges
@@ -37,16 +39,30 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("scvcell")
 
-FORMAT = 1
-"""Version of the layout on disk; raised when an older package could not read it."""
-TENSORS, GRAPH = "model.pt", "guidance.npz"
+FORMAT = 2
+"""Version of the layout on disk; raised when an older package could not read it. Every older one is read."""
+TENSORS, GRAPH, SPLIT = "model.pt", "guidance.npz", "split.npz"
 MAX_ARRAY_BYTES = 2**31
 """Bytes of arrays, unpacked, beyond which a file that packs them a hundredfold is refused."""
 MAX_PACKING = 100
 
 
-def save(model: Fitted, path: str | Path, *, overwrite: bool = False) -> Path:
+def save(model: Fitted, path: str | Path, *, overwrite: bool = False, license: str | None = None) -> Path:
     """Write `model` to a folder. Files of others in the folder stay, and so does the old model if anything fails.
+
+    ``model.json`` says what the model is and lists the other files with their checksums. ``README.md`` is a model card
+    in the form of the Hugging Face hub; one that was edited stays as it is.
+
+    Parameters
+    ----------
+    model
+        Trained model.
+    path
+        Folder.
+    overwrite
+        Whether a model that is there is replaced.
+    license
+        Identifier of the licence for the card, such as ``"cc-by-4.0"``.
 
     Raises
     ------
@@ -54,11 +70,14 @@ def save(model: Fitted, path: str | Path, *, overwrite: bool = False) -> Path:
         If `path` exists and `overwrite` is False, or it is something else than a model.
     NotTrained
         If the model is not trained.
+    ValueError
+        If `license` is no identifier.
     OSError
         If the folder cannot be written; what was there before is untouched.
     """
     if model.module is None or not model.is_trained_:
         raise NotTrained("Only a trained model can be saved. Run `model.train()` first.")
+    check_license(license)
     target = _folder.claim(path, overwrite=overwrite)
     meta = {
         "format": FORMAT,
@@ -70,7 +89,6 @@ def save(model: Fitted, path: str | Path, *, overwrite: bool = False) -> Path:
         "n_components": model.n_components,
         "n_networks": model.n_networks,
         "weights": asdict(model.weights),
-        "split": model.split_,
         "split_digest": model.split_digest,
         "alignment": model.alignment,
         "matched": model.matched,
@@ -81,6 +99,7 @@ def save(model: Fitted, path: str | Path, *, overwrite: bool = False) -> Path:
     }
     state = {k: v.cpu() for k, v in model.module.state_dict().items()}
     writers: dict[str, Callable[[Any], None]] = {TENSORS: lambda file: torch.save(state, file)}
+    writers[SPLIT] = _writer({part: np.array(names, dtype=str) for part, names in model.split_.items()})
     if model.edges is not None:
         writers[GRAPH] = _writer(model.edges._asdict())
     for name, part in model.parts.items():
@@ -88,7 +107,8 @@ def save(model: Fitted, path: str | Path, *, overwrite: bool = False) -> Path:
         if plain:
             writers[f"{name}.json"] = _text(plain)
         writers[f"{name}.npz"] = _writer(arrays)
-    _folder.write(target, meta, writers, plain=_plain)
+    about = card(model, license).encode()
+    _folder.write(target, meta, writers, plain=_plain, prose={CARD: lambda file: file.write(about)})
     return Path(path)
 
 
@@ -113,18 +133,32 @@ def _plain(value: Any) -> Any:
 
 
 def load[T: Fitted](cls: type[T], path: str | Path, data: Container | None = None, *, device: str = "cpu") -> T:
-    """Read a model that `save` wrote.
+    """Read a model that `save` wrote. All checksums are compared before anything is read, and nothing is unpickled.
+
+    Parameters
+    ----------
+    cls
+        Class of the model.
+    path
+        Folder, or a model of the Hugging Face hub: ``"owner/name"`` or ``"owner/name@revision"``, where no folder is
+        called so. Of the hub, that the revision is a commit is what makes the model the same for good.
+    data
+        Data to go with it.
+    device
+        Device of its parameters.
 
     Raises
     ------
     FileNotFoundError
-        If the folder or one of its files is missing.
+        If the folder, the repository or one of the files is missing.
+    ConnectionError, PermissionError
+        If the hub cannot be reached, or asks for a login.
     ValueError
         If it is no model of this class, or was written by a newer version.
     Damaged
         If a file is not what was saved, or does not go with those beside it.
     """
-    folder = Path(path)
+    folder = located(path)
     parts = [f"{name}.{kind}" for name in PARTS for kind in ("json", "npz")]
     meta, files = _folder.read(folder, (TENSORS, GRAPH, *parts))
     if TENSORS not in files:
@@ -136,7 +170,8 @@ def load[T: Fitted](cls: type[T], path: str | Path, data: Container | None = Non
     if newer:
         raise ValueError(
             f"{folder} was saved by scvcell {meta.get('scvcell')} in a newer layout (format {meta['format']}, this "
-            f"version reads up to {FORMAT}). Update scvcell to load it."
+            f"version reads up to {FORMAT}). Install that version or a later one: "
+            f"pip install 'scvcell>={meta.get('scvcell')}'."
         )
     if meta.get("class") != cls.__name__:
         raise ValueError(f"{folder} holds a {meta.get('class')!r} model, not {cls.__name__}.")
@@ -158,6 +193,8 @@ def _restored[T: Fitted](cls: type[T], meta: dict[str, Any], files: dict[str, by
             return reader(files[name])
 
     state = part(TENSORS, _read_tensors)
+    if SPLIT in files:
+        meta["split"] = part(SPLIT, lambda raw: {key: names.tolist() for key, names in _read_arrays(raw).items()})
     edges = part(GRAPH, lambda raw: Edges(**_read_arrays(raw))) if GRAPH in files else None
     with _whole(folder / _folder.MANIFEST):
         operators = [spec["operator"] for spec in meta["registry"]["schema"]["modalities"].values()]
@@ -199,7 +236,7 @@ def _restored[T: Fitted](cls: type[T], meta: dict[str, Any], files: dict[str, by
     for name in [name for name in PARTS if f"{name}.npz" in files]:
         plain = part(f"{name}.json", json.loads) if f"{name}.json" in files else {}
         model.parts[name] = part(f"{name}.npz", partial(_part, name, plain, model.n_latent))
-    lost = {Path(name).stem for name in files if name not in (TENSORS, GRAPH)} - set(PARTS)
+    lost = {Path(name).stem for name in files if name not in (TENSORS, GRAPH, SPLIT)} - set(PARTS)
     for name in sorted(lost):
         logger.warning("%s has a part %r of a package that is not installed here; it is left out.", folder, name)
     model.is_trained_ = True

@@ -37,12 +37,13 @@ def likelihood(network: Network, batch: Batch, state: Inference) -> dict[str, Fl
         weight = torch.cat([_weight(view, met) for view, met in views])
         operator = network.operators[name]
         context = batch.context.at(o.rows[keep]).measured(o.depth[keep])
-        if operator.sparse:
-            value = cast("SparseOperator", operator).log_prob(o.x, z, context, o.mask, rows=keep)
-        else:
-            value = operator.log_prob(o.x[keep], z, context, None if o.mask is None else o.mask[keep])
-        value = ((operator.depth_error(z, context) - value) * weight).sum() / len(batch)
-        out[name] = network.modality_weight[name] * (value + operator.regulariser() / network.n_train)
+        with torch.autocast(z.device.type, enabled=False):  # sums over thousands of features need single precision
+            if operator.sparse:
+                value = cast("SparseOperator", operator).log_prob(o.x, z, context, o.mask, rows=keep)
+            else:
+                value = operator.log_prob(o.x[keep], z, context, None if o.mask is None else o.mask[keep])
+            value = ((operator.depth_error(z, context) - value) * weight).sum() / len(batch)
+            out[name] = network.modality_weight[name] * (value + operator.regulariser() / network.n_train)
     return out
 
 

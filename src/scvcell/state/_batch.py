@@ -60,6 +60,8 @@ class Batch:
         How far each cell's assays can be relied on to be of one cell, shape ``(cells,)``; None where all can.
     host
         Kept on the host: the cells of each modality, which of these are assays, and the batch of each cell.
+    n_global
+        Cells of the mini-batch on all ranks together, of which these are a share.
     """
 
     index: Tensor
@@ -67,6 +69,7 @@ class Batch:
     observed: dict[str, Observed]
     confidence: Tensor | None
     host: tuple[Positions, list[str], Rows]
+    n_global: int
 
     def __len__(self) -> int:
         return len(self.index)
@@ -91,4 +94,4 @@ class Batch:
         context = Context(self.context.design.to(device), self.context.batch.to(device))
         confidence = None if self.confidence is None else self.confidence.to(device)
         observed = {m: move(o) for m, o in self.observed.items()}
-        return Batch(self.index.to(device), context, observed, confidence, self.host)
+        return Batch(self.index.to(device), context, observed, confidence, self.host, self.n_global)
