@@ -95,7 +95,8 @@ class Schema:
         batch = np.zeros(view.n_obs, np.int64)
         if self.batch_key is not None:
             batch = codes_of(view, self.batch_key, self.batches, hint=_NEW_BATCH)
-        codes, widths = [batch], [len(self.batches)]
+        codes: list[NDArray[np.integer]] = [batch]
+        widths = [len(self.batches)]
         for key, categories in self.categorical.items():
             own = codes_of(view, key, categories)
             codes.append(own.astype(np.min_scalar_type(len(categories))))
@@ -126,7 +127,7 @@ class Design:
         Each continuous covariate, standardised.
     """
 
-    codes: list[NDArray[np.integer]]
+    codes: Sequence[NDArray[np.integer]]
     widths: list[int]
     continuous: list[NDArray[np.float32]]
 
