@@ -1,5 +1,6 @@
 """AnnData, MuData or SpatialData in, one `View`; results out."""
 
+from scvcell._containers._blocks import blocks, check_store, write_blocks
 from scvcell._containers._gather import gather, unique_names
 from scvcell._containers._graph import graph
 from scvcell._containers._matrix import Matrix, fault
@@ -22,6 +23,8 @@ __all__ = [
     "Space",
     "Tables",
     "View",
+    "blocks",
+    "check_store",
     "choose",
     "choose_features",
     "circles",
@@ -38,4 +41,5 @@ __all__ = [
     "units_of",
     "view",
     "view_units",
+    "write_blocks",
 ]
