@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from inspect import signature
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -51,7 +52,8 @@ class Measurement(nn.Module, ABC):
     count_data: ClassVar[bool] = True
     """Whether values must be whole numbers from 0 on."""
     sparse: ClassVar[bool] = False
-    """Whether `log_prob` takes raw values as a sparse (COO) tensor, and ``rows``: the row in it of each state."""
+    """Whether `log_prob` takes raw values as a sparse (COO) tensor, too, and ``rows``: the row of each state in it.
+    A subclass whose own `log_prob` knows no ``rows`` is given dense values, one row per state."""
     encoded: ClassVar[bool] = True
     """Whether encoders see it; False for what is only predicted, such as an outcome."""
     sized: ClassVar[bool] = False
@@ -73,6 +75,12 @@ class Measurement(nn.Module, ABC):
         panel = torch.ones(summary.n_batches, summary.n_features, dtype=torch.bool)
         self.register_buffer("panel", panel if summary.panel is None else torch.as_tensor(summary.panel))
         self.size_head: Decoder | None = None
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        own = vars(cls).get("log_prob")
+        if own is not None and "rows" not in signature(own).parameters:
+            cls.sparse = False
 
     @classmethod
     def check(cls, features: Sequence[str], **options: Any) -> None:

@@ -98,6 +98,14 @@ def shares(logits: Float[Tensor, "cells features"], observed: Tensor | None) -> 
     return (logits - torch.logsumexp(logits.masked_fill(~observed, OFF_PANEL), -1, keepdim=True)).exp()
 
 
+def only(x: Tensor, observed: Float[Tensor, "cells features"]) -> Tensor:
+    """Counts, dense or sparse (COO, coalesced), with 0 where they were not observed."""
+    if not x.is_sparse:
+        return x.masked_fill(~observed, 0)
+    at = x.indices()
+    return torch.sparse_coo_tensor(at, x.values() * observed[at[0], at[1]], x.shape, is_coalesced=True)
+
+
 class LogTotal(torch.autograd.Function):
     r"""``logsumexp(h v^T)`` of each cell over the observed features, in blocks of cells.
 

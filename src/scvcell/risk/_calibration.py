@@ -55,8 +55,9 @@ def calibration(rows: pd.DataFrame, level: float = 0.9, n_boot: int = 200, seed:
     -------
     One row per axis, regime, predictor and ``of``: ``"all"`` features, the ``"strongest"`` true effects, or those
     ``"chosen"`` as the largest by their prediction. ``n`` is the number of units. ``width``, ``crps`` and ``pit`` are
-    means over units, of all features. ``flag`` is ``"too narrow"`` or ``"too wide"`` where the interval of the coverage
-    excludes the level; with one unit there is no interval and no flag.
+    means over units, of all features; the latter two are NaN without quantiles. ``flag`` is ``"too narrow"`` or
+    ``"too wide"`` where the interval of the coverage excludes the level; with one unit there is no interval and no
+    flag.
 
     Raises
     ------
@@ -65,6 +66,9 @@ def calibration(rows: pd.DataFrame, level: float = 0.9, n_boot: int = 200, seed:
 
     Notes
     -----
+    ``pit`` is how far quantiles are from their levels within a unit, so that it is above 0 of honest ones too, the more
+    the fewer the values of a unit are, or the more they err together: compare predictors by it.
+
     Strong effects are chosen by the truth, and so by its noise: honest intervals of a predictor that is far from the
     truth hold for fewer of them than for all, and are flagged. That is a fact a reader needs, not a fault of the
     intervals alone; ``"chosen"`` says whether they hold where the prediction itself is large.

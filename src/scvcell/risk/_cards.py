@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from scvcell._containers import view
 from scvcell.risk._plan import digest_of
+from scvcell.risk._predictor import QUANTILES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +30,7 @@ def cards(
         for s in world.splits
     ]
     run: dict[str, Any] = {"n_boot": config.n_boot, "level": float(config.level), "seed": int(config.seed)}
+    run |= {"quantiles": list(QUANTILES)}
     run |= {"baselines": dict(anchors), "axes": {name: repr(axis) for name, axis in world.axes.items()}}
     run |= {"readouts": [readout.name for readout in world.readouts], "version": version("scvcell")}
     return {"data": data, "model": {name: repr(each) for name, each in asked.items()}, "run": run}

@@ -30,11 +30,11 @@ from scvcell.risk._plan import (
     refitted,
     splits_of,
 )
-from scvcell.risk._readout import readouts_of
 from scvcell.risk._report import RiskReport
 from scvcell.risk._run import run_tasks
 from scvcell.risk._task import Ask, Shared, World, rows_of
 from scvcell.risk._total import check_alpha, refused, total
+from scvcell.risk.readouts import readouts_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from scvcell._containers import Container
     from scvcell.model import CSL
     from scvcell.risk._predictor import Predictor
-    from scvcell.risk._readout import Readout
     from scvcell.risk._split import Split
     from scvcell.risk.axes import Axis
+    from scvcell.risk.readouts import Readout
 
 
 def evaluate(
