@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from scvcell._ranks import rank, world
 from scvcell.model._checkpoint import DONE, EPOCH, Progress
 from scvcell.model._optimise import adopt_parameters, parameters_of
+from scvcell.model._processes import gathered, noise
 from scvcell.model._stops import NOTHING, Stops
 
 if TYPE_CHECKING:
@@ -29,14 +31,18 @@ class Keeper:
     plan, loader
         The training, and what walks through its cells.
     checkpoint
-        Files of the round.
+        Files of the round; None keeps nothing.
+    seed
+        Of each rank's noise, where several train together.
     """
 
-    def __init__(self, plan: TrainingPlan, loader: Loader, checkpoint: Checkpoint) -> None:
-        self.plan, self.loader, self.checkpoint = plan, loader, checkpoint
+    def __init__(
+        self, plan: TrainingPlan, loader: Loader, checkpoint: Checkpoint | None, seed: int, n_ranks: int
+    ) -> None:
+        self.plan, self.loader, self.checkpoint, self.seed = plan, loader, checkpoint, seed
         self.stops = Stops()
-        self.kept = checkpoint.load()
-        plan.pause = self.pause
+        self.kept = None if checkpoint is None else checkpoint.load(n_ranks)
+        plan.keeper = self
 
     def over(self, epochs: int) -> bool:
         """Whether nothing is left to do; the network is what was kept then."""
@@ -57,33 +63,61 @@ class Keeper:
             self.loader.load_state_dict(self.kept.plain["loader"])
 
     def begin(self) -> None:
-        """Go on from what was kept; the first step follows."""
+        """Go on from what was kept; the first step follows.
+
+        Raises
+        ------
+        RuntimeError
+            If ranks would go on from different steps.
+        """
+        if world() > 1:
+            torch.manual_seed(noise(self.seed + len(self.plan.records), rank()))
         if self.kept is not None:
             self.plan.adopt(self.kept)
-            set_random(self.kept.tensors["random"][0], self.plan.device)
+            states = self.kept.tensors["random"]
+            if len(states) == world():
+                set_random(states[rank()], self.plan.device)
+            self.kept = None
+        at = gathered(self.plan.global_step)
+        if len(set(at)) > 1:
+            raise RuntimeError(
+                f"The processes would go on from different steps, {at}. "
+                "Give checkpoint= a folder that all machines see."
+            )
+        if at[0] and rank() == 0 and self.checkpoint is not None:
             logger.info(
                 "The fit goes on from %s, after %d steps in %d epochs.",
                 self.checkpoint.folder,
-                self.plan.global_step,
+                at[0],
                 len(self.plan.records),
             )
-            self.kept = None
         self.stops.take()
+
+    def asked(self) -> tuple[int, bool]:
+        """What a signal to this process asks for, and whether a checkpoint falls due, which the first rank says."""
+        return self.stops.asked, self.checkpoint is not None and rank() == 0 and self.checkpoint.due()
 
     def pause(self, kind: str) -> None:
         """Keep what is known where that falls due or a signal asks for it, and then do what the signal does."""
-        asked = self.stops.asked
-        if asked != NOTHING or self.checkpoint.due() or (kind == EPOCH and self.checkpoint.cheap()):
+        if world() > 1 and kind != EPOCH:
+            asked, due = self.plan.told.asked, self.plan.told.due
+        else:
+            asked, due = self.asked()
+            due |= kind == EPOCH and self.checkpoint is not None and self.checkpoint.cheap()
+            told = gathered((asked, due))
+            asked, due = max(a for a, _ in told), told[0][1]
+        if self.checkpoint is not None and (due or asked != NOTHING):
             plain, tensors = self.plan.known()
-            plain |= {"loader": self.loader.state_dict(), "world": 1}
-            tensors |= {"random": [random_state(self.plan.device)]}
+            plain |= {"loader": self.loader.state_dict(), "world": world()}
+            tensors |= {"random": gathered(random_state(self.plan.device))}
             self.checkpoint.save(Progress(plain, tensors), kind)
         self.stops.act(asked)
 
     def end(self) -> None:
         """The round is over: its result is all that is kept of it."""
-        tensors = {"parameters": parameters_of(self.plan.module), "random": [random_state(self.plan.device)]}
-        self.checkpoint.save(Progress({"records": self.plan.records, "over": True}, tensors), DONE)
+        if self.checkpoint is not None:
+            tensors = {"parameters": parameters_of(self.plan.module), "random": [random_state(self.plan.device)]}
+            self.checkpoint.save(Progress({"records": self.plan.records, "over": True}, tensors), DONE)
 
 
 def random_state(device: torch.device) -> list[torch.Tensor]:

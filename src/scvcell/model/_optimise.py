@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import lightning.pytorch as pl
 import pandas as pd
 import torch
 
+from scvcell._ranks import rank, world
 from scvcell.errors import Diverged
 from scvcell.model._checkpoint import EPOCH, STEP, Progress
+from scvcell.model._processes import Told, add_gradients, gathered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from scvcell.model._config import TrainConfig
     from scvcell.model._module import CSLModule
     from scvcell.state import Batch
@@ -26,19 +26,36 @@ MIN_RELATIVE_GAIN = 1e-4
 """Relative gain of the held-out objective that counts."""
 
 
+class Keeps(Protocol):
+    """What keeps a training, see `Keeper`."""
+
+    def asked(self) -> tuple[int, bool]:
+        """What a signal to this process asks for, and whether a checkpoint falls due."""
+
+    def pause(self, kind: str) -> None:
+        """What is known of the training is whole."""
+
+
 class TrainingPlan(pl.LightningModule):
     """Optimise the sum of terms; log each term per epoch, on training and held-out cells.
 
+    Where several processes train together, each has a share of every mini-batch. Gradients are added up in each step,
+    sums of terms at the end of an epoch, so that all decide alike.
+
     Attributes
     ----------
-    pause
-        Called after each step but the last of an epoch (with `STEP`), and at the end of each epoch (with `EPOCH`), when
+    keeper
+        Told after each step but the last of an epoch (with `STEP`), and at the end of each epoch (with `EPOCH`), when
         all that is known of the training is whole.
+    told
+        What ranks agreed on in the last step.
     """
 
     def __init__(self, module: CSLModule, config: TrainConfig, total_steps: int) -> None:
         super().__init__()
-        self.pause: Callable[[str], None] = lambda kind: None
+        self.keeper: Keeps | None = None
+        self.told = Told(diverged=False, asked=0, due=False)
+        self._last: dict[str, float] = {}
         self.module = module
         self.config = config
         self.total_steps = max(total_steps, 2)
@@ -58,13 +75,13 @@ class TrainingPlan(pl.LightningModule):
         total = torch.stack(list(terms.values())).sum()
         values = torch.stack([t.detach() for t in terms.values()] + [total.detach()]).tolist()
         named = dict(zip([*terms, "loss"], values, strict=True))
-        if not math.isfinite(named["loss"]):
+        if not math.isfinite(named["loss"]) and world() == 1:
             self._complain(named)
-        sums = self._sums[split]
+        self._last, sums = named, self._sums[split]
         for name, value in named.items():
             sums[name] = sums.get(name, 0.0) + value * len(batch)
         sums["n"] = sums.get("n", 0.0) + len(batch)
-        return total
+        return total * (len(batch) * world() / batch.n_global)
 
     @staticmethod
     def _complain(named: dict[str, float]) -> None:
@@ -80,34 +97,47 @@ class TrainingPlan(pl.LightningModule):
         warm = self.config.kl_warmup * self.total_steps
         return self._step(batch, "train", min(1.0, (self.global_step + 1) / warm) if warm > 0 else 1.0)
 
+    def on_after_backward(self) -> None:
+        """Gradients of all ranks' cells; all ranks stop where one of them diverged."""
+        if world() == 1:
+            return
+        asked, due = (0, False) if self.keeper is None else self.keeper.asked()
+        bad = not math.isfinite(self._last["loss"])
+        self.told = add_gradients(self.module.parameters(), Told(bad, asked, due))
+        if self.told.diverged:
+            self._complain(self._last)
+
     def validation_step(self, batch: Batch, index: int) -> None:
         """Held-out terms of a mini-batch."""
         self._step(batch, "validation", 1.0)
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Stop for a moment where the epoch goes on."""
-        if not self.trainer.is_last_batch:
-            self.pause(STEP)
+        if self.keeper is not None and not self.trainer.is_last_batch:
+            self.keeper.pause(STEP)
 
     def on_train_epoch_end(self) -> None:
         """Turn sums into means per cell."""
         record = {"epoch": float(self.current_epoch)}
-        for split, sums in self._sums.items():
+        for split, sums in _added(gathered(self._sums)).items():
             n = sums.pop("n", 0.0)
             if n:
                 record.update({f"{name}_{split}": value / n for name, value in sums.items()})
-            sums.clear()
+        self._sums = {split: {} for split in self._sums}
         self.records.append(record)
         if "loss_validation" in record:
+            if not math.isfinite(record["loss_validation"]):
+                self._complain({name.removesuffix("_validation"): value for name, value in record.items()})
             self.log("held_out", record["loss_validation"], prog_bar=True, logger=False, batch_size=1)
             self._watch(record["loss_validation"])
-        self.pause(EPOCH)
+        if self.keeper is not None:
+            self.keeper.pause(EPOCH)
 
     def known(self) -> Progress:
         """All that the rest of the training depends on, but for the position of the loader."""
         plain = {
             "records": self.records,
-            "sums": self._sums,
+            "sums": gathered(self._sums),
             "watched": [self._best, self._waited, self.wind_down],
             "loops": self.trainer.fit_loop.state_dict(),
             "stop": self.trainer.should_stop,
@@ -122,7 +152,9 @@ class TrainingPlan(pl.LightningModule):
     def adopt(self, known: Progress) -> None:
         """Go on from `known`; called when the optimiser is there."""
         plain, tensors = known
-        self.records, self._sums = plain["records"], plain["sums"]
+        self.records = plain["records"]
+        if len(plain["sums"]) == world():
+            self._sums = plain["sums"][rank()]
         self._best, self._waited, self.wind_down = plain["watched"]
         self._schedule.load_state_dict(plain["schedule"])
         adopt_parameters(self.module, tensors["parameters"])
@@ -167,6 +199,17 @@ class TrainingPlan(pl.LightningModule):
         )
         self._schedule = torch.optim.lr_scheduler.LambdaLR(self._optimizer, self.factor)
         return {"optimizer": self._optimizer, "lr_scheduler": {"scheduler": self._schedule, "interval": "step"}}
+
+
+def _added(parts: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """Sums of all ranks, by split and name."""
+    out: dict[str, dict[str, float]] = {}
+    for part in parts:
+        for split, sums in part.items():
+            into = out.setdefault(split, {})
+            for name, value in sums.items():
+                into[name] = into.get(name, 0.0) + value
+    return out
 
 
 def parameters_of(network: torch.nn.Module) -> dict[str, torch.Tensor]:

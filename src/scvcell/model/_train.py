@@ -6,17 +6,19 @@ import logging
 import signal
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import lightning.pytorch as pl
 import torch
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from scvcell._calm import Bar, calm
+from scvcell._ranks import rank
 from scvcell.errors import Diverged
 from scvcell.model._keeper import Keeper
 from scvcell.model._optimise import TrainingPlan
+from scvcell.model._processes import lost, noise
+from scvcell.model._processes import trainer as made
 from scvcell.model._source import Loader
 
 if TYPE_CHECKING:
@@ -36,8 +38,9 @@ logger = logging.getLogger("scvcell")
 class Epochs(pl.Callback):
     """One step of a progress bar per epoch, with the last values of the objective; and what stopped the training."""
 
-    def __init__(self, bar: Bar, keeper: Keeper | None) -> None:
-        self.bar, self.keeper = bar, keeper
+    def __init__(self, bar: Bar) -> None:
+        self.bar = bar
+        self.keeper: Keeper | None = None
         self.stopped: BaseException | None = None
         self._on_sigterm = signal.getsignal(signal.SIGTERM)
 
@@ -101,17 +104,21 @@ def run(
         If a loss is not finite; the message names the modality.
     """
     epochs = config.epochs(len(train))
-    loader = Loader(source, train, config.cells_per_step(len(train)), shuffle=True, seed=seed)
-    held = Loader(source, validation, 1024) if len(validation) else None
+    bar = Bar(epochs, "Training, epochs", shown=config.progress and rank() == 0, delay=0)
+    watch = Epochs(bar)
+    with calm():
+        trainer = made(config, epochs, watch)
+    here, n_ranks = trainer.global_rank, trainer.world_size
+    size = config.cells_per_step(len(train))
+    loader = Loader(source, train, size, shuffle=True, seed=seed, rank=here, world=n_ranks)
+    held = Loader(source, validation, 1024, rank=here, world=n_ranks) if len(validation) else None
     plan = TrainingPlan(network, config, epochs * len(loader))
-    keeper = None if checkpoint is None else Keeper(plan, loader, checkpoint)
-    bar = Bar(epochs, "Training, epochs", shown=config.progress, delay=0)
-    watch = Epochs(bar, keeper)
+    keeper = None
+    if checkpoint is not None or n_ranks > 1:
+        watch.keeper = keeper = Keeper(plan, loader, checkpoint, seed, n_ranks)
     last = {k: v.detach().clone() for k, v in network.state_dict().items()}
     interrupted = terminated = False
     if keeper is None or not keeper.over(epochs):
-        with calm():
-            trainer = _trainer(config, epochs, watch)
         if keeper is not None:
             keeper.aim(trainer)
         try:
@@ -124,7 +131,10 @@ def run(
             if not interrupted:
                 network.load_state_dict(last)
                 network.eval()
+                _tell_lost(error, checkpoint)
                 raise
+    if n_ranks > 1:
+        torch.manual_seed(noise(seed, -1))  # what follows draws the same numbers on all of them
     # Lightning's objects refer to each other and outlive this call; the data must not
     for walk in (loader, held):
         if walk is not None:
@@ -148,21 +158,15 @@ def run(
     return Run(plan.history(), interrupted, terminated)
 
 
-def _trainer(config: TrainConfig, epochs: int, watch: Epochs) -> pl.Trainer:
-    return pl.Trainer(
-        max_epochs=epochs,
-        accelerator=config.accelerator,
-        devices=1,
-        precision=cast("Any", config.precision),
-        plugins=LightningEnvironment(),  # so that Lightning does not requeue the user's job
-        gradient_clip_val=100.0,
-        num_sanity_val_steps=0,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        callbacks=[watch],
-        logger=False,
-    )
+def _tell_lost(error: BaseException, checkpoint: Checkpoint | None) -> None:
+    """Where another process does not answer any more, say how the fit goes on."""
+    if lost(error):
+        again = (
+            "Give TrainConfig(checkpoint=folder) so that a fit can go on."
+            if checkpoint is None
+            else f"The same fit again goes on from {checkpoint.folder}."
+        )
+        logger.error("Another process of this training ended, or cannot be reached. %s", again)
 
 
 @contextmanager
