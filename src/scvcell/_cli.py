@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scvcell._folder import claim, writable
+from scvcell._ranks import rank
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -101,6 +102,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     fit.add_argument("--measure", action="append", default=[], metavar="NAME=OPERATOR", help="operator of a modality")
     fit.add_argument("--max-epochs", type=int)
+    fit.add_argument("--devices", type=int, default=1, metavar="N", help="processes per machine, each with a device")
+    fit.add_argument("--nodes", type=int, default=1, metavar="N", help="machines, under torchrun or srun")
+    fit.add_argument("--precision", default="32", metavar="P", help="32, bf16-mixed or 16-mixed")
+    fit.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="DIR",
+        help="keeps how far the fit has come; the same command goes on from it",
+    )
     fit.add_argument("--seed", type=int, default=0)
     fit.add_argument("--overwrite", action="store_true", help="replace a model that is there")
     fit.set_defaults(run=_fit)
@@ -151,6 +161,13 @@ def _fit(args: argparse.Namespace) -> int:
     import scvcell
     from scvcell.model import Diverged
 
+    train = scvcell.TrainConfig(
+        max_epochs=args.max_epochs,
+        devices=args.devices,
+        nodes=args.nodes,
+        precision=args.precision,
+        checkpoint=args.checkpoint,
+    )
     try:
         model = scvcell.tl.fit(
             data,
@@ -159,11 +176,13 @@ def _fit(args: argparse.Namespace) -> int:
             batch_key=args.batch_key,
             layers=layers or None,
             size_factor=_size_factors(args.size_factor),
-            train=scvcell.TrainConfig(max_epochs=args.max_epochs),
+            train=train,
             seed=args.seed,
         )
     except Diverged as error:
         raise ValueError(str(error)) from error
+    if rank():
+        return INTERRUPTED if model.interrupted else 0  # of several processes the first writes
     args.output.mkdir(parents=True, exist_ok=True)
     model.save(target, overwrite=args.overwrite)
     seen = view(data, table_key=tables)
