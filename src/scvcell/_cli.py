@@ -79,27 +79,16 @@ def _parser() -> argparse.ArgumentParser:
         "output", type=Path, metavar="OUT_DIR", help="gets model/ and latent.csv (state and its uncertainty per cell)"
     )
     fit.add_argument("--batch-key", help="obs column of the batch")
-    fit.add_argument(
-        "--layers",
-        action="append",
-        default=[],
-        metavar="[NAME=]LAYER",
-        help="layer of the raw counts, of one modality or of all that have it; X by default",
-    )
-    fit.add_argument(
-        "--size-factor",
-        action="append",
-        default=[],
-        metavar="[NAME=]COLUMN",
-        help="obs column of the counts of a cell over all genes, where the file holds some of them",
-    )
-    fit.add_argument(
-        "--table-key",
-        action="append",
-        default=[],
-        metavar="[NAME=]TABLE",
-        help="table of a SpatialData, or several of the same cells, each a modality",
-    )
+    for option, value, says in (
+        ("--layers", "LAYER", "layer of the raw counts, of one modality or of all that have it; X by default"),
+        (
+            "--size-factor",
+            "COLUMN",
+            "obs column of the counts of a cell over all genes, where the file holds some of them",
+        ),
+        ("--table-key", "TABLE", "table of a SpatialData, or several of the same cells, each a modality"),
+    ):
+        fit.add_argument(option, action="append", default=[], metavar=f"[NAME=]{value}", help=says)
     fit.add_argument("--measure", action="append", default=[], metavar="NAME=OPERATOR", help="operator of a modality")
     fit.add_argument("--max-epochs", type=int)
     fit.add_argument("--devices", type=int, default=1, metavar="N", help="processes per machine, each with a device")

@@ -5,11 +5,10 @@ from scvcell.state._encoder import Encoder
 from scvcell.state._everywhere import Everywhere, gather
 from scvcell.state._front import FrontEnd
 from scvcell.state._inference import Draw, Inference
-from scvcell.state._layout import DRAWN, Layout, Positions, Sight, layout, single_views
+from scvcell.state._layout import Layout, Meeting, Positions, Sight, layout, single_views
 from scvcell.state._posterior import Posterior, fuse
 
 __all__ = [
-    "DRAWN",
     "Batch",
     "Draw",
     "Encoder",
@@ -17,6 +16,7 @@ __all__ = [
     "FrontEnd",
     "Inference",
     "Layout",
+    "Meeting",
     "Observed",
     "Positions",
     "Posterior",

@@ -162,11 +162,11 @@ def _measured(model: CSL, to: str, batch: Rows) -> Mask:
 
 def _split(model: CSL, seen: View, to: str) -> pd.Categorical:
     """Which part had cells' measurement of `to`, "test" where none had; `seen` tells where the data are gone."""
-    names, fitted = seen.obs_names, seen if model.adata is None else view(model.adata)
-    measured = fitted.obs_names[fitted.present(to)] if to in fitted.modalities else names[:0]
-    out = np.full(len(names), "test", dtype=object)
+    fitted = seen if model.adata is None else view(model.adata)
+    measured = fitted.names(np.flatnonzero(fitted.present(to))) if to in fitted.modalities else []
+    known, out = seen.among(measured), np.full(seen.n_obs, "test", dtype=object)
     for part, cells in model.split_.items():
-        out[names.isin(cells) & names.isin(measured)] = part
+        out[seen.among(cells) & known] = part
     return pd.Categorical(out, categories=[*model.split_, "test"])
 
 
