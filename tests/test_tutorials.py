@@ -20,9 +20,9 @@ def short(*args, train=None, **options):
     return fit(*args, train=replace(train or scvcell.TrainConfig(), max_epochs=3), **options)
 
 scvcell.tl.fit = short
-_flow_fit.train_flow.__defaults__ = (30,)
-_crossfit.FLOW_STEPS = _order.REFIT_STEPS = 30
-_amortise.N_STEPS = 100
+_flow_fit.train_flow.__defaults__ = (8,)
+_crossfit.FLOW_STEPS = _order.REFIT_STEPS = 8
+_amortise.N_STEPS = 30
 """
 """Run before the first cell: what is shown was made by full training, which the example of README has as well."""
 TUTORIALS = sorted(Path(__file__).parents[1].joinpath("tutorials").glob("*.ipynb"))

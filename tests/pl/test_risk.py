@@ -70,7 +70,7 @@ def test_curves_are_those_of_the_table(report):
     for name, drawn in curves.items():
         table = report.curves[(report.curves["axis"] == "perturbation") & (report.curves["predictor"] == name)]
         np.testing.assert_allclose(drawn, table[["severity", "value"]])
-    assert ax.get_xlabel() == "1 - similarity to the nearest training action"
+    assert ax.get_xlabel().replace("\n", " ") == "1 - similarity to the nearest training action"
     assert ax.get_ylabel() == "pearson_effect (higher is better)"
     (broken,) = [line for line in ax.lines if np.size(line.get_xdata()) == 2]
     assert set(broken.get_xdata()) == {0.9}

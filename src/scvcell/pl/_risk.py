@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import cycle
+from textwrap import fill
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -24,6 +25,8 @@ REPLICATE = "replicate"
 """Name of the predictor that is another sample of the truth."""
 ANSWERED, WAYS = "answered", ("higher", "lower")
 """The share of questions that were answered is no score; nor is one of which neither more nor less is better."""
+COLUMNS = 3
+"""Panels of a row; the legend stands beside the last one of the first."""
 LOWEST, HIGHEST = -1.0, 2.0
 """Least and largest scaled score that is drawn in its place; what lies beyond is an arrow at the edge."""
 
@@ -122,7 +125,7 @@ def shift_curve(
     curves = curves[curves["readout"].isin(_chosen(curves, "readout", readout))]
     keys = ["axis", "readout", "metric"]
     groups = list(dict.fromkeys(curves[keys].itertuples(index=False, name=None)))
-    panels = _style.make_axes(ax, len(groups), size=(3.3, 2.8), columns=3)
+    panels = _style.make_axes(ax, len(groups), size=(3.3, 2.8), columns=COLUMNS)
     for panel, key in zip(panels, groups, strict=True):
         mine = (curves[keys] == list(key)).all(axis=1)
         broken = breakdown[(breakdown[keys] == list(key)).all(axis=1)]
@@ -130,13 +133,13 @@ def shift_curve(
         for name, at in zip(broken["predictor"], broken["severity"].astype(float), strict=True):
             if np.isfinite(at) and name in looks:
                 panel.axvline(at, color=looks[name]["color"], linewidth=1.2, linestyle=(0, (1, 1.5)), zorder=1)
-        panel.set_xlabel(_style.short(_measure(report, key[0], broken), 48))
+        panel.set_xlabel(fill(_style.short(_measure(report, key[0], broken), 90), 32), fontsize="small")
         panel.set_ylabel(_style.short(_better(report, key[2]), 40))
         _style.headline(panel, _style.short(key[0], 40), _style.short(key[1], 40), loc="left")
         panel.xaxis.set_major_locator(MaxNLocator(5))
         panel.yaxis.set_major_locator(MaxNLocator(5))
         _style.tidy(panel, grid="y")
-    _legend(panels[-1], looks)
+    _legend(panels[min(COLUMNS, len(panels)) - 1], looks)
     return np.asarray(panels, dtype=object)
 
 
