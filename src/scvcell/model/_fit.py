@@ -17,6 +17,7 @@ from scvcell.model._checkpoint import Checkpoint, describe
 from scvcell.model._gain import gained, warn
 from scvcell.model._pairs import NO_MATCHES, LowRank, Matches, graph_matches, mutual_matches
 from scvcell.model._plan import alignment
+from scvcell.model._processes import begin
 from scvcell.model._source import Loader
 from scvcell.model._train import Run, run
 
@@ -61,6 +62,7 @@ def fit(model: Fitted, data: View, config: TrainConfig, held_out: Index, seed: i
     Terminated
         If the process was asked to end.
     """
+    begin(config)
     model.progress, model.accelerator = config.progress, config.accelerator
     kept = dict(model.__dict__)
     _, batch = model.schema.context(data)
@@ -159,7 +161,8 @@ def _rounds(
     def fit_with(found: Matches, number: int) -> bool:
         """Train on the cells, the `found` ones merged, in as many steps as without them."""
         pairs = Matches(train[found.one], train[found.other], found.confidence)
-        rest, merged, settings = np.setdiff1d(train, pairs.other), source, config
+        rest = np.setdiff1d(train, pairs.other) if len(pairs.other) else train
+        merged, settings = source, config
         model.network.n_train, model.network.paired = len(rest), paired
         if len(pairs.one):
             merged = source.matched(pairs)
@@ -240,5 +243,6 @@ def split_cells(
         cells = np.flatnonzero((pattern == value) & fresh)
         chosen.append(rng.permutation(cells)[: round(share * len(cells))])
     validation = np.sort(np.concatenate(chosen))
-    train = np.setdiff1d(np.flatnonzero(allowed), validation)
+    allowed[validation] = False
+    train = np.flatnonzero(allowed)
     return train, validation
