@@ -64,7 +64,19 @@ def check_store(out: Any) -> Path:
 
 
 def write_blocks(path: Path, parts: Iterable[AnnData], about: Callable[[], AnnData] | None = None) -> AnnData:
-    """Write tables one below the other; nothing is left at `path` if that fails.
+    """As `store_blocks`, which says what the arguments are.
+
+    Returns
+    -------
+    The table, with `obs`, `var` and `uns` in memory, and arrays on disk. Rows of it are read when they are asked for;
+    ``.to_memory()`` reads all.
+    """
+    store_blocks(path, parts, about)
+    return _opened(path)
+
+
+def store_blocks(path: Path, parts: Iterable[AnnData], about: Callable[[], AnnData] | None = None) -> None:
+    """Write tables one below the other; nothing is left at `path` if that fails, and of cells nothing in memory.
 
     Parameters
     ----------
@@ -75,11 +87,6 @@ def write_blocks(path: Path, parts: Iterable[AnnData], about: Callable[[], AnnDa
         keys of obsm there are. Columns hold numbers, names, or categories that are the same in all.
     about
         Called at the end: var, which is that of the first table otherwise, and more of uns.
-
-    Returns
-    -------
-    The table, with `obs`, `var` and `uns` in memory, and arrays on disk. Rows of it are read when they are asked for;
-    ``.to_memory()`` reads all.
     """
     scratch = path.with_name(f".{path.name}-{uuid.uuid4().hex[:16]}")
     try:
@@ -105,7 +112,6 @@ def write_blocks(path: Path, parts: Iterable[AnnData], about: Callable[[], AnnDa
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
-    return _opened(path)
 
 
 def _arrays(table: AnnData) -> Iterator[tuple[str, Array]]:
