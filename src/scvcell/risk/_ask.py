@@ -114,6 +114,12 @@ def check_answer(name: str, question: Question, answer: Prediction) -> None:
         for what, frame in (("point", answer.point), ("lower", answer.lower), ("upper", answer.upper)):
             if frame is not None:
                 _check_frame(name, f"{what} of Values", frame, asked, finite=what == "point")
+        if answer.lower is not None and answer.upper is not None:
+            crossed = (answer.lower > answer.upper.reindex_like(answer.lower)).to_numpy()
+            if crossed.any():
+                raise ValueError(
+                    f"{name} gives {crossed.sum()} intervals of values whose lower end is above the upper one."
+                )
         if answer.quantiles is not None:
             for level, frame in answer.quantiles.items():
                 _check_frame(name, f"quantiles at {level} of Values", frame, asked, finite=False)
