@@ -2,7 +2,10 @@
 
 Every model is fitted anew on every fold with its defaults and never sees what is asked about. Cases are those of the
 tables *perturbation*, *protein* and *mosaic*: interferon-treated cells of one type, or of one donor, at a time;
-CRISPRa doubles in five folds; half of the pairs of PBMC CITE-seq; the pairs of patient p4 of the mosaic.
+CRISPRa doubles in five folds; half of the pairs of PBMC CITE-seq; the pairs of patient p4 of the mosaic. And two more:
+*platforms*, five data sets of five cell lines by two protocols (sc_mixology), where one data set at a time lacks every
+other one of the 1,000 genes with most counts; *breast*, sums of 3, 8 and 20 neighbouring Xenium cells of one half of a
+section, to be taken apart by the cells of the other half.
 
     python benchmarks/reports.py kang_types kang_donors norman_doubles citeseq_half mosaic --data DIR
 """
@@ -16,16 +19,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anndata
 import mudata
+import numpy as np
+import pandas as pd
 
 import scvcell
 from benchmarks import local
+from benchmarks.compositions import Composition, Lift
 from scvcell import risk
-from scvcell.risk.axes import Context, Modality, Perturbation
+from scvcell.risk.axes import Context, ContextTranslation, Modality, Perturbation, Scale
 
 OUT = Path(__file__).parent / "results" / "reports"
 PAGES = ("kang_types", "norman_doubles")
 """Cases that are written as a page too."""
+GENES = 1000
 HELD_OUT = ("B cells", "CD14+ Monocytes", "NK cells", "CD4 T cells")
 
 
@@ -65,10 +73,46 @@ def mosaic(data: Path) -> dict[str, Any]:
     return _case(mdata, {"batch_key": "batch"}, [split], [Modality()], [])
 
 
+def platforms(data: Path) -> dict[str, Any]:
+    """Every other gene of one data set of sc_mixology at a time; singlets, the genes with most counts."""
+    adata = anndata.read_h5ad(data / "sc_mixology_platforms" / "sc_mixology.h5ad")
+    adata = adata[(adata.obs["doublet"] == "SNG").to_numpy()]
+    most = np.sort(np.argsort(-np.asarray(adata.X.sum(0)).ravel(), kind="stable")[:GENES])
+    tables = {}
+    for name, at in (("panel", most[::2]), ("rest", most[1::2])):
+        tables[name] = anndata.AnnData(adata.X[:, at].astype(np.float32), var=adata.var.iloc[at][[]])
+        tables[name].obs_names = adata.obs_names
+    mdata = mudata.MuData(tables)
+    for column in ("dataset", "platform"):
+        mdata.obs[column] = pd.Categorical(adata.obs[column].astype(str).reindex(mdata.obs_names))
+    splits = list(scvcell.pp.split(mdata, "dataset", n_folds=mdata.obs["dataset"].nunique()))
+    axis, measure = ContextTranslation("dataset", "panel", "rest"), dict.fromkeys(tables, "counts")
+    return _case(mdata, {"batch_key": "dataset", "measure": measure}, splits, [axis], ["platform"])
+
+
+def breast(data: Path) -> dict[str, Any]:
+    """Sums of cells of one half of a Xenium section, by cells of the other half."""
+    full = anndata.read_h5ad(data / "breast_xenium_visium" / "xenium.h5ad")
+    x, y = np.asarray(full.obsm["spatial"], float).T
+    cells = anndata.AnnData(full.X.astype(np.float32), var=full.var[[]])
+    cells.obs_names, cells.obsm["spatial"] = full.obs_names, np.stack([x, y], 1)
+    cells.obs["cell_type"] = full.obs["cell_type_marker"].astype(str).to_numpy()
+    cells.obs["batch"] = np.where(y < np.median(y), "upper", "lower")
+    cells.obs["half"] = np.where(x < np.median(x), "left", "right")
+    axis, splits = Scale(n_patches=600), []
+    for half in ("left", "right"):
+        test = cells.obs_names[cells.obs["half"] == half]
+        splits.append(risk.Split(cells.obs_names.difference(test), test[:0], test, "another half of the section"))
+    case = _case(cells, {}, splits, [axis], [])
+    simple = [Composition(name, "cell_type") for name in ("nnls (root mean)", "nb_types")]
+    return case | {"predictors": [Lift(), *simple]}
+
+
 def _case(
     data: Any, options: dict[str, Any], splits: list[risk.Split], axes: list[Any], groups: list[str]
 ) -> dict[str, Any]:
-    return {"data": data, "options": options, "split": splits, "axes": axes, "groups": groups}
+    predictors = [risk.ModelPredictor(options=options)]
+    return {"data": data, "predictors": predictors, "split": splits, "axes": axes, "groups": groups}
 
 
 CASES = {
@@ -77,6 +121,8 @@ CASES = {
     "norman_doubles": norman,
     "citeseq_half": citeseq,
     "mosaic": mosaic,
+    "platforms": platforms,
+    "breast": breast,
 }
 
 
@@ -90,9 +136,8 @@ def main() -> None:
     OUT.mkdir(parents=True, exist_ok=True)
     for name in args.cases:
         case, start = CASES[name](Path(args.data)), time.process_time()
-        model = risk.ModelPredictor(options=case.pop("options"))
         config = risk.RiskConfig(cache=args.cache and args.cache / name, seed=args.seed)
-        report = risk.evaluate(model, case.pop("data"), config=config, **case)
+        report = risk.evaluate(case.pop("predictors"), case.pop("data"), config=config, **case)
         (OUT / f"{name}.json").write_text(report.to_json())
         if name in PAGES:
             report.to_html(OUT / f"{name}.html")
