@@ -214,7 +214,7 @@ def tell_few(world: World) -> None:
         units = {unit for test in tests for unit in (list(test.units) or [test.name])}
         if len(units) < FEWEST:
             logger.warning(
-                "Along the axis %r there is one unit, %r: there will be no interval, and the report cannot tell whether "
+                "Along the axis %r there is one unit, %r: there will be no interval, and nobody can tell whether "
                 "a predictor is better than a baseline. Several folds, split=[...], have more.",
                 *(name, next(iter(units))),
             )
