@@ -348,7 +348,8 @@ def pit_quantiles(truth: Table, quantiles: list[Table], levels: Vector) -> float
     far = []
     for table, level in zip(quantiles, levels, strict=True):
         pairs = [(y, q) for row, at in zip(truth, table, strict=True) for y, q in zip(row, at, strict=True)]
-        far.append(abs(mean([float(y <= q) for y, q in pairs]) - level))
+        less, up_to = mean([float(y < q) for y, q in pairs]), mean([float(y <= q) for y, q in pairs])
+        far.append(max(less - level, level - up_to, 0.0))
     return max(far)
 
 

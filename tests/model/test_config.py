@@ -26,6 +26,14 @@ import scvcell
         ({"max_epochs": 2.5}, "max_epochs must be a whole number, not 2.5"),
         ({"n_latent": None}, "n_latent must be a whole number, not None"),
         ({"lr": "fast"}, "lr must be a number, not 'fast'"),
+        ({"devices": 0}, "devices must be a whole number >= 1"),
+        ({"devices": "auto"}, "devices must be a whole number, not 'auto'"),
+        ({"nodes": 1.5}, "nodes must be a whole number, not 1.5"),
+        ({"precision": "bf16"}, "precision must be one of 32, bf16-mixed, 16-mixed, not 'bf16'"),
+        ({"precision": "16-mixed", "accelerator": "cpu"}, 'precision "16-mixed" needs a GPU'),
+        ({"checkpoint": 3}, "checkpoint must be the path of a folder or None, not 3"),
+        ({"minutes": -1}, "minutes must be >= 0, not -1"),
+        ({"minutes": None}, "minutes must be a number, not None"),
     ],
 )
 def test_training_settings_are_checked(options, message):

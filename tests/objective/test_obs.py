@@ -40,13 +40,14 @@ def test_likelihood_is_the_loop_over_views(problem):
         terms = TERMS["likelihood"](module, batch, state)
         for name, observed in batch.observed.items():
             operator, total = module.operators[name], 0.0
+            x = observed.x.to_dense()
             row_of = {int(r): i for i, r in enumerate(observed.rows)}
             for view in state.views:
                 for i, cell in enumerate(view.rows.tolist()):
                     if cell in row_of:
                         at = row_of[cell]
                         context = batch.context.at(torch.tensor([cell])).measured(observed.depth[[at]])
-                        value = operator.log_prob(observed.x[[at]], view.z[[i]], context)
+                        value = operator.log_prob(x[[at]], view.z[[i]], context)
                         value = value - operator.depth_error(view.z[[i]], context)
                         total -= float(view.weight[i] * value)
             expected = module.modality_weight[name] * (

@@ -95,6 +95,11 @@ def test_frame_of_a_report(made_report):
     (bars, *levels) = (c.get_segments() for c in ax.collections if hasattr(c, "get_segments"))
     np.testing.assert_allclose([bar[:, 0] for bar in bars], frame[["lower", "upper"]])
     assert {x for line in levels for bar in line for x in bar[:, 0]} == {0.9}
+    assert [text.get_text() for text in ax.texts] == [
+        f"CRPS {crps:.2g}, PIT {pit:.2f}" for crps, pit in zip(frame["crps"], frame["pit"], strict=True)
+    ]
+    told = pl.calibration(frame.assign(crps=[0.1234, *[np.nan] * (len(frame) - 1)], pit=0.05))
+    assert [text.get_text() for text in told.texts] == ["CRPS 0.12, PIT 0.05"]
     shuffled = pl.calibration(frame[::-1])
     assert [text.get_text() for text in shuffled.get_yticklabels()] == labels[::-1]
     with pytest.raises(ValueError, match="no predictor of the report gives intervals"):

@@ -12,7 +12,18 @@ from sklearn.linear_model import RidgeCV
 
 import scvcell
 from scvcell import risk
-from scvcell.risk import Effect, EffectBaseline, LinearMatch, ModelPredictor, Place, Split, Translate, Translator
+from scvcell.risk import (
+    QUANTILES,
+    Effect,
+    EffectBaseline,
+    LinearMatch,
+    ModelPredictor,
+    Place,
+    Split,
+    Translate,
+    Translator,
+)
+from scvcell.risk._adapters import shown_split
 from scvcell.risk.axes import Modality
 from scvcell.risk.baselines import BASELINES, TRANSLATORS
 
@@ -45,6 +56,9 @@ def test_a_latent_finds_hidden_pairs_and_translates(found):
     assert ours["rna to adt", "pearson"] > 0.4
     assert ours["rna to adt", "answered"] == ours["adt to rna", "answered"] == 1
     assert 0.8 < ours["rna to adt", "coverage"] < 0.98, "intervals at 90 %"
+    assert 0 < ours["rna to adt", "pit_quantiles"] < 0.1, "all quantiles are near their levels, not only the ends"
+    assert 0 < ours["rna to adt", "crps_quantiles"] < ours["rna to adt", "rmse"]
+    assert "crps_quantiles" not in found["PCA + ridge"]["rna to adt"]
 
 
 def test_simple_predictors_answer_what_they_can(found):
@@ -98,6 +112,35 @@ def test_what_is_hidden_changes_nothing_that_a_latent_learns(world, quick):
         values = predictor.predict(Translate("rna", "adt", cells))
         answers.append(values.point.to_numpy())
     np.testing.assert_array_equal(*answers)
+
+
+def test_calibration_cells_of_the_split_set_its_intervals_as_they_do_for_a_user(world, quick):
+    mdata, _, axis = world
+    split = risk.hide_pairing(mdata, "rna", "adt", share=0.3, calibration=0.4, seed=1)
+    asked = Translate("rna", "adt", split.test[:20])
+    predictor = ModelPredictor(options={"train": quick})
+    predictor.fit(mdata.copy(), split, 0)
+    own = scvcell.tl.fit(mdata.copy(), split=split, seed=0, train=quick)
+    found = scvcell.tl.translate(mdata[asked.cells].copy(), own, to="adt", source=["rna"])
+    answer = predictor.predict(asked)
+    np.testing.assert_array_equal(answer.point, found.X)
+    np.testing.assert_array_equal(answer.upper, found.layers["upper"])
+    assert set(predictor._asked.split_["calibration"]) == set(split.calibration)
+    assert predictor._asked.split_digest == split.digest
+    both = mdata["rna"].obs_names.intersection(mdata["adt"].obs_names)
+    assert found.uns["csl_translate"]["calibration_cells"] == len(both.intersection(split.calibration)) > 20
+    torn = shown_split(axis.hide(mdata, split), split)
+    new = torn.train.difference(split.train)
+    assert (len(new), torn.calibration.equals(split.calibration)) == (2 * len(split.test), True)
+    assert not torn.hidden.isin(torn.train).any()
+
+
+def test_cells_in_no_part_stay_so_where_others_have_new_names(world):
+    mdata, split, axis = world
+    few = Split(split.train[5:], split.calibration, split.test, why=split.reasons)
+    shown = shown_split(axis.hide(mdata, few), few)
+    assert set(split.train[:5]) <= set(shown.hidden)
+    assert shown_split(mdata, few) is few
 
 
 def test_a_model_that_has_seen_test_cells_is_refused(world, quick):
@@ -168,6 +211,11 @@ def test_a_latent_tells_effects_on_the_scale_of_the_contract(screen):
         for n, level in ((100, 0.5), (5, 0.99))
     )
     assert (wide["upper"] - wide["lower"] > narrow["upper"] - narrow["lower"]).all()
+    half = predictor.predict(Effect(action, controls, n_treated=20, level=0.5)).change
+    for low, high, ends in ((0.05, 0.95, found), (0.25, 0.75, half)):
+        np.testing.assert_allclose(told.quantiles[[low, high]], ends[["lower", "upper"]])
+    np.testing.assert_allclose(told.quantiles[0.5], found["effect"])
+    assert list(told.quantiles) == list(QUANTILES)
 
 
 def test_effects_of_several_contexts_are_averaged_by_cells(screen, monkeypatch):
@@ -276,3 +324,16 @@ def test_a_name_that_nobody_has_is_told_at_once():
         EffectBaseline("aditive", KEYS)
     with pytest.raises(ValueError, match=r"There is no translation 'PCA \+ kN'.*'PCA \+ kNN'"):
         Translator("PCA + kN")
+
+
+def test_quantiles_of_values_are_the_ends_of_intervals_at_their_levels(world, fitted, found):
+    mdata, split, axis = world
+    assert found["scvcell"]["rna to adt", "answered"] == 1, "it was fitted for the scores"
+    cells = axis._torn(mdata, split).a[:40]
+    wide, half = (fitted.predict(Translate("rna", "adt", cells, level)) for level in (0.9, 0.5))
+    for low, high, ends in ((0.05, 0.95, wide), (0.25, 0.75, half)):
+        for answer in (wide, half):
+            np.testing.assert_allclose(answer.quantiles[low], ends.lower, rtol=1e-4, atol=1e-4)
+            np.testing.assert_allclose(answer.quantiles[high], ends.upper, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(wide.quantiles[0.5], wide.point, rtol=1e-4, atol=1e-5)
+    assert (half.upper < wide.upper).all(axis=None)

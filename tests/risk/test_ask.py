@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from scvcell.risk import Place, Split, States, Translate, Values, ask
+from scvcell.risk import QUANTILES, Place, Split, States, Translate, Values, ask
 from scvcell.risk.axes import Axis, StressTest
 
 
@@ -79,3 +79,22 @@ def test_answers_that_go_with_no_question_are_refused(world):
         ask(Recorder(Values(twice)), Doubled(), data, split)
     with pytest.raises(ValueError, match="recorder answers twice for the cell 'cell"):
         ask(Recorder(None, States({"rna": twice})), Doubled(), data, split)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda told: {level: told[level] for level in (0.05, 0.5, 0.95)},
+            r"at the levels \[0.05, 0.5, 0.95\]; they are",
+        ),
+        (lambda told: told | {0.25: told[0.95]}, "at 0.25 that are above those at 0.5"),
+        (lambda told: told | {0.5: told[0.5].to_numpy()}, "quantiles at 0.5 of Values as ndarray"),
+    ],
+)
+def test_quantiles_that_cannot_be_are_refused(world, change, message):
+    data, split = world
+    told = {level: frame(split.test) + level for level in QUANTILES}
+    with pytest.raises((TypeError, ValueError), match=message):
+        ask(Recorder(Values(frame(split.test), quantiles=change(told))), Doubled(), data, split)
+    assert len(ask(Recorder(Values(frame(split.test), quantiles=told), None), Doubled(), data, split)) == 3

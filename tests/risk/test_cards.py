@@ -19,4 +19,5 @@ def test_facts_are_plain_and_true(mosaic):
     assert found["data"]["features"] == {"rna": 60, "adt": 6}
     assert found["data"]["splits"][0]["cells"]["test"] == len(split.test)
     assert (found["run"]["n_boot"], found["run"]["baselines"]) == (7, {"modality": "chance"})
+    assert found["run"]["quantiles"] == [0.05, 0.25, 0.5, 0.75, 0.95]
     assert list(found["model"]) == ["mine"]

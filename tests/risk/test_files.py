@@ -10,9 +10,9 @@ import pytest
 from anndata import AnnData
 
 import scvcell
-from scvcell import risk
+from scvcell import risk, score
 from scvcell.risk import Effect, FilesPredictor, LinearMatch, Split, StressTest, Translator, save_questions
-from scvcell.risk._files import as_plain
+from scvcell.risk._files import LEVELS, as_plain
 from scvcell.risk.axes import Axis, Modality
 
 
@@ -45,7 +45,8 @@ def answered(world, tmp_path_factory):
             asked = risk.Translate(question["source"], question["to"], pd.Index(question["cells"]), question["level"])
             point = np.maximum(translate.predict(asked).point, 0)
             point = point.iloc[rng.permutation(len(point)), rng.permutation(point.shape[1])]
-            table = AnnData(point, layers={"lower": 0.5 * point, "upper": 2 * point + 1})
+            quantiles = {key: (0.5 + level) * point for key, level in LEVELS.items()}
+            table = AnnData(point, layers={"lower": 0.5 * point, "upper": 2 * point + 1} | quantiles)
         table.write_h5ad(folder / question["answer"])
     return folder
 
@@ -67,6 +68,9 @@ def test_answers_in_files_score_as_their_makers(world, answered):
     point = np.maximum(predictor.predict(test.question).point.loc[true.index, true.columns], 0)
     inside = (true >= 0.5 * point) & (true <= 2 * point + 1)
     assert found["rna to adt", "coverage"] == pytest.approx(inside.to_numpy().mean(), abs=0.01)
+    at = [np.log1p((0.5 + level) * point.to_numpy()) for level in LEVELS.values()]
+    expected = score.crps_quantiles(np.log1p(true.to_numpy()), np.array(at), np.array(list(LEVELS.values()))).mean()
+    assert found["rna to adt", "crps_quantiles"] == pytest.approx(expected, rel=1e-4)
     assert FilesPredictor(answered).name == "others"
     assert FilesPredictor(answered, "mine").name == "mine"
 

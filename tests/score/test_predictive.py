@@ -82,3 +82,13 @@ def test_knowing_nothing_is_calibrated_but_not_sharp(world):
     nothing = np.broadcast_to(truth.mean(0) + truth.std(0) * norm.ppf(LEVELS)[:, None, None], (3, *truth.shape))
     assert pit_quantiles(truth, nothing, LEVELS) < 0.05
     assert relative_width(truth, nothing[0], nothing[2], 0.9).mean() == pytest.approx(1, abs=0.1)
+
+
+def test_many_zeros_at_a_quantile_of_zero_are_no_fault():
+    rng = np.random.default_rng(0)
+    truth = rng.poisson(0.3, (4000, 1)).astype(float)
+    right = np.broadcast_to(np.quantile(truth, LEVELS)[:, None, None], (3, 4000, 1))
+    assert right[0, 0, 0] == 0 < (truth == 0).mean() - LEVELS[0] - 0.6
+    assert pit_quantiles(truth, right, LEVELS) == 0
+    assert pit_quantiles(truth, right + 1, LEVELS) == pytest.approx((truth < 1).mean() - LEVELS[0])
+    assert pit_quantiles(truth, right - 1, LEVELS) == LEVELS[1], "none is as low as -1"

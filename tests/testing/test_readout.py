@@ -3,8 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from anndata import AnnData
 
-from scvcell.risk import READOUTS, Activity, Labels, Readout
+from scvcell.risk import READOUTS, Activity, Endpoint, Labels, Neighbourhood, Readout
 from scvcell.testing import check_readout
 
 GENES = [f"gene{i}" for i in range(20)]
@@ -58,7 +59,10 @@ def test_readouts_of_this_package_keep_the_contract():
     network = pd.DataFrame({"source": np.repeat(["a", "b"], 10), "target": GENES, "weight": np.arange(20) % 3 - 1.0})
     rng = np.random.default_rng(1)
     profiles = pd.DataFrame(rng.gamma(2, 1, (3, 20)), ["x", "y", "z"], GENES)
-    made = {"activity": Activity(network), "labels": Labels(profiles)}
+    cells = pd.DataFrame(rng.gamma(2, 1, (30, 20)), [f"cell{i}" for i in range(30)], GENES)
+    tissue = AnnData(cells, obsm={"spatial": rng.normal(size=(30, 2))})
+    made = {"activity": Activity(network), "labels": Labels(profiles), "endpoint": Endpoint(cells, cells["gene3"])}
+    made["neighbourhood"] = Neighbourhood(tissue, profiles)
     ours = [name for name in READOUTS if READOUTS[name].__module__.startswith("scvcell.")]
     assert len(ours) > 2
     for name in ours:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from inspect import signature
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -51,7 +52,8 @@ class Measurement(nn.Module, ABC):
     count_data: ClassVar[bool] = True
     """Whether values must be whole numbers from 0 on."""
     sparse: ClassVar[bool] = False
-    """Whether `log_prob` takes raw values as a sparse (COO) tensor, and ``rows``: the row in it of each state."""
+    """Whether `log_prob` takes raw values as a sparse (COO) tensor, too, and ``rows``: the row of each state in it.
+    A subclass whose own `log_prob` knows no ``rows`` is given dense values, one row per state."""
     encoded: ClassVar[bool] = True
     """Whether encoders see it; False for what is only predicted, such as an outcome."""
     sized: ClassVar[bool] = False
@@ -73,6 +75,13 @@ class Measurement(nn.Module, ABC):
         panel = torch.ones(summary.n_batches, summary.n_features, dtype=torch.bool)
         self.register_buffer("panel", panel if summary.panel is None else torch.as_tensor(summary.panel))
         self.size_head: Decoder | None = None
+        self._asked: dict[str, tuple[Tensor, int, bool]] = {}
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        own = vars(cls).get("log_prob")
+        if own is not None and "rows" not in signature(own).parameters:
+            cls.sparse = False
 
     @classmethod
     def check(cls, features: Sequence[str], **options: Any) -> None:
@@ -165,7 +174,7 @@ class Measurement(nn.Module, ABC):
     def known(self, ctx: Context) -> Context:
         """Context of cells whose batch never had this modality: the mean of the batches that had it."""
         n = len(self.seen)
-        if bool(self.seen[ctx.batch].all()) or not bool(self.seen.any()):
+        if self._all("seen") or bool(self.seen[ctx.batch].all()) or not bool(self.seen.any()):
             return ctx
         unseen = ~self.seen[ctx.batch]
         design = ctx.design.clone()
@@ -176,7 +185,26 @@ class Measurement(nn.Module, ABC):
 
     def on_panel(self, ctx: Context) -> Tensor | None:
         """Features that the batch of each cell measured, ``(cells, features)``; None where every batch measured all."""
-        return None if bool(self.panel.all()) else self.panel[ctx.batch]
+        return None if self._all("panel") else self.panel[ctx.batch]
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        """As torch's; what was asked of a buffer is still known where it has moved."""
+        known = {name: self._all(name) for name in self._asked}
+        moved = super()._apply(fn, recurse)
+        for name, found in known.items():
+            flags = getattr(self, name)
+            self._asked[name] = (flags, flags._version, found)
+        return moved
+
+    def _all(self, name: str) -> bool:
+        """Whether all of a buffer is true. A device is asked once, and again where the buffer has changed."""
+        flags = getattr(self, name)
+        if flags.is_inference():  # has no version that would tell of changes
+            return bool(flags.all())
+        asked = self._asked.get(name)
+        if asked is None or asked[0] is not flags or asked[1] != flags._version:
+            asked = self._asked[name] = (flags, flags._version, bool(flags.all()))
+        return asked[2]
 
     def depth(self, ctx: Context, z: Float[Tensor, "cells latent"] | None = None) -> Float[Tensor, " cells"]:
         """Measured depth; where it was not measured, that expected in state `z`, or else the median of the batch."""

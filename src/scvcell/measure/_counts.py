@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import scipy.sparse as sp
 import torch
+import torch.nn.functional as F
 from scvi.distributions import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
 from torch import Tensor, nn
 
 from scvcell.measure._base import MEASUREMENTS, expected_log1p
 from scvcell.measure._decoder import Decoder
-from scvcell.measure._nb import NBSoftmax
-from scvcell.measure._share import OFF_PANEL, Shares
+from scvcell.measure._nb import NBSoftmax, dense
+from scvcell.measure._share import OFF_PANEL, Shares, only
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -53,6 +54,7 @@ class Counts(Shares):
     equation = "x ~ NB(l softmax(f(z, c)), theta)"
     reference = "Lopez et al., Nat Methods 2018"
     sized = True
+    sparse = True
 
     def __init__(self, n_latent: int, summary: Summary, likelihood: Likelihood = "nb") -> None:
         super().__init__(n_latent, summary)
@@ -111,23 +113,31 @@ class Counts(Shares):
     def log_prob(
         self,
         x: Float[Tensor, "cells features"],
-        z: Float[Tensor, "cells latent"],
+        z: Float[Tensor, "states latent"],
         ctx: Context,
         observed: Tensor | None = None,
-    ) -> Float[Tensor, " cells"]:
-        """As `Measurement.log_prob`; the negative binomial goes through the exact-gradient kernel."""
+        rows: Tensor | None = None,
+    ) -> Float[Tensor, " states"]:
+        """As `Measurement.log_prob`; the negative binomial goes through the exact-gradient kernel.
+
+        Parameters
+        ----------
+        x, observed
+            Counts, dense or sparse (COO), and mask of the cells.
+        z, ctx
+            States and their context.
+        rows
+            Cell that each state belongs to; one to one where None.
+        """
         if observed is not None:
-            x = x.masked_fill(~observed, 0)
+            observed = observed.expand(x.shape)
+            x = only(x, observed)
+            observed = observed if rows is None else observed[rows]
         depth = self.depth(ctx)
+        if self.likelihood != "nb" or self.rest is not None:
+            x, rows = (dense(x) if rows is None else dense(x).index_select(0, rows)), None
         if self.likelihood != "nb":
-            found = self(z, ctx, observed)
-            value = found.log_prob(x)
-            value = (value if observed is None else value.masked_fill(~observed, 0)).sum(-1)
-            if self.rest is None:
-                return value
-            mean = found.mean if observed is None else found.mean.masked_fill(~observed, 0)
-            other = NegativeBinomial((depth - mean.sum(1)).clamp(min=1e-8), self.log_theta_rest.exp())
-            return value + other.log_prob((depth - x.sum(1)).clamp(min=0))
+            return self._by_distribution(x, z, ctx, observed, depth)
         eta, theta = self.decoder(z, ctx.design), self.log_theta
         if self.rest is not None:
             eta, observed = self.beside(eta, z, ctx, observed)
@@ -135,4 +145,24 @@ class Counts(Shares):
             theta = torch.cat([theta, self.log_theta_rest])
         if observed is not None:
             eta = eta.masked_fill(~observed, OFF_PANEL)
-        return NBSoftmax.apply(eta, theta, x, depth)
+        return NBSoftmax.apply(eta, theta, x, depth, rows)
+
+    def _by_distribution(
+        self, x: Tensor, z: Tensor, ctx: Context, observed: Tensor | None, depth: Tensor
+    ) -> Float[Tensor, " states"]:
+        """Log-likelihood of dense counts, one row per state."""
+        found = self(z, ctx, observed)
+        value = self._zero_inflated(x, found) if self.likelihood == "zinb" else found.log_prob(x)
+        value = (value if observed is None else value.masked_fill(~observed, 0)).sum(-1)
+        if self.rest is None:
+            return value
+        mean = found.mean if observed is None else found.mean.masked_fill(~observed, 0)
+        other = NegativeBinomial((depth - mean.sum(1)).clamp(min=1e-8), self.log_theta_rest.exp())
+        return value + other.log_prob((depth - x.sum(1)).clamp(min=0))
+
+    def _zero_inflated(self, x: Tensor, found: Distribution) -> Float[Tensor, "cells features"]:
+        """Log-probability of each count. The distribution's own one waits for the device to say if counts are valid."""
+        logit = found.zi_logits
+        value = NegativeBinomial(mu=found.mu, theta=found.theta, validate_args=False).log_prob(x)
+        value = F.logsigmoid(-logit) + value
+        return torch.where(x == 0, torch.logaddexp(F.logsigmoid(logit), value), value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from numbers import Real
+from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from scvcell._checks import expect, whole_number
 from scvcell._registry import near_miss
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
+PRECISIONS = ("32", "bf16-mixed", "16-mixed")
 
 SMALL_DATA_CELLS = 4000
 """Training cells below which fewer are held out, steps are larger and encoders have two networks."""
@@ -50,6 +52,21 @@ class TrainConfig:
         Components of the linear front-ends.
     accelerator
         Lightning's: ``"auto"``, ``"cpu"``, ``"gpu"``, ``"cuda"``, ``"mps"``, ``"tpu"``.
+    devices
+        Processes per machine, each with a device of its own (on a CPU, a process). A mini-batch is shared among all of
+        them, so that the number changes how long a fit takes, and next to nothing else. Under ``torchrun`` it is
+        torchrun's.
+    nodes
+        Machines. On each, ``torchrun`` or Slurm's ``srun`` starts the same script.
+    precision
+        Lightning's: ``"32"``, or ``"bf16-mixed"`` and ``"16-mixed"`` for devices that are faster at it; likelihoods are
+        always computed in single precision.
+    checkpoint
+        Folder that keeps how far a fit has come. The same fit with the same folder goes on from there, after a crash or
+        a time limit, and ends as it would have without; another fit is refused. None keeps nothing.
+    minutes
+        Minutes of training between two checkpoints; 0: one after each step. There also is one at the end of an epoch,
+        where that costs little, and when the process is told to end (SIGTERM, Ctrl-C) or to save (SIGUSR1).
     progress
         Whether progress is shown. ``scvi.settings.verbosity = "warning"`` and ``scanpy.settings.verbosity = 0`` hide
         it for everything.
@@ -66,25 +83,34 @@ class TrainConfig:
     n_latent: int = 32
     n_components: int = 50
     accelerator: str = "auto"
+    devices: int = 1
+    nodes: int = 1
+    precision: str = "32"
+    checkpoint: str | Path | None = None
+    minutes: float = 10
     progress: bool = True
 
     def __post_init__(self) -> None:
         for name, least in (
             *(("max_epochs", 1), ("batch_size", 1), ("n_latent", 1), ("n_components", 1)),
-            *(("patience", 0), ("rematch", 0)),
+            *(("patience", 0), ("rematch", 0), ("devices", 1), ("nodes", 1)),
         ):
             value = getattr(self, name)
             if value is not None or name not in ("max_epochs", "batch_size"):
                 object.__setattr__(self, name, whole_number(f"TrainConfig.{name}", value, least))
-        for name in ("lr", "weight_decay", "kl_warmup", "validation"):
+        for name in ("lr", "weight_decay", "kl_warmup", "validation", "minutes"):
             value = getattr(self, name)
             if not isinstance(value, Real) and not (value is None and name == "validation"):
                 raise TypeError(f"TrainConfig.{name} must be a number, not {value!r}.")
-        if self.accelerator not in ACCELERATORS:
-            hint = near_miss(str(self.accelerator), ACCELERATORS)
-            raise ValueError(
-                f"TrainConfig.accelerator must be one of {', '.join(ACCELERATORS)}, not {self.accelerator!r}.{hint}"
-            )
+        for name, known in (("accelerator", ACCELERATORS), ("precision", PRECISIONS)):
+            value = getattr(self, name)
+            if value not in known:
+                hint = near_miss(str(value), known)
+                raise ValueError(f"TrainConfig.{name} must be one of {', '.join(known)}, not {value!r}.{hint}")
+        if self.precision == "16-mixed" and self.accelerator == "cpu":
+            raise ValueError('TrainConfig.precision "16-mixed" needs a GPU; on a CPU "32" or "bf16-mixed".')
+        if self.checkpoint is not None and not isinstance(self.checkpoint, str | Path):
+            raise TypeError(f"TrainConfig.checkpoint must be the path of a folder or None, not {self.checkpoint!r}.")
         if not 0 < self.lr < math.inf:
             raise ValueError(f"TrainConfig.lr must be > 0, not {self.lr!r}.")
         if not 0 <= self.weight_decay < math.inf:
@@ -93,6 +119,8 @@ class TrainConfig:
             raise ValueError(f"TrainConfig.kl_warmup must be a share in [0, 1], not {self.kl_warmup!r}.")
         if self.validation is not None and not 0 <= self.validation < 0.5:
             raise ValueError(f"TrainConfig.validation must be in [0, 0.5), not {self.validation!r}.")
+        if not 0 <= self.minutes < math.inf:
+            raise ValueError(f"TrainConfig.minutes must be >= 0, not {self.minutes!r}.")
 
     @classmethod
     def of(cls, train: TrainConfig | None, max_epochs: int | None = None) -> TrainConfig:

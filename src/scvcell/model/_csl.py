@@ -224,12 +224,23 @@ class CSL(Fitted):
     def load(  # type: ignore[override]
         cls, dir_path: str | Path, adata: Container | None = None, *, device: str = "cpu"
     ) -> CSL:
-        """Read a model from a folder, with or without data; nothing is unpickled.
+        """Read a model from a folder or from the Hugging Face hub, with or without data; nothing is unpickled.
+
+        Parameters
+        ----------
+        dir_path
+            Folder, or where there is none of that name, ``"owner/name"`` or ``"owner/name@revision"`` of the hub.
+        adata
+            Data to go with it.
+        device
+            Device of its parameters.
 
         Raises
         ------
         FileNotFoundError
-            If the folder or one of its files is missing.
+            If the folder, the repository or one of the files is missing.
+        ConnectionError, PermissionError
+            If the hub cannot be reached, or asks for a login.
         ValueError
             If it is no such model, or was written by a newer version.
         scvcell.errors.Damaged

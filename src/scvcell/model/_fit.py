@@ -13,9 +13,11 @@ from scvcell._random import seeded
 from scvcell.errors import Terminated
 from scvcell.model import _absent
 from scvcell.model._build import build, summaries
+from scvcell.model._checkpoint import Checkpoint, describe
 from scvcell.model._gain import gained, warn
 from scvcell.model._pairs import NO_MATCHES, LowRank, Matches, graph_matches, mutual_matches
 from scvcell.model._plan import alignment
+from scvcell.model._processes import begin
 from scvcell.model._source import Loader
 from scvcell.model._train import Run, run
 
@@ -60,6 +62,7 @@ def fit(model: Fitted, data: View, config: TrainConfig, held_out: Index, seed: i
     Terminated
         If the process was asked to end.
     """
+    begin(config)
     model.progress, model.accelerator = config.progress, config.accelerator
     kept = dict(model.__dict__)
     _, batch = model.schema.context(data)
@@ -67,20 +70,28 @@ def fit(model: Fitted, data: View, config: TrainConfig, held_out: Index, seed: i
     linked = None if model.edges is None else model.edges.linked(model.nodes)
     model.alignment = alignment(data.only(model.assays), train, linked)
     again, model.interrupted = model.interrupted and not model.matched, False
+    kept_by = None
+    if config.checkpoint is not None:
+        about = describe(model, data, batch, train, validation, config, seed)
+        kept_by = Checkpoint(config.checkpoint, about, config.minutes)
+        kept_by.check()
     with seeded(seed):
         fresh = model.module is None
         try:
             if fresh:
-                _set_up(model, data, batch, train, config, seed)
+                _set_up(model, data, batch, train, config, seed, kept_by)
+            elif kept_by is not None:
+                kept_by.keep_set_up(model.network)
             source = model.source(data, check=False)
-            names = data.obs_names.to_numpy().astype(str)
-            seen = sorted(set(model.split_.get("train", [])).difference(names[train]))
-            model.split_ = {"train": [*names[train].tolist(), *seen], "validation": names[validation].tolist()}
+            model.split_ = {
+                "train": data.names_with(train, model.split_.get("train", [])),
+                "validation": list(data.names(validation)),
+            }
             model.split_digest = ""
             model.train_indices_, model.validation_indices_ = train, validation
             unmatched = model.alignment in ("partly paired", "unpaired, guidance graph")
             rounds = config.rematch if (fresh or again) and model.weights.align and unmatched else 0
-            _rounds(model, data, source, train, validation, config, seed, rounds)
+            _rounds(model, data, source, (train, validation), config, seed, rounds, kept_by)
         except BaseException as stop:
             _stopped(model, stop, kept)
         model.outdate()
@@ -88,19 +99,29 @@ def fit(model: Fitted, data: View, config: TrainConfig, held_out: Index, seed: i
         warn(model.gain)
 
 
-def _set_up(model: Fitted, data: View, batch: Rows, train: Rows, config: TrainConfig, seed: int) -> None:
-    """A network for the training cells, its front-ends fitted to them."""
+def _set_up(
+    model: Fitted, data: View, batch: Rows, train: Rows, config: TrainConfig, seed: int, checkpoint: Checkpoint | None
+) -> None:
+    """A network for the training cells, its front-ends fitted to them, or as a checkpoint keeps them."""
     rng = np.random.default_rng(seed)
     found = summaries(model, data, batch, train)
     model.absent = _absent.in_summaries(found, {m: model.operator(m) for m in found}, model.schema.batches)
     _absent.say(model.absent, model.schema.batch_key)
     model.n_networks = config.networks(len(train))
     module = build(model, found)
+    kept = None if checkpoint is None else checkpoint.set_up()
+    if kept is not None:
+        # another machine may round in another way, and components have no sign of their own
+        module.load_state_dict(kept, strict=False)
+        model.module = module
+        return
     for name, front in module.front_ends.items():
         rows = data.rows[name][train]
         panel = data.panel(name, model.schema.batches)
         front.fit(model.matrix(data, name, check=False), rows[rows >= 0], batch[train][rows >= 0], rng, panel)
     model.module = module
+    if checkpoint is not None:
+        checkpoint.keep_set_up(module)
 
 
 def _stopped(model: Fitted, stop: BaseException, kept: dict[str, Any]) -> None:
@@ -124,19 +145,20 @@ def _rounds(
     model: Fitted,
     data: View,
     source: Source,
-    train: Rows,
-    validation: Rows,
+    cells: tuple[Rows, Rows],
     config: TrainConfig,
     seed: int,
     rounds: int,
+    checkpoint: Checkpoint | None,
 ) -> None:
     """Train, then take mutual matches between assays for pairs and fit anew, `rounds` times.
 
     Where nothing but a guidance graph joins the assays, the first fit has pairs too: those that the graph suggests.
     """
+    train, validation = cells
     rng, paired = np.random.default_rng(seed), source.paired(train)
 
-    def fit_with(found: Matches) -> bool:
+    def fit_with(found: Matches, number: int) -> bool:
         """Train on the cells, the `found` ones merged, in as many steps as without them."""
         pairs = Matches(train[found.one], train[found.other], found.confidence)
         rest, merged, settings = np.setdiff1d(train, pairs.other), source, config
@@ -146,7 +168,8 @@ def _rounds(
             full, fewer = (len(Loader(source, c, config.cells_per_step(len(c)), shuffle=True)) for c in (train, rest))
             settings = replace(config, max_epochs=math.ceil(config.epochs(len(train)) * full / fewer))
         model.interrupted = False
-        done: Run = run(model.network, merged, rest, validation, settings, seed)
+        kept = None if checkpoint is None else checkpoint.at(number)
+        done: Run = run(model.network, merged, rest, validation, settings, seed, kept)
         model.history_, model.interrupted, model.is_trained_ = done.history, done.interrupted, True
         if done.terminated:
             raise Terminated
@@ -156,7 +179,7 @@ def _rounds(
     found = NO_MATCHES
     if rounds and model.edges is not None and model.alignment == "unpaired, guidance graph":
         found = _graph_matches(model, model.edges, source, train, rng)
-    finished = fit_with(found)
+    finished = fit_with(found, 0)
     has = np.stack([source.rows[m][train] >= 0 for m in model.assays], 1)
     for number in range(rounds if finished else 0):
         before, history = model.network, model.history_
@@ -167,7 +190,7 @@ def _rounds(
         try:
             model.module = build(model, summaries(model, data, source.batch, train))
             model.module.front_ends.load_state_dict(before.front_ends.state_dict())
-            finished = fit_with(found)
+            finished = fit_with(found, number + 1)
         except BaseException:
             model.module, model.history_ = before, history
             raise
@@ -202,7 +225,7 @@ def split_cells(
     """
     rng = np.random.default_rng(seed)
     allowed = ~data.obs_names.isin(held_out)
-    seen, known = (data.obs_names.isin(model.split_.get(part, [])) for part in ("train", "validation"))
+    seen, known = (data.among(model.split_.get(part, [])) for part in ("train", "validation"))
     if (seen & ~allowed).any():
         logger.warning("%d of the cells that are held out were trained on before.", (seen & ~allowed).sum())
     if not allowed.any():

@@ -9,8 +9,8 @@ import torch
 from scvi.module.base import BaseModuleClass, auto_move_data
 from torch import Tensor, nn
 
-from scvcell.objective import TERMS, Weights
-from scvcell.state import Draw, Encoder, Inference, Posterior, fuse
+from scvcell.objective import ACROSS_CELLS, TERMS, Weights
+from scvcell.state import Draw, Encoder, Inference, Posterior, fuse, gather
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from scvcell.measure import Measurement
     from scvcell.prior import GuidancePrior
     from scvcell.state import Batch, FrontEnd
+
+MAX_EXACT_FEATURES = 500
+"""Features up to which a training step decodes a modality from every single assay of a cell. Larger ones, where this is
+most of the work, are decoded from one of them, drawn at random, which stands for all: the same in expectation."""
 
 
 class ByModality(nn.ModuleDict):
@@ -93,6 +97,7 @@ class CSLModule(BaseModuleClass):
         self.log_tau = nn.Parameter(torch.tensor(0.1).log())
         largest = max(op.n_features for op in operators.values())
         self.modality_weight = {m: (largest / op.n_features) ** 0.5 for m, op in operators.items()}
+        self.large = [m for m, op in operators.items() if op.n_features > MAX_EXACT_FEATURES]
         self.n_train = 1
         self.paired = 0.0
 
@@ -114,7 +119,8 @@ class CSLModule(BaseModuleClass):
         for name, o in batch.observed.items():
             if name in wanted and name in self.front_ends:
                 h = self.front_ends[name](o.scores, batch.context.batch[o.rows])
-                found[name] = (o.rows, Posterior(*self.encoders[name](h)))
+                mean, var = self.encoders[name](h)
+                found[name] = (o.rows, Posterior(mean.float(), var.float()))  # whatever precision they were found in
         return found
 
     def posterior(self, batch: Batch, names: Iterable[str] | None = None) -> Posterior:
@@ -129,14 +135,12 @@ class CSLModule(BaseModuleClass):
         share = torch.where(layout.counts > 1, 1 / (1 + cross * layout.counts.to(joint.mean.dtype)), 1.0)
         views = [Draw(layout.whole, joint, joint.sample(), share)]
         if cross > 0:
-            # a step decodes one assay of a cell in place of all of them: the same in expectation
-            for sight in batch.single_views(drawn=self.training):
-                seen = [(at, experts[name][1].at(keep)) for name, (keep, at) in sight.sees.items()]
+            for sight in batch.single_views(self.large if self.training else ()):
+                part = experts[sight.name][1].at(sight.keep)
                 # the prior is an expert of every posterior, also of a single modality's
-                part = fuse(len(sight.cells), seen, joint.mean, self.n_latent)
-                weight = cross * share[sight.cells]
-                weight = weight * layout.counts[sight.cells] if self.training else weight
-                views.append(Draw(sight, part, part.sample(), weight))
+                every = torch.arange(len(sight.cells), device=sight.cells.device)
+                part = fuse(len(sight.cells), [(every, part)], part.mean, self.n_latent)
+                views.append(Draw(sight, part, part.sample(), cross * share[sight.cells]))
         pairs = [(a, b, experts[a][1].at(i), experts[b][1].at(j), both) for a, b, i, j, both in layout.pairs]
         return Inference(experts, joint, views, pairs)
 
@@ -164,6 +168,9 @@ class CSLModule(BaseModuleClass):
         nodes = None if self.prior is None else self.prior.nodes()
         self._hand_vectors(nodes)
         state = replace(self.inference(batch), nodes=nodes)
+        shared = bool(batch.ranks) and len(batch.ranks[0].assays) > 1
+        if shared and any(self.weights.of(name) for name in ACROSS_CELLS):
+            state = replace(state, everywhere=gather(batch, state.experts, self.n_latent))
         out: dict[str, Tensor] = {}
         for name, term in TERMS.in_order():
             weight = self.weights.of(name)

@@ -20,10 +20,12 @@ import torch
 from scvcell import _folder
 from scvcell._compat import scvi_version
 from scvcell._random import seeded
+from scvcell._ranks import rank
 from scvcell.errors import Damaged, NotTrained
 from scvcell.measure import MEASUREMENTS
 from scvcell.model._build import build, empty_summaries
 from scvcell.model._card import CARD, card, check_license
+from scvcell.model._hub import located
 from scvcell.model._parts import PARTS
 from scvcell.objective import Weights
 from scvcell.prior import Edges
@@ -76,6 +78,8 @@ def save(model: Fitted, path: str | Path, *, overwrite: bool = False, license: s
     """
     if model.module is None or not model.is_trained_:
         raise NotTrained("Only a trained model can be saved. Run `model.train()` first.")
+    if rank():
+        return Path(path)  # each of several processes has the same model, and the first writes it
     check_license(license)
     target = _folder.claim(path, overwrite=overwrite)
     meta = {
@@ -132,18 +136,32 @@ def _plain(value: Any) -> Any:
 
 
 def load[T: Fitted](cls: type[T], path: str | Path, data: Container | None = None, *, device: str = "cpu") -> T:
-    """Read a model that `save` wrote.
+    """Read a model that `save` wrote. All checksums are compared before anything is read, and nothing is unpickled.
+
+    Parameters
+    ----------
+    cls
+        Class of the model.
+    path
+        Folder, or a model of the Hugging Face hub: ``"owner/name"`` or ``"owner/name@revision"``, where no folder is
+        called so. Of the hub, that the revision is a commit is what makes the model the same for good.
+    data
+        Data to go with it.
+    device
+        Device of its parameters.
 
     Raises
     ------
     FileNotFoundError
-        If the folder or one of its files is missing.
+        If the folder, the repository or one of the files is missing.
+    ConnectionError, PermissionError
+        If the hub cannot be reached, or asks for a login.
     ValueError
         If it is no model of this class, or was written by a newer version.
     Damaged
         If a file is not what was saved, or does not go with those beside it.
     """
-    folder = Path(path)
+    folder = located(path)
     parts = [f"{name}.{kind}" for name in PARTS for kind in ("json", "npz")]
     meta, files = _folder.read(folder, (TENSORS, GRAPH, *parts))
     if TENSORS not in files:

@@ -3,136 +3,36 @@
 from __future__ import annotations
 
 import logging
-import math
 import signal
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import lightning.pytorch as pl
-import pandas as pd
 import torch
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from scvi.train import Trainer
 
 from scvcell._calm import Bar, calm
+from scvcell._ranks import rank
 from scvcell.errors import Diverged
+from scvcell.model._keeper import Keeper
+from scvcell.model._optimise import TrainingPlan
+from scvcell.model._processes import lost, noise
+from scvcell.model._processes import trainer as made
 from scvcell.model._source import Loader
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pandas as pd
+
     from scvcell._types import Rows
+    from scvcell.model._checkpoint import Checkpoint
     from scvcell.model._config import TrainConfig
     from scvcell.model._module import CSLModule
     from scvcell.model._source import Source
-    from scvcell.state import Batch
 
 logger = logging.getLogger("scvcell")
-
-MIN_RELATIVE_GAIN = 1e-4
-"""Relative gain of the held-out objective that counts."""
-
-
-class TrainingPlan(pl.LightningModule):
-    """Optimise the sum of terms; log each term per epoch, on training and held-out cells."""
-
-    def __init__(self, module: CSLModule, config: TrainConfig, total_steps: int) -> None:
-        super().__init__()
-        self.module = module
-        self.config = config
-        self.total_steps = max(total_steps, 2)
-        self.wind_down: tuple[int, int] | None = None
-        self._best, self._waited = math.inf, 0
-        self.records: list[dict[str, float]] = []
-        self._sums: dict[str, dict[str, float]] = {"train": {}, "validation": {}}
-
-    def transfer_batch_to_device(self, batch: Batch, device: Any, dataloader_idx: int) -> Batch:
-        """Move a mini-batch to the training device."""
-        return batch.to(device)
-
-    def _step(self, batch: Batch, split: str, kl_weight: float) -> torch.Tensor:
-        terms = self.module.terms(batch)
-        if "kl" in terms:
-            terms["kl"] = terms["kl"] * kl_weight
-        total = torch.stack(list(terms.values())).sum()
-        values = torch.stack([t.detach() for t in terms.values()] + [total.detach()]).tolist()
-        named = dict(zip([*terms, "loss"], values, strict=True))
-        if not math.isfinite(named["loss"]):
-            self._complain(named)
-        sums = self._sums[split]
-        for name, value in named.items():
-            sums[name] = sums.get(name, 0.0) + value * len(batch)
-        sums["n"] = sums.get("n", 0.0) + len(batch)
-        return total
-
-    @staticmethod
-    def _complain(named: dict[str, float]) -> None:
-        bad = [name for name, value in named.items() if not math.isfinite(value) and name != "loss"]
-        raise Diverged(
-            f"Training diverged: the loss of {', '.join(map(repr, bad)) or 'all terms'} is not finite. "
-            "Try train=TrainConfig(lr=1e-3); if it names one modality, check its counts for extreme values "
-            "or leave it out to see whether the rest trains. The model was not changed."
-        )
-
-    def training_step(self, batch: Batch, index: int) -> torch.Tensor:
-        """One optimiser step."""
-        warm = self.config.kl_warmup * self.total_steps
-        return self._step(batch, "train", min(1.0, (self.global_step + 1) / warm) if warm > 0 else 1.0)
-
-    def validation_step(self, batch: Batch, index: int) -> None:
-        """Held-out terms of a mini-batch."""
-        self._step(batch, "validation", 1.0)
-
-    def on_train_epoch_end(self) -> None:
-        """Turn sums into means per cell."""
-        record = {"epoch": float(self.current_epoch)}
-        for split, sums in self._sums.items():
-            n = sums.pop("n", 0.0)
-            if n:
-                record.update({f"{name}_{split}": value / n for name, value in sums.items()})
-            sums.clear()
-        self.records.append(record)
-        if "loss_validation" in record:
-            self.log("held_out", record["loss_validation"], prog_bar=True, logger=False, batch_size=1)
-            self._watch(record["loss_validation"])
-
-    def history(self) -> dict[str, pd.DataFrame]:
-        """scvi-tools' form: one frame per term, indexed by epoch."""
-        if not self.records:
-            return {}
-        frame = pd.DataFrame(self.records).set_index("epoch")
-        frame.index = frame.index.astype(int)
-        return {str(name): frame[[name]].dropna() for name in frame}
-
-    def factor(self, step: int) -> float:
-        """Learning rate over its peak: up over 15 % of the steps, a cosine down, cut short by `wind_down`."""
-        up = 0.15 * self.total_steps
-        usual = step / up if step < up else 0.5 * (1 + math.cos(math.pi * (step - up) / max(self.total_steps - up, 1)))
-        if self.wind_down is not None:
-            first, last = self.wind_down
-            usual *= max(0.0, 1 - (step - first) / (last - first))
-        return max(usual, 1e-4)
-
-    def _watch(self, value: float) -> None:
-        """Wind down over a tenth of the steps once the held-out objective is flat, then stop."""
-        if self.wind_down is not None:
-            self.trainer.should_stop = self.global_step >= self.wind_down[1]
-        elif self.config.patience and self.global_step > self.config.kl_warmup * self.total_steps:
-            if value < self._best - MIN_RELATIVE_GAIN * abs(value):
-                self._best, self._waited = value, 0
-                return
-            self._waited += 1
-            if self._waited >= self.config.patience:
-                logger.info("Held-out objective is flat after epoch %d; training winds down.", self.current_epoch)
-                self.wind_down = (self.global_step, self.global_step + max(self.total_steps // 10, 1))
-
-    def configure_optimizers(self) -> dict:
-        """AdamW with a one-cycle schedule per step."""
-        params = [p for p in self.module.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(
-            params, lr=self.config.lr, betas=(0.9, 0.99), weight_decay=self.config.weight_decay, fused=True
-        )
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 class Epochs(pl.Callback):
@@ -140,12 +40,15 @@ class Epochs(pl.Callback):
 
     def __init__(self, bar: Bar) -> None:
         self.bar = bar
+        self.keeper: Keeper | None = None
         self.stopped: BaseException | None = None
         self._on_sigterm = signal.getsignal(signal.SIGTERM)
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Lightning has put itself before a handler of SIGTERM that is the user's; it is theirs alone."""
-        if callable(self._on_sigterm) and threading.current_thread() is threading.main_thread():
+        if self.keeper is not None:
+            self.keeper.begin()
+        elif callable(self._on_sigterm) and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._on_sigterm)
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
@@ -161,7 +64,7 @@ class Epochs(pl.Callback):
         self._tell(pl_module.records)
 
     def _tell(self, records: list[dict[str, float]]) -> None:
-        if len(records) > self.bar.done:
+        while len(records) > self.bar.done:
             names = {"loss": "loss_train", "held_out": "loss_validation"}
             self.bar.step(**{short: records[-1][name] for short, name in names.items() if name in records[-1]})
 
@@ -184,7 +87,15 @@ class Run(NamedTuple):
     terminated: bool
 
 
-def run(network: CSLModule, source: Source, train: Rows, validation: Rows, config: TrainConfig, seed: int) -> Run:
+def run(
+    network: CSLModule,
+    source: Source,
+    train: Rows,
+    validation: Rows,
+    config: TrainConfig,
+    seed: int,
+    checkpoint: Checkpoint | None = None,
+) -> Run:
     """Train `network` on cells `train`; an interrupt leaves the parameters as they are, an error as they were.
 
     Raises
@@ -192,45 +103,38 @@ def run(network: CSLModule, source: Source, train: Rows, validation: Rows, confi
     Diverged
         If a loss is not finite; the message names the modality.
     """
-    interrupted = terminated = False
     epochs = config.epochs(len(train))
-    loader = Loader(source, train, config.cells_per_step(len(train)), shuffle=True, seed=seed)
-    held = Loader(source, validation, 1024) if len(validation) else None
-    plan = TrainingPlan(network, config, epochs * len(loader))
-    bar = Bar(epochs, "Training, epochs", shown=config.progress, delay=0)
+    bar = Bar(epochs, "Training, epochs", shown=config.progress and rank() == 0, delay=0)
     watch = Epochs(bar)
     with calm():
-        trainer = Trainer(
-            max_epochs=epochs,
-            accelerator=config.accelerator,
-            devices=1,
-            benchmark=None,  # torch's settings stay, and Lightning does not requeue the user's job
-            plugins=LightningEnvironment(),
-            gradient_clip_val=100.0,
-            check_val_every_n_epoch=1,
-            enable_progress_bar=False,
-            callbacks=[watch],
-            logger=False,
-        )
-    on_main = threading.current_thread() is threading.main_thread()
-    on_interrupt = signal.getsignal(signal.SIGINT)
+        trainer = made(config, epochs, watch)
+    here, n_ranks = trainer.global_rank, trainer.world_size
+    size = config.cells_per_step(len(train))
+    loader = Loader(source, train, size, shuffle=True, seed=seed, rank=here, world=n_ranks)
+    held = Loader(source, validation, 1024, rank=here, world=n_ranks) if len(validation) else None
+    plan = TrainingPlan(network, config, epochs * len(loader))
+    keeper = None
+    if checkpoint is not None or n_ranks > 1:
+        watch.keeper = keeper = Keeper(plan, loader, checkpoint, seed, n_ranks)
     last = {k: v.detach().clone() for k, v in network.state_dict().items()}
-    try:
-        with calm():
-            trainer.fit(plan, loader, held)
-    except BaseException as error:
-        stop = watch.stopped or error
-        terminated = isinstance(stop, SIGTERMException)
-        interrupted = terminated or isinstance(stop, KeyboardInterrupt)
-        if not interrupted:
-            network.load_state_dict(last)
-            network.eval()
-            raise
-    finally:
-        bar.close()
-        if on_main and signal.getsignal(signal.SIGINT) is not on_interrupt:
-            # None where a program around Python handles it; Lightning ignores it after a Ctrl-C
-            signal.signal(signal.SIGINT, signal.default_int_handler if on_interrupt is None else on_interrupt)
+    interrupted = terminated = False
+    if keeper is None or not keeper.over(epochs):
+        if keeper is not None:
+            keeper.aim(trainer)
+        try:
+            with _handlers(bar, keeper), calm():
+                trainer.fit(plan, loader, held)
+        except BaseException as error:
+            stop = watch.stopped or error
+            terminated = isinstance(stop, SIGTERMException)
+            interrupted = terminated or isinstance(stop, KeyboardInterrupt)
+            if not interrupted:
+                network.load_state_dict(last)
+                network.eval()
+                _tell_lost(error, checkpoint)
+                raise
+    if n_ranks > 1:
+        torch.manual_seed(noise(seed, -1))  # what follows draws the same numbers on all of them
     # Lightning's objects refer to each other and outlive this call; the data must not
     for walk in (loader, held):
         if walk is not None:
@@ -243,7 +147,39 @@ def run(network: CSLModule, source: Source, train: Rows, validation: Rows, confi
             "The model was not changed."
         )
     if interrupted:
-        logger.warning("Training was interrupted after %d epochs; the model is usable as it is.", len(plan.records))
+        again = "" if checkpoint is None else f" The same fit again goes on from {checkpoint.folder}."
+        logger.warning(
+            "Training was interrupted after %d epochs; the model is usable as it is.%s", len(plan.records), again
+        )
+    elif keeper is not None:
+        keeper.end()
     network.to("cpu" if config.accelerator == "cpu" else plan.device)
     network.eval()
     return Run(plan.history(), interrupted, terminated)
+
+
+def _tell_lost(error: BaseException, checkpoint: Checkpoint | None) -> None:
+    """Where another process does not answer any more, say how the fit goes on."""
+    if lost(error):
+        again = (
+            "Give TrainConfig(checkpoint=folder) so that a fit can go on."
+            if checkpoint is None
+            else f"The same fit again goes on from {checkpoint.folder}."
+        )
+        logger.error("Another process of this training ended, or cannot be reached. %s", again)
+
+
+@contextmanager
+def _handlers(bar: Bar, keeper: Keeper | None) -> Iterator[None]:
+    """Afterwards the bar is closed and handlers of signals are as they were."""
+    on_main = threading.current_thread() is threading.main_thread()
+    on_interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        bar.close()
+        if keeper is not None:
+            keeper.stops.give_back()
+        if on_main and signal.getsignal(signal.SIGINT) is not on_interrupt:
+            # None where a program around Python handles it; Lightning ignores it after a Ctrl-C
+            signal.signal(signal.SIGINT, signal.default_int_handler if on_interrupt is None else on_interrupt)

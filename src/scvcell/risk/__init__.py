@@ -10,8 +10,18 @@ from scvcell.risk._export import save_cell_eval, score_cell_eval
 from scvcell.risk._files import FilesPredictor, save_questions
 from scvcell.risk._groups import gaps
 from scvcell.risk._plan import RiskConfig
-from scvcell.risk._predictor import Effect, Effects, Place, Prediction, Predictor, Question, States, Translate, Values
-from scvcell.risk._readout import READOUTS, Activity, Labels, Readout
+from scvcell.risk._predictor import (
+    QUANTILES,
+    Effect,
+    Effects,
+    Place,
+    Prediction,
+    Predictor,
+    Question,
+    States,
+    Translate,
+    Values,
+)
 from scvcell.risk._report import RiskReport
 from scvcell.risk._scvi import ScviPredictor
 from scvcell.risk._split import Split, hide_pairing, hold_out, hold_out_actions, hold_out_each, hold_out_new
@@ -19,10 +29,12 @@ from scvcell.risk._unpair import Unpaired, unpair
 from scvcell.risk.axes import AXES, Axis, StressTest
 from scvcell.risk.baselines import EffectBaseline
 from scvcell.risk.leakage import Audit, audit, scramble
+from scvcell.risk.readouts import READOUTS, Activity, Endpoint, Labels, Neighbourhood, Readout
 from scvcell.score import VOTES, correlation, coverage, foscttm, match_recall, mixing, trusted, votes
 
 __all__ = [
     "AXES",
+    "QUANTILES",
     "READOUTS",
     "VOTES",
     "Activity",
@@ -32,11 +44,13 @@ __all__ = [
     "Effect",
     "EffectBaseline",
     "Effects",
+    "Endpoint",
     "FilesPredictor",
     "Labels",
     "LinearMatch",
     "ModelPredictor",
     "Mondrian",
+    "Neighbourhood",
     "Place",
     "Prediction",
     "Predictor",

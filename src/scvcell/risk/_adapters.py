@@ -15,7 +15,9 @@ from scvcell._labels import group
 from scvcell._registry import near_miss
 from scvcell._stats import cca
 from scvcell.measure import Shares
-from scvcell.risk._predictor import Effect, Effects, Place, States, Translate, Values
+from scvcell.model import calibration, interval_scale
+from scvcell.pp import Split
+from scvcell.risk._predictor import QUANTILES, Effect, Effects, Place, States, Translate, Values
 from scvcell.risk.baselines import TRANSLATORS
 from scvcell.score import as_array, log_counts, log_cp10k
 
@@ -26,12 +28,13 @@ if TYPE_CHECKING:
     from scvcell._types import Array
     from scvcell.model import CSL
     from scvcell.risk._predictor import Prediction, Question
-    from scvcell.risk._split import Split
 
 COMPONENTS = 30
 """Principal components of each assay that are matched."""
 DIRECTIONS = 10
 """Canonical directions of the space in which cells are matched."""
+BETWEEN = (0.5, 0.9)
+"""Levels of the intervals whose ends are `QUANTILES`, all but the median."""
 
 
 def seen_by(model: CSL) -> list[str]:
@@ -39,12 +42,34 @@ def seen_by(model: CSL) -> list[str]:
     return [name for names in model.split_.values() for name in names]
 
 
+def shown_split(data: Container, split: Split) -> Split:
+    """A split for data of which the truth was taken out.
+
+    Cells that are there under other names, so that nobody knows which they are, may be learned from.
+
+    Parameters
+    ----------
+    data
+        What a predictor may see.
+    split
+        The split of all data.
+    """
+    names = view(data).obs_names
+    new = names.difference(split.reasons.index, sort=False)
+    parts = {part: getattr(split, part) for part in ("train", "calibration")}
+    here = {part: cells[cells.isin(names)] for part, cells in parts.items()}
+    if not len(new) and all(len(here[part]) == len(cells) for part, cells in parts.items()):
+        return split
+    why = pd.concat([split.reasons, pd.Series("there under another name", new, dtype=object)])
+    return Split(here["train"].append(new), here["calibration"], split.test, split.reason, split.how, why=why)
+
+
 @dataclass
 class ModelPredictor:
     """A cell-state latent, asked through the verbs of `scvcell.tl`: `embed`, `translate`, `effects` and `perturb`.
 
-    It chooses the cells that set its intervals by itself, among the training cells of the split; its calibration cells
-    are not used.
+    Where it is fitted here, it is fitted as yours is, ``tl.fit(..., split=split)``, so that calibration cells of the
+    split set its intervals, where it has any.
 
     Parameters
     ----------
@@ -75,8 +100,7 @@ class ModelPredictor:
         """
         self._data, self._seed = data, seed
         if self.model is None:
-            hidden = split.hidden.intersection(view(data).obs_names)
-            self._asked = tl.fit(data, split=hidden if len(hidden) else None, seed=seed, **self.options)
+            self._asked = tl.fit(data, split=shown_split(data, split), seed=seed, **self.options)
             return
         if len(shown := split.test.intersection(seen_by(self.model))):
             raise ValueError(
@@ -110,7 +134,24 @@ class ModelPredictor:
         found = tl.translate(asked, self._asked, to=question.to, source=[question.source], level=question.level)
         found = found[question.cells]
         lower, upper = (found.to_df(end) for end in (_keys.LOWER, _keys.UPPER))
-        return Values(found.to_df(), lower, upper)
+        return Values(found.to_df(), lower, upper, self._quantiles(question, found.to_df(), upper))
+
+    def _quantiles(
+        self, question: Translate, point: pd.DataFrame, upper: pd.DataFrame
+    ) -> dict[float, pd.DataFrame] | None:
+        """Quantiles by the same errors as the interval, whose widths at two levels are in one ratio for all cells."""
+        conformal = calibration(self._asked, question.to, [question.source])
+        if conformal is None:
+            return None
+        forward, back = interval_scale(self._asked, question.to)
+        middle, width = forward(point), conformal.quantile(question.level)
+        half = (forward(upper) - middle) / np.where(width > 0, width, 1)
+        found = {}
+        for level in QUANTILES:
+            between = round(abs(2 * level - 1), 6)
+            far = np.sign(level - 0.5) * half * conformal.quantile(between) if between else 0
+            found[level] = back(middle + far)
+        return found
 
     def _effect(self, question: Effect, contexts: tuple[str, ...]) -> Effects:
         """The effect by `tl.effects`, and cells by `tl.perturb`."""
@@ -129,11 +170,25 @@ class ModelPredictor:
             here = after.index[context == number]
             share = len(here) / len(after)
             n = None if question.n_treated is None else max(round(share * question.n_treated), 1)
-            asked = {"cells": here, "groupby": [], "level": question.level, "n_cells": n}
+            total = total + share * np.log(2) * self._within(question, here, n)
+        total = total.rename_axis(None)
+        quantiles = total[list(QUANTILES)]
+        quantiles = quantiles.where(np.isfinite(quantiles).all(axis=1))
+        return Effects(
+            total.drop(columns=list(QUANTILES)), after, None if quantiles.isna().all(axis=None) else quantiles
+        )
+
+    def _within(self, question: Effect, cells: pd.Index, n: int | None) -> pd.DataFrame:
+        """Effect on cells of one context in log2: ``effect``, ends of its interval, and its quantiles."""
+        told = {}
+        for level in {question.level, *BETWEEN}:
+            asked: Any = {"cells": cells, "groupby": [], "level": level, "n_cells": n}
             found = tl.effects(self._data, self._asked, question.action, **asked)
-            found = found[found["modality"] == question.modality].set_index("feature")
-            total = total + share * np.log(2) * found[["lfc", _keys.LOWER, _keys.UPPER]]
-        return Effects(total.rename(columns={"lfc": "effect"}).rename_axis(None), after)
+            told[level] = found[found["modality"] == question.modality].set_index("feature")
+        out = told[question.level][["lfc", _keys.LOWER, _keys.UPPER]].rename(columns={"lfc": "effect"})
+        ends = [out["effect"], *(told[level][end] for level in BETWEEN for end in (_keys.LOWER, _keys.UPPER))]
+        out[list(QUANTILES)] = np.sort(np.column_stack(ends), axis=1)
+        return out
 
 
 @dataclass

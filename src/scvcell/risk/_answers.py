@@ -40,7 +40,8 @@ def check_fit(who: str, question: Question, answer: Prediction, data: Container)
         frames = [answer.change.T, *([] if answer.after is None else [answer.after])]
         modality, least = question.modality, None  # type: ignore[union-attr]
     elif isinstance(answer, Values) and isinstance(question, Translate):
-        frames = [frame for frame in (answer.point, answer.lower, answer.upper) if frame is not None]
+        ends = (answer.point, answer.lower, answer.upper, *(answer.quantiles or {}).values())
+        frames = [frame for frame in ends if frame is not None]
         modality, least = question.to, 0.0
     else:
         return

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
 
 from scvcell.risk._anchor import ANSWERED
-from scvcell.risk._predictor import Effect, Effects, Place, States, Translate, Values
+from scvcell.risk._cells import cells_of
+from scvcell.risk._predictor import QUANTILES, Effect, Effects, Place, States, Translate, Values
 from scvcell.risk.axes import better_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from scvcell._containers import Container
     from scvcell.risk._predictor import Prediction, Predictor, Question
     from scvcell.risk._split import Split
     from scvcell.risk.axes import Axis
+
+SLACK = 1e-5
+"""By how much, relative to 1 and their size, quantiles may be out of order: rounding."""
 
 
 def ask(predictor: Predictor, axis: Axis, data: Container, split: Split, *, seed: int = 0) -> pd.DataFrame:
@@ -59,6 +66,7 @@ def ask(predictor: Predictor, axis: Axis, data: Container, split: Split, *, seed
     >>> axis = scvcell.risk.axes.Modality("rna", "adt")
     >>> scvcell.risk.ask(scvcell.risk.ModelPredictor(), axis, mdata, split)
     """
+    data = cells_of(data, [getattr(predictor, "model", None)])
     split.check(data)
     predictor.fit(axis.hide(data, split), split, seed)
     rows = []
@@ -91,7 +99,8 @@ def check_answer(name: str, question: Question, answer: Prediction) -> None:
         If the answer, or a table in it, is not of the kind that the question asks for.
     ValueError
         If it names a cell or a feature twice, or a cell that was not asked for; if it is infinite, or has negative
-        counts; if it has one end of an interval without the other, or ends in the wrong order.
+        counts; if it has one end of an interval without the other, or ends or quantiles in the wrong order; or if its
+        quantiles are at other levels than `QUANTILES`.
     """
     wanted = {Place: States, Translate: Values, Effect: Effects}[type(question)]
     if not isinstance(answer, wanted):
@@ -105,6 +114,10 @@ def check_answer(name: str, question: Question, answer: Prediction) -> None:
         for what, frame in (("point", answer.point), ("lower", answer.lower), ("upper", answer.upper)):
             if frame is not None:
                 _check_frame(name, f"{what} of Values", frame, asked, finite=what == "point")
+        if answer.quantiles is not None:
+            for level, frame in answer.quantiles.items():
+                _check_frame(name, f"quantiles at {level} of Values", frame, asked, finite=False)
+            _check_quantiles(name, answer.quantiles)
     else:
         for modality, frame in answer.of.items():
             cells = cast("Place", question).cells[modality]
@@ -130,6 +143,19 @@ def _check_frame(name: str, what: str, frame: Any, asked: pd.Index | None, *, fi
         raise ValueError(f"{name} gives infinite numbers in {what}. NaN stands for no answer.")
 
 
+def _check_quantiles(name: str, quantiles: Mapping[Any, pd.DataFrame]) -> None:
+    """Refuse quantiles at other levels than all have, and those that fall where their level rises."""
+    if set(quantiles) != set(QUANTILES):
+        raise ValueError(
+            f"{name} gives quantiles at the levels {sorted(quantiles)}; they are {list(QUANTILES)}, or none."
+        )
+    for low, high in pairwise(QUANTILES):
+        less = quantiles[low].to_numpy(float)
+        more = quantiles[high].reindex_like(quantiles[low]).to_numpy(float)
+        if (less > more + SLACK * (1 + np.abs(more))).any():
+            raise ValueError(f"{name} gives quantiles at {low} that are above those at {high}.")
+
+
 def _check_effects(name: str, answer: Effects) -> None:
     """Refuse effects that cannot be read."""
     change = answer.change
@@ -145,6 +171,9 @@ def _check_effects(name: str, answer: Effects) -> None:
         raise ValueError(f"{name} gives {ends[0]!r} of effects without the other end of the interval.")
     if ends and (change["lower"] > change["upper"]).any():
         raise ValueError(f"{name} gives intervals of effects whose lower end is above the upper one.")
+    if answer.quantiles is not None:
+        _check_frame(name, "quantiles of Effects", answer.quantiles, None, finite=False)
+        _check_quantiles(name, {level: answer.quantiles[[level]] for level in answer.quantiles})
     if answer.after is not None:
         _check_frame(name, "after of Effects", answer.after, None)
         if (answer.after.to_numpy(float) < 0).any():

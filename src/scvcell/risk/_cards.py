@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from scvcell._containers import view
 from scvcell.risk._plan import digest_of
+from scvcell.risk._predictor import QUANTILES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +34,7 @@ def cards(
         "asked": list(asked),
         "baselines": dict(anchors),
         "axes": {name: repr(axis) for name, axis in world.axes.items()},
+        "quantiles": list(QUANTILES),
     }
     run |= {"readouts": [readout.name for readout in world.readouts], "version": version("scvcell")}
     return {"data": data, "model": {name: repr(each) for name, each in asked.items()}, "run": run}

@@ -18,7 +18,8 @@ from scvcell._containers import view
 from scvcell._tasks import plain
 from scvcell.risk._answers import check_fit
 from scvcell.risk._ask import check_answer
-from scvcell.risk._predictor import Effect, Effects, Place, States, Translate, Values
+from scvcell.risk._cells import cells_of
+from scvcell.risk._predictor import QUANTILES, Effect, Effects, Place, States, Translate, Values
 from scvcell.score import dense
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ FORMAT = {"scvcell": "questions", "format": 1}
 STATES = "X_"
 """What names of states begin with, before the modality."""
 ENDS = [_keys.LOWER, _keys.UPPER]
+LEVELS = {f"quantile_{level}": level for level in QUANTILES}
+"""Name of the layer, or of the column of var, of the quantiles at each level."""
 
 
 def save_questions(axis: Axis, data: Container, split: Split, folder: str | Path) -> Path:
@@ -42,7 +45,7 @@ def save_questions(axis: Axis, data: Container, split: Split, folder: str | Path
     Parameters
     ----------
     axis, data, split
-        As in `scvcell.risk.ask`.
+        As in `scvcell.risk.ask`. Cells of a SpatialData are written with their places in ``obsm["spatial"]``.
     folder
         Where to; it is made, and must not hold questions yet.
 
@@ -64,16 +67,19 @@ def save_questions(axis: Axis, data: Container, split: Split, folder: str | Path
         States of cells of each modality m in ``obsm["X_m"]``, NaN in rows of cells without that assay.
     ``Translate``
         ``X``: cells x features on the scale of the measurement; of a predictor with intervals also the layers ``lower``
-        and ``upper``. Cells that are not answered are left out.
+        and ``upper``, with quantiles ``quantile_0.05``, ``_0.25``, ``_0.5``, ``_0.75`` and ``_0.95``. Cells that are
+        not answered are left out.
     ``Effect``
         ``var["effect"]``: differences of means of ``log1p`` of counts per 10,000; also ``var["lower"]`` and
-        ``var["upper"]`` of a predictor with intervals. ``X``, if there are rows: counts of cells after the action.
+        ``var["upper"]`` of a predictor with intervals, and quantiles by the same names. ``X``, if there
+        are rows: counts of cells after the action.
 
     Raises
     ------
     ValueError
         If there are questions in the folder already.
     """
+    data = cells_of(data)
     split.check(data)
     folder = Path(folder)
     if (folder / QUESTIONS).exists():
@@ -197,10 +203,15 @@ def _read(who: str, table: AnnData, question: Question) -> Prediction:
     if isinstance(question, Translate):
         if table.X is None:
             raise ValueError(f"{who} has no values in X.")
-        tables = [table.X, *(table.layers[end] for end in ENDS if end in table.layers)]
-        return Values(*(pd.DataFrame(dense(x), table.obs_names, table.var_names) for x in tables))
+        point = pd.DataFrame(dense(table.X), table.obs_names, table.var_names)
+        known = [key for key in (*ENDS, *LEVELS) if key in table.layers]
+        found = {key: pd.DataFrame(dense(table.layers[key]), point.index, point.columns) for key in known}
+        quantiles = {LEVELS[key]: frame for key, frame in found.items() if key in LEVELS}
+        return Values(point, found.get(_keys.LOWER), found.get(_keys.UPPER), quantiles or None)
     if "effect" not in table.var:
         raise ValueError(f"{who} has no var['effect']; it has {list(table.var)}.")
     change = table.var[[key for key in ("effect", *ENDS) if key in table.var]]
+    quantiles = table.var[[key for key in LEVELS if key in table.var]].rename(columns=LEVELS)
     cells = table.X is not None and table.n_obs
-    return Effects(change, pd.DataFrame(dense(table.X), table.obs_names, table.var_names) if cells else None)
+    after = pd.DataFrame(dense(table.X), table.obs_names, table.var_names) if cells else None
+    return Effects(change, after, quantiles if quantiles.shape[1] else None)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
     from scvcell._types import Array
     from scvcell.perturb import Action
     from scvcell.risk._split import Split
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+"""Levels of the quantiles that an answer may have: the same for all, so that CRPS and PIT of two may be compared."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,8 @@ class Values:
         Point prediction, cells x features, labelled by names; NaN where there is no answer.
     lower, upper
         Ends of the interval at the level of the question, same shape; None for a predictor without intervals.
+    quantiles
+        Each level of `QUANTILES` -> quantiles of what would be measured, same shape; None for a predictor without them.
 
     Raises
     ------
@@ -112,6 +119,7 @@ class Values:
     point: pd.DataFrame
     lower: pd.DataFrame | None = None
     upper: pd.DataFrame | None = None
+    quantiles: Mapping[float, pd.DataFrame] | None = None
 
     def __post_init__(self) -> None:
         if (self.lower is None) != (self.upper is None):
@@ -125,6 +133,13 @@ class Values:
         frames = [self.point] + [end for end in (self.lower, self.upper) if end is not None]
         return [frame.reindex(index=cells, columns=features).to_numpy(float) for frame in frames]
 
+    def quantiles_at(self, cells: pd.Index, features: pd.Index) -> Array | None:
+        """Quantiles of some cells x features, ``(levels, cells, features)``; NaN where there is none."""
+        if self.quantiles is None:
+            return None
+        frames = [self.quantiles[level].reindex(index=cells, columns=features) for level in QUANTILES]
+        return np.array([frame.to_numpy(float) for frame in frames])
+
 
 @dataclass(frozen=True, eq=False)
 class Effects:
@@ -137,10 +152,13 @@ class Effects:
         effect as it would be measured; NaN where there is no answer.
     after
         Counts of cells after the action, cells or draws x features, of a predictor that has them.
+    quantiles
+        Of the effect as it would be measured, features x the levels of `QUANTILES`; None for a predictor without them.
     """
 
     change: pd.DataFrame
     after: pd.DataFrame | None = None
+    quantiles: pd.DataFrame | None = None
 
 
 type Prediction = States | Values | Effects

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from scvcell._containers import Container
     from scvcell.risk._predictor import Predictor
-    from scvcell.risk._readout import Readout
     from scvcell.risk._split import Split
     from scvcell.risk.axes import Axis, StressTest
+    from scvcell.risk.readouts import Readout
 
 
 class Shared[T]:

@@ -144,17 +144,21 @@ def pit(truth: Array, draws: Array) -> float:
     better="lower",
     per="table",
     scale="any",
-    formula="largest |share of true values up to the quantile - its level| over the levels; 0 is calibrated",
+    formula="largest distance over the levels from the level to [share below the quantile, share up to it]",
     source="the distance of pit, at the levels that are given",
-    fooled_by="few levels: what lies between them is not looked at",
+    fooled_by="few levels: what lies between them is not looked at; few values: it is above 0 by chance",
 )
 def pit_quantiles(truth: Array, quantiles: Array, levels: Array) -> float:
     """Largest distance between how often the truth lies below a quantile and its level, all entries together.
+
+    A quantile is right if at most its level lies below it and at least its level does not lie above it. So many counts
+    of 0, at which a quantile is 0 as well, are no fault.
 
     Parameters
     ----------
     truth, quantiles, levels
         As for `crps_quantiles`.
     """
-    below = (truth <= quantiles).mean((1, 2))
-    return float(np.abs(below - np.asarray(levels, dtype=float)).max())
+    level = np.asarray(levels, dtype=float)
+    too_many, too_few = (truth < quantiles).mean((1, 2)) - level, level - (truth <= quantiles).mean((1, 2))
+    return float(max(np.maximum(too_many, too_few).max(), 0.0))

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from scvcell.measure import Context
 from scvcell.state._layout import Layout, layout, single_views
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from scvcell._types import Rows
@@ -42,6 +46,25 @@ class Observed:
     mask: Tensor | None = None
 
 
+class Share(NamedTuple):
+    """What one rank's share of a mini-batch holds, on the host.
+
+    Attributes
+    ----------
+    rows
+        Per modality, positions in the share of the cells that have it.
+    assays
+        Those modalities that tell of the state.
+    batch, confidence
+        Batch code of each cell, and its confidence as in `Batch`.
+    """
+
+    rows: Positions
+    assays: list[str]
+    batch: Rows
+    confidence: NDArray[np.float32] | None
+
+
 @dataclass(frozen=True)
 class Batch:
     """A mini-batch: context of every cell, and what each modality observed of some of them.
@@ -60,6 +83,8 @@ class Batch:
         Kept on the host: the cells of each modality, which of these are assays, and the batch of each cell.
     n_global
         Cells of the mini-batch on all ranks together, of which these are a share.
+    ranks
+        Per rank, what its share holds; empty where one process trains alone.
     """
 
     index: Tensor
@@ -68,6 +93,7 @@ class Batch:
     confidence: Tensor | None
     host: tuple[Positions, list[str], Rows]
     n_global: int
+    ranks: tuple[Share, ...] = ()
 
     def __len__(self) -> int:
         return len(self.index)
@@ -77,10 +103,10 @@ class Batch:
         """Which cells have which assays, on the device of the batch."""
         return layout(len(self), *self.host, self.index.device)
 
-    def single_views(self, *, drawn: bool) -> list[Sight]:
-        """Views of one assay of the cells that have several, of every assay or of one `drawn` for each cell."""
+    def single_views(self, drawn: Collection[str] = ()) -> list[Sight]:
+        """Views that see one assay of the cells that have several; `drawn` modalities meet each cell in one of them."""
         rows, assays, _ = self.host
-        return single_views(len(self), rows, assays, self.index.device, drawn=drawn)
+        return single_views(len(self), rows, assays, self.index.device, drawn)
 
     def to(self, device: torch.device | str) -> Batch:
         """The same mini-batch on another device."""
@@ -92,4 +118,4 @@ class Batch:
         context = Context(self.context.design.to(device), self.context.batch.to(device))
         confidence = None if self.confidence is None else self.confidence.to(device)
         observed = {m: move(o) for m, o in self.observed.items()}
-        return Batch(self.index.to(device), context, observed, confidence, self.host, self.n_global)
+        return Batch(self.index.to(device), context, observed, confidence, self.host, self.n_global, self.ranks)

@@ -106,15 +106,21 @@ def _tables(answer: Prediction | None) -> Mapping[str, pd.DataFrame]:
     if isinstance(answer, States):
         return answer.of
     if isinstance(answer, Values):
-        return {"point": answer.point} | {
-            name: end for name, end in (("lower", answer.lower), ("upper", answer.upper)) if end is not None
-        }
-    return {"change": answer.change} if isinstance(answer, Effects) else {}
+        ends = {"point": answer.point, "lower": answer.lower, "upper": answer.upper}
+        levels = {f"quantile {level}": frame for level, frame in (answer.quantiles or {}).items()}
+        return {name: frame for name, frame in (ends | levels).items() if frame is not None}
+    if not isinstance(answer, Effects):
+        return {}
+    return {"change": answer.change} | ({} if answer.quantiles is None else {"quantiles": answer.quantiles})
 
 
 def _require_same(answer: Prediction, other: Prediction | None, message: str) -> None:
     """Both have the same tables, whatever the order of rows and columns."""
-    one, two = _tables(answer), _tables(other)
+    _require_alike(_tables(answer), _tables(other), message)
+
+
+def _require_alike(one: Mapping[str, pd.DataFrame], two: Mapping[str, pd.DataFrame], message: str) -> None:
+    """Tables are the same, whatever the order of rows and columns."""
     require(one.keys() == two.keys(), message)
     for name, table in one.items():
         require(len(table) == len(two[name]) and set(table.index) == set(two[name].index), message)
@@ -135,7 +141,7 @@ def _check_cells(predictor: Predictor, question: Question, answer: Prediction) -
     few = question.cells[1:4]
     found = predictor.predict(replace(question, cells=few))
     said = {name: table[table.index.isin(few)] for name, table in _tables(answer).items()}
-    _require_same(Values(**said), found, "values of a cell must not depend on which others are asked for")
+    _require_alike(said, _tables(found), "values of a cell must not depend on which others are asked for")
 
 
 def _check_levels(predictor: Predictor, question: Question) -> None:

@@ -6,9 +6,9 @@ import pytest
 from anndata import AnnData
 
 from scvcell import PerturbationKeys, score
-from scvcell.risk import Effects, Split, ask
-from scvcell.risk._readout import Activity
+from scvcell.risk import QUANTILES, Effects, Split, ask
 from scvcell.risk.axes import Perturbation
+from scvcell.risk.readouts import Activity
 
 KEYS = PerturbationKeys("drug", control="no")
 
@@ -112,3 +112,26 @@ def test_features_without_an_answer_are_left_out(world):
     found = ask(Some(), Perturbation(KEYS), data, split).set_index(["test", "metric"])["value"]
     assert found["a", "answered"] == pytest.approx(0.4)
     assert np.isfinite(found["a", "nmae"])
+
+
+def test_quantiles_are_scored_where_features_are_found(world):
+    data, _ = world
+    axis, tests = asked_of(world, n_partitions=0)
+    conditions, of = tests["a"].truth()
+    true = conditions.effect(of)
+    levels, found = np.array(QUANTILES), conditions.found(of, 0.01)
+    assert len(found) == 30
+
+    def scored(share, width):
+        answer = effects(data, share * true)
+        quantiles = pd.DataFrame(share * true[:, None] + width * (levels - 0.5), data.var_names, QUANTILES)
+        answer = Effects(answer.change, quantiles=quantiles.sample(frac=1, random_state=0)[list(QUANTILES[::-1])])
+        return {each.metric: each.value for each in axis.scored(tests["a"], answer)}
+
+    right, half = scored(1, 0.1), scored(0.5, 0.1)
+    assert right["crps_quantiles"] == pytest.approx(np.mean(2 * 0.1 * (levels - 0.5) * ((levels >= 0.5) - levels)))
+    assert right["pit_quantiles"] == pytest.approx(0.25), "all lie at the median, so three quarters are too many"
+    assert right["crps_quantiles"] < half["crps_quantiles"]
+    assert "coverage" not in right
+    few = Effects(effects(data, true).change, quantiles=pd.DataFrame(0.0, data.var_names[:2], QUANTILES))
+    assert not any("quantiles" in each.metric for each in axis.scored(tests["a"], few))

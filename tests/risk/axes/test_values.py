@@ -3,8 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import poisson
 
-from scvcell.risk import Labels, Values
+from scvcell.risk import QUANTILES, Labels, Values
 from scvcell.risk.axes._values import blocks, groups, members, scored_values, translators, twin
 
 CELLS = pd.Index([f"c{i:03d}" for i in range(100)])
@@ -56,3 +57,22 @@ def test_a_second_measurement_differs_as_two_counts_do():
 
 def test_every_simple_translation_is_at_hand():
     assert {each.name for each in translators()} == {"mean profile", "PCA + kNN", "PCA + ridge"}
+
+
+def test_quantiles_are_scored_unit_by_unit_on_the_scale_of_the_values():
+    rng = np.random.default_rng(0)
+    truth = pd.DataFrame(rng.poisson(30.0, (100, 3)).astype(float), CELLS, list("xyz"))
+    told = {level: pd.DataFrame(poisson.ppf(level, 30.0), CELLS[::-1], truth.columns) for level in QUANTILES}
+    told[0.95].iloc[0] = np.nan
+    unit = pd.Index(np.where(np.arange(100) < 60, "one", "two"))
+    metrics = ("crps_quantiles", "pit_quantiles")
+    found = {
+        (each.unit, each.metric): each.value
+        for each in scored_values(unit, truth, Values(truth, quantiles=told), "values", metrics, 0.9)
+    }
+    true, levels = np.log1p(truth.to_numpy()), np.array(QUANTILES)[:, None, None]
+    for name, rows in (("one", slice(60)), ("two", slice(60, 99))):
+        off = np.log1p(poisson.ppf(levels, 30.0)) - true[rows]
+        assert found[name, "crps_quantiles"] == pytest.approx(2 * np.mean(((off >= 0) - levels) * off))
+        assert found[name, "pit_quantiles"] < 0.06
+    assert len(found) == 6, "the share that was answered stands beside them"

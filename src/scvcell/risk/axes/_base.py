@@ -10,6 +10,7 @@ import numpy as np
 
 from scvcell import score
 from scvcell._registry import Registry
+from scvcell.risk._predictor import QUANTILES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from scvcell._containers import Container
     from scvcell._types import Array
     from scvcell.risk._predictor import Prediction, Predictor, Question
-    from scvcell.risk._readout import Readout
     from scvcell.risk._split import Split
+    from scvcell.risk.readouts import Readout
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,12 @@ def scores(metrics: tuple[str, ...], arguments: Mapping[str, tuple[Any, ...]]) -
 
 
 def scores_of_values(
-    metrics: tuple[str, ...], true: Array, point: Array, ends: Sequence[Array], level: float
+    metrics: tuple[str, ...],
+    true: Array,
+    point: Array,
+    ends: Sequence[Array],
+    level: float,
+    quantiles: Array | None = None,
 ) -> dict[str, float]:
     """Scores of predicted values, and of their intervals, over units that were answered.
 
@@ -206,6 +212,8 @@ def scores_of_values(
         Both ends of intervals; none, or without values in rows that have none.
     level
         Their level.
+    quantiles
+        Quantiles at the levels of `QUANTILES`, ``(levels, units, features)``, or none.
 
     Returns
     -------
@@ -220,6 +228,9 @@ def scores_of_values(
     if ends and held.any():
         arguments["intervals"] = (true[held], *(end[held] for end in ends))
         arguments["intervals, level"] = (*arguments["intervals"], level)
+    held = told if quantiles is None else told & np.isfinite(quantiles).all((0, 2))
+    if quantiles is not None and held.any():
+        arguments["quantiles, levels"] = (true[held], quantiles[:, held], np.array(QUANTILES))
     return found | scores(metrics, arguments)
 
 

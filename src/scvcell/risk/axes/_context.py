@@ -17,16 +17,16 @@ from scvcell._labels import labels
 from scvcell.risk._predictor import Translate, Values
 from scvcell.risk.axes._base import AXES, Axis, Scored, StressTest
 from scvcell.risk.axes._effects import EffectAxis
-from scvcell.risk.axes._values import scored_values, translators, twin
+from scvcell.risk.axes._values import VALUES, scored_values, translators, twin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from scvcell._types import Array
     from scvcell.risk._predictor import Prediction, Predictor
-    from scvcell.risk._readout import Readout
     from scvcell.risk._split import Split
     from scvcell.risk.axes._conditions import Condition, Conditions
+    from scvcell.risk.readouts import Readout
 
 MEASURE = "1 - correlation of mean profiles with the nearest training context"
 
@@ -97,7 +97,7 @@ class ContextTranslation(Axis):
     to: str = "adt"
     level: float = 0.9
     seed: int = 0
-    metrics: tuple[str, ...] = ("pearson", "rmse", "coverage", "relative_width")
+    metrics: tuple[str, ...] = VALUES
 
     def __post_init__(self) -> None:
         check_level(self.level)

@@ -14,11 +14,11 @@ from scvcell import score
 from scvcell._checks import check_level, expect, whole_number
 from scvcell._containers import view
 from scvcell.perturb import PerturbationKeys, read_design
-from scvcell.risk._predictor import Effect, Effects
-from scvcell.risk._readout import readouts_of
-from scvcell.risk.axes._base import Axis, Scored, StressTest, averaged
+from scvcell.risk._predictor import QUANTILES, Effect, Effects
+from scvcell.risk.axes._base import Axis, Scored, StressTest, averaged, scores
 from scvcell.risk.axes._conditions import Conditions
 from scvcell.risk.baselines import EffectBaseline, action_baselines
+from scvcell.risk.readouts import readouts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from scvcell._containers import Container
     from scvcell._types import Array, Rows
     from scvcell.risk._predictor import Prediction, Predictor
-    from scvcell.risk._readout import Readout
     from scvcell.risk._split import Split
     from scvcell.risk.axes._conditions import Condition
+    from scvcell.risk.readouts import Readout
 
 STRONGEST = 10
 """Effects that are the strongest."""
@@ -81,7 +81,9 @@ class EffectAxis(Axis):
     level: float = 0.9
     n_top: int = 50
     seed: int = 0
-    metrics: tuple[str, ...] = ("coverage", "coverage_strongest", "coverage_chosen", "relative_width")
+    metrics: tuple[str, ...] = (
+        *("coverage", "coverage_strongest", "coverage_chosen", "relative_width", "crps_quantiles", "pit_quantiles"),
+    )
 
     def __post_init__(self) -> None:
         expect("keys", self.keys, PerturbationKeys, "For example PerturbationKeys('drug', control='DMSO').")
@@ -184,6 +186,9 @@ class EffectAxis(Axis):
         if {"lower", "upper"} <= set(columns):
             ends = columns["lower"].to_numpy(float), columns["upper"].to_numpy(float)
             out += self._of_intervals(conditions, of, ends, part)
+        if answer.quantiles is not None:
+            quantiles = answer.quantiles[list(QUANTILES)].reindex(conditions.features).to_numpy(float).T
+            out += self._of_quantiles(conditions, of, quantiles, part)
         return out
 
     def _of_effect(
@@ -250,6 +255,15 @@ class EffectAxis(Axis):
         return [
             Scored(of.unit, "effect", m, *values[m]) for m in self.metrics if m in values and np.isfinite(values[m][0])
         ]
+
+    def _of_quantiles(self, conditions: Conditions, of: Condition, quantiles: Array, part: int) -> list[Scored]:
+        """How near quantiles are to the effect, and how often it lies below them, of features that are found."""
+        true, found = conditions.effect(of, part), conditions.found(of, FOUND)
+        found = found[np.isfinite(true[found]) & np.isfinite(quantiles[:, found]).all(0)]
+        if len(found) < FEWEST_FEATURES:
+            return []
+        values = scores(self.metrics, {"quantiles, levels": (true[None, found], quantiles[:, None, found], QUANTILES)})
+        return [Scored(of.unit, "effect", metric, value, len(found)) for metric, value in values.items()]
 
     def _none(self, conditions: Conditions) -> str:
         """Why there is nothing to ask."""

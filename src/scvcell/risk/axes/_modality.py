@@ -15,7 +15,7 @@ from scvcell.risk._adapters import LinearMatch
 from scvcell.risk._predictor import Place, States, Translate, Values
 from scvcell.risk._unpair import Unpaired, unpair
 from scvcell.risk.axes._base import AXES, Axis, Scored, StressTest, scores
-from scvcell.risk.axes._values import blocks, groups, members, scored_values, translators, twin
+from scvcell.risk.axes._values import VALUES, blocks, groups, members, scored_values, translators, twin
 from scvcell.risk.baselines import Chance
 
 if TYPE_CHECKING:
@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from mudata import MuData
 
     from scvcell.risk._predictor import Prediction, Predictor, Question
-    from scvcell.risk._readout import Readout
     from scvcell.risk._split import Split
+    from scvcell.risk.readouts import Readout
 
 TO = "modality"
 """Where a table of true values says of which assay it is."""
+CELLS = "cells"
+"""Where it has the names of its rows in the data."""
 REGIME, MEASURE = "hidden pairing", "share of pairs that are hidden"
 
 
@@ -72,7 +74,7 @@ class Modality(Axis):
     seed: int = 0
     unit_key: str | None = None
     n_blocks: int = 20
-    metrics: tuple[str, ...] = ("foscttm", "match_recall", "mixing", "pearson", "rmse", "coverage", "relative_width")
+    metrics: tuple[str, ...] = ("foscttm", "match_recall", "mixing", *VALUES)
 
     def hide(self, data: MuData, split: Split) -> MuData:
         """The data with the test cells torn apart, under names and in an order that tell nothing."""
@@ -135,7 +137,8 @@ class Modality(Axis):
         if not isinstance(prediction, Values):
             return []
         return scored_values(
-            units, truth, prediction, f"values ({truth.attrs[TO]})", self.metrics, self.level, readouts
+            *(units, truth, prediction, f"values ({truth.attrs[TO]})", self.metrics, self.level, readouts),
+            cells=truth.attrs[CELLS],
         )
 
     def _of_states(self, states: States, names: Mapping[str, pd.Index], units: pd.Index) -> list[Scored]:
@@ -161,5 +164,5 @@ class Modality(Axis):
 def _values(table: Any, names: pd.Index, modality: str) -> pd.DataFrame:
     """Measured values of an assay, labelled by the names under which their cells were asked about."""
     found = pd.DataFrame(score.dense(table.X), index=names, columns=table.var_names)
-    found.attrs[TO] = modality
+    found.attrs |= {TO: modality, CELLS: pd.Index(table.obs_names)}
     return found

@@ -18,7 +18,7 @@ from scvcell._containers import Space, view
 from scvcell._labels import labels
 from scvcell.risk._predictor import Translate, Values
 from scvcell.risk.axes._base import AXES, Axis, Scored, StressTest
-from scvcell.risk.axes._values import blocks, scored_values, twin
+from scvcell.risk.axes._values import VALUES, blocks, scored_values, twin
 from scvcell.risk.baselines import PooledMean
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from scvcell._containers import Container
     from scvcell._types import Array
     from scvcell.risk._predictor import Prediction, Predictor
-    from scvcell.risk._readout import Readout
     from scvcell.risk._split import Split
+    from scvcell.risk.readouts import Readout
 
 MEASURE = "cells of a patch beside the first"
 
@@ -94,7 +94,7 @@ class Scale(Axis):
     level: float = 0.9
     seed: int = 0
     n_blocks: int = 20
-    metrics: tuple[str, ...] = ("rmse", "pearson", "coverage", "relative_width")
+    metrics: tuple[str, ...] = VALUES
 
     def __post_init__(self) -> None:
         for size in self.sizes:
@@ -163,7 +163,10 @@ class Scale(Axis):
         none = 0.0 if shares else np.nan
         told = [None if each is None else pd.DataFrame(_at(each, truth, none), *truth.axes) for each in frames]
         name, scale = ("shares", np.asarray) if shares else ("sums", score.log_counts)
-        answer = Values(cast("pd.DataFrame", told[0]), told[1], told[2])
+        quantiles = values.quantiles and {
+            level: pd.DataFrame(_at(each, truth, none), *truth.axes) for level, each in values.quantiles.items()
+        }
+        answer = Values(cast("pd.DataFrame", told[0]), told[1], told[2], quantiles)
         return scored_values(units, truth, answer, name, self.metrics, self.level, () if shares else readouts, scale)
 
     def _table(self, data: Container) -> AnnData:

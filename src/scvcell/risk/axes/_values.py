@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
     from scvcell._types import Array
     from scvcell.risk._predictor import Predictor
-    from scvcell.risk._readout import Readout
+    from scvcell.risk.readouts import Readout
 
+VALUES = ("pearson", "rmse", "coverage", "relative_width", "crps_quantiles", "pit_quantiles")
+"""Metrics of values, of intervals and of quantiles."""
 FEWEST_CELLS = 30
 """Cells of a block, at least, so that scores over cells have a meaning within it."""
 
@@ -52,6 +54,7 @@ def scored_values(
     level: float,
     readouts: Sequence[Readout] = (),
     scale: Callable[[Array], Array] = score.log_counts,
+    cells: pd.Index | None = None,
 ) -> list[Scored]:
     """Scores of predicted values, unit by unit.
 
@@ -71,33 +74,46 @@ def scored_values(
         What else is looked at.
     scale
         Scale on which values are compared.
+    cells
+        Name in the data of each row of `truth`; by default its own.
     """
     true = scale(truth.to_numpy(float))
     point, *ends = (scale(x) for x in values.at(truth.index, truth.columns))
     out = []
     for unit in sorted(set(unit_of)):
         at = np.asarray(unit_of == unit)
-        found = scores_of_values(metrics, true[at], point[at], [end[at] for end in ends], level)
+        quantiles = values.quantiles_at(truth.index[at], truth.columns)
+        quantiles = None if quantiles is None else scale(quantiles)
+        found = scores_of_values(metrics, true[at], point[at], [end[at] for end in ends], level, quantiles)
         out += [Scored(unit, name, metric, value, int(at.sum())) for metric, value in found.items()]
-        told = np.isfinite(point[at]).all(1)
-        if told.sum() > 1:
-            for readout in readouts:
-                if "cells" in readout.reads:
-                    out += _seen(readout, unit, point[at][told], true[at][told], truth.columns)
+    told = np.isfinite(point).all(1)
+    for readout in readouts:
+        if "cells" in readout.reads and told.sum() > 1:
+            names = (truth.index if cells is None else cells)[told]
+            both = [readout.pool(readout(x[told], truth.columns), names) for x in (point, true)]
+            out += _seen(readout, unit_of[told], *both)
     return out
 
 
-def _seen(readout: Readout, unit: str, point: Array, true: Array, features: pd.Index) -> list[Scored]:
-    """Scores of what a readout sees of cells."""
-    p, t = readout(point, features), readout(true, features)
+def _seen(readout: Readout, unit_of: pd.Index, p: Array, t: Array) -> list[Scored]:
+    """Scores of what a readout sees of cells, unit by unit."""
+    tables = p.ndim == 2
+    if tables:
+        known = np.isfinite(p).all(1) & np.isfinite(t).all(1)
+        unit_of, p, t = unit_of[known], p[known], t[known]
+    given = {"sets": (p, t), "values": (p, t)} if tables else {}
+    if (names := readout.classes(p)) is not None:
+        given["labels"] = names, readout.classes(t)
     out = []
-    for metric in readout.metrics:
-        record = score.METRICS[metric]
-        kind = {"sets": p.ndim == 2, "values": p.ndim == 2 and metric != "nmae", "labels": p.ndim == 1}
-        if kind.get(record.takes, False):
-            value = score.mean_of(metric, (p, t))
+    for unit in sorted(set(unit_of)):
+        at = np.asarray(unit_of == unit)
+        for metric in readout.metrics if at.sum() > 1 else ():
+            both = given.get(score.METRICS[metric].takes)
+            value = (
+                float("nan") if both is None or metric == "nmae" else score.mean_of(metric, tuple(x[at] for x in both))
+            )
             if np.isfinite(value):
-                out.append(Scored(unit, readout.name, metric, value, len(t)))
+                out.append(Scored(unit, readout.name, metric, value, int(at.sum())))
     return out
 
 
