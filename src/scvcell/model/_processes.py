@@ -15,6 +15,7 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.strategies import DDPStrategy
+from torch.distributed.rendezvous import rendezvous
 
 from scvcell._calm import first
 from scvcell._ranks import expect, world
@@ -33,6 +34,23 @@ class Ranks(DDPStrategy):
     Torch's own wrapper reduces gradients while others are still computed, in an order that may differ between ranks of
     which one lacks an assay; terms that compare cells of all ranks communicate in the backward pass, too.
     """
+
+    def setup_distributed(self) -> None:
+        """As Lightning's; processes that torchrun started anew do not look for those that are gone.
+
+        Gloo finds the addresses of the processes before them in torchrun's store (seen with torch 2.15).
+        """
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        if attempt != "0" and TorchElasticEnvironment.detect() and not torch.distributed.is_initialized():
+            self.set_world_ranks()
+            store, number, size = next(rendezvous("env://", self.global_rank, self.world_size))
+            torch.distributed.init_process_group(
+                self._get_process_group_backend(),
+                store=torch.distributed.PrefixStore(f"scvcell-{attempt}", store),
+                rank=number,
+                world_size=size,
+            )
+        super().setup_distributed()
 
     def configure_ddp(self) -> None:
         """All ranks begin with the parameters and buffers of the first."""
