@@ -18,7 +18,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch.distributed.rendezvous import rendezvous
 
 from scvcell._calm import first
-from scvcell._ranks import expect, world
+from scvcell._ranks import expect, rank, world
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -124,10 +124,16 @@ def begin(config: TrainConfig) -> None:
         return
     names = ("RANK",) if TorchElasticEnvironment.detect() else ("SLURM_PROCID", "LOCAL_RANK")
     expect(next((int(os.environ[name]) for name in names if name in os.environ), 0))
+    logger.addFilter(_of_first)
     try:
         trainer(config, 1, pl.Callback())
     except MisconfigurationException as error:
         raise ValueError(f"{error} (TrainConfig: devices={config.devices}, nodes={config.nodes}.)") from error
+
+
+def _of_first(record: logging.LogRecord) -> bool:
+    """Whether a message is an error, or the first process says it: all of them would say the same."""
+    return rank() == 0 or record.levelno >= logging.ERROR
 
 
 def noise(seed: int, number: int) -> int:
