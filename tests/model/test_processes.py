@@ -106,7 +106,7 @@ def test_what_two_ranks_learn_is_what_one_learns(ranks):
 class TestHowMany:
     def test_alone(self):
         assert (rank(), world()) == (0, 1)
-        assert gathered({"a": 1}) == [{"a": 1}]
+        assert gathered({"a": 1}, 1) == [{"a": 1}]
         assert processes(scvcell.TrainConfig()) == (1, 1)
 
     def test_torchrun_says_it(self, monkeypatch):

@@ -159,7 +159,7 @@ class Told(NamedTuple):
     due: bool
 
 
-def add_gradients(parameters: Iterable[torch.nn.Parameter], told: Told) -> Told:
+def add_gradients(parameters: Iterable[torch.nn.Parameter], told: Told, n_ranks: int) -> Told:
     """Mean of the gradients over ranks, in place, and what any rank was told; a gradient that none has stays away."""
     wanted = [p for p in parameters if p.requires_grad]
     device = wanted[0].device
@@ -173,16 +173,16 @@ def add_gradients(parameters: Iterable[torch.nn.Parameter], told: Told) -> Told:
     rest_of = rest.tolist()
     for p, part, n in zip(wanted, parts, rest_of[: len(has)], strict=True):
         if n:
-            p.grad = (part / world()).view_as(p)
+            p.grad = (part / n_ranks).view_as(p)
     diverged, *asked, due = rest_of[len(has) :]
     return Told(diverged > 0, max((kind for kind, n in zip((1, 2, 3), asked, strict=True) if n), default=0), due > 0)
 
 
-def gathered(value: Any) -> list[Any]:
-    """A plain value of each rank, in their order; of this one alone where there is one."""
-    if world() == 1:
+def gathered(value: Any, n_ranks: int) -> list[Any]:
+    """A plain value of each of the ranks that train together, in their order."""
+    if n_ranks == 1:
         return [value]
-    out: list[Any] = [None] * world()
+    out: list[Any] = [None] * n_ranks
     torch.distributed.all_gather_object(out, value)
     return out
 
