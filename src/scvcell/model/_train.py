@@ -198,6 +198,7 @@ class Epochs(pl.Callback):
     def __init__(self, bar: Bar, keeper: Keeper | None) -> None:
         self.bar, self.keeper = bar, keeper
         self.stopped: BaseException | None = None
+        self.device = torch.device("cpu")  # that of the training, where Lightning does not leave the network
         self._on_sigterm = signal.getsignal(signal.SIGTERM)
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
@@ -213,6 +214,7 @@ class Epochs(pl.Callback):
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         """The epoch before is over, its values are known."""
+        self.device = pl_module.device
         self._tell(pl_module.records)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
@@ -336,6 +338,7 @@ def run(
     Diverged
         If a loss is not finite; the message names the modality.
     """
+    config = config.placed()
     epochs = config.epochs(len(train))
     loader = Loader(source, train, config.cells_per_step(len(train)), shuffle=True, seed=seed)
     held = Loader(source, validation, 1024) if len(validation) else None
@@ -379,7 +382,7 @@ def run(
         )
     elif keeper is not None:
         keeper.end()
-    network.to("cpu" if config.accelerator == "cpu" else plan.device)
+    network.to(watch.device)
     network.eval()
     return Run(plan.history(), interrupted, terminated)
 
