@@ -3,6 +3,8 @@
 import base64
 import hashlib
 import json
+import re
+import shutil
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,9 +15,12 @@ import numpy as np
 import pytest
 import yaml
 
+import scvcell
 from scvcell import CSL
 from scvcell.errors import Damaged
-from scvcell.model import _hub
+from scvcell.model import _hub, _store
+
+PAGE = Path(__file__).parents[2] / "docs" / "sharing.md"
 
 
 class Hub(ThreadingHTTPServer):
@@ -212,6 +217,26 @@ def test_what_is_not_there_or_not_for_all(hub):
         CSL.load("lab/scvi")
     with pytest.raises(FileNotFoundError, match=r"no name that the hub knows"):
         CSL.load("lab/a--b..c")
+
+
+def test_the_lines_of_the_page_on_sharing(hub, small):
+    save, publish, use, *_ = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
+    atlas, query = small.mdata.copy(), small.mdata["rna"][::4, ::-2].copy()
+    atlas.obs["cell_type"] = atlas.obs["celltype"]
+    query.obs["batch"] = "new"
+    names = {"scvcell": scvcell, "model": small.model, "atlas": atlas, "query": query}
+    for code in (save, publish):
+        exec(code, names)
+    shutil.rmtree("blood-atlas")
+    exec(use, names)
+    assert names["mapped"].schema.batches == [*small.model.schema.batches, "new"]
+    assert (query.obs["cell_type_transferred"].astype(str) == query.obs["celltype"].astype(str)).mean() > 0.7
+    assert 0 < query.obs["cell_type_transferred_trusted"].mean() <= 1
+
+
+def test_the_page_on_sharing_has_a_row_for_this_layout():
+    rows = re.findall(r"^\| (\d+) \|", PAGE.read_text(), flags=re.MULTILINE)
+    assert [int(row) for row in rows] == list(range(1, _store.FORMAT + 1))
 
 
 def test_a_file_that_was_changed_on_the_hub_is_named(hub, small, tmp_path):

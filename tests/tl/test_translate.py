@@ -2,7 +2,9 @@
 
 import dataclasses
 import itertools
+import tracemalloc
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
@@ -320,3 +322,71 @@ def test_cells_far_shallower_than_calibration_cells_are_not_trusted(pbmc):
     cells.X = x
     assert usual > 0.8
     assert scvcell.tl.translate(cells, pbmc.model, to="adt").obs["trusted"].mean() < 0.1
+
+
+class TestToDisk:
+    """Answers that are written by blocks are those that are returned, and memory holds one block of them."""
+
+    @pytest.fixture
+    def small_blocks(self, monkeypatch):
+        monkeypatch.setattr("scvcell._containers._blocks.MAX_BLOCK_ROWS", 64)
+
+    @pytest.mark.parametrize(("to", "source"), [("adt", None), ("rna", ["rna", "adt"])])
+    def test_the_same_answers(self, small, tmp_path, small_blocks, caplog, to, source):
+        caplog.set_level("INFO")
+        with caplog.at_level("INFO", "scvcell"):
+            whole = scvcell.tl.translate(small.mdata, small.model, to=to, source=source)
+            first = [record.message for record in caplog.records]
+            caplog.clear()
+            left = scvcell.tl.translate(small.mdata, small.model, to=to, source=source, out=tmp_path / "a.zarr")
+            assert [record.message for record in caplog.records] == first, "each thing is said once"
+        for read in (left.to_memory(), anndata.read_zarr(tmp_path / "a.zarr")):
+            np.testing.assert_allclose(read.layers["mean"], whole.layers["mean"], rtol=1e-5, atol=1e-6)
+            # the expected log is an integral whose steps go by the largest mean of a block
+            for ours, theirs in ((read.X, whole.X), *((read.layers[e], whole.layers[e]) for e in ("lower", "upper"))):
+                np.testing.assert_allclose(np.log1p(ours), np.log1p(theirs), atol=2e-3)
+            np.testing.assert_allclose(read.var["relative_width"], whole.var["relative_width"], rtol=1e-5)
+            np.testing.assert_array_equal(read.var["trusted"], whole.var["trusted"])
+            np.testing.assert_array_equal(read.obs["trusted"], whole.obs["trusted"])
+            assert list(read.obs["split"]) == list(whole.obs["split"])
+            assert list(read.obs_names) == list(whole.obs_names)
+        assert whole.obs["trusted"].any()
+        assert read.uns["csl_translate"]["expected_coverage"] == pytest.approx(
+            whole.uns["csl_translate"]["expected_coverage"]
+        )
+        assert len(left) == small.mdata.n_obs
+
+    def test_memory_holds_a_block(self, small, tmp_path, monkeypatch):
+        monkeypatch.setattr("scvcell._containers._blocks.MAX_BLOCK_ROWS", 256)
+
+        def peak(n, **where):
+            cells = np.arange(n) % small.mdata["adt"].n_obs
+            x = sp.csr_matrix(small.mdata["adt"].X)[cells]
+            obs = pd.DataFrame(
+                {"batch": np.asarray(small.mdata["adt"].obs["batch"])[cells]}, [f"c{i}" for i in range(n)]
+            )
+            mdata = MuData({"adt": AnnData(x, obs=obs, var=small.mdata["adt"].var)})
+            mdata.obs["batch"] = obs["batch"]
+            tracemalloc.start()
+            out = scvcell.tl.translate(mdata, small.model, to="rna", **where)
+            found = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            assert out.shape == (n, 60)
+            return found
+
+        few, many = 1024, 3072
+        scvcell.tl.translate(small.mdata, small.model, to="rna")
+        held = [peak(n) for n in (few, many)]
+        left = [peak(n, out=tmp_path / f"{n}.zarr") for n in (few, many)]
+        answer = 4 * 60 * 4
+        grew, grew_less = ((high - low) / (many - few) for low, high in (held, left))
+        assert grew > answer
+        assert grew_less < answer / 2
+
+    def test_a_store_that_is_there_is_not_touched(self, small, tmp_path):
+        (tmp_path / "a.zarr").mkdir()
+        with pytest.raises(FileExistsError, match="exists already"):
+            scvcell.tl.translate(small.mdata, small.model, to="adt", out=tmp_path / "a.zarr")
+        with pytest.raises(ValueError, match=r"out= takes the folder of a zarr store"):
+            scvcell.tl.translate(small.mdata, small.model, to="adt", out=tmp_path / "a.h5ad")
+        assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]
