@@ -86,8 +86,8 @@ def platforms(data: Path) -> dict[str, Any]:
     for column in ("dataset", "platform"):
         mdata.obs[column] = pd.Categorical(adata.obs[column].astype(str).reindex(mdata.obs_names))
     splits = list(scvcell.pp.split(mdata, "dataset", n_folds=mdata.obs["dataset"].nunique()))
-    axis = ContextTranslation("dataset", "panel", "rest")
-    return _case(mdata, {"batch_key": "dataset"}, splits, [axis], ["platform"])
+    axis, measure = ContextTranslation("dataset", "panel", "rest"), dict.fromkeys(tables, "counts")
+    return _case(mdata, {"batch_key": "dataset", "measure": measure}, splits, [axis], ["platform"])
 
 
 def breast(data: Path) -> dict[str, Any]:

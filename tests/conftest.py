@@ -229,6 +229,7 @@ def make_report(*, verdict: str = "amber", **cards: Any) -> RiskReport:
                 [
                     axis,
                     regime,
+                    "effect",
                     "scvcell",
                     of,
                     0.9,
@@ -245,7 +246,7 @@ def make_report(*, verdict: str = "amber", **cards: Any) -> RiskReport:
     for group, gap in (("D1", 0.01), ("<script>alert('D2')</script>", -0.02), ("D3", 0.17)):
         flag = "worse" if gap > 0.1 else ""
         found["groups"].append(
-            ["donor", group, "context", "rmse", "scvcell", 0.14 + gap, gap, gap - 0.05, gap + 0.06, 210, flag]
+            ["donor", group, "context", "effect", "rmse", "scvcell", 0.14 + gap, gap, gap - 0.05, gap + 0.06, 210, flag]
         )
     for name, total, share in zip(ANCHORED[:-1], (0.52, 1.0, 0.61, 0.74, 0.83), (0.72, 0, 0.28, 0, 0), strict=True):
         found["total"].append([name, total, total - 0.07, total + 0.08, share, ""])

@@ -38,6 +38,48 @@ def test_also_after_an_error_within_each_other_and_as_a_decorator():
     assert torch.equal(draw(), draw())
 
 
+class GPU:
+    """Stands for torch.cuda: what was asked of it, and one generator."""
+
+    def __init__(self, monkeypatch, *, started):
+        self.state, self.asked = torch.tensor([3]), []
+        monkeypatch.setattr(torch.cuda, "is_initialized", lambda: started)
+        monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: self.asked.append("read") or [self.state])
+        monkeypatch.setattr(torch.cuda, "set_rng_state_all", self.set_all)
+        monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: setattr(self, "state", torch.tensor([seed])))
+        monkeypatch.setattr(torch.cuda, "_is_in_bad_fork", lambda: False)
+
+    def set_all(self, states):
+        (self.state,) = states
+
+
+def test_a_gpu_in_use_is_seeded_and_goes_on_as_before(monkeypatch):
+    gpu = GPU(monkeypatch, started=True)
+    with seeded(5):
+        assert gpu.state.item() == 5
+    assert gpu.state.item() == 3
+
+
+def test_a_gpu_that_nobody_has_used_is_not_started_and_has_the_users_seed(monkeypatch):
+    gpu = GPU(monkeypatch, started=False)
+    torch.manual_seed(11)
+    with seeded(5):
+        assert gpu.state.item() == 5, "a fit on it must depend on its seed"
+    assert gpu.asked == []
+    assert gpu.state.item() == 11
+
+
+def test_apples_gpu_goes_on_as_before(monkeypatch):
+    found = []
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda: "before")
+    monkeypatch.setattr(torch.mps, "set_rng_state", found.append)
+    monkeypatch.setattr(torch.mps, "_is_in_bad_fork", lambda: True)
+    with seeded(5):
+        assert found == []
+    assert found == ["before"]
+
+
 def test_threads_do_not_take_each_others_numbers():
     """A second thread waits until the first one has left."""
     inside, order = threading.Event(), []

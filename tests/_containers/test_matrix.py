@@ -80,7 +80,7 @@ def test_only_the_wanted_rows_are_read_from_disk(truth, stored, monkeypatch):
     )
     matrix.rows(np.array([30, 2, 3]))
     assert [(k.start, k.stop) for k in read] == [(2, 31)]
-    monkeypatch.setattr("scvcell._containers._matrix.MAX_GAP_ROWS", 5)
+    monkeypatch.setattr("scvcell._containers._stack.MAX_GAP_ROWS", 5)
     read.clear()
     matrix.rows(np.array([30, 2, 3]))
     assert [(k.start, k.stop) for k in read] == [(2, 4), (30, 31)]
@@ -166,8 +166,8 @@ def test_dask_arrays(truth, kind):
 
 @pytest.mark.parametrize(("gap", "span"), [(0, 5), (3, 8), (256, 16_384)])
 def test_reads_bridge_gaps_and_are_bounded(truth, stored, form, gap, span, monkeypatch):
-    monkeypatch.setattr("scvcell._containers._matrix.MAX_GAP_ROWS", max(gap, 1))
-    monkeypatch.setattr("scvcell._containers._matrix.MAX_READ_ROWS", span)
+    monkeypatch.setattr("scvcell._containers._stack.MAX_GAP_ROWS", max(gap, 1))
+    monkeypatch.setattr("scvcell._containers._stack.MAX_READ_ROWS", span)
     matrix, dense, rng = Matrix(stored(truth, form).X), truth.X.toarray(), np.random.default_rng(0)
     for n in (1, 7, 40, truth.n_obs):
         at = rng.choice(truth.n_obs, n, replace=False)

@@ -8,7 +8,7 @@ import torch
 from scvcell import Action
 from scvcell.perturb import AffineFlow
 from scvcell.prior import TargetKernel
-from scvcell.response._conditions import Conditions, describe, measured_row, same_targets, unrelated
+from scvcell.response._conditions import Conditions, describe, measured_row, of_actions, same_targets, unrelated
 
 
 @pytest.fixture
@@ -26,6 +26,14 @@ def test_actions_are_shares_logs_and_places(flow):
     assert not found.related.any()
     assert found.take([2, 0]).place.tolist() == [[4.0, 5.0], [0.0, 1.0]]
     assert repr(found) == "4 conditions of 3 targets."
+
+
+def test_actions_alone_are_relative_to_the_largest_of_them():
+    found = of_actions([Action({"A": 5.0}, 6), Action({"A": 10.0, "C": None}, 24), Action({"B": 1.0})], ["A", "B", "C"])
+    assert found.exposure.tolist() == [[1, 0, 0], [1, 0, 1], [0, 1, 0]]
+    np.testing.assert_allclose(found.level, np.log([[0.5, 1, 1], [1, 1, 1], [1, 1, 1]]))
+    np.testing.assert_allclose(found.time, np.log([6 / 24, 1, 1]))
+    assert found.related is None
 
 
 def test_of_a_schedule_a_target_counts_as_long_as_it_acts(flow):

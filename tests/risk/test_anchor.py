@@ -105,6 +105,33 @@ def test_what_is_not_answered_counts_as_the_baseline():
     assert note == "not answered, and counted as the baseline: 1 scores"
 
 
+def test_a_unit_that_is_not_answered_counts_as_the_baseline():
+    scores, severity = simulate(30, 1), np.repeat([0.2, 0.8], 15)
+    rows = make(scores, severity=severity)
+    silent = (rows["predictor"] == "model") & (rows["unit"] > "u017")
+    found, parts = summarise(rows[~silent], ANCHOR, Bootstrap())
+    filled = {name: values.copy() for name, values in scores.items()}
+    filled["model"][18:] = filled["mean"][18:]
+    wanted, same = summarise(make(filled, severity=severity), ANCHOR, Bootstrap())
+    mine, other = (table.set_index("predictor").loc["model"] for table in (found, wanted))
+    told = ["scaled", "scaled_lower", "scaled_upper", "baseline", "replicate"]
+    np.testing.assert_allclose(mine[told].astype(float), other[told].astype(float))
+    np.testing.assert_allclose(parts["perturbation", "model"].draws, same["perturbation", "model"].draws)
+    assert mine["value"] == pytest.approx(np.mean(scores["model"][:18])), "the score itself is of what was answered"
+    assert (mine["n"], mine["note"]) == (18, "12 of 30 units not answered, and counted as the baseline")
+    risk = total(parts, ["model"], {"perturbation": 1.0}, Bootstrap())
+    assert risk["note"][0] == "not answered, and counted as the baseline: 12 units"
+    curve = curves(rows[~silent], ANCHOR, Bootstrap())[0]
+    curve = curve[curve["predictor"] == "model"]
+    np.testing.assert_allclose(curve["severity"], [0.2, 0.8])
+    assert curve["scaled"].iloc[1] < 0.25 < curve["scaled"].iloc[0]
+    assert curve["n"].tolist() == [15, 3]
+    none = (rows["predictor"] == "model") & (rows["severity"] > 0.5)
+    last = curves(rows[~none], ANCHOR, Bootstrap())[0].query("predictor == 'model'").iloc[1]
+    assert (last["scaled"], last["n"]) == (0, 0)
+    assert np.isnan(last["value"])
+
+
 def test_units_without_a_replicate_count_for_the_score_only():
     scores = simulate(30, 2)
     rows = make(scores)

@@ -89,6 +89,12 @@ def test_what_stands_in_the_table():
     assert strong["flag"] == "too narrow"
     assert np.isnan(strong["width"])
     pd.testing.assert_frame_equal(calibration(rows_of(found).sample(frac=1, random_state=0)), table)
+    other = [(regime, unit, metric, value / 2) for regime, unit, metric, value in found]
+    both = calibration(pd.concat([rows_of(found), rows_of(other, readout="values")]))
+    assert both["readout"].value_counts().to_dict() == {"effects": 3, "values": 3}, "readouts are not averaged"
+    for readout, factor in (("effects", 1), ("values", 0.5)):
+        mine = both[both["readout"] == readout]
+        np.testing.assert_allclose(mine[["coverage", "width"]], factor * table[["coverage", "width"]])
     assert calibration(rows_of([("r", "a", "rmse", 1.0)])).empty
 
 

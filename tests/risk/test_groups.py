@@ -60,6 +60,9 @@ def test_what_stands_in_the_table():
     assert row["lower"] < row["gap"] < row["upper"]
     assert row["n"] == 8
     pd.testing.assert_frame_equal(gaps(both.sample(frac=1, random_state=0), by), table)
+    apart = gaps(pd.concat([both, both.assign(readout="values", value=2 * both["value"])]), by)
+    assert len(apart) == 2 * len(table), "readouts are not averaged"
+    pd.testing.assert_frame_equal(apart[apart["readout"] == "effects"].reset_index(drop=True), table)
 
 
 def test_repeats_of_a_unit_do_not_make_it_surer():

@@ -1,5 +1,7 @@
 """A report is tables and facts, and survives being written."""
 
+import json
+
 import pandas as pd
 import pytest
 
@@ -23,3 +25,8 @@ def test_json_gives_an_equal_report():
     again = RiskReport.from_json(report.to_json())
     assert again.to_json() == report.to_json()
     pd.testing.assert_frame_equal(again.total, report.total)
+    plain = json.loads(report.to_json())
+    for name in ("calibration", "groups"):
+        plain[name]["columns"].remove("readout")
+    older = RiskReport.from_json(json.dumps(plain))
+    assert list(older.groups) == COLUMNS["groups"], "a report of before is read"

@@ -143,6 +143,8 @@ def test_whom_it_is_about(report):
     assert subject(report) == "scvcell"
     assert subject(replace(report, total=report.total[::-1], cards={"model": {"additive": ""}})) == "additive"
     assert subject(replace(report, total=report.total[::-1], cards={})) == "scvcell"
+    cards = {"model": {"additive": "", "scvcell": ""}, "run": {"asked": ["scvcell", "additive"]}}
+    assert subject(replace(report, cards=cards)) == "scvcell", "JSON sorts mappings, and keeps the order of lists"
     empty = {name: pd.DataFrame(columns=columns) for name, columns in COLUMNS.items()}
     assert subject(replace(report, **empty)) is None
 

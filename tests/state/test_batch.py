@@ -30,7 +30,8 @@ def test_its_layout_is_made_once_of_what_the_host_keeps(batch):
     assert len(batch) == 3
     assert batch.layout is batch.layout
     assert batch.layout.counts.tolist() == [1, 0, 1]
-    keep, at = batch.layout.whole.overlaps["rna"]
+    keep, at, stands_for = batch.layout.whole.meets["rna"]
+    assert stands_for is None
     assert keep.tolist() == [0, 1]
     assert at.tolist() == [0, 2]
     assert batch.layout.pairs == []

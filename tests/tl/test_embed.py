@@ -1,5 +1,6 @@
 """tl.embed: any subset of modalities, any cells, NaN where nothing is known."""
 
+import anndata
 import numpy as np
 import pytest
 from mudata import MuData
@@ -108,3 +109,58 @@ def test_mistakes_change_nothing(small, fingerprint):
     with pytest.raises(ValueError, match=r"\['b9'\].*load_query_data"):
         scvcell.tl.embed(other, small.model)
     assert fingerprint(mdata) == before
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory, mosaic):
+    """Counts of one modality in two files, genes of the second in another order, and all of it in memory."""
+    pytest.importorskip("dask")
+    folder = tmp_path_factory.mktemp("files")
+    whole = mosaic(200)["rna"].copy()
+    whole.layers["counts"] = whole.X.copy()
+    half = whole.n_obs // 2
+    whole[:half].copy().write_h5ad(folder / "a.h5ad")
+    whole[half:, ::-1].copy().write_zarr(folder / "b.zarr")
+    return folder, whole
+
+
+@pytest.mark.parametrize("layers", [None, "counts"])
+def test_files_are_fitted_and_embedded_as_the_data_in_memory(files, quick, tmp_path, layers):
+    folder, whole = files
+    model = scvcell.tl.fit(folder, batch_key="batch", layers=layers, train=quick)
+    memory = whole.copy()
+    same = scvcell.tl.fit(memory, batch_key="batch", layers=layers, train=quick)
+    assert sorted(model.split_["train"]) == sorted(same.split_["train"])
+    assert model.split_["validation"] == same.split_["validation"]
+    assert scvcell.tl.embed([folder / "a.h5ad", folder / "b.zarr"], model, out=tmp_path / "z.zarr") is None
+    found = anndata.read_zarr(tmp_path / "z.zarr")
+    assert list(found.obs_names) == list(whole.obs_names)
+    np.testing.assert_allclose(found.obsm["X_csl"], memory.obsm["X_csl"], atol=1e-5)
+    np.testing.assert_allclose(found.obs["csl_uncertainty"], memory.obs["csl_uncertainty"], atol=1e-5)
+    model.save(tmp_path / "model")
+    assert sorted(scvcell.CSL.load(tmp_path / "model").split_["train"]) == sorted(same.split_["train"])
+    parts = [scvcell.tl.translate(memory, each, to="rna").obs["split"] for each in (model, same)]
+    assert (parts[0] == parts[1]).all()
+    assert set(parts[0]) == {"train", "validation"}
+
+
+def test_states_of_any_data_go_to_a_file_and_leave_the_data_alone(small, tmp_path, fingerprint, monkeypatch):
+    monkeypatch.setattr("scvcell.tl._embed.CELLS_PER_BLOCK", 37)
+    mdata = small.mdata.copy()
+    before = fingerprint(mdata)
+    scvcell.tl.embed(mdata, small.model, modalities=["adt"], key_added="proteins", out=tmp_path / "z.zarr")
+    assert fingerprint(mdata) == before
+    found = anndata.read_zarr(tmp_path / "z.zarr")
+    scvcell.tl.embed(mdata, small.model, modalities=["adt"], key_added="proteins")
+    np.testing.assert_allclose(found.obsm["proteins"], mdata.obsm["proteins"], atol=1e-5)
+    assert list(found.obs) == ["proteins_uncertainty"]
+    assert np.isnan(found.obsm["proteins"]).any()
+
+
+def test_files_need_a_place_for_their_states(files, small, tmp_path):
+    folder, _ = files
+    with pytest.raises(ValueError, match=r"out='states\.zarr'"):
+        scvcell.tl.embed(folder, small.model)
+    (tmp_path / "z.zarr").mkdir()
+    with pytest.raises(FileExistsError, match=r"z\.zarr"):
+        scvcell.tl.embed(folder, small.model, out=tmp_path / "z.zarr")

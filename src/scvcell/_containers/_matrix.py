@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
+from scvcell._containers._stack import Stack, read_sorted, stack_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -16,15 +18,8 @@ if TYPE_CHECKING:
 
 ROWS_PER_CHUNK = 4096
 """Rows read at a time when a matrix is walked through."""
-
-
-MAX_GAP_ROWS, MAX_READ_ROWS = 256, 16_384
-"""Rows that are read though nobody asked for them, between two that were asked for, at most; and rows of one read: a
-file gives thousands of neighbouring rows sooner than one row a hundred times."""
 MAX_HELD_BYTES = 2**28
 """Bytes of rows that `Matrix.held` keeps in memory."""
-MAX_GAP_BYTES, MAX_READ_BYTES = 2**19, 2**27
-"""The same in bytes, for dense rows."""
 SAMPLE_ROWS = 256
 """Rows that `Matrix.sample` takes."""
 
@@ -55,6 +50,7 @@ class Matrix:
         self.on_disk = not (isinstance(x, np.ndarray) or sp.issparse(x))
         if self.on_disk and getattr(getattr(x, "_meta", x), "format", "csr") == "csc":
             x, self.on_disk = x.compute() if _is_dask(x) else x.to_memory(), False
+        x = x if (stack := stack_of(x)) is None else stack
         if sp.issparse(x) and x.format != "csr":
             x = x.tocsr()
         self._x, self._check, self.depth = x, check, depth
@@ -78,22 +74,13 @@ class Matrix:
         return block
 
     def _read_sorted(self, index: NDArray[np.integer]) -> Any:
-        """Rows of an on-disk matrix for a sorted, unique index; near ones are one slice, with what is between them."""
+        """Rows of an on-disk matrix for a sorted, unique index."""
+        if isinstance(self._x, Stack):
+            return self._x.rows(index)
         if _is_dask(self._x):  # dask itself reads the blocks that hold some of the rows, each once
             block = self._x[index].compute()
             return block if isinstance(block, np.ndarray) else sp.csr_matrix(block)
-        if len(index) == 0:
-            return self._x[0:0]
-        parts, dense = [], not hasattr(self._x, "format")
-        row = self.shape[1] * 4 if dense else 1
-        gap, span = min(MAX_GAP_ROWS, max(MAX_GAP_BYTES // row, 1)), min(MAX_READ_ROWS, max(MAX_READ_BYTES // row, 1))
-        for run in np.split(index, np.flatnonzero(np.diff(index) > gap) + 1):
-            for some in np.split(run, np.flatnonzero(np.diff((run - run[0]) // span)) + 1):
-                block = self._x[int(some[0]) : int(some[-1]) + 1]
-                parts.append(block if len(some) == block.shape[0] else block[some - some[0]])
-        if len(parts) == 1:
-            return parts[0]
-        return sp.vstack(parts, format="csr") if sp.issparse(parts[0]) else np.concatenate(parts)
+        return read_sorted(self._x, index, None if hasattr(self._x, "format") else self.shape[1] * 4)
 
     def depths(self, index: NDArray[np.integer], block: Any, size: Callable[[Any], Any]) -> NDArray[np.float32]:
         """Depth of rows `index`, ``(len(index),)``: the given one, else the `size` of their values, `block`."""

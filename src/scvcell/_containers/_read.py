@@ -12,9 +12,11 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
+from scvcell._containers._annotation import frame
+from scvcell._containers._corpus import Corpus
 from scvcell._containers._join import join
 from scvcell._containers._sdata import Place
-from scvcell._containers._view import Container, View, frame
+from scvcell._containers._view import Container, View
 
 type Tables = str | Sequence[str] | Mapping[str, str] | None
 """How a user names tables of a SpatialData."""
@@ -111,12 +113,13 @@ def view(data: Container | View, *, table_key: Tables = None, skip_empty: bool =
         return data
     if isinstance(data, AnnData):
         _check_names(data, SINGLE)
-        return View(data, data.obs_names, {SINGLE: _loaded(data)}, {SINGLE: np.arange(data.n_obs)})
+        stored = data.names if isinstance(data, Corpus) else None
+        return View(data, data.obs_names, {SINGLE: _loaded(data)}, {SINGLE: np.arange(data.n_obs)}, stored=stored)
     if isinstance(data, MuData):
         return _view_mudata(data, skip_empty=skip_empty)
     if hasattr(data, "tables"):
         return _view_spatial(data, table_names(data, table_key), skip_empty=skip_empty)
-    read = f" Read it first: mudata.read_h5mu({str(data)!r})." if isinstance(data, str | Path) else ""
+    read = f" Read it first: scvcell.pp.read_corpus({str(data)!r})." if isinstance(data, str | Path) else ""
     if isinstance(data, list | tuple) and data and all(isinstance(each, str | Path) for each in data):
         read = " Read the files first: scvcell.pp.read_corpus(paths)."
     raise TypeError(f"Expected AnnData, MuData or SpatialData, got {type(data).__name__}.{read}")

@@ -13,6 +13,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from scvcell import _keys
+from scvcell._containers._annotation import column_of, numbers_of
 from scvcell._containers._matrix import Matrix
 from scvcell._labels import joined, label, labels, unlike
 from scvcell._registry import near_miss
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from scvcell._containers._corpus import StoredNames
     from scvcell._containers._membership import Membership
     from scvcell._containers._sdata import Place
     from scvcell._types import Array, Mask, Rows
@@ -54,6 +56,8 @@ class View:
         rows. The source is the joined MuData then.
     place
         Element and instance of every cell of the source, of a SpatialData.
+    stored
+        Names of the cells of a corpus, whose `obs_names` are numbers; None where these are the names.
     """
 
     source: AnnData | MuData
@@ -63,6 +67,7 @@ class View:
     positions: Rows | None = None
     tables: dict[str, tuple[AnnData, Rows]] = field(default_factory=dict)
     place: Place | None = None
+    stored: StoredNames | None = None
     _told: set[str] = field(default_factory=set, compare=False, repr=False)
 
     @property
@@ -97,7 +102,23 @@ class View:
         """A view of cells at positions `cells`, in any order, some twice; `source` stays the whole container."""
         positions = cells if self.positions is None else self.positions[cells]
         rows = {m: r[cells] for m, r in self.rows.items()}
-        return replace(self, obs_names=self.obs_names[cells], rows=rows, positions=positions)
+        stored = None if self.stored is None else self.stored.subset(cells)
+        return replace(self, obs_names=self.obs_names[cells], rows=rows, positions=positions, stored=stored)
+
+    def among(self, names: Iterable[str]) -> Mask:
+        """Which cells have one of some names, ``(cells,)``."""
+        return self.obs_names.isin(names) if self.stored is None else self.stored.mask(names)  # type: ignore[arg-type]
+
+    def names_with(self, cells: Rows, before: Sequence[str]) -> Sequence[str]:
+        """Names of cells at some positions, and after them those of `before` that are no such cells."""
+        if self.stored is not None and not len(before):
+            return self.stored.subset(cells)
+        own = list(self.names(cells))
+        return [*own, *sorted(set(before).difference(own))]
+
+    def names(self, cells: Rows) -> Sequence[str]:
+        """Names of cells at some positions; those of a corpus are read when they are asked for."""
+        return self.obs_names[cells].astype(str).tolist() if self.stored is None else self.stored.subset(cells)
 
     def holder(self, modality: str) -> AnnData:
         """The user's own table of a modality."""
@@ -206,7 +227,7 @@ class View:
     def _parts(self, key: str) -> list[pd.Series]:
         """The container's column, or else that of each modality that has it; indexed by the place of the cells here."""
         if key in self.source.obs:
-            column = _column(self.source.obs, key)
+            column = column_of(self.source.obs, key)
             column = column if self.positions is None else column.iloc[self.positions]
             return [column.set_axis(np.arange(self.n_obs))]
         parts = []
@@ -286,9 +307,9 @@ class View:
             If they are no numbers, or modalities have them in different widths.
         """
         if key in self.source.obsm:
-            every = _numbers(self.source, key)
+            every = numbers_of(self.source, key)
             return every if self.positions is None else every[self.positions]
-        found = {name: _numbers(adata, key) for name, adata in self.modalities.items() if key in adata.obsm}
+        found = {name: numbers_of(adata, key) for name, adata in self.modalities.items() if key in adata.obsm}
         if not found:
             return None
         wide = {values.shape[1] for values in found.values()}
@@ -319,20 +340,3 @@ class View:
             )
         mask = frame.reindex(columns=batches).astype("boolean").fillna(True).to_numpy(dtype=bool).T
         return None if mask.all() else mask
-
-
-def _column(obs: Any, key: str) -> pd.Series:
-    """A column of annotation, alone where that is read lazily."""
-    return obs[key] if isinstance(obs, pd.DataFrame) else frame(obs[[key]])[key]
-
-
-def _numbers(holder: AnnData | MuData, key: str) -> Array:
-    try:
-        return np.asarray(holder.obsm[key], dtype=float)
-    except (TypeError, ValueError):
-        raise ValueError(f"obsm[{key!r}] holds values that are no numbers.") from None
-
-
-def frame(obs: Any) -> pd.DataFrame:
-    """Annotation in memory; anndata keeps that of data that are read lazily on disk."""
-    return obs if isinstance(obs, pd.DataFrame) else obs.to_memory()

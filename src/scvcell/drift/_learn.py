@@ -123,4 +123,4 @@ class Drift(Field, Part):
 
 def _trained_on(model: Fitted, data: View) -> Mask:
     """Which cells the model was trained on, ``(cells,)``."""
-    return data.obs_names.isin(model.split_["train"])
+    return data.among(model.split_["train"])

@@ -14,7 +14,7 @@ from torch.distributions import Bernoulli, Poisson
 
 from scvcell.measure._base import MEASUREMENTS, expected_log1p
 from scvcell.measure._decoder import Decoder
-from scvcell.measure._share import LogTotal, Shares, sampled_total
+from scvcell.measure._share import LogTotal, Shares, only, sampled_total
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -79,7 +79,7 @@ class Atac(Shares):
             self.decoder.out.weight.mul_(0.1)
             self.decoder.out.bias.copy_(torch.log(torch.as_tensor(share, dtype=torch.float32) + 1e-8))
         # a peak that some cells have far more of than the mean is drawn often enough for them too
-        self.register_buffer("draw_by", torch.as_tensor(share + 1 / summary.n_features).float(), persistent=False)
+        self.draw_by = torch.as_tensor(share + 1 / summary.n_features).float()  # no buffer: it stays on the host
 
     @classmethod
     def encoder_input(cls, x: Any, mean: NDArray[np.float32]) -> Any:
@@ -141,9 +141,12 @@ class Atac(Shares):
             Cell that each state belongs to; one to one where None.
         """
         rows = torch.arange(len(x), device=z.device) if rows is None else rows
-        (cell, peak), count = _entries(x, observed)
+        x = x if x.is_sparse else x.to_sparse()
+        if observed is not None:
+            observed = observed.expand(x.shape)
+            x, observed = only(x, observed), observed[rows]
+        (cell, peak), count = x.indices(), x.values()
         h, v = self.decoder.factors(z, ctx.design)
-        observed = None if observed is None else observed.expand(x.shape)[rows]
         if self.training and len(v) > MAX_EXACT_PEAKS:
             total = sampled_total(h, v, self.draw_by, DRAWN_PEAKS, observed)
         else:
@@ -151,24 +154,16 @@ class Atac(Shares):
         depth = self.depth(ctx)
         log_scale = depth.clamp_min(1e-8).log() - total
         if self.likelihood == "bernoulli":
-            pattern = torch.sparse_coo_tensor(torch.stack([cell, peak]), count, x.shape).index_select(0, rows)
-            (cell, peak), _ = _entries(pattern, None)
+            pattern = x.index_select(0, rows).coalesce()
+            (cell, peak), opened = pattern.indices(), pattern.values() > 0
             rate = (_at(h, v, cell, peak) + log_scale[cell]).exp()
-            return (-depth).index_add(0, cell, rate + torch.log(-torch.expm1(-rate.clamp_min(1e-12))))
+            value = torch.where(opened, rate + torch.log(-torch.expm1(-rate.clamp_min(1e-12))), 0.0)
+            return (-depth).index_add(0, cell, value)
         starts = torch.searchsorted(cell, torch.arange(len(x), device=cell.device))
         weighted = F.embedding_bag(peak, v, starts, mode="sum", per_sample_weights=count.to(v.dtype))
         fixed = torch.stack([count, -torch.lgamma(count + 1)]).to(v.dtype)
         counts, constant = fixed.new_zeros(2, len(x)).index_add(1, cell, fixed)[:, rows]
         return (h * weighted[rows]).sum(1) + counts * log_scale + constant - depth
-
-
-def _entries(x: Tensor, observed: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Indices, sorted by cell, and values of the non-zeros, of those observed."""
-    x = (x if x.is_sparse else x.to_sparse()).coalesce()
-    if observed is None:
-        return x.indices(), x.values()
-    keep = observed.expand(x.shape)[*x.indices()]
-    return x.indices()[:, keep], x.values()[keep]
 
 
 def _at(h: Tensor, v: Tensor, cell: Tensor, peak: Tensor) -> Tensor:

@@ -75,6 +75,7 @@ class Measurement(nn.Module, ABC):
         panel = torch.ones(summary.n_batches, summary.n_features, dtype=torch.bool)
         self.register_buffer("panel", panel if summary.panel is None else torch.as_tensor(summary.panel))
         self.size_head: Decoder | None = None
+        self._asked: dict[str, tuple[Tensor, int, bool]] = {}
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -173,7 +174,7 @@ class Measurement(nn.Module, ABC):
     def known(self, ctx: Context) -> Context:
         """Context of cells whose batch never had this modality: the mean of the batches that had it."""
         n = len(self.seen)
-        if bool(self.seen[ctx.batch].all()) or not bool(self.seen.any()):
+        if self._all("seen") or bool(self.seen[ctx.batch].all()) or not bool(self.seen.any()):
             return ctx
         unseen = ~self.seen[ctx.batch]
         design = ctx.design.clone()
@@ -184,7 +185,26 @@ class Measurement(nn.Module, ABC):
 
     def on_panel(self, ctx: Context) -> Tensor | None:
         """Features that the batch of each cell measured, ``(cells, features)``; None where every batch measured all."""
-        return None if bool(self.panel.all()) else self.panel[ctx.batch]
+        return None if self._all("panel") else self.panel[ctx.batch]
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        """As torch's; what was asked of a buffer is still known where it has moved."""
+        known = {name: self._all(name) for name in self._asked}
+        moved = super()._apply(fn, recurse)
+        for name, found in known.items():
+            flags = getattr(self, name)
+            self._asked[name] = (flags, flags._version, found)
+        return moved
+
+    def _all(self, name: str) -> bool:
+        """Whether all of a buffer is true. A device is asked once, and again where the buffer has changed."""
+        flags = getattr(self, name)
+        if flags.is_inference():  # has no version that would tell of changes
+            return bool(flags.all())
+        asked = self._asked.get(name)
+        if asked is None or asked[0] is not flags or asked[1] != flags._version:
+            asked = self._asked[name] = (flags, flags._version, bool(flags.all()))
+        return asked[2]
 
     def depth(self, ctx: Context, z: Float[Tensor, "cells latent"] | None = None) -> Float[Tensor, " cells"]:
         """Measured depth; where it was not measured, that expected in state `z`, or else the median of the batch."""

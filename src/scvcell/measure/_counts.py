@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import scipy.sparse as sp
 import torch
+import torch.nn.functional as F
 from scvi.distributions import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
 from torch import Tensor, nn
 
 from scvcell.measure._base import MEASUREMENTS, expected_log1p
 from scvcell.measure._decoder import Decoder
-from scvcell.measure._nb import NBSoftmax
+from scvcell.measure._nb import NBSoftmax, dense
 from scvcell.measure._share import OFF_PANEL, Shares, only
 
 if TYPE_CHECKING:
@@ -134,8 +135,7 @@ class Counts(Shares):
             observed = observed if rows is None else observed[rows]
         depth = self.depth(ctx)
         if self.likelihood != "nb" or self.rest is not None:
-            x = x.to_dense() if x.is_sparse else x
-            x, rows = (x if rows is None else x.index_select(0, rows)), None
+            x, rows = (dense(x) if rows is None else dense(x).index_select(0, rows)), None
         if self.likelihood != "nb":
             return self._by_distribution(x, z, ctx, observed, depth)
         eta, theta = self.decoder(z, ctx.design), self.log_theta
@@ -152,10 +152,17 @@ class Counts(Shares):
     ) -> Float[Tensor, " states"]:
         """Log-likelihood of dense counts, one row per state."""
         found = self(z, ctx, observed)
-        value = found.log_prob(x)
+        value = self._zero_inflated(x, found) if self.likelihood == "zinb" else found.log_prob(x)
         value = (value if observed is None else value.masked_fill(~observed, 0)).sum(-1)
         if self.rest is None:
             return value
         mean = found.mean if observed is None else found.mean.masked_fill(~observed, 0)
         other = NegativeBinomial((depth - mean.sum(1)).clamp(min=1e-8), self.log_theta_rest.exp())
         return value + other.log_prob((depth - x.sum(1)).clamp(min=0))
+
+    def _zero_inflated(self, x: Tensor, found: Distribution) -> Float[Tensor, "cells features"]:
+        """Log-probability of each count. The distribution's own one waits for the device to say if counts are valid."""
+        logit = found.zi_logits
+        value = NegativeBinomial(mu=found.mu, theta=found.theta, validate_args=False).log_prob(x)
+        value = F.logsigmoid(-logit) + value
+        return torch.where(x == 0, torch.logaddexp(F.logsigmoid(logit), value), value)

@@ -123,7 +123,8 @@ class Endpoint(Measurement):
             x = x if observed is None else x.masked_fill(~observed, 0)
             return (x * torch.log_softmax(self._on(score, observed), -1)).sum(-1)
         if self.log_sd is not None:
-            value = Normal(score, F.softplus(self.log_sd) + 1e-2).log_prob((x - self.centre) / self.spread)
+            sd = F.softplus(self.log_sd) + 1e-2
+            value = Normal(score, sd, validate_args=False).log_prob((x - self.centre) / self.spread)
             return (value if observed is None else value.masked_fill(~observed, 0)).sum(-1)
         time, event = x[:, 0], x[:, 1]
         return cox(score[:, 0], time, event) + self._weibull(score[:, 0].detach(), time, event)

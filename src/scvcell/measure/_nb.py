@@ -61,7 +61,7 @@ class NBSoftmax(torch.autograd.Function):
             entries, theta.new_ones(1), torch.log, torch.lgamma
         )
         constant = fixed.new_zeros(n_cells).scatter_add(0, entries.cell, fixed)
-        x = (x.to_dense() if x.is_sparse else x).to(eta.dtype)
+        x = dense(x).to(eta.dtype)
         if rows is not None:
             x, constant = x.index_select(0, rows), constant.index_select(0, rows)
         share = torch.softmax(eta, -1)
@@ -89,6 +89,15 @@ class NBSoftmax(torch.autograd.Function):
         wide = rising.dtype if entries.row is None else torch.float64
         at_counts = theta.new_zeros(len(theta), dtype=wide).scatter_add(0, entries.gene, rising.to(wide))
         return grad_eta, (grad_theta + at_counts.to(theta.dtype)) * theta, None, None, None
+
+
+def dense(x: Tensor) -> Float[Tensor, "cells features"]:
+    """Dense or sparse (COO, coalesced) values as dense ones; by a copy that every device can do."""
+    if not x.is_sparse:
+        return x
+    cell, gene = x.indices()
+    flat = torch.zeros(x.shape, dtype=x.dtype, device=x.device).view(-1)
+    return flat.index_copy_(0, cell * x.shape[1] + gene, x.values()).view(x.shape)
 
 
 class Entries(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -87,8 +88,28 @@ class Profile(Measurement):
 
     def shifted(self, z: Float[Tensor, "cells latent"], ctx: Context, shift: Tensor) -> Distribution:
         """As `Measurement.shifted`."""
-        location = self.centre + self.spread * self.decoder(z, ctx.design) + shift
-        scale = self.spread * (F.softplus(self.log_sd) + 1e-2)
+        location, scale = self._around(z, ctx, shift)
         if self.likelihood == "student":
             return StudentT(STUDENT_DEGREES, location, scale, validate_args=False)
         return Normal(location, scale, validate_args=False)
+
+    def _around(self, z: Tensor, ctx: Context, shift: Tensor) -> tuple[Tensor, Tensor]:
+        """Location of the values, and their scale."""
+        location = self.centre + self.spread * self.decoder(z, ctx.design) + shift
+        return location, self.spread * (F.softplus(self.log_sd) + 1e-2)
+
+    def log_prob(
+        self,
+        x: Float[Tensor, "cells features"],
+        z: Float[Tensor, "cells latent"],
+        ctx: Context,
+        observed: Tensor | None = None,
+    ) -> Float[Tensor, " cells"]:
+        """As `Measurement.log_prob`; torch's Student-t waits for the device when it is made."""
+        if self.likelihood != "student":
+            return super().log_prob(x, z, ctx, observed)
+        location, scale = self._around(z, ctx, z.new_zeros(1))
+        half = (STUDENT_DEGREES + 1) / 2
+        constant = math.lgamma(half) - math.lgamma(STUDENT_DEGREES / 2) - 0.5 * math.log(STUDENT_DEGREES * math.pi)
+        value = constant - scale.log() - half * torch.log1p(((x - location) / scale).square() / STUDENT_DEGREES)
+        return (value if observed is None else value.masked_fill(~observed, 0)).sum(-1)

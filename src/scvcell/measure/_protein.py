@@ -154,7 +154,7 @@ class Protein(Measurement):
         observed: Tensor | None = None,
     ) -> Float[Tensor, " cells"]:
         """Log-likelihood of both heads; only the log-normal's gradient reaches z."""
-        value = self(z, ctx).log_prob(torch.log1p(x)) + self.predictive(z, ctx).log_prob(x)
+        value = self(z, ctx).log_prob(torch.log1p(x)) + _of_mixture(x, self.predictive(z, ctx))
         if observed is not None:
             value = torch.where(observed, value, torch.zeros_like(value))
         return value.sum(-1)
@@ -184,3 +184,17 @@ class Protein(Measurement):
     def regulariser(self) -> Float[Tensor, ""]:
         """Negative log prior of the background, ``log beta ~ N(c, d^2)``."""
         return 0.5 * (((self.log_background - self.prior_location) / self.prior_sd) ** 2).sum()
+
+
+def _of_mixture(x: Float[Tensor, "cells features"], found: NegativeBinomialMixture) -> Tensor:
+    """Log-probability of each count. The distribution's own one waits for the device to say whether counts are valid.
+
+    Both parts have one dispersion, so that the Gamma functions are outside of the mixture.
+    """
+    theta, logit = found.theta1, found.mixture_logits
+
+    def part(mu: Tensor) -> Tensor:
+        return x * mu.log() - (x + theta) * (mu + theta).log()
+
+    mixed = torch.logaddexp(F.logsigmoid(logit) + part(found.mu1), F.logsigmoid(-logit) + part(found.mu2))
+    return mixed + theta * theta.log() + torch.lgamma(x + theta) - torch.lgamma(theta) - torch.lgamma(x + 1)

@@ -99,7 +99,10 @@ def shares(logits: Float[Tensor, "cells features"], observed: Tensor | None) -> 
 
 
 def only(x: Tensor, observed: Float[Tensor, "cells features"]) -> Tensor:
-    """Counts, dense or sparse (COO, coalesced), with 0 where they were not observed."""
+    """Counts, dense or sparse (COO, coalesced), with 0 where they were not observed.
+
+    Entries stay, as 0: a device would have to be waited for to say how many are left.
+    """
     if not x.is_sparse:
         return x.masked_fill(~observed, 0)
     at = x.indices()
@@ -155,11 +158,15 @@ def sampled_total(
 
     The sum is unbiased, its log too low by half of its relative variance, which is small where `frequency` is about
     what the cells have.
+
+    `frequency` is kept on the host, which draws: sums over so many features need double precision, which not every
+    device has.
     """
     q = frequency.double() / frequency.double().sum()
-    at = (torch.arange(n, device=h.device) + torch.rand((), dtype=q.dtype, device=h.device)) / n
+    at = (torch.arange(n) + torch.rand((), dtype=q.dtype)) / n
     drawn: Int[Tensor, " sample"] = torch.searchsorted(q.cumsum(0), at).clamp_max(len(v) - 1)
-    weight = -(n * q[drawn]).log().to(h.dtype)
+    weight = -(n * q[drawn]).log()
+    drawn, weight = drawn.to(h.device, non_blocking=True), weight.to(h.dtype).to(h.device, non_blocking=True)
     return LogTotal.apply(
         torch.cat([h, h.new_ones(len(h), 1)], 1),
         torch.cat([v[drawn], weight[:, None]], 1),

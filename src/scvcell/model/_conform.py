@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from scvcell import _keys
-from scvcell._containers import Matrix
+from scvcell._containers import Corpus, Matrix, stack_of
 from scvcell._labels import label, labels
 from scvcell.measure import MEASUREMENTS
 from scvcell.model._check import check_sample
@@ -114,8 +114,10 @@ def _aligned(adata: AnnData, name: str, spec: ModalitySchema, batches: list[str]
     extra = len(have) - there.sum()
     if extra:
         logger.info("Modality %r: %d features that the model does not know are ignored.", name, extra)
+    held = adata.X if spec.layer is None else adata.layers[spec.layer]
+    stack = stack_of(held)
     if there.all():
-        return adata[:, spec.features]
+        return adata[:, spec.features] if stack is None else _table(adata, stack.select(at).as_dask(), spec)
     missing = np.array(spec.features)[~there]
     if there.mean() < MIN_SHARED_FEATURES:
         raise ValueError(
@@ -129,16 +131,24 @@ def _aligned(adata: AnnData, name: str, spec: ModalitySchema, batches: list[str]
         len(there),
         missing[:3].tolist(),
     )
-    held = adata.X if spec.layer is None else adata.layers[spec.layer]
-    out = AnnData(_spread(held, at), obs=adata.obs, var=pd.DataFrame(index=pd.Index(spec.features)))
-    if spec.layer is not None:
-        out.layers[spec.layer] = out.X
+    out = _table(adata, _spread(held, at) if stack is None else stack.select(at).as_dask(), spec)
     frame = pd.DataFrame(np.repeat(there[:, None], len(batches), 1), index=out.var_names, columns=batches)
     given = adata.varm.get(_keys.OBSERVED_MASK)
     if isinstance(given, pd.DataFrame):
         given = given.set_axis(list(map(label, given.columns)), axis=1).set_axis(have)
         frame &= given.reindex(index=spec.features, columns=batches).astype("boolean").fillna(True).astype(bool)
     out.varm[_keys.OBSERVED_MASK] = frame
+    return out
+
+
+def _table(adata: AnnData, x: Any, spec: ModalitySchema) -> AnnData:
+    """The cells of a table with counts of the model's features."""
+    features = pd.Index(spec.features)
+    if isinstance(adata, Corpus):
+        return adata.with_counts(x, spec.layer, features)
+    out = AnnData(x, obs=adata.obs, var=pd.DataFrame(index=features))
+    if spec.layer is not None:
+        out.layers[spec.layer] = out.X
     return out
 
 

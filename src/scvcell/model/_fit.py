@@ -81,9 +81,10 @@ def fit(model: Fitted, data: View, config: TrainConfig, held_out: Index, seed: i
             elif kept_by is not None:
                 kept_by.keep_set_up(model.network)
             source = model.source(data, check=False)
-            names = data.obs_names.to_numpy().astype(str)
-            seen = sorted(set(model.split_.get("train", [])).difference(names[train]))
-            model.split_ = {"train": [*names[train].tolist(), *seen], "validation": names[validation].tolist()}
+            model.split_ = {
+                "train": data.names_with(train, model.split_.get("train", [])),
+                "validation": list(data.names(validation)),
+            }
             model.split_digest = ""
             model.train_indices_, model.validation_indices_ = train, validation
             unmatched = model.alignment in ("partly paired", "unpaired, guidance graph")
@@ -222,7 +223,7 @@ def split_cells(
     """
     rng = np.random.default_rng(seed)
     allowed = ~data.obs_names.isin(held_out)
-    seen, known = (data.obs_names.isin(model.split_.get(part, [])) for part in ("train", "validation"))
+    seen, known = (data.among(model.split_.get(part, [])) for part in ("train", "validation"))
     if (seen & ~allowed).any():
         logger.warning("%d of the cells that are held out were trained on before.", (seen & ~allowed).sum())
     if not allowed.any():

@@ -90,7 +90,7 @@ class Fitted(ModelLifecycle):
         self.edges: Edges | None = None if guidance is None else guidance.index(self.linkable)
         self.module: CSLModule | None = None
         self.history_: dict[str, DataFrame] = {}
-        self.split_: dict[str, list[str]] = {}
+        self.split_: dict[str, Sequence[str]] = {}
         self.split_digest = ""
         self.interrupted = False
         self.progress, self.accelerator = TrainConfig.progress, TrainConfig.accelerator

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from scvcell.prior import GuidancePrior
     from scvcell.state import Batch, FrontEnd
 
+MAX_EXACT_FEATURES = 500
+"""Features up to which a training step decodes a modality from every single assay of a cell. Larger ones, where this is
+most of the work, are decoded from one of them, drawn at random, which stands for all: the same in expectation."""
+
 
 class ByModality(nn.ModuleDict):
     """Modules by modality name; takes the names that torch refuses (with a dot, or those of its own methods)."""
@@ -93,6 +97,7 @@ class CSLModule(BaseModuleClass):
         self.log_tau = nn.Parameter(torch.tensor(0.1).log())
         largest = max(op.n_features for op in operators.values())
         self.modality_weight = {m: (largest / op.n_features) ** 0.5 for m, op in operators.items()}
+        self.large = [m for m, op in operators.items() if op.n_features > MAX_EXACT_FEATURES]
         self.n_train = 1
         self.paired = 0.0
 
@@ -130,14 +135,12 @@ class CSLModule(BaseModuleClass):
         share = torch.where(layout.counts > 1, 1 / (1 + cross * layout.counts.to(joint.mean.dtype)), 1.0)
         views = [Draw(layout.whole, joint, joint.sample(), share)]
         if cross > 0:
-            # a step decodes one assay of a cell in place of all of them: the same in expectation
-            for sight in batch.single_views(drawn=self.training):
-                seen = [(at, experts[name][1].at(keep)) for name, (keep, at) in sight.sees.items()]
+            for sight in batch.single_views(self.large if self.training else ()):
+                part = experts[sight.name][1].at(sight.keep)
                 # the prior is an expert of every posterior, also of a single modality's
-                part = fuse(len(sight.cells), seen, joint.mean, self.n_latent)
-                weight = cross * share[sight.cells]
-                weight = weight * layout.counts[sight.cells] if self.training else weight
-                views.append(Draw(sight, part, part.sample(), weight))
+                every = torch.arange(len(sight.cells), device=sight.cells.device)
+                part = fuse(len(sight.cells), [(every, part)], part.mean, self.n_latent)
+                views.append(Draw(sight, part, part.sample(), cross * share[sight.cells]))
         pairs = [(a, b, experts[a][1].at(i), experts[b][1].at(j), both) for a, b, i, j, both in layout.pairs]
         return Inference(experts, joint, views, pairs)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from scvcell import _keys
 from scvcell._registry import near_miss
 from scvcell.measure import MEASUREMENTS
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("scvcell")
 
-USUAL = "total_counts"
+USUAL = _keys.TOTAL_COUNTS
 """Column that `scanpy.pp.calculate_qc_metrics` writes."""
 MAX_PART_OF_DEPTH = 0.9
 """Share of the counts that features hold, in the median cell, below which they are some of more."""

@@ -108,10 +108,10 @@ def _make(model: Fitted, seen: View, to: str, source: Sequence[str]) -> Conforma
     if not model.network.operators[to].calibrated:
         return None
     both = seen.present(to) & seen.measured(source)
-    held = np.flatnonzero(both & seen.obs_names.isin(model.split_.get("calibration", [])))
+    held = np.flatnonzero(both & seen.among(model.split_.get("calibration", [])))
     if len(held) < MIN_CALIBRATION_CELLS:
-        held = np.flatnonzero(both & seen.obs_names.isin(model.split_["validation"]))
-    pool = np.flatnonzero(both & seen.obs_names.isin(model.split_["train"]))
+        held = np.flatnonzero(both & seen.among(model.split_["validation"]))
+    pool = np.flatnonzero(both & seen.among(model.split_["train"]))
     if len(held) < MIN_CALIBRATION_CELLS or len(pool) < MIN_CALIBRATION_CELLS:
         return None
     rng = np.random.default_rng(0)

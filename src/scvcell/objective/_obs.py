@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from scvcell.objective._base import Network, SparseOperator
-    from scvcell.state import Batch, Inference, Posterior
+    from scvcell.state import Batch, Draw, Inference, Meeting, Posterior
 
 FEW_PAIRS, MANY_PAIRS = 0.2, 0.4
 """Shares of measured pairs among the cells: from the first on terms of pairs weigh no more in all, see `_of_pairs`;
@@ -31,10 +31,10 @@ def likelihood(network: Network, batch: Batch, state: Inference) -> dict[str, Fl
     """
     out = {}
     for name, o in batch.observed.items():
-        views = [(view, *view.sight.overlaps[name]) for view in state.views if name in view.sight.overlaps]
-        z = torch.cat([view.z[at] for view, _, at in views])
-        keep = torch.cat([keep for _, keep, _ in views])
-        weight = torch.cat([view.weight[at] for view, _, at in views])
+        views = [(view, view.sight.meets[name]) for view in state.views if name in view.sight.meets]
+        z = torch.cat([view.z[met.at] for view, met in views])
+        keep = torch.cat([met.rows for _, met in views])
+        weight = torch.cat([_weight(view, met) for view, met in views])
         operator = network.operators[name]
         context = batch.context.at(o.rows[keep]).measured(o.depth[keep])
         with torch.autocast(z.device.type, enabled=False):  # sums over thousands of features need single precision
@@ -45,6 +45,12 @@ def likelihood(network: Network, batch: Batch, state: Inference) -> dict[str, Fl
             value = ((operator.depth_error(z, context) - value) * weight).sum() / len(batch)
             out[name] = network.modality_weight[name] * (value + operator.regulariser() / network.n_train)
     return out
+
+
+def _weight(view: Draw, met: Meeting) -> Float[Tensor, " cells"]:
+    """What the cells of a view weigh in the likelihood of a modality."""
+    weight = view.weight[met.at]
+    return weight if met.stands_for is None else weight * met.stands_for
 
 
 @TERMS.register("kl")

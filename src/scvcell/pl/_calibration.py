@@ -36,8 +36,8 @@ def calibration(pred: AnnData | pd.DataFrame, truth: AnnData | None = None, *, a
     pred
         Either the result of `scvcell.tl.translate`, with `truth`: coverage per feature at its one level. Or a tidy
         frame with columns ``level`` and ``coverage`` (shares, 0 to 1) and optionally ``feature``: coverage by level. Or
-        ``calibration`` of a report of `scvcell.risk.evaluate`: one row per axis, regime and predictor, with CRPS and
-        PIT of those that give quantiles.
+        ``calibration`` of a report of `scvcell.risk.evaluate`: one row per axis, regime, readout and predictor,
+        with CRPS and PIT of those that give quantiles.
     truth
         Measured counts. Cells and features are matched by name.
     ax
@@ -138,7 +138,9 @@ def _by_part(frame: pd.DataFrame, ax: Axes | None) -> Axes:
                 va="center",
             )
     several = rows["predictor"].nunique() > 1
-    names = rows["axis"] + ", " + rows["of"] + (", " + rows["predictor"] if several else "")
+    each = rows.groupby(["axis", "regime", "of", "predictor"], observed=True)["readout"].transform("nunique") > 1
+    readout = np.where(each, rows["readout"] + ", ", "")
+    names = rows["axis"] + ", " + readout + rows["of"] + (", " + rows["predictor"] if several else "")
     ax.set_yticks(place, [_style.short(name, 40) for name in names], fontsize="small")
     ax.set(ylim=(len(rows) - 0.4, -0.6), xlabel="Observed coverage\nblack: nominal; red: too narrow or too wide")
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import anndata
-import numpy as np
-import pandas as pd
-import scipy.sparse as sp
-from anndata import AnnData
-from mudata import MuData
-
-from scvcell import _keys
 from scvcell._checks import listed, one_name
-from scvcell._containers import SINGLE, fault
-from scvcell._labels import labels
-from scvcell._registry import near_miss
+from scvcell._containers import check_columns, check_dask, find, join_files, open_parts
 
 if TYPE_CHECKING:
-    from scvcell._types import Rows
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
-SUFFIXES = (".h5ad", ".h5mu", ".zarr")
-ROWS_PER_CHUNK = 4096
-"""Rows that are read together; fewer read less that nobody asked for, more ask less often, which wins."""
-ROWS_LOOKED_AT = 64
-"""Rows of each file that are looked at before any work."""
+    from anndata import AnnData
+    from mudata import MuData
 
 
 def read_corpus(
@@ -75,197 +61,9 @@ def read_corpus(
     >>> corpus = scvcell.pp.read_corpus("plates/*.h5ad")
     >>> model = scvcell.tl.fit(corpus, batch_key="file")
     """
-    try:
-        import dask.array  # noqa: F401
-    except ImportError:
-        raise ImportError("read_corpus needs dask, which is not installed: pip install 'scvcell[scale]'.") from None
-    batch_key, files = one_name("batch_key", batch_key), _files(paths)
+    check_dask()
+    batch_key, files = one_name("batch_key", batch_key), find(paths)
     kept = None if columns is None else [*listed("columns", columns, "names of obs columns"), batch_key]
-    parts = {label: _open(path, layer, kept) for label, path in files.items()}
-    _check_columns(parts, kept, batch_key)
-    _check_values(parts, files)
-    names = pd.Index(np.concatenate([_names(part) for part in parts.values()]))
-    renamed = not names.is_unique
-    tables = {
-        modality: _joined({k: p[modality] for k, p in parts.items() if modality in p}, files, batch_key, renamed)
-        for modality in dict.fromkeys(m for part in parts.values() for m in part)
-    }
-    if list(tables) == [SINGLE] and not any(path.suffix == ".h5mu" for path in files.values()):
-        return tables[SINGLE]
-    return MuData(tables)
-
-
-class _Part:
-    """One modality of one file: a dask array of its counts, annotation in memory, and which columns there are."""
-
-    def __init__(self, x: Any, obs: pd.DataFrame, var_names: pd.Index, columns: list[str]) -> None:
-        self.x, self.obs, self.var_names, self.columns = x, obs, var_names, columns
-
-
-def _files(paths: Any) -> dict[str, Path]:
-    """Label -> path, in order."""
-    if isinstance(paths, Mapping):
-        files = {str(label): Path(path) for label, path in paths.items()}
-    else:
-        given = [paths] if isinstance(paths, str | Path) else list(paths)
-        found: list[Path] = []
-        for each in map(Path, given):
-            if any(sign in str(each) for sign in "*?["):
-                found += sorted(Path(each.anchor or ".").glob(str(each.relative_to(each.anchor))))
-            elif each.is_dir() and each.suffix != ".zarr":
-                found += sorted(path for path in each.iterdir() if path.suffix in SUFFIXES)
-            else:
-                found.append(each)
-        stems = [path.stem for path in found]
-        own = len(set(stems)) == len(stems)
-        files = {stem if own else str(path): path for stem, path in zip(stems, found, strict=True)}
-    if not files:
-        raise FileNotFoundError(f"{paths!r} names no file; scvcell reads {', '.join(SUFFIXES)}.")
-    for path in files.values():
-        if not path.exists():
-            raise FileNotFoundError(f"There is no file {str(path)!r}.")
-        if path.suffix not in SUFFIXES:
-            raise ValueError(f"{str(path)!r}: scvcell reads {', '.join(SUFFIXES)}.")
-    return files
-
-
-def _open(path: Path, layer: str | None, columns: list[str] | None) -> dict[str, _Part]:
-    """Every modality of a file."""
-    root: Any
-    try:
-        if path.suffix == ".zarr":
-            import zarr
-
-            root = zarr.open_group(path, mode="r")
-        else:
-            import h5py
-
-            root = h5py.File(path, "r")
-        groups = {str(m): root["mod"][m] for m in root["mod"]} if "mod" in root else {SINGLE: root}
-        return {modality: _part(path, group, layer, columns) for modality, group in groups.items()}
-    except (OSError, KeyError) as error:
-        raise ValueError(f"{str(path)!r} cannot be read: {error}") from error
-
-
-def _part(path: Path, group: Any, layer: str | None, columns: list[str] | None) -> _Part:
-    if layer is not None and layer not in group["layers"]:
-        raise ValueError(f"{str(path)!r} has no layer {layer!r}; it has {sorted(group['layers'])}.")
-    stored = group["X"] if layer is None else group["layers"][layer]
-    if stored.attrs.get("encoding-type") == "csc_matrix":
-        raise ValueError(
-            f"{str(path)!r} stores its counts by columns (csc), so that cells cannot be read alone. "
-            "Write it by rows: adata.X = adata.X.tocsr(); adata.write_h5ad(path)."
-        )
-    obs, var = (anndata.io.read_elem(group[key]) for key in ("obs", "var"))
-    if not len(obs) or not len(var):
-        raise ValueError(f"{str(path)!r} is empty: {len(obs)} cells, {len(var)} features. Leave it out.")
-    for what, index in (("cell", obs.index), ("feature", var.index)):
-        if not index.is_unique:
-            twice = index[index.duplicated()][0]
-            raise ValueError(f"{str(path)!r}: the {what} {twice!r} occurs more than once. Make its names unique.")
-    there = list(map(str, obs))
-    obs = obs if columns is None else obs[[column for column in obs if column in columns]]
-    x = anndata.experimental.read_elem_lazy(stored, chunks=(min(ROWS_PER_CHUNK, len(obs)), len(var)))
-    return _Part(x, obs, var.index.astype(str), there)
-
-
-def _check_columns(parts: Mapping[str, dict[str, _Part]], columns: list[str] | None, batch_key: str) -> None:
-    there = sorted({str(c) for part in parts.values() for one in part.values() for c in one.columns})
-    for column in columns or ():
-        if column not in there and column != batch_key:
-            raise ValueError(
-                f"No file has an obs column {column!r}.{near_miss(column, there)} They have {', '.join(there)}."
-            )
-    lacking = [label for label, part in parts.items() if not any(batch_key in one.obs for one in part.values())]
-    if lacking and len(lacking) < len(parts):
-        raise ValueError(f"obs[{batch_key!r}] is in some files, but not in {lacking}. Name a column that all have.")
-
-
-def _check_values(parts: Mapping[str, dict[str, _Part]], files: Mapping[str, Path]) -> None:
-    """Refuse a file of other values than the others have, by a look at its first rows."""
-    found: dict[str, dict[str, str]] = {}
-    for label, part in parts.items():
-        for modality, one in part.items():
-            block = one.x[:ROWS_LOOKED_AT].compute()
-            found.setdefault(modality, {})[label] = fault(block, counts=True)
-    for modality, faults in found.items():
-        for label, what in faults.items():
-            if what == "not finite" or (what and not all(faults.values())):
-                raise ValueError(
-                    f"{str(files[label])!r}: values of {modality!r} are {what}, unlike those of other files. Give "
-                    "layer= the name of the layer with raw counts, or leave the file out."
-                )
-
-
-def _names(part: Mapping[str, _Part]) -> Any:
-    """Names of all cells of a file, once each."""
-    return pd.Index(np.concatenate([one.obs.index.astype(str) for one in part.values()])).unique()
-
-
-def _joined(parts: Mapping[str, _Part], files: Mapping[str, Path], batch_key: str, renamed: bool) -> AnnData:
-    """One modality of all files."""
-    import dask.array as da
-
-    features = pd.Index([])
-    for label, part in parts.items():
-        if len(features) and not len(features.intersection(part.var_names)):
-            first = part.var_names[0]
-            raise ValueError(
-                f"{str(files[label])!r} shares no feature with the files before it: it has {first!r} and others, they "
-                f"have {features[0]!r} and others. Give features the same kind of names in all files."
-            )
-        features = features.append(part.var_names.difference(features, sort=False))
-    blocks, annotation = [], []
-    for label, part in parts.items():
-        at = features.get_indexer(part.var_names)
-        blocks.append(
-            part.x.map_blocks(
-                _placed,
-                at,
-                len(features),
-                dtype=np.float32,
-                chunks=(part.x.chunks[0], (len(features),)),
-                meta=sp.csr_matrix((0, 0), dtype=np.float32),
-            )
-        )
-        obs = part.obs.copy()
-        obs.index = obs.index.astype(str)
-        if renamed:
-            obs.index = f"{label}:" + obs.index
-        if batch_key not in obs:
-            obs[batch_key] = pd.Categorical([label] * len(obs), categories=list(files))
-        annotation.append(obs)
-    out = AnnData(da.concatenate(blocks), _stacked(annotation), pd.DataFrame(index=features))
-    observed = _observed(parts, labels(out.obs[batch_key]), features)
-    if not observed.to_numpy().all():
-        out.varm[_keys.OBSERVED_MASK] = observed
-    return out
-
-
-def _stacked(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Annotation of all files, text as categories."""
-    out = pd.concat([part.astype({c: object for c in part if part[c].dtype == "category"}) for part in parts])
-    text = [column for column in out if out[column].dtype == object]
-    return out.astype(dict.fromkeys(text, "category"))
-
-
-def _observed(parts: Mapping[str, _Part], batch: pd.Series, features: pd.Index) -> pd.DataFrame:
-    """Which batch measured which feature: those that each of its files has."""
-    out: dict[str, Any] = {}
-    start = 0
-    for part in parts.values():
-        has = features.isin(part.var_names)
-        for name in batch.iloc[start : start + len(part.obs)].dropna().unique():
-            out[name] = out[name] & has if name in out else has
-        start += len(part.obs)
-    return pd.DataFrame(out, index=features)
-
-
-def _placed(block: Any, at: Rows, n_features: int) -> sp.csr_matrix:
-    """Rows with their values at other columns; the rest is empty."""
-    rows = sp.csr_matrix(block)
-    if len(at) == n_features and (at[:-1] < at[1:]).all():
-        return rows.astype(np.float32, copy=False)
-    placed = sp.csr_matrix((rows.data.astype(np.float32), at[rows.indices], rows.indptr), (rows.shape[0], n_features))
-    placed.sort_indices()
-    return placed
+    parts = {label: open_parts(path, layer, kept) for label, path in files.items()}
+    check_columns(parts, [column for column in kept or () if column != batch_key], batch_key, made=True)
+    return join_files(parts, files, batch_key, named=True, keep_layer=False)

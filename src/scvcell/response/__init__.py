@@ -2,7 +2,7 @@
 
 from scvcell.response._anchor import Anchor, prior_weights, stack_weights
 from scvcell.response._bulk import FEWEST_CELLS, Bulk, evenly
-from scvcell.response._conditions import Conditions
+from scvcell.response._conditions import Conditions, of_actions
 from scvcell.response._contrast import Contrast, contrasts
 from scvcell.response._controls import (
     Controls,
@@ -19,13 +19,15 @@ from scvcell.response._counterfactual import counterfactual, move, moved_values
 from scvcell.response._flow_fit import FLOW_RIDGE, FLOW_STEPS, exposures, make_flow, train_flow
 from scvcell.response._intervals import Effect
 from scvcell.response._learn import Response
-from scvcell.response._novelty import NOVELTIES, hidden, novelty
+from scvcell.response._novelty import COMBINATION, NOVELTIES, TARGET, hidden, novelty
 
 __all__ = [
+    "COMBINATION",
     "FEWEST_CELLS",
     "FLOW_RIDGE",
     "FLOW_STEPS",
     "NOVELTIES",
+    "TARGET",
     "Anchor",
     "Bulk",
     "Conditions",
@@ -48,6 +50,7 @@ __all__ = [
     "move",
     "moved_values",
     "novelty",
+    "of_actions",
     "prior_weights",
     "show_action",
     "stack_weights",

@@ -132,11 +132,11 @@ class Bulk:
         ctx, z = self.at(cells[at]), z[at].to(self.device)
         found = self.operator.predictive(z, ctx)
         if not self.shares:
-            return self._logged(found.mean.double().mean(0).cpu().numpy())
+            return self._logged(_mean(found.mean))
         value = expected_log1p(
             found.mean, getattr(found, "theta", None), scale=COUNTS_PER_CELL / self.operator.depth(ctx, z)[:, None]
         )
-        return np.append(value.double().mean(0).cpu().numpy(), 0.0)
+        return np.append(_mean(value), 0.0)
 
     def each(self, values: Array) -> Array:
         """Values (or shares) of cells on the effect scale, ``(cells, features)``."""
@@ -169,6 +169,12 @@ class Bulk:
 def evenly(n: int, most: int = EXPECTED_CELLS) -> Rows:
     """Positions of at most `most` of n cells, evenly."""
     return np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64))
+
+
+def _mean(values: torch.Tensor) -> Array:
+    """Mean over rows in double precision, which Apple's GPUs lack."""
+    values = values.cpu() if values.device.type == "mps" else values
+    return values.double().mean(0).cpu().numpy()
 
 
 def _sum(values: Any) -> Array:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from scvcell.perturb import Action, AffineFlow
     from scvcell.prior import TargetKernel
 
+LEAST_SHARE = 1e-12
+"""Share of the largest dose or time below which one counts as this, so that it has a logarithm."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Conditions:
@@ -92,6 +95,20 @@ def describe(flow: AffineFlow, actions: Sequence[Action], places: Array) -> Cond
             time[i] = np.log(max(action.time / flow.span, 1e-6))
     related = np.array([any(target not in flow.targets for target in action.targets) for action in actions], bool)
     return Conditions(exposure, level, time, np.asarray(places, dtype=float), related)
+
+
+def of_actions(actions: Sequence[Action], targets: Sequence[str]) -> Conditions:
+    """Conditions by targets, doses and times alone, relative to the largest of these; an unknown one counts as it."""
+    dose = np.array([[action.doses.get(t) or np.nan for t in targets] for action in actions], float)
+    given = np.array([[t in action.targets for t in targets] for action in actions], float)
+    time = np.array([np.nan if action.time is None else action.time for action in actions], float)
+    level, times = (np.log(np.maximum(x / _largest(x), LEAST_SHARE)) for x in (dose, time[:, None]))
+    return Conditions(given, np.nan_to_num(level), np.nan_to_num(times[:, 0]), np.zeros((len(actions), 1)))
+
+
+def _largest(x: Array) -> Array:
+    """Largest known number of each column, 1 where none is known."""
+    return np.where(np.isnan(x).all(0), 1.0, np.nan_to_num(x).max(0))  # type: ignore[no-any-return]
 
 
 def unrelated(flow: AffineFlow, action: Action, kernel: TargetKernel | None) -> str | None:

@@ -75,7 +75,7 @@ class Response(Delta, Part):
         """
         seen = model.view() if data is None else data
         design = read_design(keys, seen.column)
-        allowed = seen.obs_names.isin([*model.split_["train"], *model.split_["validation"]])
+        allowed = seen.among(model.split_["train"]) | seen.among(model.split_["validation"])
         latent = model.posterior(seen).mean
         units = contrasts(design, allowed)
         _tell_few(units)

@@ -56,14 +56,16 @@ class Bootstrap:
 
 @dataclass(frozen=True, eq=False)
 class Scaled:
-    """One score of one predictor with its anchors, on every unit that it answered.
+    """One score of one predictor with its anchors, on every unit that it answered, or could have answered.
 
     Parameters
     ----------
     sums
-        Of each unit, over its tests: the score (``"u"``), their number (``"n"``), their ``"severity"``; and over those
-        where both anchors are known too, how far the score (``"above"``) and the replicate (``"range"``) are from the
-        baseline, the baseline (``"b"``), the replicate (``"r"``), and the number of these tests (``"m"``).
+        Of each unit, over the tests that were answered: the score (``"u"``) and their number (``"n"``). Over the tests
+        where both anchors are known: how far the score (``"above"``) and the replicate (``"range"``) are from the
+        baseline, the baseline (``"b"``), the replicate (``"r"``), and the number of these tests (``"m"``). Over all of
+        either kind: their ``"severity"``, and their number (``"tests"``). A test that was not answered has the score of
+        the baseline.
     weights
         Draws of weights of these units, ``(draws, units)``.
     """
@@ -73,8 +75,13 @@ class Scaled:
 
     @property
     def n(self) -> int:
-        """Units."""
-        return len(self.sums["n"])
+        """Units that were answered."""
+        return int((self.sums["n"] > 0).sum())
+
+    @property
+    def silent(self) -> int:
+        """Units with both anchors of which nothing was answered."""
+        return int(((self.sums["m"] > 0) & (self.sums["n"] == 0)).sum())
 
     @property
     def anchored(self) -> int:
@@ -84,7 +91,7 @@ class Scaled:
     @property
     def severity(self) -> Array:
         """Mean severity of each unit, ``(units,)``."""
-        return self.sums["severity"] / self.sums["n"]  # type: ignore[no-any-return]
+        return self.sums["severity"] / self.sums["tests"]  # type: ignore[no-any-return]
 
     def mean(self, above: str, below: str) -> float:
         """Ratio of the totals of two sums."""
@@ -145,19 +152,22 @@ def scaled(rows: pd.DataFrame, baseline: Mapping[str, str], boot: Bootstrap) -> 
             )
             for k, predictor in enumerate(names):
                 if np.isfinite(wide[:, k]).any():
-                    sums, used = _sums(wide[:, k], wide[:, zero], wide[:, one], tau, unit_of, len(weights))
+                    fills = k not in (zero, one) and about["metric"] != ANSWERED
+                    sums, used = _sums(wide[:, k], wide[:, zero], wide[:, one], tau, unit_of, len(weights), fills=fills)
                     yield about | {"predictor": str(predictor)}, Scaled(sums, weights.to_numpy()[used].T)
 
 
-def _sums(u: Array, b: Array, r: Array, severity: Array, unit: Rows, n_units: int) -> tuple[dict[str, Array], Mask]:
-    """Sums over the tests of each unit that was answered, and which units those are."""
-    there = np.isfinite(u)
-    both = there & np.isfinite(b) & np.isfinite(r)
-    entries = {"u": u, "n": np.ones(len(u)), "severity": severity}
-    anchored = {"above": u - b, "range": r - b, "b": b, "r": r, "m": np.ones(len(u))}
-    sums = {k: np.bincount(unit[there], v[there], n_units) for k, v in entries.items()}
-    sums |= {k: np.bincount(unit[both], v[both], n_units) for k, v in anchored.items()}
-    used = sums["n"] > 0
+def _sums(
+    u: Array, b: Array, r: Array, severity: Array, unit: Rows, n_units: int, *, fills: bool
+) -> tuple[dict[str, Array], Mask]:
+    """Sums over the tests of each unit, and which units have any; where it `fills`, silence is the baseline."""
+    there, known, one = np.isfinite(u), np.isfinite(b) & np.isfinite(r), np.ones(len(u))
+    both = known if fills else known & there
+    entries = {"u": (there, u), "n": (there, one), "severity": (there | both, severity), "tests": (there | both, one)}
+    anchored = {"above": np.where(there, u, b) - b, "range": r - b, "b": b, "r": r, "m": one}
+    entries |= {k: (both, v) for k, v in anchored.items()}
+    sums = {k: np.bincount(unit[at], v[at], n_units) for k, (at, v) in entries.items()}
+    used = sums["tests"] > 0
     return {name: values[used] for name, values in sums.items()}, used
 
 
@@ -172,12 +182,15 @@ class Part(NamedTuple):
         The fewest units of a score.
     silent
         Informative scores that the predictor lacks. They count as those of the baseline.
+    lost
+        The most units of a score that it has of which it answered nothing. They count as the baseline too.
     """
 
     risk: float
     draws: Array
     n: int
     silent: int = 0
+    lost: int = 0
 
 
 def summarise(
@@ -195,7 +208,7 @@ def summarise(
     The table; and (axis, predictor) -> its part of R.
     """
     lines: list[dict[str, Any]] = []
-    parts: dict[tuple[str, str], list[tuple[float, Array, int]]] = {}
+    parts: dict[tuple[str, str], list[tuple[float, Array, int, int]]] = {}
     asked: dict[str, set[tuple[str, str]]] = {}
     for about, each in scaled(rows, baseline, boot):
         draws = each.draws("above", "range")
@@ -214,17 +227,18 @@ def summarise(
         lines.append(line | {"informative": tells, "n": each.n, "note": "; ".join(filter(None, notes))})
         if tells:
             key = (str(about["axis"]), str(about["predictor"]))
-            parts.setdefault(key, []).append((1 - line["scaled"], 1 - draws, each.anchored))
+            parts.setdefault(key, []).append((1 - line["scaled"], 1 - draws, each.anchored, each.silent))
             asked.setdefault(key[0], set()).add((str(about["readout"]), str(about["metric"])))
     made = {key: _part(every, len(asked[key[0]]) - len(every)) for key, every in parts.items()}
     return pd.DataFrame(lines, columns=COLUMNS["summary"]), made
 
 
-def _part(scores: Sequence[tuple[float, Array, int]], silent: int) -> Part:
+def _part(scores: Sequence[tuple[float, Array, int, int]], silent: int) -> Part:
     """Mean over informative scores; those that a predictor lacks have the risk of the baseline, 1."""
     share = len(scores) / (len(scores) + silent)
     risk, draws = float(np.mean([s[0] for s in scores])), np.mean([s[1] for s in scores], 0)
-    return Part(share * risk + 1 - share, share * draws + 1 - share, min(s[2] for s in scores), silent)
+    n, lost = min(s[2] for s in scores), max(s[3] for s in scores)
+    return Part(share * risk + 1 - share, share * draws + 1 - share, n, silent, lost)
 
 
 def _tells(about: Mapping[str, Any], each: Scaled, level: float) -> tuple[bool, str]:
@@ -239,9 +253,11 @@ def _tells(about: Mapping[str, Any], each: Scaled, level: float) -> tuple[bool, 
 
 
 def _fewer(each: Scaled) -> str:
-    """Which units lack an anchor, in words."""
-    lost = each.n - each.anchored
-    return f"{lost} of {each.n} units without a replicate" if lost and each.anchored else ""
+    """Which units lack an anchor or an answer, in words."""
+    lost, every = each.n + each.silent - each.anchored, each.n + each.silent
+    notes = [f"{lost} of {every} units without a replicate"] if lost and each.anchored else []
+    notes += [f"{each.silent} of {every} units not answered, and counted as the baseline"] if each.silent else []
+    return "; ".join(notes)
 
 
 def curves(rows: pd.DataFrame, baseline: Mapping[str, str], boot: Bootstrap) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -28,9 +28,9 @@ SURE = 0.99
 
 
 def calibration(rows: pd.DataFrame, level: float = 0.9, n_boot: int = 200, seed: int = 0) -> pd.DataFrame:
-    r"""Coverage of intervals per axis, regime and predictor, and whether they are too narrow or too wide.
+    r"""Coverage of intervals per axis, regime, readout and predictor, and whether they are too narrow or too wide.
 
-    A unit's coverage is the mean over its tests, readouts and seeds; coverage is the mean over units. Its interval is
+    A unit's coverage is the mean over its tests and seeds; coverage is the mean over units. Its interval is
 
     .. math:: \hat c \pm t_{n-1} \max\Big(\mathrm{se}_{boot},\ \sqrt{\hat\rho\, \ell (1 - \ell) / n}\Big), \qquad
               \hat\rho = \frac{s^2}{\hat c (1 - \hat c)}
@@ -53,9 +53,9 @@ def calibration(rows: pd.DataFrame, level: float = 0.9, n_boot: int = 200, seed:
 
     Returns
     -------
-    One row per axis, regime, predictor and ``of``: ``"all"`` features, the ``"strongest"`` true effects, or those
-    ``"chosen"`` as the largest by their prediction. ``n`` is the number of units. ``width``, ``crps`` and ``pit`` are
-    means over units, of all features; the latter two are NaN without quantiles. ``flag`` is ``"too narrow"`` or
+    One row per axis, regime, readout, predictor and ``of``: ``"all"`` features, the ``"strongest"`` true effects, or
+    those ``"chosen"`` as the largest by their prediction. ``n`` is the number of units. ``width``, ``crps`` and ``pit``
+    are means over units, of all features; the latter two are NaN without quantiles. ``flag`` is ``"too narrow"`` or
     ``"too wide"`` where the interval of the coverage excludes the level; with one unit there is no interval and no
     flag.
 
@@ -76,24 +76,26 @@ def calibration(rows: pd.DataFrame, level: float = 0.9, n_boot: int = 200, seed:
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1, not {level!r}.")
     whole_number("n_boot", n_boot, 2)
-    need(rows, "axis", "regime", "predictor", "unit", "metric", "value")
+    need(rows, "axis", "regime", "readout", "predictor", "unit", "metric", "value")
     known = rows[np.isfinite(rows["value"].to_numpy(float))]
-    per_unit = known.groupby(["predictor", "axis", "regime", "metric", "unit"], sort=True)["value"].mean()
-    means: dict[Any, float] = dict(per_unit.groupby(level=["predictor", "axis", "regime", "metric"]).mean().items())
-    there = [key for key in means if key[3] in OF]
+    by = ["predictor", "axis", "regime", "readout", "metric"]
+    per_unit = known.groupby([*by, "unit"], sort=True)["value"].mean()
+    means: dict[Any, float] = dict(per_unit.groupby(level=by).mean().items())
+    there = [key for key in means if key[4] in OF]
     n_rows = pd.Series([predictor for predictor, *_ in there], dtype=object).value_counts()
     out = []
-    for predictor, axis, regime, metric in there:
-        values = per_unit.loc[predictor, axis, regime, metric].to_numpy(float)
+    for predictor, axis, regime, readout, metric in there:
+        values = per_unit.loc[predictor, axis, regime, readout, metric].to_numpy(float)
         rng = np.random.default_rng([seed_of(seed), len(values)])
         found, half = float(values.mean()), _halfwidth(values, level, int(n_rows[predictor]), n_boot, rng)
         lower, upper = max(found - half, 0.0), min(found + half, 1.0)
         flag = "too narrow" if upper < level else "too wide" if lower > level else ""
-        about = {"axis": axis, "regime": regime, "predictor": predictor, "of": OF[metric], "level": level}
+        about = {"axis": axis, "regime": regime, "readout": readout, "predictor": predictor}
+        about |= {"of": OF[metric], "level": level}
         beside = dict.fromkeys(BESIDE, float("nan"))
         if metric == "coverage":
             for column, names in BESIDE.items():
-                every = [means.get((predictor, axis, regime, name), float("nan")) for name in names]
+                every = [means.get((predictor, axis, regime, readout, name), float("nan")) for name in names]
                 beside[column] = next((value for value in every if np.isfinite(value)), float("nan"))
         out.append(about | beside | {"coverage": found, "lower": lower, "upper": upper, "n": len(values), "flag": flag})
     return pd.DataFrame(out, columns=COLUMNS["calibration"])

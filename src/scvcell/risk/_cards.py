@@ -30,7 +30,11 @@ def cards(
         for s in world.splits
     ]
     run: dict[str, Any] = {"n_boot": config.n_boot, "level": float(config.level), "seed": int(config.seed)}
-    run |= {"quantiles": list(QUANTILES)}
-    run |= {"baselines": dict(anchors), "axes": {name: repr(axis) for name, axis in world.axes.items()}}
+    run |= {
+        "asked": list(asked),
+        "baselines": dict(anchors),
+        "axes": {name: repr(axis) for name, axis in world.axes.items()},
+        "quantiles": list(QUANTILES),
+    }
     run |= {"readouts": [readout.name for readout in world.readouts], "version": version("scvcell")}
     return {"data": data, "model": {name: repr(each) for name, each in asked.items()}, "run": run}

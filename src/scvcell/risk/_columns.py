@@ -13,10 +13,26 @@ COLUMNS: dict[str, list[str]] = {
     "curves": ["axis", "readout", "metric", "predictor", "severity", "value", "lower", "upper", "scaled", "n"],
     "breakdown": ["axis", "readout", "metric", "predictor", "severity", "measure", "note"],
     "calibration": [
-        *("axis", "regime", "predictor", "of", "level", "coverage", "lower", "upper", "width", "crps", "pit", "n"),
+        *(
+            "axis",
+            "regime",
+            "readout",
+            "predictor",
+            "of",
+            "level",
+            "coverage",
+            "lower",
+            "upper",
+            "width",
+            "crps",
+            "pit",
+            "n",
+        ),
         "flag",
     ],
-    "groups": ["column", "group", "axis", "metric", "predictor", "value", "gap", "lower", "upper", "n", "flag"],
+    "groups": [
+        *("column", "group", "axis", "readout", "metric", "predictor", "value", "gap", "lower", "upper", "n", "flag"),
+    ],
     "leakage": ["predictor", "check", "value", "limit", "verdict", "says"],
 }
 """Columns of each table of a report."""

@@ -5,18 +5,18 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from scvcell._checks import expect
 from scvcell._containers import view
 from scvcell._labels import labels
-from scvcell.risk import leakage
 from scvcell.risk._anchor import REPLICATE, Bootstrap, curves, summarise
 from scvcell.risk._calibration import calibration
 from scvcell.risk._cards import cards
+from scvcell.risk._cells import cells_of
 from scvcell.risk._columns import COLUMNS
 from scvcell.risk._groups import gaps
+from scvcell.risk._leaks import leaks
 from scvcell.risk._plan import (
     AUTO,
     RiskConfig,
@@ -25,13 +25,13 @@ from scvcell.risk._plan import (
     chosen,
     digest_of,
     identity,
-    keys_of,
+    models_of,
     predictors_of,
     refitted,
     splits_of,
 )
 from scvcell.risk._report import RiskReport
-from scvcell.risk._run import run_tasks
+from scvcell.risk._run import Records, run_tasks
 from scvcell.risk._task import Ask, Shared, World, rows_of
 from scvcell.risk._total import check_alpha, refused, total
 from scvcell.risk.readouts import readouts_of
@@ -73,7 +73,8 @@ def evaluate(
         A fitted model, or whatever has the two methods of `Predictor`; several of them; or a mapping from names to
         them. A fitted model is not fitted anew.
     data
-        All data, with the truth. They do not change.
+        All data, with the truth: AnnData, MuData, or SpatialData, whose cells get the places of their elements. They do
+        not change.
     split
         Which cells may be learned from and which are asked about; or several of them, as folds. By default the split
         that a fitted model carries.
@@ -116,6 +117,7 @@ def evaluate(
     config = RiskConfig() if config is None else config
     expect("config", config, RiskConfig, "For example RiskConfig(n_boot=500).")
     asked = predictors_of(predictors)
+    data = cells_of(data, models_of(asked).values())
     seen_as = readouts_of(readouts)
     splits = splits_of(split, asked, data, config.refit)
     found = axes_of(axes, asked, splits, data, config)
@@ -130,9 +132,12 @@ def evaluate(
     group_of = {name: group_of_units(world, name) for name in columns}
     who = everyone(asked, world, baselines)
     tasks, names = tasks_of(who, world, where, config)
+    if config.cache is not None:
+        Records(config.cache)  # refuses a folder of something else, or one that cannot be written to
+    found_by = leaks(world, asked, config.seed)
     records = run_tasks(tasks, cache=config.cache, executor=config.executor)
     rows = pd.DataFrame(rows_of(world, tasks, names, records), columns=COLUMNS["rows"])
-    return _report(rows, world, asked, group_of, weights, config)
+    return _report(rows, world, asked, group_of, weights, config, found_by)
 
 
 def check_groups(groups: str | Sequence[str], data: Container) -> list[str]:
@@ -263,14 +268,15 @@ def _report(
     groups: Mapping[str, pd.Series],
     alpha: Mapping[str, float],
     config: RiskConfig,
+    leakage: tuple[pd.DataFrame, dict[str, str]],
 ) -> RiskReport:
-    """All tables of rows of scores."""
+    """All tables of rows of scores, beside what the audit of leakage found."""
     boot = Bootstrap(config.n_boot, config.level, config.seed)
     anchors = {name: axis.baseline for name, axis in world.axes.items()}
     summary, parts = summarise(rows, anchors, boot)
     curve, breakdown = curves(rows, anchors, boot)
     names = list(dict.fromkeys(rows["predictor"]))
-    found, words = _audit(world, asked, config.seed)
+    found, words = leakage
     risk = total(parts, names, alpha, boot, refused(found, names))
     failed = rows[rows["note"].str.startswith("failed")].groupby("predictor").size()
     risk["note"] = [_joined(note, failed.get(p, 0)) for note, p in zip(risk["note"], risk["predictor"], strict=True)]
@@ -291,30 +297,6 @@ def _report(
 
 def _joined(note: str, failed: int) -> str:
     return "; ".join(filter(None, [note, f"{failed} questions failed" if failed else ""]))
-
-
-def _audit(world: World, asked: Mapping[str, Predictor], seed: int) -> tuple[pd.DataFrame, dict[str, str]]:
-    """What the audit of leakage found on any fold, the worst of each check, and which words it allows.
-
-    Predictors that it has to fit are looked at on the first fold.
-    """
-    keys = keys_of(asked, world.axes.values())
-    called = {str(getattr(each, "name", name)): name for name, each in asked.items()}
-    tables: list[pd.DataFrame] = []
-    words: dict[str, str] = {}
-    for k, split in enumerate(world.splits):
-        known = [each for each in asked.values() if k == 0 or leakage.split_of(each) is not None]
-        found = leakage.audit(world.data, split, perturbation=keys, predictors=known, seed=seed)
-        fold = f" (fold {k + 1})" if len(world.splits) > 1 else ""
-        tables.append(found.table.assign(says=found.table["says"] + fold))
-        for phrase, why in found.words.items():
-            if phrase not in words or words[phrase].startswith("allowed"):
-                words[phrase] = why
-    every = pd.concat(tables, ignore_index=True)
-    every["predictor"] = every["predictor"].map(lambda name: called.get(name, name))
-    order = every["verdict"].map({"red": 0, "amber": 1, "green": 2}).to_numpy()
-    worst = every.iloc[np.argsort(order, kind="stable")].drop_duplicates(["predictor", "check"])
-    return worst.reset_index(drop=True)[COLUMNS["leakage"]], words
 
 
 def group_of_units(world: World, column: str) -> pd.Series:

@@ -18,6 +18,7 @@ from scvcell._containers import view
 from scvcell._tasks import plain
 from scvcell.risk._answers import check_fit
 from scvcell.risk._ask import check_answer
+from scvcell.risk._cells import cells_of
 from scvcell.risk._predictor import QUANTILES, Effect, Effects, Place, States, Translate, Values
 from scvcell.score import dense
 
@@ -44,7 +45,7 @@ def save_questions(axis: Axis, data: Container, split: Split, folder: str | Path
     Parameters
     ----------
     axis, data, split
-        As in `scvcell.risk.ask`.
+        As in `scvcell.risk.ask`. Cells of a SpatialData are written with their places in ``obsm["spatial"]``.
     folder
         Where to; it is made, and must not hold questions yet.
 
@@ -78,6 +79,7 @@ def save_questions(axis: Axis, data: Container, split: Split, folder: str | Path
     ValueError
         If there are questions in the folder already.
     """
+    data = cells_of(data)
     split.check(data)
     folder = Path(folder)
     if (folder / QUESTIONS).exists():

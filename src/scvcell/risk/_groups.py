@@ -28,9 +28,9 @@ def gaps(rows: pd.DataFrame, groups: Mapping[str, pd.Series], n_boot: int = 200,
     .. math:: g = \bar x_{others} - \bar x_{group} \ \text{(where higher is better, else its negative)}, \qquad
               g \pm t_\nu \sqrt{\mathrm{se}_{group}^2 + \mathrm{se}_{others}^2}
 
-    A unit's score is the mean over its tests, readouts and seeds. Standard errors are those of bootstrapped units, the
-    group's own and the others'; :math:`\nu` are Welch's degrees of freedom. The quantile of t is that of 95 % over all
-    groups of the column together (Bonferroni), so that with many groups one is not worse by chance alone.
+    A unit's score in a readout is the mean over its tests and seeds. Standard errors are those of bootstrapped units,
+    the group's own and the others'; :math:`\nu` are Welch's degrees of freedom. The quantile of t is that of 95 % over
+    all groups of the column together (Bonferroni), so that with many groups one is not worse by chance alone.
 
     Parameters
     ----------
@@ -47,10 +47,10 @@ def gaps(rows: pd.DataFrame, groups: Mapping[str, pd.Series], n_boot: int = 200,
 
     Returns
     -------
-    One row per column, group, axis, metric and predictor: the score, its ``gap`` to the units of all other groups,
-    above 0 where the group is worse, the interval of the gap, and the number of its units. ``flag`` is ``"worse"``
-    where the interval lies above 0. A group of one unit has a gap without an interval; a column with one group has no
-    rows.
+    One row per column, group, axis, readout, metric and predictor: the score, its ``gap`` to the units of all other
+    groups, above 0 where the group is worse, the interval of the gap, and the number of its units. ``flag`` is
+    ``"worse"`` where the interval lies above 0. A group of one unit has a gap without an interval; a column with one
+    group has no rows.
 
     Raises
     ------
@@ -64,15 +64,16 @@ def gaps(rows: pd.DataFrame, groups: Mapping[str, pd.Series], n_boot: int = 200,
     harder type. Few units make wide intervals; no flag is no proof of fairness.
     """
     whole_number("n_boot", n_boot, 2)
-    need(rows, "axis", "metric", "better", "predictor", "unit", "value")
+    need(rows, "axis", "readout", "metric", "better", "predictor", "unit", "value")
     known = rows[np.isfinite(rows["value"].to_numpy(float)) & rows["better"].notna()]
     sign = np.array([_sign(*key) for key in zip(known["metric"], known["better"], strict=True)], dtype=int)
     known = known.assign(sign=sign)[sign != 0]
-    per_unit = known.groupby(["axis", "metric", "predictor", "sign", "unit"], sort=True)["value"].mean()
+    by = ["axis", "readout", "metric", "predictor", "sign"]
+    per_unit = known.groupby([*by, "unit"], sort=True)["value"].mean()
     out = []
     for column, value_of in groups.items():
         group_of = _labels(column, value_of, known["unit"])
-        for (axis, metric, predictor, better), scores in per_unit.groupby(level=[0, 1, 2, 3]):
+        for (axis, readout, metric, predictor, better), scores in per_unit.groupby(level=by):
             group = scores.index.get_level_values("unit").map(group_of)
             values, label = scores.to_numpy()[group.notna()], np.asarray(group[group.notna()], dtype=object)
             names = sorted(set(label), key=str)
@@ -81,7 +82,8 @@ def gaps(rows: pd.DataFrame, groups: Mapping[str, pd.Series], n_boot: int = 200,
                 rng = np.random.default_rng([seed_of(seed), len(mine), len(rest)])
                 gap = float(better * (rest.mean() - mine.mean()))
                 half = _halfwidth(mine, rest, len(names), n_boot, rng)
-                about = {"column": column, "group": str(name), "axis": axis, "metric": metric, "predictor": predictor}
+                about = {"column": column, "group": str(name), "axis": axis, "readout": readout, "metric": metric}
+                about |= {"predictor": predictor}
                 found = {"value": float(mine.mean()), "gap": gap, "lower": gap - half, "upper": gap + half}
                 out.append(about | found | {"n": len(mine), "flag": "worse" if gap - half > 0 else ""})
     return pd.DataFrame(out, columns=COLUMNS["groups"])

@@ -110,6 +110,11 @@ def predictors_of(given: Any) -> dict[str, Predictor]:
     return found
 
 
+def models_of(predictors: Mapping[str, Predictor]) -> dict[str, CSL]:
+    """Fitted models among predictors, by name."""
+    return {name: p.model for name, p in predictors.items() if isinstance(p, ModelPredictor) and p.model is not None}
+
+
 def splits_of(given: Any, predictors: Mapping[str, Predictor], data: Container, refit: bool) -> list[Split]:
     """Folds: those that are given, or the one that a fitted model carries.
 
@@ -121,7 +126,7 @@ def splits_of(given: Any, predictors: Mapping[str, Predictor], data: Container, 
         If there is none and no model has cells that it has not seen; if the data lack cells of one; or if a fitted
         model has seen test cells and is not to be fitted anew.
     """
-    models = {name: p.model for name, p in predictors.items() if isinstance(p, ModelPredictor) and p.model is not None}
+    models = models_of(predictors)
     if given is None:
         if not models:
             raise ValueError("Give split=, e.g. of scvcell.risk.hold_out; only a fitted model carries one of its own.")

@@ -125,6 +125,9 @@ class RiskReport:
         if not isinstance(plain, dict) or plain.get("format") != 1 or not set(COLUMNS) <= set(plain):
             raise ValueError("This JSON is no report of format 1. RiskReport.to_json of this version writes one.")
         tables = {name: _table(plain[name]) for name in COLUMNS}
+        for name in ("calibration", "groups"):  # reports of before had the mean over readouts there
+            if "readout" not in tables[name]:
+                tables[name] = tables[name].assign(readout="")[COLUMNS[name]]
         return cls(**tables, alpha=plain["alpha"], words=plain["words"], cards=plain["cards"])
 
     def to_html(self, path: str | Path | None = None) -> str:

@@ -104,6 +104,8 @@ def total(
             why = [f"t over {few} units"] if few < FEWEST_UNITS else []
             if silent := sum(found[axis].silent for axis in used):
                 why.append(f"not answered, and counted as the baseline: {silent} scores")
+            if lost := max(found[axis].lost for axis in used):
+                why.append(f"not answered, and counted as the baseline: {lost} units")
         lines.append(line | {"best_share": share, "note": "; ".join([*why, *said])})
     out = pd.DataFrame(lines, columns=COLUMNS["total"])
     return out.sort_values(["risk", "predictor"], ignore_index=True)

@@ -18,9 +18,14 @@ if TYPE_CHECKING:
 
 type Tone = Literal["good", "mixed", "bad", "unknown"]
 
-SIMPLE = {*TRANSLATORS, "CCA", REPLICATE}
+SIMPLE = {*TRANSLATORS, "CCA", "mean of cells", REPLICATE}
 """Names of predictors that others are compared with, beside those in `BASELINES`."""
-SAID = {"mean": "the mean effect", "control": "no change", "mean profile": "the mean profile"}
+SAID = {
+    "mean": "the mean effect",
+    "control": "no change",
+    "mean profile": "the mean profile",
+    "mean of cells": "the mean of all cells",
+}
 """Simple predictors by what they are."""
 WAY = (
     (0.17, "a little of the way to a replicate"),
@@ -81,9 +86,10 @@ class Verdict:
 
 
 def subject(report: Report) -> str | None:
-    """Predictor that the report is about: the first that has a card, else that is no baseline; None without any."""
+    """Predictor that the report is about: the first that was asked, else that is no baseline; None without any."""
     names = list(dict.fromkeys([*report.total["predictor"], *report.summary["predictor"], *report.rows["predictor"]]))
-    asked = [name for name in report.cards.get("model", {}) if name in names]
+    given = report.cards.get("run", {}).get("asked", report.cards.get("model", {}))
+    asked = [name for name in given if name in names]
     others = [name for name in names if name not in SIMPLE and name not in BASELINES]
     return next(iter([*asked, *others, *names]), None)
 

@@ -4,17 +4,17 @@ from scvcell.state._batch import Batch, Observed
 from scvcell.state._encoder import Encoder
 from scvcell.state._front import FrontEnd
 from scvcell.state._inference import Draw, Inference
-from scvcell.state._layout import DRAWN, Layout, Positions, Sight, layout, single_views
+from scvcell.state._layout import Layout, Meeting, Positions, Sight, layout, single_views
 from scvcell.state._posterior import Posterior, fuse
 
 __all__ = [
-    "DRAWN",
     "Batch",
     "Draw",
     "Encoder",
     "FrontEnd",
     "Inference",
     "Layout",
+    "Meeting",
     "Observed",
     "Positions",
     "Posterior",

@@ -10,6 +10,8 @@ from scvcell.measure import Context
 from scvcell.state._layout import Layout, layout, single_views
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import torch
     from torch import Tensor
 
@@ -77,10 +79,10 @@ class Batch:
         """Which cells have which assays, on the device of the batch."""
         return layout(len(self), *self.host, self.index.device)
 
-    def single_views(self, *, drawn: bool) -> list[Sight]:
-        """Views of one assay of the cells that have several, of every assay or of one `drawn` for each cell."""
+    def single_views(self, drawn: Collection[str] = ()) -> list[Sight]:
+        """Views that see one assay of the cells that have several; `drawn` modalities meet each cell in one of them."""
         rows, assays, _ = self.host
-        return single_views(len(self), rows, assays, self.index.device, drawn=drawn)
+        return single_views(len(self), rows, assays, self.index.device, drawn)
 
     def to(self, device: torch.device | str) -> Batch:
         """The same mini-batch on another device."""

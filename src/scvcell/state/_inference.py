@@ -33,7 +33,7 @@ class Draw:
 
     @property
     def name(self) -> str:
-        """The assay, ``""`` for all together, or `DRAWN` for one that was drawn for each cell."""
+        """The assay, or ``""`` for all together."""
         return self.sight.name
 
     @property

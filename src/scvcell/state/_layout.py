@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from scvcell._types import Rows
+    from scvcell._types import Mask, Rows
 
 type Positions = dict[str, Rows]
 type Places = tuple[Tensor, Tensor]
@@ -44,30 +46,42 @@ class Layout:
     groups: dict[tuple[str, str], list[Places]]
 
 
+class Meeting(NamedTuple):
+    """Cells of a view that have a modality.
+
+    Attributes
+    ----------
+    rows, at
+        Positions among the rows of the modality, and in the view.
+    stands_for
+        How many views each stands for, where one was drawn for it; None where all views are decoded.
+    """
+
+    rows: Tensor
+    at: Tensor
+    stands_for: Tensor | None = None
+
+
 @dataclass(frozen=True)
 class Sight:
-    """What a view of some cells sees of them, and what can be held against it.
+    """Whom a view is of, what it sees of them, and what can be held against it.
 
     Attributes
     ----------
     name
-        The assay; ``""`` for all together, `DRAWN` for one that was drawn for each cell.
+        The assay; ``""`` for all together.
     cells
         The cells, sorted, ``(some,)``.
-    sees
-        Per assay: positions among its rows, and in the view, of the cells that the view sees it of.
-    overlaps
-        Per modality: positions among its rows, and in the view, of the cells that have it.
+    keep
+        Positions of the cells among the rows of the assay; None for all assays together.
+    meets
+        Per modality, the cells that have it.
     """
 
     name: str
     cells: Tensor
-    sees: dict[str, Places]
-    overlaps: dict[str, Places]
-
-
-DRAWN = "one drawn"
-"""Name of the view that sees one assay of each cell, drawn at random."""
+    keep: Tensor | None
+    meets: dict[str, Meeting]
 
 
 def layout(n_cells: int, rows: Positions, assays: list[str], batch: Rows, device: torch.device | str) -> Layout:
@@ -95,44 +109,36 @@ def layout(n_cells: int, rows: Positions, assays: list[str], batch: Rows, device
         shared = np.intersect1d(code_a, code_b)
         groups[a, b] = [_there(device, np.flatnonzero(code_a == v), np.flatnonzero(code_b == v)) for v in shared]
     (count,) = _there(device, _has(n_cells, rows, assays).sum(0))
-    every = {name: (np.arange(len(rows[name])), rows[name]) for name in assays}
-    return Layout(count, _sight("", np.arange(n_cells), every, rows, device), pairs, groups)  # type: ignore[arg-type]
+    return Layout(count, _sight("", np.arange(n_cells), None, rows, device), pairs, groups)  # type: ignore[arg-type]
 
 
 def single_views(
-    n_cells: int, rows: Positions, assays: list[str], device: torch.device | str, *, drawn: bool
+    n_cells: int, rows: Positions, assays: list[str], device: torch.device | str, drawn: Collection[str] = ()
 ) -> list[Sight]:
-    """Views that see one assay of the cells that have several.
+    """Views that see one assay of the cells that have several; one for every assay.
 
     Parameters
     ----------
     n_cells, rows, assays, device
         As in `layout`.
     drawn
-        Whether one assay is drawn for each cell, all alike, by torch's generator of the host. Otherwise there is a view
-        for every assay.
+        Modalities that meet each cell in one of its views only, drawn by torch's generator of the host, all as often;
+        that one stands for all of them.
     """
     has = _has(n_cells, rows, assays)
     counts = has.sum(0)
-    several = np.flatnonzero(counts > 1)
-    if len(several) == 0:
-        return []
-    if not drawn:
-        found = []
-        for name in assays:
-            keep = np.flatnonzero(counts[rows[name]] > 1)
-            if len(keep):
-                found.append(_sight(name, rows[name][keep], {name: (keep, np.arange(len(keep)))}, rows, device))
-        return found
-    among = (torch.rand(len(several), dtype=torch.float64).numpy() * counts[several]).astype(np.int64)
-    chosen = np.zeros(n_cells, np.int64)
-    chosen[several] = (has[:, several].cumsum(0) > among).argmax(0)
-    sees = {}
+    chosen = None
+    if drawn and (counts > 1).any():
+        among = (torch.rand(n_cells, dtype=torch.float64).numpy() * counts).astype(np.int64)
+        chosen = (has.cumsum(0) > among).argmax(0)
+    found = []
     for number, name in enumerate(assays):
-        keep = np.flatnonzero((counts[rows[name]] > 1) & (chosen[rows[name]] == number))
-        if len(keep):
-            sees[name] = (keep, np.searchsorted(several, rows[name][keep]))
-    return [_sight(DRAWN, several, sees, rows, device)]
+        keep = np.flatnonzero(counts[rows[name]] > 1)
+        cells = rows[name][keep]
+        if len(cells):
+            some = None if chosen is None else chosen[cells] == number
+            found.append(_sight(name, cells, keep, rows, device, drawn, some, counts))
+    return found
 
 
 def _has(n_cells: int, rows: Positions, assays: list[str]) -> NDArray[np.bool]:
@@ -144,15 +150,27 @@ def _has(n_cells: int, rows: Positions, assays: list[str]) -> NDArray[np.bool]:
 
 
 def _sight(
-    name: str, cells: Rows, sees: dict[str, tuple[Rows, Rows]], rows: Positions, device: torch.device | str
+    name: str,
+    cells: Rows,
+    keep: Rows | None,
+    rows: Positions,
+    device: torch.device | str,
+    drawn: Collection[str] = (),
+    some: Mask | None = None,
+    counts: Rows | None = None,
 ) -> Sight:
-    overlaps = {}
+    """A view of `cells`; `drawn` modalities meet `some` of them, each for as many views as the `counts` of the cell."""
+    meets = {}
     for modality, own in rows.items():
-        _, at, keep = np.intersect1d(cells, own, assume_unique=True, return_indices=True)
-        if len(keep):
-            overlaps[modality] = _there(device, keep, at)
-    (there,) = _there(device, cells)
-    return Sight(name, there, {m: _there(device, *places) for m, places in sees.items()}, overlaps)  # type: ignore[misc, arg-type]
+        _, at, there = np.intersect1d(cells, own, assume_unique=True, return_indices=True)
+        stand: tuple[Rows, ...] = ()
+        if some is not None and counts is not None and modality in drawn:
+            at, there = at[some[at]], there[some[at]]
+            stand = (counts[cells[at]],)
+        if len(at):
+            meets[modality] = Meeting(*_there(device, there, at, *stand))
+    moved = _there(device, cells, *(() if keep is None else (keep,)))
+    return Sight(name, moved[0], None if keep is None else moved[1], meets)
 
 
 def _there(device: torch.device | str, *positions: Rows) -> tuple[Tensor, ...]:

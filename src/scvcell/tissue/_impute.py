@@ -125,7 +125,7 @@ def impute(model: Fitted, seen: View, to: str, panel: str, source: Sequence[str]
         rng,
     )
     members, truth = _left_out(reader, reference, known, y, asked, rng)
-    fresh = reference.obs_names[asked].isin(model.split_["validation"])
+    fresh = reference.among(model.split_["validation"])[asked]
     weights = [_weights({name: pair[i] for name, pair in members.items()}, truth[i], fresh) for i in (0, 1)]
     found = [_mean({name: pair[i] for name, pair in members.items()}, weights[i]) for i in (0, 1)]
     held = fresh if MIN_WEIGHT_CELLS <= fresh.sum() < len(fresh) / 2 else np.zeros(len(fresh), bool)

@@ -128,9 +128,9 @@ def _pairs(model: CSL, seen: View, a: str, b: str, pairs: Any) -> tuple[Rows, Ro
     """Positions of the same cells in two modalities."""
     if pairs is None:
         both = seen.present(a) & seen.present(b)
-        held = both & seen.obs_names.isin(model.split_.get("validation", []))
+        held = both & seen.among(model.split_.get("validation", []))
         if not held.any():
-            trained = seen.obs_names.isin(model.split_.get("train", []))
+            trained = seen.among(model.split_.get("train", []))
             held = both & ~trained
         at = np.flatnonzero(held)
         return None if len(at) < 2 else (at, at)
@@ -154,7 +154,7 @@ def _pairs(model: CSL, seen: View, a: str, b: str, pairs: Any) -> tuple[Rows, Ro
 
 def _linear(model: CSL, seen: View, a: str, b: str, cells: tuple[Rows, Rows]) -> tuple[Array, Array] | None:
     """CCA of the front-end features, fitted on the model's own training pairs."""
-    both = np.flatnonzero(seen.present(a) & seen.present(b) & seen.obs_names.isin(model.split_.get("train", [])))
+    both = np.flatnonzero(seen.present(a) & seen.present(b) & seen.among(model.split_.get("train", [])))
     if len(both) < 20:
         return None
     first, second = _features(model, seen, a, both), _features(model, seen, b, both)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from scvcell import _keys
 from scvcell._checks import expect, listed, one_name, seed_of
-from scvcell._containers import choose, is_container, table_names, view
+from scvcell._containers import choose, is_container, is_paths, open_corpus, table_names, view
 from scvcell._labels import labels, tell_missing
 from scvcell.model import CSL, TrainConfig, warn_by_names
 from scvcell.perturb import PerturbationKeys, read_design
@@ -21,7 +21,7 @@ from scvcell.tl._embed import write_states
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from scvcell._containers import Container, Tables, View
+    from scvcell._containers import Container, Paths, Tables, View
     from scvcell.objective import Weights
     from scvcell.perturb import Design
 
@@ -29,7 +29,7 @@ logger = logging.getLogger("scvcell")
 
 
 def fit(
-    data: Container,
+    data: Container | Paths,
     *,
     measure: Mapping[str, Any] | str | None = None,
     batch_key: str | None = None,
@@ -53,7 +53,9 @@ def fit(
     Parameters
     ----------
     data
-        AnnData, MuData (modalities may cover different cells) or SpatialData, with raw counts.
+        AnnData, MuData (modalities may cover different cells) or SpatialData, with raw counts. Or files, whose counts
+        stay on disk: a path, a folder, a pattern, a list of these or a mapping from names to paths, as
+        :func:`scvcell.pp.read_corpus` takes them.
     measure
         Modality -> measurement operator, by name or as ``(name, options)``. Usual names are recognised, see
         :func:`scvcell.measure.show`. Of one modality (AnnData) the operator alone will do.
@@ -97,7 +99,8 @@ def fit(
 
     Returns
     -------
-    The fitted model. Written to `data`: ``.obsm[key_added]`` (posterior mean, ``(cells, latent)``),
+    The fitted model. Of files nothing is written: :func:`scvcell.tl.embed` writes states to another file. Else written
+    to `data`: ``.obsm[key_added]`` (posterior mean, ``(cells, latent)``),
     ``.obs["csl_uncertainty"]`` (posterior standard deviation, mean over dimensions) and ``.uns["csl"]``.
 
     Raises
@@ -124,6 +127,9 @@ def fit(
     batch_key = one_name("batch_key", batch_key)
     covariates = listed("covariates", covariates, "names of obs columns")
     priors = [priors] if isinstance(priors, GuidanceGraph | TargetKernel) else listed("priors", priors, "priors")
+    files = is_paths(data)
+    if files:
+        data = _opened(data, batch_key, covariates, layers, size_factor, perturbation, split)
     seen = view(data, table_key=table_key)
     source = seen.source
     key_added = _keys.LATENT if key_added is None else key_added
@@ -170,6 +176,9 @@ def fit(
         lacks = "" if perturbation is None or model.response is not None else " What actions do was not learned:"
         hint = ' model.learn("response", keys) learns it.' if lacks else ""
         logger.warning("Interrupted after training; the model is usable as it is.%s%s", lacks, hint)
+    if files:
+        logger.info("States of files are written to a file: scvcell.tl.embed(paths, model, out='states.zarr').")
+        return model
     try:
         write_states(model.view(seen) if fitted is None else fitted, model, key_added=key_added)
     except KeyboardInterrupt:
@@ -178,6 +187,25 @@ def fit(
         return model
     seen.write(uns={_keys.UNS: _record(model, seed, key_added)})
     return model
+
+
+def _opened(
+    paths: Any, batch_key: str | None, covariates: Sequence[str], layers: Any, size_factor: Any, keys: Any, split: Any
+) -> Container:
+    """Files as one container, with the columns of obs that the fit reads; where only those of cells by name are."""
+    sized = list(size_factor.values()) if hasattr(size_factor, "values") else [size_factor]
+    columns = [str(column) for column in (*covariates, *sized) if column is not None]
+    columns += list(keys.columns) if isinstance(keys, PerturbationKeys) else []
+    # states that actions are learned from, and a split, know cells by name; a query may ask for any column
+    every = split is not None
+    return open_corpus(
+        paths,
+        batch_key=batch_key,
+        columns=None if every else columns,
+        optional=[_keys.TOTAL_COUNTS],
+        layers=layers,
+        named=every or keys is not None,
+    )
 
 
 def _held_out(seen: View, split: Any) -> tuple[pd.Index, list[str], str]:

@@ -13,7 +13,7 @@ from anndata import AnnData
 from scvcell import _keys
 from scvcell._calm import progress
 from scvcell._checks import check_level, expect
-from scvcell._containers import blocks, check_store, view, write_blocks
+from scvcell._containers import check_out, cut, open_table, view, write_blocks
 from scvcell.model import CSL, calibration, depths, interval_scale
 
 if TYPE_CHECKING:
@@ -91,24 +91,22 @@ def translate(
     """
     expect("model", model, CSL, "The data come first, then the model.")
     source = _check(model, to, source, level)
-    path = None if out is None else check_store(out)
+    path = None if out is None else check_out(out)
     seen = model.view(data)
     here = [m for m in source if m in seen.modalities]
     if not here:
         raise ValueError(
             f"The data have none of {source}, from which {to!r} is to be predicted; they have {list(seen.modalities)}."
         )
-    asked = _Asked(model, to, source, here, level, batch, calibration(model, to, here))
-    told = _Told(seen, asked)
-    if path is not None:
-        cuts = blocks(seen.n_obs, len(model.schema.modalities[to].features))
-        parts = (told.block(cells) for cells in progress(cuts, f"Translating to {to!r}, blocks of cells"))
-        return write_blocks(path, seen.n_obs, parts, told.about)
-    arrays = told.block(np.arange(seen.n_obs))
-    table = told.about()
-    table.X = arrays.pop("X")
-    table.layers.update({name.removeprefix("layers/"): values for name, values in arrays.items()})
-    return table
+    told = _Told(seen, _Asked(model, to, source, here, level, batch, calibration(model, to, here)))
+    if path is None:
+        table = told.block(np.arange(seen.n_obs))
+        whole = told.about()
+        table.var, table.uns = whole.var, {**whole.uns, **table.uns}
+        return table
+    cells = progress(cut(seen.n_obs, len(model.schema.modalities[to].features)), f"Translating to {to!r}, blocks")
+    write_blocks(path, (told.block(some) for some in cells), told.about)
+    return open_table(path)
 
 
 @dataclass(frozen=True)
@@ -129,46 +127,43 @@ class _Told:
 
     def __init__(self, seen: View, asked: _Asked) -> None:
         self.seen, self.asked = seen, asked
-        self.trusted = np.zeros(seen.n_obs, bool)
         self.has = seen.measured(asked.here)
+        self.split = _split(asked.model, seen, asked.to)
         self.elsewhere = np.zeros(len(asked.model.schema.batches), np.int64)
         self.widths: list[tuple[int, Array]] = []
 
-    def block(self, cells: Rows) -> dict[str, Array]:
-        """Values of some cells, by the name of their place in a table."""
+    def block(self, cells: Rows) -> AnnData:
+        """Values of some cells, and whether to trust them."""
         asked, has = self.asked, self.has[cells]
         model, part = asked.model, self.seen.subset(cells)
         posterior = model.posterior(part, modalities=asked.here)
         readout = model.readout(part, asked.to, asked.batch)
         decoded = readout.decode(posterior, own_depth=asked.to in asked.here)
+        trusted = np.zeros(len(cells), bool)
         if asked.conformal is None:
             lower, upper = (np.full(decoded.point.shape, np.nan, np.float32) for _ in range(2))
         else:
             half, near = asked.conformal.halfwidth(posterior.mean.numpy(), asked.level)
             forward, back = interval_scale(model, asked.to)
             point = forward(decoded.point)
-            lower, upper = (back(point + sign * half).astype(np.float32) for sign in (-1, 1))
+            lower, upper = (back(end).astype(np.float32) for end in (point - half, point + half))
             self.widths.append((int(has.sum()), asked.conformal.relative_width(half[has], asked.level)))
             near &= asked.conformal.within(depths(model, part, asked.here))
-            batch = readout.ctx.batch.numpy()
-            measured = _measured(model, asked.to)
-            self.elsewhere += np.bincount(batch, weights=~measured[batch], minlength=len(measured)).astype(np.int64)
-            self.trusted[cells] = near & has & measured[batch] & model.trusts(asked.to)
-        places = (_keys.MEAN, _keys.LOWER, _keys.UPPER)
-        out = {"X": decoded.point} | {
-            f"layers/{name}": values for name, values in zip(places, (decoded.mean, lower, upper), strict=True)
-        }
-        for values in out.values():
+            batch, measured = readout.ctx.batch.numpy(), _measured(model, asked.to)
+            self.elsewhere += np.bincount(batch[~measured[batch]], minlength=len(measured))
+            trusted = near & has & measured[batch] & model.trusts(asked.to)
+        layers = {_keys.MEAN: decoded.mean, _keys.LOWER: lower, _keys.UPPER: upper}
+        for values in (decoded.point, *layers.values()):
             values[~has] = np.nan
-        return out
+        obs = pd.DataFrame({_keys.TRUSTED: trusted}, index=pd.Index(list(self.seen.names(cells))))
+        obs[_keys.SPLIT] = self.split[cells]
+        return part.as_table(AnnData(decoded.point, obs=obs, var=_features(asked), layers=layers))
 
     def about(self) -> AnnData:
-        """Everything but the values; what there is to warn of is said."""
-        asked, conformal = self.asked, self.asked.conformal
-        obs, var = pd.DataFrame(index=self.seen.obs_names.copy()), _features(asked)
-        own = asked.to in asked.here
+        """What is said of features and of all cells; what there is to warn of is said."""
+        asked, conformal, var = self.asked, self.asked.conformal, _features(self.asked)
         info = {"to": asked.to, "source": list(asked.source), "level": asked.level}
-        info |= {"calibration_cells": 0, "input_seen": own}
+        info |= {"calibration_cells": 0, "input_seen": asked.to in asked.here}
         if conformal is None:
             _warn_uncalibrated(asked)
             var[_keys.TRUSTED], var[_keys.RELATIVE_WIDTH] = False, np.nan
@@ -188,9 +183,7 @@ class _Told:
                 "%d of %d cells have none of %s; they are NaN and not trusted.",
                 *((~self.has).sum(), len(self.has), list(asked.source)),
             )
-        obs[_keys.TRUSTED] = self.trusted
-        obs[_keys.SPLIT] = _split(asked.model, self.seen, asked.to)
-        return self.seen.as_table(AnnData(obs=obs, var=var, uns={_keys.TRANSLATE: info}))
+        return AnnData(var=var, uns={_keys.TRANSLATE: info})
 
 
 def _features(asked: _Asked) -> pd.DataFrame:
@@ -249,9 +242,9 @@ def _warn_elsewhere(asked: _Asked, cells: Rows) -> None:
 
 def _split(model: CSL, seen: View, to: str) -> pd.Categorical:
     """Which part had cells' measurement of `to`, "test" where none had; `seen` tells where the data are gone."""
-    names, fitted = seen.obs_names, seen if model.adata is None else view(model.adata)
-    measured = fitted.obs_names[fitted.present(to)] if to in fitted.modalities else names[:0]
-    out = np.full(len(names), "test", dtype=object)
+    fitted = seen if model.adata is None else view(model.adata)
+    measured = fitted.names(np.flatnonzero(fitted.present(to))) if to in fitted.modalities else []
+    known, out = seen.among(measured), np.full(seen.n_obs, "test", dtype=object)
     for part, cells in model.split_.items():
-        out[names.isin(cells) & names.isin(measured)] = part
+        out[seen.among(cells) & known] = part
     return pd.Categorical(out, categories=[*model.split_, "test"])

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from scvcell import Action
+from scvcell.response import NOVELTIES, novelty, of_actions
 from scvcell.risk.axes._perturbation import regime_of, similarity_of
 
 SEEN = [Action({"A": 1.0}, time=6), Action({"A": 10.0}, time=6), Action({"B": 1.0}, time=6), Action("C+D")]
@@ -28,6 +29,21 @@ SEEN = [Action({"A": 1.0}, time=6), Action({"A": 10.0}, time=6), Action({"B": 1.
 def test_regimes_and_similarities(action, regime, similarity):
     assert regime_of(action, SEEN) == regime
     assert similarity_of(action, SEEN) == pytest.approx(similarity)
+
+
+def test_regimes_are_those_by_which_a_model_calibrates_its_intervals():
+    """What is asked about and how intervals are made go by one definition, `response.novelty`."""
+    targets = ["A", "B", "C", "D"]
+    known = of_actions(SEEN, targets)
+    for action in (Action({"A": 100.0}, time=6), Action({"A": 4.0}, time=6), Action({"B": 1.0}, time=24)):
+        every = of_actions([action, *SEEN], targets)
+        (found,) = novelty(every.take([0]), every.take(list(range(1, 5))))
+        assert regime_of(action, SEEN) == found in NOVELTIES
+    assert len(known) == 4
+    for action in (Action({"A": 10.0, "B": 10.0}), Action({"A": 1.0, "C": 1.0}, time=6)):
+        every = of_actions([action, *SEEN], targets)
+        (found,) = novelty(every.take([0]), every.take(list(range(1, 5))))
+        assert regime_of(action, SEEN).startswith(f"{found}, ")
 
 
 def test_targets_that_are_alike():

@@ -100,6 +100,11 @@ def test_questions_hold_no_answer_and_get_harder(world):
     tests = list(AXIS.stress_tests(*world))
     assert [t.severity for t in tests] == [0, 0, 3, 3, 8, 8]
     assert {t.question.to for t in tests} == {"cell_type", "rna"}
+    sizes = {}
+    for test in tests:
+        for unit in test.units:
+            sizes.setdefault(unit, set()).add(test.severity)
+    assert all(len(found) == 1 for found in sizes.values()), "a unit is at one point of a curve"
     assert all(t.question.source == "patches" for t in tests)
 
 

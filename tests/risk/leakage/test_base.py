@@ -59,7 +59,7 @@ def split(reason, **how):
         (split("a random fifth"), (), set()),
         (split("new pair of action and context", splitter="pair", by="pair"), (), {"pair"}),
         (split("new target", splitter="target", by="target"), (), {"target"}),
-        (split("later", splitter="hold_out_new", novelty="later"), (), {"time", "later"}),
+        (split("unseen time", splitter="later"), (), {"time", "later"}),
     ],
 )
 def test_claims(given, columns, kinds):

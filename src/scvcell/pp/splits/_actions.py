@@ -9,17 +9,15 @@ import numpy as np
 from scvcell._checks import expect
 from scvcell.perturb import PerturbationKeys, read_design
 from scvcell.pp.splits._splitter import Items, Splitter
-from scvcell.response import Conditions
+from scvcell.response import of_actions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from scvcell._types import Array, Mask, Rows
+    from scvcell._types import Mask, Rows
     from scvcell.perturb import Action, Design
     from scvcell.pp.splits._splitter import Asked
-
-LEAST_DOSE = 1e-12
-"""Share of the largest dose below which a dose counts as this one, so that it has a logarithm."""
+    from scvcell.response import Conditions
 
 
 class ActionSplitter(Splitter):
@@ -102,14 +100,4 @@ def conditions(design: Design) -> tuple[Conditions, list[Rows]]:
         for code in np.unique(design.code[here & design.treated]):
             cells.append(np.flatnonzero(here & (design.code == code)))
             actions.append(design.actions[code])
-    targets = design.targets
-    dose = np.array([[action.doses.get(t) or np.nan for t in targets] for action in actions], float)
-    given = np.array([[t in action.targets for t in targets] for action in actions], float)
-    time = np.array([np.nan if action.time is None else action.time for action in actions], float)
-    level, times = (np.log(np.maximum(x / _largest(x), LEAST_DOSE)) for x in (dose, time[:, None]))
-    return Conditions(given, np.nan_to_num(level), np.nan_to_num(times[:, 0]), np.zeros((len(cells), 1))), cells
-
-
-def _largest(x: Array) -> Array:
-    """Largest known number of each column, 1 where none is known."""
-    return np.where(np.isnan(x).all(0), 1.0, np.nan_to_num(x).max(0))  # type: ignore[no-any-return]
+    return of_actions(actions, design.targets), cells

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from scvcell.response import COMBINATION, TARGET, novelty, of_actions
 from scvcell.risk.axes._base import AXES
 from scvcell.risk.axes._effects import EffectAxis
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from scvcell.risk.axes._conditions import Condition, Conditions
 
 MEASURE = "1 - similarity to the nearest training action"
-SAME = 1e-3
-"""Relative difference up to which doses or times are the same."""
 
 
 @AXES.register("perturbation")
@@ -102,25 +101,13 @@ def _ratio(one: float | None, other: float | None) -> float:
 
 
 def regime_of(action: Action, seen: Sequence[Action]) -> str:
-    """What is new about an action, in words."""
+    """What is new about an action, in words; how a model sees it, `scvcell.response.novelty`, with parts counted."""
     same = [other for other in seen if set(other.targets) == set(action.targets)]
+    if not same and len(action.targets) < 2:
+        return TARGET
     if not same:
-        if len(action.targets) < 2:
-            return "new target"
         alone = {other.targets[0] for other in seen if len(other.targets) == 1}
-        return f"new combination, {len(alone & set(action.targets))} of {len(action.targets)} parts seen"
-    doses = [(_level(action), [_level(other) for other in same], ("higher dose", "lower dose", "dose between"))]
-    times = [(action.time, [other.time for other in same], ("later", "earlier", "time between"))]
-    for mine, theirs, names in doses + times:
-        known = np.array([x for x in theirs if x is not None], float)
-        if mine is None or not len(known) or np.isclose(known, mine, rtol=SAME).any():
-            continue
-        return names[0] if mine > known.max() else names[1] if mine < known.min() else names[2]
-    return "another context"
-
-
-def _level(action: Action) -> float | None:
-    """Geometric mean of the doses, where all are known."""
-    doses = list(action.doses.values())
-    known = [dose for dose in doses if dose is not None and dose > 0]
-    return float(np.exp(np.mean(np.log(known)))) if known and len(known) == len(doses) else None
+        return f"{COMBINATION}, {len(alone & set(action.targets))} of {len(action.targets)} parts seen"
+    every = of_actions([action, *same], action.targets)
+    (found,) = novelty(every.take([0]), every.take(list(range(1, len(every)))))
+    return found or "another context"

@@ -82,7 +82,7 @@ class Scale(Axis):
     """
 
     name: ClassVar[str] = "scale"
-    baseline: ClassVar[str] = "mean"
+    baseline: ClassVar[str] = "mean of cells"
 
     kind: str = "cell_type"
     modality: str = "rna"
@@ -121,7 +121,7 @@ class Scale(Axis):
         """Kinds and hidden features of the patches of each size."""
         withheld = self._withheld(self._table(data).var_names)
         for size, patches in self._patches(data, split).items():
-            units = blocks(patches.counts.index, self.n_blocks, self.seed)
+            units = blocks(patches.counts.index, self.n_blocks, self.seed) + f" of patches of {size}"
             asked = patches.counts.index.sort_values()
             for what, to, truth in (
                 (self.kind, self.kind, patches.shares),

@@ -30,7 +30,7 @@ class PooledMean:
     """
 
     modality: str = "rna"
-    name: str = "mean"
+    name: str = "mean of cells"
     _data: Container = field(default=None, init=False, repr=False, compare=False)
 
     def fit(self, data: Container, split: Split, seed: int) -> None:

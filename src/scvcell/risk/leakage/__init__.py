@@ -1,7 +1,7 @@
 """Has anything of the test cells reached a predictor, and what may be called unseen: one check, one file."""
 
 from scvcell.risk.leakage._actions import actions, classes, contexts_of_actions
-from scvcell.risk.leakage._audit import Audit, audit
+from scvcell.risk.leakage._audit import Audit, audit, case_of, look
 from scvcell.risk.leakage._barcodes import barcodes
 from scvcell.risk.leakage._base import CHECKS, Case, Finding
 from scvcell.risk.leakage._copies import copies
@@ -22,6 +22,7 @@ __all__ = [
     "actions",
     "audit",
     "barcodes",
+    "case_of",
     "classes",
     "contexts",
     "contexts_of_actions",
@@ -30,6 +31,7 @@ __all__ = [
     "derived",
     "fitted",
     "groups",
+    "look",
     "pretraining",
     "scramble",
     "split_of",

@@ -13,18 +13,21 @@ from scvcell._checks import expect, listed, seed_of
 from scvcell._containers import view
 from scvcell.perturb import PerturbationKeys
 from scvcell.pp import Split
+from scvcell.risk._cells import cells_of
 from scvcell.risk._report import COLUMNS
 from scvcell.risk.leakage._base import CHECKS, Case, Finding
 from scvcell.risk.leakage._words import words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from scvcell._containers import Container
     from scvcell.prior import TargetKernel
     from scvcell.risk._predictor import Predictor
 
 SIMILARITY = ["check", "unit", "nearest", "similarity", "limit"]
+FITS = "scramble"
+"""The check that fits predictors."""
 ORDER = ("red", "amber", "green")
 LIGHTS = {"red": "#D55E00", "amber": "#E69F00", "green": "#009E73"}
 
@@ -139,9 +142,25 @@ def audit(
     >>> found.words["unseen donor"]
     "allowed: nothing found by 'same donor'."
     """
+    return look(case_of(data, split, perturbation, covariates, similarity, predictors, declared, seed))
+
+
+def case_of(
+    data: Container,
+    split: Split,
+    perturbation: PerturbationKeys | None = None,
+    covariates: str | Iterable[str] = (),
+    similarity: pd.DataFrame | TargetKernel | None = None,
+    predictors: Iterable[Predictor] = (),
+    declared: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> Case:
+    """All that checks may read, of arguments as in `audit`."""
     expect("split", split, Split, "For example risk.hold_out(data, 'donor', 'd7').")
     if perturbation is not None:
         expect("perturbation", perturbation, PerturbationKeys, "For example PerturbationKeys('drug', control='DMSO').")
+    asked = tuple(listed("predictors", predictors, "predictors"))
+    data = cells_of(data, [getattr(each, "model", None) for each in asked])
     split.check(data)
     seen = view(data)
     if perturbation is None and isinstance(split.how.get("perturbation"), dict):
@@ -149,9 +168,24 @@ def audit(
     named = tuple(listed("covariates", covariates, "names of obs columns"))
     for column in (*named, *(perturbation.columns if perturbation is not None else ())):
         seen.column(column)
-    asked = tuple(listed("predictors", predictors, "predictors"))
-    case = Case(data, seen, split, perturbation, named, similarity, asked, dict(declared or {}), seed_of(seed))
-    findings = [finding for _, check in CHECKS.in_order() for finding in check(case)]
+    return Case(data, seen, split, perturbation, named, similarity, asked, dict(declared or {}), seed_of(seed))
+
+
+def look(case: Case, tell: Callable[[Finding], None] = lambda finding: None) -> Audit:
+    """Make every check; those of data, split and records first, then the one for which predictors are fitted.
+
+    Parameters
+    ----------
+    case
+        What is looked at.
+    tell
+        Called with each finding as soon as it is there.
+    """
+    findings: list[Finding] = []
+    for _, check in sorted(CHECKS.in_order(), key=lambda named: named[0] == FITS):
+        for finding in check(case):
+            tell(finding)
+            findings.append(finding)
     findings.sort(key=lambda finding: ORDER.index(finding.verdict))
     return _written(case, findings)
 

@@ -69,7 +69,7 @@ CLAIMS: dict[str, tuple[str, ...]] = {
     "earlier": ("time", "earlier"),
     "time between": ("time",),
 }
-"""What splits claim to be new, by the name of their splitter or the novelty that they were made for."""
+"""What splits claim to be new, by the name of their splitter."""
 WORDS_OF_CLAIMS: dict[str, str] = {
     "scaffold": r"scaffold",
     "mechanism": r"mechanism|moa",
@@ -235,7 +235,7 @@ class Claims:
 def claims(split: Split, columns: Iterable[str]) -> Claims:
     """Read what is claimed off ``split.how``, or off ``split.reason`` where no known splitter made the split."""
     how, there = split.how, list(columns)
-    made = str(how.get("novelty") or how.get("splitter") or "")
+    made = str(how.get("splitter") or "")
     by = how.get("by") or ()
     named = tuple(name for name in ([by] if isinstance(by, str) else by) if name in there)
     if made in CLAIMS:
