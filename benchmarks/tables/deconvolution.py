@@ -36,7 +36,10 @@ STARMAP, XENIUM = "starmap_mpfc/starmap_mpfc.h5ad", "breast_xenium_visium/xenium
 VISIUM = "breast_xenium_visium/visium.h5ad"
 FILES = {case: STARMAP if case.startswith("starmap") else XENIUM for case in CASES}
 SEEDS = (0, 1, 2)
-METHODS = ("mean_composition", "nnls", "nb_types", "flashdeconv", "tacco", "tangram_composition", "scvcell")
+METHODS = (
+    "mean_composition", "nnls", "nb_types", "flashdeconv", "tacco", "tangram_composition", "cell2location", "destvi",
+    "scvcell",
+)  # fmt: skip
 REFERENCE = "nnls (root mean)"
 COLUMNS = {
     "rmse": "RMSE",

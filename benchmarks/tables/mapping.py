@@ -36,7 +36,7 @@ FILES = {
     case: "starmap_mpfc/starmap_mpfc.h5ad" if case in STARMAP else "breast_xenium_visium/xenium.h5ad" for case in CASES
 }
 SEEDS = (0, 1, 2)
-METHODS = ("place_baselines", "tangram", "cellmapper", "scvcell")
+METHODS = ("place_baselines", "tangram", "cellmapper", "moscot", "scvcell")
 REFERENCE = "place_baselines"
 COLUMNS = {
     "median": "median error",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scvcell._folder import claim, writable
+from scvcell._ranks import rank
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -78,29 +79,27 @@ def _parser() -> argparse.ArgumentParser:
         "output", type=Path, metavar="OUT_DIR", help="gets model/ and latent.csv (state and its uncertainty per cell)"
     )
     fit.add_argument("--batch-key", help="obs column of the batch")
-    fit.add_argument(
-        "--layers",
-        action="append",
-        default=[],
-        metavar="[NAME=]LAYER",
-        help="layer of the raw counts, of one modality or of all that have it; X by default",
-    )
-    fit.add_argument(
-        "--size-factor",
-        action="append",
-        default=[],
-        metavar="[NAME=]COLUMN",
-        help="obs column of the counts of a cell over all genes, where the file holds some of them",
-    )
-    fit.add_argument(
-        "--table-key",
-        action="append",
-        default=[],
-        metavar="[NAME=]TABLE",
-        help="table of a SpatialData, or several of the same cells, each a modality",
-    )
+    for option, value, says in (
+        ("--layers", "LAYER", "layer of the raw counts, of one modality or of all that have it; X by default"),
+        (
+            "--size-factor",
+            "COLUMN",
+            "obs column of the counts of a cell over all genes, where the file holds some of them",
+        ),
+        ("--table-key", "TABLE", "table of a SpatialData, or several of the same cells, each a modality"),
+    ):
+        fit.add_argument(option, action="append", default=[], metavar=f"[NAME=]{value}", help=says)
     fit.add_argument("--measure", action="append", default=[], metavar="NAME=OPERATOR", help="operator of a modality")
     fit.add_argument("--max-epochs", type=int)
+    fit.add_argument("--devices", type=int, default=1, metavar="N", help="processes per machine, each with a device")
+    fit.add_argument("--nodes", type=int, default=1, metavar="N", help="machines, under torchrun or srun")
+    fit.add_argument("--precision", default="32", metavar="P", help="32, bf16-mixed or 16-mixed")
+    fit.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="DIR",
+        help="keeps how far the fit has come; the same command goes on from it",
+    )
     fit.add_argument("--seed", type=int, default=0)
     fit.add_argument("--overwrite", action="store_true", help="replace a model that is there")
     fit.set_defaults(run=_fit)
@@ -151,6 +150,13 @@ def _fit(args: argparse.Namespace) -> int:
     import scvcell
     from scvcell.model import Diverged
 
+    train = scvcell.TrainConfig(
+        max_epochs=args.max_epochs,
+        devices=args.devices,
+        nodes=args.nodes,
+        precision=args.precision,
+        checkpoint=args.checkpoint,
+    )
     try:
         model = scvcell.tl.fit(
             data,
@@ -159,11 +165,13 @@ def _fit(args: argparse.Namespace) -> int:
             batch_key=args.batch_key,
             layers=layers or None,
             size_factor=_size_factors(args.size_factor),
-            train=scvcell.TrainConfig(max_epochs=args.max_epochs),
+            train=train,
             seed=args.seed,
         )
     except Diverged as error:
         raise ValueError(str(error)) from error
+    if rank():
+        return INTERRUPTED if model.interrupted else 0  # of several processes the first writes
     args.output.mkdir(parents=True, exist_ok=True)
     model.save(target, overwrite=args.overwrite)
     seen = view(data, table_key=tables)

@@ -1,94 +1,81 @@
-"""A fit that is killed goes on where it was, bit by bit; another fit is refused; what is kept is small and plain."""
+"""Files of a fit: replaced as a whole, refused where damaged, written where that is cheap."""
 
 import errno
-import json
-import logging
-import os
-import signal
-import subprocess
-import sys
-from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-import scvcell
 from scvcell.errors import Damaged
 from scvcell.model import _checkpoint
-from scvcell.model._checkpoint import DONE, EPOCH, SET_UP, STEP, Checkpoint, Progress, differences
-from scvcell.model._train import TrainingPlan
-
-QUICK = scvcell.TrainConfig(
-    max_epochs=4, progress=False, accelerator="cpu", validation=0.1, batch_size=48, minutes=0, patience=1, kl_warmup=0.1
-)
+from scvcell.model._checkpoint import DONE, EPOCH, STEP, Checkpoint, Progress, differences
 
 
-class Killed(Exception):
-    """As if the process were gone: nothing is saved on the way out."""
+def test_differences_are_named_also_where_one_side_lacks_them():
+    digest = "0" * 32
+    assert differences({"a": 1, "b": digest}, {"b": digest[:-1] + "1", "c": 2}) == [
+        "a: 1 then, None now",
+        "b: others than then",
+        "c: None then, 2 now",
+    ]
+    assert differences({"a": [1]}, {"a": [1]}) == []
 
 
-def cells(seed=1):
-    return scvcell.datasets.simulate(260, n_genes=30, n_proteins=5, paired=0.2, seed=seed)
+def kept(tmp_path, value, minutes=10.0):
+    checkpoint = Checkpoint(tmp_path / "kept", {"seed": 0}, minutes)
+    return checkpoint, Progress({"world": 1, "value": value}, {"x": torch.full((1000,), float(value))})
 
 
-def parameters(model):
-    return {name: value.clone() for name, value in model.network.state_dict().items()}
+def test_a_full_disk_leaves_the_older_one_whole(tmp_path, monkeypatch, caplog):
+    checkpoint, first = kept(tmp_path, 1)
+    assert checkpoint.save(first, EPOCH)
+    original = torch.save
+
+    def full(what, file):
+        file.write(b"half of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    assert not checkpoint.save(kept(tmp_path, 2)[1], EPOCH)
+    assert not checkpoint.save(kept(tmp_path, 2)[1], EPOCH)
+    assert caplog.text.count("No space left on device") == 1
+    assert "Training goes on" in caplog.text
+    monkeypatch.setattr(torch, "save", original)
+    assert [path.name for path in checkpoint.folder.iterdir()] == ["round-0.epoch.pt"]
+    assert checkpoint.load().plain["value"] == 1
+    assert checkpoint.save(kept(tmp_path, 3)[1], STEP)
+    assert checkpoint.load().plain["value"] == 3
+    assert checkpoint.save(kept(tmp_path, 4)[1], DONE)
+    assert [path.name for path in checkpoint.folder.iterdir()] == ["round-0.done.pt"]
 
 
-def fit(train, data=None, **options):
-    return scvcell.tl.fit(cells() if data is None else data, batch_key="batch", train=train, **options)
+def test_other_processes_go_on_at_the_end_of_the_last_epoch(tmp_path, caplog):
+    checkpoint, first = kept(tmp_path, 1)
+    checkpoint.save(first, EPOCH)
+    checkpoint.save(kept(tmp_path, 2)[1], STEP)
+    assert checkpoint.load(world=2).plain["value"] == 1
+    assert "is of 1 processes, now there are 2: the fit goes on from the end of the last epoch" in caplog.text
+    assert checkpoint.load(world=1).plain["value"] == 2
 
 
-def counted(monkeypatch, at=(), error=Killed):
-    """Count steps of training, and be killed in those whose number is in `at`."""
-    steps, original = [], TrainingPlan.training_step
-
-    def step(self, batch, index):
-        steps.append(self.global_step)
-        if len(steps) in at:
-            raise error
-        return original(self, batch, index)
-
-    monkeypatch.setattr(TrainingPlan, "training_step", step)
-    return steps
-
-
-@pytest.fixture(scope="module")
-def whole():
-    """The fit that was never killed: parameters, histories and number of steps."""
-    with pytest.MonkeyPatch.context() as patch:
-        steps = counted(patch)
-        model = fit(QUICK)
-    return parameters(model), model.history, len(steps), model.matched
+def test_one_falls_due_by_the_clock_or_where_it_is_cheap(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(_checkpoint.time, "monotonic", lambda: now[0])
+    checkpoint, first = kept(tmp_path, 1, minutes=2)
+    assert checkpoint.cheap(), "the first costs nobody knows what"
+    checkpoint.save(first, STEP)
+    checkpoint.cost = 0.5
+    assert not checkpoint.due()
+    assert not checkpoint.cheap()
+    now[0] = 26.0
+    assert checkpoint.cheap(), "half a second of 26 is 2 %"
+    now[0] = 121.0
+    assert checkpoint.due()
 
 
-def test_killed_at_random_steps_it_ends_as_if_it_had_not_been(whole, monkeypatch, tmp_path):
-    """Of both rounds, in the first and last step of an epoch, and in the first of all."""
-    expected, history, n_steps, matched = whole
-    assert matched > 0, "there are two rounds"
-    rng = np.random.default_rng(0)
-    at = [1, *sorted(rng.choice(np.arange(2, n_steps), 4, replace=False).tolist())]
-    train = replace(QUICK, checkpoint=tmp_path / "kept")
-    done = []
-    for killed in [*np.diff([0, *at]).tolist(), None]:
-        with monkeypatch.context() as patch:
-            steps = counted(patch, () if killed is None else (killed,))
-            if killed is None:
-                model = fit(train)
-            else:
-                with pytest.raises(Killed):
-                    fit(train)
-            done.append(len(steps) - (killed is not None))
-    assert sum(done) == n_steps, "no step is made twice"
-    for name, value in parameters(model).items():
-        assert torch.equal(value, expected[name]), name
-    for name, frame in model.history.items():
-        np.testing.assert_array_equal(frame.to_numpy(), history[name].to_numpy())
-    assert model.matched == matched
-    with monkeypatch.context() as patch:
-        steps = counted(patch)
-        again = fit(train)
-    assert not steps, "what is finished is not done again"
-    assert all(torch.equal(value, expected[name]) for name, value in parameters(again).items())
+def test_a_damaged_file_is_named(tmp_path):
+    checkpoint, first = kept(tmp_path, 1)
+    checkpoint.save(first, EPOCH)
+    path = checkpoint.path(EPOCH)
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(Damaged, match=r"round-0.epoch.pt is damaged. Delete it"):
+        checkpoint.load()

@@ -329,7 +329,7 @@ class TestToDisk:
 
     @pytest.fixture
     def small_blocks(self, monkeypatch):
-        monkeypatch.setattr("scvcell._containers._by_blocks.MAX_BLOCK_CELLS", 64)
+        monkeypatch.setattr("scvcell._containers._blocks.MAX_BLOCK_ROWS", 64)
 
     @pytest.mark.parametrize(("to", "source"), [("adt", None), ("rna", ["rna", "adt"])])
     def test_the_same_answers(self, small, tmp_path, small_blocks, caplog, to, source):
@@ -357,7 +357,7 @@ class TestToDisk:
         assert len(left) == small.mdata.n_obs
 
     def test_memory_holds_a_block(self, small, tmp_path, monkeypatch):
-        monkeypatch.setattr("scvcell._containers._by_blocks.MAX_BLOCK_CELLS", 256)
+        monkeypatch.setattr("scvcell._containers._blocks.MAX_BLOCK_ROWS", 256)
 
         def peak(n, **where):
             cells = np.arange(n) % small.mdata["adt"].n_obs
@@ -384,6 +384,6 @@ class TestToDisk:
         (tmp_path / "a.zarr").mkdir()
         with pytest.raises(FileExistsError, match="exists already"):
             scvcell.tl.translate(small.mdata, small.model, to="adt", out=tmp_path / "a.zarr")
-        with pytest.raises(ValueError, match=r"must be a zarr folder"):
+        with pytest.raises(ValueError, match=r"out= takes the folder of a zarr store"):
             scvcell.tl.translate(small.mdata, small.model, to="adt", out=tmp_path / "a.h5ad")
         assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]

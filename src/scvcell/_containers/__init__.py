@@ -1,7 +1,7 @@
 """AnnData, MuData or SpatialData in, one `View`; results out."""
 
 from scvcell._containers._annotation import frame
-from scvcell._containers._by_blocks import check_out, cut, open_table, write_blocks
+from scvcell._containers._blocks import blocks, check_store, write_blocks
 from scvcell._containers._corpus import Corpus, StoredNames
 from scvcell._containers._files import Paths, check_columns, find, is_paths, open_parts
 from scvcell._containers._gather import gather, unique_names
@@ -31,13 +31,13 @@ __all__ = [
     "StoredNames",
     "Tables",
     "View",
+    "blocks",
     "check_columns",
     "check_dask",
-    "check_out",
+    "check_store",
     "choose",
     "choose_features",
     "circles",
-    "cut",
     "fault",
     "feature_types",
     "find",
@@ -50,7 +50,6 @@ __all__ = [
     "join_files",
     "open_corpus",
     "open_parts",
-    "open_table",
     "read_spatial",
     "stack_of",
     "table_names",

@@ -22,6 +22,7 @@ import scipy.sparse as sp
 import torch
 
 from scvcell import _folder
+from scvcell._ranks import rank
 from scvcell.errors import Damaged
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ class Checkpoint:
         """
         started = time.monotonic()
         done = self._write(self.path(kind), progress)
-        if done:
+        if done and not rank():
             for old in {STEP: (), EPOCH: (STEP,), DONE: (STEP, EPOCH)}[kind]:
                 self.path(old).unlink(missing_ok=True)
         self.saved = time.monotonic()
@@ -165,6 +166,8 @@ class Checkpoint:
         return done
 
     def _write(self, path: Path, progress: Progress) -> bool:
+        if rank():
+            return True
         beside = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,7 @@ from scvcell.model._checkpoint import Checkpoint, describe
 from scvcell.model._gain import gained, warn
 from scvcell.model._pairs import NO_MATCHES, LowRank, Matches, graph_matches, mutual_matches
 from scvcell.model._plan import alignment
+from scvcell.model._processes import begin
 from scvcell.model._source import Loader
 from scvcell.model._train import Run, run
 
@@ -61,6 +62,7 @@ def fit(model: Fitted, data: View, config: TrainConfig, held_out: Index, seed: i
     Terminated
         If the process was asked to end.
     """
+    begin(config)
     model.progress, model.accelerator = config.progress, config.accelerator
     kept = dict(model.__dict__)
     _, batch = model.schema.context(data)

@@ -9,8 +9,8 @@ import torch
 from scvi.module.base import BaseModuleClass, auto_move_data
 from torch import Tensor, nn
 
-from scvcell.objective import TERMS, Weights
-from scvcell.state import Draw, Encoder, Inference, Posterior, fuse
+from scvcell.objective import ACROSS_CELLS, TERMS, Weights
+from scvcell.state import Draw, Encoder, Inference, Posterior, fuse, gather
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -168,6 +168,9 @@ class CSLModule(BaseModuleClass):
         nodes = None if self.prior is None else self.prior.nodes()
         self._hand_vectors(nodes)
         state = replace(self.inference(batch), nodes=nodes)
+        shared = bool(batch.ranks) and len(batch.ranks[0].assays) > 1
+        if shared and any(self.weights.of(name) for name in ACROSS_CELLS):
+            state = replace(state, everywhere=gather(batch, state.experts, self.n_latent))
         out: dict[str, Tensor] = {}
         for name, term in TERMS.in_order():
             weight = self.weights.of(name)

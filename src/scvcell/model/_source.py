@@ -12,10 +12,10 @@ import torch
 
 from scvcell.measure import Context
 from scvcell.model._order import Order
-from scvcell.state import Batch, Observed
+from scvcell.state import Batch, Observed, Share
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -95,10 +95,10 @@ class Source:
         starts = np.unique(np.searchsorted(place[by_place], np.concatenate(ends)))
         return index[by_place], starts[starts < len(index)]
 
-    def cut(self, index: Rows, *, ahead: Ahead | None = None, n_global: int | None = None) -> Batch:
+    def cut(self, index: Rows, *, ahead: Ahead | None = None, ranks: Sequence[Rows] = ()) -> Batch:
         """The mini-batch of cells `index`; `ahead` holds rows that were read ahead, per modality.
 
-        `n_global` is the number of cells on all ranks, where these are a share of them.
+        `ranks` are the cells of each rank, where `index` is the share of one of several.
         """
         observed, at_of = {}, {}
         nothing = np.zeros((len(index), 0), np.float32)
@@ -126,8 +126,15 @@ class Source:
         context = Context(torch.from_numpy(self.design[index]), torch.from_numpy(self.batch[index]))
         confidence = None if self.confidence is None else torch.from_numpy(self.confidence[index])
         host = at_of, [name for name in at_of if name in self.scores], self.batch[index]
-        n_global = len(index) if n_global is None else n_global
-        return Batch(torch.from_numpy(index), context, observed, confidence, host, n_global)
+        n_global = sum(map(len, ranks)) if ranks else len(index)
+        shares = tuple(self._share(cells) for cells in ranks)
+        return Batch(torch.from_numpy(index), context, observed, confidence, host, n_global, shares)
+
+    def _share(self, cells: Rows) -> Share:
+        """What a rank's cells hold."""
+        rows = {name: np.flatnonzero(at[cells] >= 0) for name, at in self.rows.items()}
+        confidence = None if self.confidence is None else self.confidence[cells]
+        return Share(rows, list(self.scores), self.batch[cells], confidence)
 
 
 def _tensor(values: Any, *, sparse: bool) -> Tensor:
@@ -226,20 +233,22 @@ class Loader:
 
     def __iter__(self) -> Iterator[Batch]:
         epoch, first, self._first = self.epoch, self._first, 0
-        for step, cells, n_global, ahead in self._shares(epoch, first):
+        for step, cells, whole, ahead in self._shares(epoch, first):
             # before it is handed out: Lightning never asks for more than the last one
             self.epoch, self.position = (epoch + 1, 0) if step + 1 == len(self) else (epoch, step + 1)
-            yield self.source.cut(cells, ahead=ahead, n_global=n_global)
+            world = self.order.world
+            ranks = [self.order.share(whole, rank) for rank in range(world)] if world > 1 else ()
+            yield self.source.cut(cells, ahead=ahead, ranks=ranks)
 
-    def _shares(self, epoch: int, first: int) -> Iterator[tuple[int, Rows, int, Ahead | None]]:
+    def _shares(self, epoch: int, first: int) -> Iterator[tuple[int, Rows, Rows, Ahead | None]]:
         """Steps of a pass from `first` on, this rank's cells of each, cells of all ranks, and rows read ahead."""
         if first >= len(self):
             return
         last, _ = self.order.buffer_of(len(self) - 1)
         number, _ = self.order.buffer_of(first)
         if not self.source.on_disk:
-            for step, cells, n_global in self._cut(epoch, number, first):
-                yield step, cells, n_global, None
+            for step, cells, whole in self._cut(epoch, number, first):
+                yield step, cells, whole, None
             return
         # a thread, never a process: neither HDF5 nor zarr survives a fork
         with ThreadPoolExecutor(1, "scvcell-read") as thread:
@@ -248,20 +257,21 @@ class Loader:
                 steps, rows = ahead.result()
                 if following <= last:
                     ahead = thread.submit(self._read, epoch, following, first)
-                for step, cells, n_global in steps:
-                    yield step, cells, n_global, rows
+                for step, cells, whole in steps:
+                    yield step, cells, whole, rows
 
-    def _cut(self, epoch: int, number: int, first: int) -> list[tuple[int, Rows, int]]:
+    def _cut(self, epoch: int, number: int, first: int) -> list[tuple[int, Rows, Rows]]:
         """Steps of a buffer from `first` on, this rank's cells of each, and cells of all ranks."""
         _, steps = self.order.buffer_of(number * (self.order.per_buffer or 0))
         cells, start = self.order.buffer(epoch, number), self.order.bounds(steps[0])[0]
         out = []
         for step in steps[max(first - steps[0], 0) :]:
             a, b = self.order.bounds(step)
-            out.append((step, self.order.share(cells[a - start : b - start], self.rank), b - a))
+            whole = cells[a - start : b - start]
+            out.append((step, self.order.share(whole, self.rank), whole))
         return out
 
-    def _read(self, epoch: int, number: int, first: int) -> tuple[list[tuple[int, Rows, int]], Ahead]:
+    def _read(self, epoch: int, number: int, first: int) -> tuple[list[tuple[int, Rows, Rows]], Ahead]:
         """A buffer, and the rows of its cells, per modality: values and which rows they are."""
         steps, ahead = self._cut(epoch, number, first), {}
         mine = np.concatenate([cells for _, cells, _ in steps])

@@ -20,6 +20,7 @@ import torch
 from scvcell import _folder
 from scvcell._compat import scvi_version
 from scvcell._random import seeded
+from scvcell._ranks import rank
 from scvcell.errors import Damaged, NotTrained
 from scvcell.measure import MEASUREMENTS
 from scvcell.model._build import build, empty_summaries
@@ -77,6 +78,8 @@ def save(model: Fitted, path: str | Path, *, overwrite: bool = False, license: s
     """
     if model.module is None or not model.is_trained_:
         raise NotTrained("Only a trained model can be saved. Run `model.train()` first.")
+    if rank():
+        return Path(path)  # each of several processes has the same model, and the first writes it
     check_license(license)
     target = _folder.claim(path, overwrite=overwrite)
     meta = {

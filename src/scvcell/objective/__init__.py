@@ -2,11 +2,12 @@
 
 from scvcell.objective._align import info_nce, mmd
 from scvcell.objective._base import TERMS, Network, Term, Weights
-from scvcell.objective._obs import likelihood
+from scvcell.objective._obs import ACROSS_CELLS, likelihood
 from scvcell.objective._pert import energy_distance
 from scvcell.objective._xscale import cycle, nb_deviance, response_agreement
 
 __all__ = [
+    "ACROSS_CELLS",
     "TERMS",
     "Network",
     "Term",

@@ -10,6 +10,8 @@ from scvcell.objective._align import info_nce, mmd
 from scvcell.objective._base import TERMS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from jaxtyping import Float
     from torch import Tensor
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 FEW_PAIRS, MANY_PAIRS = 0.2, 0.4
 """Shares of measured pairs among the cells: from the first on terms of pairs weigh no more in all, see `_of_pairs`;
 between them `agreement` goes from both ways to one way."""
+ACROSS_CELLS = ("contrast", "match")
+"""Terms that are no sums over cells: where ranks share a mini-batch, they need the posteriors of all of its cells."""
 MIN_MATCH_CELLS = 8
 """Cells per batch and modality below which distributions are not matched."""
 
@@ -44,6 +48,9 @@ def likelihood(network: Network, batch: Batch, state: Inference) -> dict[str, Fl
                 value = operator.log_prob(o.x[keep], z, context, None if o.mask is None else o.mask[keep])
             value = ((operator.depth_error(z, context) - value) * weight).sum() / len(batch)
             out[name] = network.modality_weight[name] * (value + operator.regulariser() / network.n_train)
+    elsewhere = dict.fromkeys(m for share in batch.ranks for m, rows in share.rows.items() if len(rows))
+    for name in [name for name in elsewhere if name not in out]:
+        out[name] = network.modality_weight[name] * network.operators[name].regulariser() / network.n_train
     return out
 
 
@@ -66,13 +73,22 @@ def contrast(network: Network, batch: Batch, state: Inference) -> Float[Tensor, 
     Pseudo-pairs count by their confidence.
     """
     total = network.log_tau.new_zeros(())
-    for _, _, a, b, rows in state.pairs:
-        if len(rows) > 1:
-            weight = None if batch.confidence is None else batch.confidence[rows]
-            share = len(rows) if weight is None else weight.sum()
-            value = info_nce(a.mean, b.mean, network.log_tau, batch.context.batch[rows], weight)
-            total = total + value * share / len(batch)
+    for a, b, code, weight in _pairs(batch, state):
+        if len(a) > 1:
+            share = len(a) if weight is None else weight.sum()
+            total = total + info_nce(a, b, network.log_tau, code, weight) * share / batch.n_global
     return total * _of_pairs(network)
+
+
+def _pairs(batch: Batch, state: Inference) -> Iterable[tuple[Tensor, Tensor, Tensor, Tensor | None]]:
+    """Of every two assays that share cells, on all ranks: both means, batch and confidence of these cells."""
+    if state.everywhere is not None:
+        return state.everywhere.pairs()
+    sure = batch.confidence
+    return [
+        (a.mean, b.mean, batch.context.batch[rows], None if sure is None else sure[rows])
+        for _, _, a, b, rows in state.pairs
+    ]
 
 
 @TERMS.register("agreement")
@@ -116,11 +132,13 @@ def _of_pairs(network: Network) -> float:
 def match(network: Network, batch: Batch, state: Inference) -> Float[Tensor, ""]:
     """MMD between the latents of every two modalities, within batch, where both assays sampled the same population."""
     total = network.log_tau.new_zeros(())
-    for (a, b), groups in batch.layout.groups.items():
+    whole = state.everywhere
+    means = {name: part.mean for name, (_, part) in state.experts.items()} if whole is None else whole.means
+    for (a, b), groups in (batch if whole is None else whole).layout.groups.items():
         for in_a, in_b in groups:
             n = min(len(in_a), len(in_b))
             if n >= MIN_MATCH_CELLS:
-                total = total + mmd(state.experts[a][1].mean[in_a], state.experts[b][1].mean[in_b]) * n / len(batch)
+                total = total + mmd(means[a][in_a], means[b][in_b]) * n / batch.n_global
     return total
 
 

@@ -1,7 +1,8 @@
 """z: how a state is read off what was measured."""
 
-from scvcell.state._batch import Batch, Observed
+from scvcell.state._batch import Batch, Observed, Share
 from scvcell.state._encoder import Encoder
+from scvcell.state._everywhere import Everywhere, gather
 from scvcell.state._front import FrontEnd
 from scvcell.state._inference import Draw, Inference
 from scvcell.state._layout import Layout, Meeting, Positions, Sight, layout, single_views
@@ -11,6 +12,7 @@ __all__ = [
     "Batch",
     "Draw",
     "Encoder",
+    "Everywhere",
     "FrontEnd",
     "Inference",
     "Layout",
@@ -18,8 +20,10 @@ __all__ = [
     "Observed",
     "Positions",
     "Posterior",
+    "Share",
     "Sight",
     "fuse",
+    "gather",
     "layout",
     "single_views",
 ]

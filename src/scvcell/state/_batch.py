@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from scvcell.measure import Context
 from scvcell.state._layout import Layout, layout, single_views
@@ -12,7 +12,9 @@ from scvcell.state._layout import Layout, layout, single_views
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from scvcell._types import Rows
@@ -44,6 +46,25 @@ class Observed:
     mask: Tensor | None = None
 
 
+class Share(NamedTuple):
+    """What one rank's share of a mini-batch holds, on the host.
+
+    Attributes
+    ----------
+    rows
+        Per modality, positions in the share of the cells that have it.
+    assays
+        Those modalities that tell of the state.
+    batch, confidence
+        Batch code of each cell, and its confidence as in `Batch`.
+    """
+
+    rows: Positions
+    assays: list[str]
+    batch: Rows
+    confidence: NDArray[np.float32] | None
+
+
 @dataclass(frozen=True)
 class Batch:
     """A mini-batch: context of every cell, and what each modality observed of some of them.
@@ -62,6 +83,8 @@ class Batch:
         Kept on the host: the cells of each modality, which of these are assays, and the batch of each cell.
     n_global
         Cells of the mini-batch on all ranks together, of which these are a share.
+    ranks
+        Per rank, what its share holds; empty where one process trains alone.
     """
 
     index: Tensor
@@ -70,6 +93,7 @@ class Batch:
     confidence: Tensor | None
     host: tuple[Positions, list[str], Rows]
     n_global: int
+    ranks: tuple[Share, ...] = ()
 
     def __len__(self) -> int:
         return len(self.index)
@@ -94,4 +118,4 @@ class Batch:
         context = Context(self.context.design.to(device), self.context.batch.to(device))
         confidence = None if self.confidence is None else self.confidence.to(device)
         observed = {m: move(o) for m, o in self.observed.items()}
-        return Batch(self.index.to(device), context, observed, confidence, self.host, self.n_global)
+        return Batch(self.index.to(device), context, observed, confidence, self.host, self.n_global, self.ranks)

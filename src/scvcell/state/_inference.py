@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from scvcell.state._everywhere import Everywhere
     from scvcell.state._layout import Sight
     from scvcell.state._posterior import Posterior
 
@@ -58,6 +59,8 @@ class Inference:
         For every two modalities: names, both posteriors of the cells that have both, and their positions.
     nodes
         Vectors of the guidance graph's nodes, where there is one.
+    everywhere
+        Means of the cells of all ranks, where several share the mini-batch.
     """
 
     experts: dict[str, tuple[Tensor, Posterior]]
@@ -65,3 +68,4 @@ class Inference:
     views: list[Draw]
     pairs: list[tuple[str, str, Posterior, Posterior, Tensor]]
     nodes: Tensor | None = None
+    everywhere: Everywhere | None = None

@@ -10,7 +10,7 @@ from anndata import AnnData
 
 from scvcell import _keys
 from scvcell._checks import expect
-from scvcell._containers import check_out, is_paths, open_corpus, write_blocks
+from scvcell._containers import check_store, is_paths, open_corpus, write_blocks
 from scvcell.model import CSL
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def embed(
     if modalities is not None and not len(modalities):
         raise ValueError(f"modalities= is empty; give some of {model.assays}, or leave it out for all.")
     model.check_modalities(modalities, assays=True)
-    target = None if out is None else check_out(out)
+    target = None if out is None else check_store(out)
     if is_paths(data):
         if target is None:
             raise ValueError("States of files are written to a file of their own: give out='states.zarr', say.")

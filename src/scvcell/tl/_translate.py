@@ -13,7 +13,7 @@ from anndata import AnnData
 from scvcell import _keys
 from scvcell._calm import progress
 from scvcell._checks import check_level, expect
-from scvcell._containers import check_out, cut, open_table, view, write_blocks
+from scvcell._containers import blocks, check_store, view, write_blocks
 from scvcell.model import CSL, calibration, depths, interval_scale
 
 if TYPE_CHECKING:
@@ -91,22 +91,22 @@ def translate(
     """
     expect("model", model, CSL, "The data come first, then the model.")
     source = _check(model, to, source, level)
-    path = None if out is None else check_out(out)
+    path = None if out is None else check_store(out)
     seen = model.view(data)
     here = [m for m in source if m in seen.modalities]
     if not here:
         raise ValueError(
             f"The data have none of {source}, from which {to!r} is to be predicted; they have {list(seen.modalities)}."
         )
-    told = _Told(seen, _Asked(model, to, source, here, level, batch, calibration(model, to, here)))
-    if path is None:
-        table = told.block(np.arange(seen.n_obs))
-        whole = told.about()
-        table.var, table.uns = whole.var, {**whole.uns, **table.uns}
-        return table
-    cells = progress(cut(seen.n_obs, len(model.schema.modalities[to].features)), f"Translating to {to!r}, blocks")
-    write_blocks(path, (told.block(some) for some in cells), told.about)
-    return open_table(path)
+    asked = _Asked(model, to, source, here, level, batch, calibration(model, to, here))
+    told = _Told(seen, asked)
+    if path is not None:
+        cuts = blocks(seen.n_obs, len(model.schema.modalities[to].features))
+        parts = (told.block(cells) for cells in progress(cuts, f"Translating to {to!r}, blocks of cells"))
+        return write_blocks(path, parts, told.about)
+    table, about = told.block(np.arange(seen.n_obs)), told.about()
+    table.var, table.uns = about.var, {**table.uns, **about.uns}
+    return table
 
 
 @dataclass(frozen=True)
@@ -128,42 +128,46 @@ class _Told:
     def __init__(self, seen: View, asked: _Asked) -> None:
         self.seen, self.asked = seen, asked
         self.has = seen.measured(asked.here)
-        self.split = _split(asked.model, seen, asked.to)
         self.elsewhere = np.zeros(len(asked.model.schema.batches), np.int64)
         self.widths: list[tuple[int, Array]] = []
+        self.split = _split(asked.model, seen, asked.to)
 
     def block(self, cells: Rows) -> AnnData:
-        """Values of some cells, and whether to trust them."""
+        """What is said of some cells."""
         asked, has = self.asked, self.has[cells]
         model, part = asked.model, self.seen.subset(cells)
         posterior = model.posterior(part, modalities=asked.here)
         readout = model.readout(part, asked.to, asked.batch)
-        decoded = readout.decode(posterior, own_depth=asked.to in asked.here)
         trusted = np.zeros(len(cells), bool)
+        decoded = readout.decode(posterior, own_depth=asked.to in asked.here)
         if asked.conformal is None:
             lower, upper = (np.full(decoded.point.shape, np.nan, np.float32) for _ in range(2))
         else:
             half, near = asked.conformal.halfwidth(posterior.mean.numpy(), asked.level)
             forward, back = interval_scale(model, asked.to)
             point = forward(decoded.point)
-            lower, upper = (back(end).astype(np.float32) for end in (point - half, point + half))
+            lower, upper = (back(point + sign * half).astype(np.float32) for sign in (-1, 1))
             self.widths.append((int(has.sum()), asked.conformal.relative_width(half[has], asked.level)))
             near &= asked.conformal.within(depths(model, part, asked.here))
-            batch, measured = readout.ctx.batch.numpy(), _measured(model, asked.to)
-            self.elsewhere += np.bincount(batch[~measured[batch]], minlength=len(measured))
+            batch = readout.ctx.batch.numpy()
+            measured = _measured(model, asked.to)
+            self.elsewhere += np.bincount(batch, weights=~measured[batch], minlength=len(measured)).astype(np.int64)
             trusted = near & has & measured[batch] & model.trusts(asked.to)
-        layers = {_keys.MEAN: decoded.mean, _keys.LOWER: lower, _keys.UPPER: upper}
-        for values in (decoded.point, *layers.values()):
-            values[~has] = np.nan
-        obs = pd.DataFrame({_keys.TRUSTED: trusted}, index=pd.Index(list(self.seen.names(cells))))
-        obs[_keys.SPLIT] = self.split[cells]
-        return part.as_table(AnnData(decoded.point, obs=obs, var=_features(asked), layers=layers))
+        values = (decoded.point, decoded.mean, lower, upper)
+        for each in values:
+            each[~has] = np.nan
+        layers = dict(zip((_keys.MEAN, _keys.LOWER, _keys.UPPER), values[1:], strict=True))
+        obs = {_keys.TRUSTED: trusted, _keys.SPLIT: self.split[cells]}
+        frame = pd.DataFrame(obs, index=part.obs_names.copy())
+        return part.as_table(AnnData(decoded.point, obs=frame, var=_features(asked), layers=layers))
 
     def about(self) -> AnnData:
-        """What is said of features and of all cells; what there is to warn of is said."""
-        asked, conformal, var = self.asked, self.asked.conformal, _features(self.asked)
+        """What is said of features and of the whole; what there is to warn of is said."""
+        asked, conformal = self.asked, self.asked.conformal
+        var = _features(asked)
+        own = asked.to in asked.here
         info = {"to": asked.to, "source": list(asked.source), "level": asked.level}
-        info |= {"calibration_cells": 0, "input_seen": asked.to in asked.here}
+        info |= {"calibration_cells": 0, "input_seen": own}
         if conformal is None:
             _warn_uncalibrated(asked)
             var[_keys.TRUSTED], var[_keys.RELATIVE_WIDTH] = False, np.nan

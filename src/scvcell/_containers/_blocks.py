@@ -1,0 +1,159 @@
+"""Tables that are too large for memory: written to a zarr store by blocks of rows, and left there."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+from anndata import AnnData
+from anndata.io import read_elem, write_elem
+
+from scvcell._folder import writable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    import pandas as pd
+
+    from scvcell._types import Array, Rows
+
+SUFFIX = ".zarr"
+MAX_BLOCK_VALUES = 2**22
+"""Rows x columns of a block, at most."""
+MIN_BLOCK_ROWS, MAX_BLOCK_ROWS = 64, 8192
+CHUNK_VALUES = 2**19
+"""Values that are stored together; blocks are whole numbers of chunks."""
+
+
+def blocks(n_rows: int, n_columns: int) -> list[Rows]:
+    """Row numbers, cut into blocks of one power of two such that a block is small."""
+    size = _rows(n_columns, MAX_BLOCK_VALUES)
+    return [np.arange(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]
+
+
+def _rows(n_columns: int, most: int) -> int:
+    """Rows, as a power of two, that have at most so many values."""
+    size = MIN_BLOCK_ROWS
+    while size < MAX_BLOCK_ROWS and 2 * size * max(n_columns, 1) <= most:
+        size *= 2
+    return size
+
+
+def check_store(out: Any) -> Path:
+    """The path of a store that is to be made.
+
+    Raises
+    ------
+    ValueError
+        If it is no name of a zarr store.
+    FileExistsError
+        If something is there.
+    OSError
+        If nothing can be written there.
+    """
+    if not isinstance(out, str | Path) or Path(out).suffix != SUFFIX:
+        raise ValueError(f"out= takes the folder of a zarr store, such as 'answers{SUFFIX}', not {out!r}.")
+    if Path(out).exists():
+        raise FileExistsError(f"{out} exists already. Give another path, or remove it.")
+    return writable(out)
+
+
+def write_blocks(path: Path, parts: Iterable[AnnData], about: Callable[[], AnnData] | None = None) -> AnnData:
+    """Write tables one below the other; nothing is left at `path` if that fails.
+
+    Parameters
+    ----------
+    path
+        Where to, as `check_store` gave it.
+    parts
+        The tables, at least one, of rows that follow on each other; the first one says which columns of obs, layers and
+        keys of obsm there are. Columns hold numbers, names, or categories that are the same in all.
+    about
+        Called at the end: var, which is that of the first table otherwise, and more of uns.
+
+    Returns
+    -------
+    The table, with `obs`, `var` and `uns` in memory, and arrays on disk. Rows of it are read when they are asked for;
+    ``.to_memory()`` reads all.
+    """
+    scratch = path.with_name(f".{path.name}-{uuid.uuid4().hex[:16]}")
+    try:
+        group: Any = zarr.open_group(scratch, mode="w-", zarr_format=3)
+        first: AnnData | None = None
+        for part in parts:
+            if first is None:
+                first = part[:0].copy()
+                _begin(group, part)
+                continue
+            _append_obs(group["obs"], part.obs)
+            for place, values in _arrays(part):
+                group[place].append(values)
+        if first is None:
+            raise ValueError("There is no table to write.")
+        last = first if about is None else about()
+        write_elem(group, "var", last.var)
+        write_elem(group, "uns", {**first.uns, **last.uns})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that other programs may not know what anndata itself writes, too
+            zarr.consolidate_metadata(group.store)
+        scratch.replace(path)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+    return _opened(path)
+
+
+def _arrays(table: AnnData) -> Iterator[tuple[str, Array]]:
+    """Arrays of a table by the name of their place."""
+    if table.X is not None:
+        yield "X", table.X
+    for name, values in table.layers.items():
+        yield f"layers/{name}", values
+    for name, values in table.obsm.items():
+        yield f"obsm/{name}", values
+
+
+def _begin(group: zarr.Group, table: AnnData) -> None:
+    """The first rows, in chunks that are parts of blocks."""
+    write_elem(group, "obs", table.obs)
+    for place, values in _arrays(table):
+        chunk = min(_rows(int(np.prod(values.shape[1:])), CHUNK_VALUES), max(len(values), 1))
+        made = group.create_array(place, shape=values.shape, chunks=(chunk, *values.shape[1:]), dtype=values.dtype)
+        made.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+        made[:] = values
+    for name in ("layers", "obsm"):
+        group.require_group(name).attrs.update({"encoding-type": "dict", "encoding-version": "0.1.0"})
+    group.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
+
+
+def _append_obs(stored: Any, obs: pd.DataFrame) -> None:
+    """Rows of obs below those that are stored."""
+    _append(stored[stored.attrs["_index"]], obs.index.to_series())
+    for key in obs:
+        _append(stored[key], obs[key])
+
+
+def _append(stored: Any, column: pd.Series) -> None:
+    """A column of names, numbers or categories below the one that is stored."""
+    kind = stored.attrs["encoding-type"]
+    if kind == "categorical":
+        if list(column.cat.categories) != list(read_elem(stored["categories"])):
+            raise ValueError(f"Categories of {column.name!r} are not those of the first table.")
+        stored["codes"].append(column.cat.codes.to_numpy().astype(stored["codes"].dtype))
+        return
+    if kind == "nullable-string-array":
+        stored["mask"].append(column.isna().to_numpy())
+        stored = stored["values"]
+    stored.append(column.to_numpy().astype(stored.dtype))
+
+
+def _opened(path: Path) -> AnnData:
+    group: Any = zarr.open_group(path, mode="r")
+    obs, var, uns = (read_elem(group[name]) for name in ("obs", "var", "uns"))
+    layers, obsm = ({key: group[name][key] for key in group[name]} for name in ("layers", "obsm"))
+    return AnnData(group.get("X"), obs=obs, var=var, uns=uns, layers=layers, obsm=obsm)

@@ -1,0 +1,146 @@
+"""Two processes on one machine: the gradient of one, the same parameters and decisions, nobody waits for ever."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+import scvcell
+from scvcell._ranks import rank, world
+from scvcell.model import _processes
+from scvcell.model._processes import gathered, lost, noise, processes
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory):
+    """What each of two ranks found, see ranks.py, and what they wrote."""
+    folder = tmp_path_factory.mktemp("ranks")
+    script = Path(__file__).with_name("ranks.py")
+    command = [sys.executable, "-W", "ignore", script, folder]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
+    assert done.returncode == 0, done.stderr
+    found = [json.loads((folder / f"{number}.json").read_text()) for number in range(2)]
+    return SimpleNamespace(found=found, folder=folder)
+
+
+@pytest.mark.parametrize("which", ["gradients", "confident"])
+def test_the_gradient_of_every_term_is_that_of_one_process(ranks, which):
+    """Also of terms that compare cells, and where a modality and an endpoint are in the cells of one rank alone."""
+    for found in ranks.found:
+        terms = found[which]
+        assert set(terms) == {
+            "rna",
+            "adt",
+            "atac",
+            "viability",
+            "kl",
+            "contrast",
+            "agreement",
+            "match",
+            "prior",
+            "loss",
+        }
+        for name, (size, difference, _) in terms.items():
+            assert size > 1e-3, name
+            assert difference < 1e-5, name
+        assert terms["loss"][2], "a parameter that no rank uses has no gradient, all others have one"
+
+
+def test_ranks_end_with_one_model_and_one_history(ranks):
+    one, other = ranks.found
+    assert one["same"]
+    assert other["same"]
+    assert one["history"] == other["history"]
+    assert len(one["history"]["loss_validation"]) >= 2
+    assert (one["latent"], one["matched"]) == (other["latent"], other["matched"])
+    assert one["matched"] > 0, "there are two rounds"
+
+
+def test_a_modality_of_five_cells_and_an_endpoint_of_seven_neither_crash_nor_hang(ranks):
+    assert [found["rare"] for found in ranks.found] == [True, True]
+
+
+def test_cells_are_shared_and_noise_is_not(ranks):
+    one, other = (found["cells"] for found in ranks.found)
+    epoch = [cell for part in (*one, *other) for cell in part]
+    assert len(set(epoch)) == len(epoch)
+    assert [found["noise"] for found in ranks.found] == [True, True]
+    assert [found["draws"] for found in ranks.found] == [True, True], "what follows the training is the same"
+
+
+def test_killed_and_gone_on_with_ranks_end_as_if_nothing_had_been(ranks):
+    assert [(found["killed"], found["resumed"]) for found in ranks.found] == [(True, True)] * 2
+
+
+def test_the_first_rank_alone_writes(ranks):
+    model = scvcell.CSL.load(ranks.folder / "model")
+    assert model.history["loss_train"].to_numpy().ravel().tolist() == ranks.found[0]["history"]["loss_train"]
+    assert sorted(path.name for path in (ranks.folder / "kept").iterdir()) == [
+        "round-0.done.pt",
+        "round-1.done.pt",
+        "setup.pt",
+    ]
+
+
+def test_what_two_ranks_learn_is_what_one_learns(ranks):
+    """At the same global mini-batch, within what the noise of another seed changes."""
+    sys.path.insert(0, str(Path(__file__).parent))
+    from ranks import TRAIN, cells
+
+    ends = [
+        scvcell.tl.fit(cells(), batch_key="batch", train=TRAIN, seed=seed).history["loss_validation"].iloc[-1, 0]
+        for seed in range(2)
+    ]
+    found = ranks.found[0]["history"]["loss_validation"][-1]
+    assert found == pytest.approx(ends[0], rel=0.02)
+
+
+class TestHowMany:
+    def test_alone(self):
+        assert (rank(), world()) == (0, 1)
+        assert gathered({"a": 1}) == [{"a": 1}]
+        assert processes(scvcell.TrainConfig()) == (1, 1)
+
+    def test_torchrun_says_it(self, monkeypatch):
+        told = {"TORCHELASTIC_RUN_ID": "x", "LOCAL_WORLD_SIZE": "4", "WORLD_SIZE": "8"}
+        for name, value in told.items():
+            monkeypatch.setenv(name, value)
+        assert processes(scvcell.TrainConfig()) == (4, 2)
+        assert processes(scvcell.TrainConfig(devices=4, nodes=2)) == (4, 2)
+        with pytest.raises(ValueError, match=r"asks for devices=2, nodes=1, but torchrun has started 4 processes on"):
+            processes(scvcell.TrainConfig(devices=2))
+
+    def test_a_notebook_trains_on_one_and_says_how_a_script_would_on_more(self, monkeypatch, caplog):
+        monkeypatch.setitem(sys.modules, "__main__", SimpleNamespace())
+        assert processes(scvcell.TrainConfig(devices=2)) == (1, 1)
+        assert "torchrun --nproc-per-node 2 script.py" in caplog.text
+
+    def test_devices_that_are_not_there_are_refused_before_any_work(self):
+        if torch.cuda.device_count() > 16:
+            pytest.skip("they are there")
+        data = scvcell.datasets.simulate(60, n_genes=20, n_proteins=4, seed=1)
+        before = data.copy()
+        with pytest.raises((ValueError, RuntimeError)):
+            scvcell.tl.fit(data, train=scvcell.TrainConfig(accelerator="gpu", devices=17))
+        assert list(data.obsm) == list(before.obsm)
+
+
+def test_noise_differs_by_rank_and_seed():
+    assert len({noise(seed, number) for seed in range(5) for number in range(-1, 5)}) == 30
+    assert noise(3, 1) == noise(3, 1)
+
+
+def test_an_error_of_another_process_is_told_from_ones_own(monkeypatch):
+    gone = RuntimeError("[../third_party/gloo/gloo/transport/tcp/pair.cc] Connection closed by peer")
+    assert not lost(gone), "there is no other"
+    monkeypatch.setattr(_processes, "world", lambda: 2)
+    assert lost(gone)
+    assert not lost(RuntimeError("index_add_(): self (Float) and source (BFloat16)"))
+    assert not lost(KeyError("peer"))
