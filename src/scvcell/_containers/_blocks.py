@@ -97,7 +97,8 @@ def write_blocks(path: Path, parts: Iterable[AnnData], about: Callable[[], AnnDa
             raise ValueError("There is no table to write.")
         last = first if about is None else about()
         write_elem(group, "var", last.var)
-        write_elem(group, "uns", {**first.uns, **last.uns})
+        uns = {**first.uns, **last.uns}
+        write_elem(group, "uns", uns)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that other programs may not know what anndata itself writes, too
             zarr.consolidate_metadata(group.store)
@@ -105,7 +106,7 @@ def write_blocks(path: Path, parts: Iterable[AnnData], about: Callable[[], AnnDa
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
-    return _opened(path)
+    return _opened(path, uns)
 
 
 def _arrays(table: AnnData) -> Iterator[tuple[str, Array]]:
@@ -152,8 +153,8 @@ def _append(stored: Any, column: pd.Series) -> None:
     stored.append(column.to_numpy().astype(stored.dtype))
 
 
-def _opened(path: Path) -> AnnData:
+def _opened(path: Path, uns: dict[str, Any]) -> AnnData:
     group: Any = zarr.open_group(path, mode="r")
-    obs, var, uns = (read_elem(group[name]) for name in ("obs", "var", "uns"))
+    obs, var = (read_elem(group[name]) for name in ("obs", "var"))
     layers, obsm = ({key: group[name][key] for key in group[name]} for name in ("layers", "obsm"))
     return AnnData(group.get("X"), obs=obs, var=var, uns=uns, layers=layers, obsm=obsm)
