@@ -103,7 +103,8 @@ def write_blocks(path: Path, parts: Iterable[AnnData], about: Callable[[], AnnDa
             raise ValueError("There is no table to write.")
         last = first if about is None else about()
         write_elem(group, "var", last.var)
-        write_elem(group, "uns", {**first.uns, **last.uns})
+        uns = {**first.uns, **last.uns}
+        write_elem(group, "uns", uns)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that other programs may not know what anndata itself writes, too
             zarr.consolidate_metadata(group.store)
@@ -111,7 +112,7 @@ def write_blocks(path: Path, parts: Iterable[AnnData], about: Callable[[], AnnDa
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
-    return _opened(path)
+    return _opened(path, uns)
 
 
 def _arrays(table: AnnData) -> Iterator[tuple[str, Array]]:
@@ -168,8 +169,9 @@ def _awaited(path: Path) -> AnnData:
     return _opened(path)
 
 
-def _opened(path: Path) -> AnnData:
+def _opened(path: Path, uns: dict[str, Any] | None = None) -> AnnData:
     group: Any = zarr.open_group(path, mode="r")
-    obs, var, uns = (read_elem(group[name]) for name in ("obs", "var", "uns"))
+    obs, var = (read_elem(group[name]) for name in ("obs", "var"))
     layers, obsm = ({key: group[name][key] for key in group[name]} for name in ("layers", "obsm"))
+    uns = read_elem(group["uns"]) if uns is None else uns
     return AnnData(group.get("X"), obs=obs, var=var, uns=uns, layers=layers, obsm=obsm)

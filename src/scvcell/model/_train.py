@@ -103,6 +103,7 @@ def run(
     Diverged
         If a loss is not finite; the message names the modality.
     """
+    config = config.placed()
     epochs = config.epochs(len(train))
     bar = Bar(epochs, "Training, epochs", shown=config.progress and rank() == 0, delay=0)
     watch = Epochs(bar)
@@ -153,7 +154,7 @@ def run(
         )
     elif keeper is not None:
         keeper.end()
-    network.to("cpu" if config.accelerator == "cpu" else trainer.strategy.root_device)
+    network.to(trainer.strategy.root_device)
     network.eval()
     return Run(plan.history(), interrupted, terminated)
 
