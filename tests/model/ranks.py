@@ -77,7 +77,7 @@ def gradients(model, data, where, *, confident):
             value = value * (len(batch) * 2 / batch.n_global)
         value.backward() if value.requires_grad else None
         if batch.ranks:
-            add_gradients(wanted, Told(False, 0, False))
+            add_gradients(wanted, Told(False, 0, False), 2)
         has = [p.grad is not None for p in wanted]
         return has, torch.cat(
             [(p.grad if p.grad is not None else torch.zeros_like(p)).reshape(-1) for p in wanted]

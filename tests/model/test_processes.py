@@ -1,6 +1,7 @@
 """Two processes on one machine: the gradient of one, the same parameters and decisions, nobody waits for ever."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -105,7 +106,7 @@ def test_what_two_ranks_learn_is_what_one_learns(ranks):
 class TestHowMany:
     def test_alone(self):
         assert (rank(), world()) == (0, 1)
-        assert gathered({"a": 1}) == [{"a": 1}]
+        assert gathered({"a": 1}, 1) == [{"a": 1}]
         assert processes(scvcell.TrainConfig()) == (1, 1)
 
     def test_torchrun_says_it(self, monkeypatch):
@@ -130,6 +131,13 @@ class TestHowMany:
         with pytest.raises((ValueError, RuntimeError)):
             scvcell.tl.fit(data, train=scvcell.TrainConfig(accelerator="gpu", devices=17))
         assert list(data.obsm) == list(before.obsm)
+
+
+def test_one_process_speaks_for_all(monkeypatch):
+    said = {level: logging.LogRecord("scvcell", level, "", 0, "", (), None) for level in (20, 30, 40)}
+    assert all(map(_processes._of_first, said.values()))
+    monkeypatch.setattr(_processes, "rank", lambda: 1)
+    assert [level for level, record in said.items() if _processes._of_first(record)] == [40]
 
 
 def test_noise_differs_by_rank_and_seed():
