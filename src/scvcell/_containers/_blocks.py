@@ -171,6 +171,7 @@ def _awaited(path: Path) -> AnnData:
 
 def _opened(path: Path, uns: dict[str, Any] | None = None) -> AnnData:
     group: Any = zarr.open_group(path, mode="r")
+    uns = read_elem(group["uns"]) if uns is None else uns
     obs, var = (read_elem(group[name]) for name in ("obs", "var"))
     layers, obsm = ({key: group[name][key] for key in group[name]} for name in ("layers", "obsm"))
     uns = read_elem(group["uns"]) if uns is None else uns
