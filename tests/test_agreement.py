@@ -33,3 +33,6 @@ def test_no_difference_is_silent(rows):
     assert (every.loc[~every.index.isin(compared.index[near]), "why"] != "").all()
     assert set(compared["case"]) == {"cell_types", "donors", "combinations", "half", "mosaic"}
     assert near.sum() > 40
+    refit = compared[compared["why"].str.startswith("the model has changed")]
+    assert np.isclose(refit["risk"], refit["same_answer"], rtol=1e-4, atol=1e-5).all()
+    assert set(refit["method"]) <= {"scvcell"}, "a simple method has no reason to change"

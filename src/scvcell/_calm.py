@@ -126,10 +126,11 @@ class _Calm:
         warnings.filterwarnings("ignore", module=LIBRARIES)
         for message in MESSAGES:
             warnings.filterwarnings("ignore", message=message)
-        lightning, torch = logging.getLogger("lightning.pytorch"), sys.modules.get("torch")
-        if lightning.level < logging.WARNING:
-            self.undo.callback(lightning.setLevel, lightning.level)
-            lightning.setLevel(logging.WARNING)
+        torch = sys.modules.get("torch")
+        for lightning in map(logging.getLogger, ("lightning.pytorch", "lightning.fabric")):
+            if lightning.level < logging.WARNING:
+                self.undo.callback(lightning.setLevel, lightning.level)
+                lightning.setLevel(logging.WARNING)
         if torch is None:
             return
         threads, dtype = torch.get_num_threads(), torch.get_default_dtype()

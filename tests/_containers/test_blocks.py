@@ -95,3 +95,16 @@ def test_what_is_there_stays(tmp_path):
     (tmp_path / "a.zarr").mkdir()
     with pytest.raises(FileExistsError, match=r"a\.zarr exists already"):
         check_store(str(tmp_path / "a.zarr"))
+
+
+def test_others_than_the_first_process_write_nothing_and_wait_for_it(tmp_path, monkeypatch):
+    path = tmp_path / "a.zarr"
+    first = write_blocks(path, parts(np.split(np.arange(N), [64])), about)
+    monkeypatch.setattr(_blocks, "rank", lambda: 1)
+    checked, before = check_store(path), path.stat().st_mtime_ns
+    found = write_blocks(checked, iter(()), about)
+    np.testing.assert_array_equal(found.to_memory().X, first.to_memory().X)
+    assert path.stat().st_mtime_ns == before
+    monkeypatch.setattr(_blocks, "MAX_SECONDS", 0.0)
+    with pytest.raises(TimeoutError, match="has written no"):
+        write_blocks(tmp_path / "b.zarr", iter(()), about)

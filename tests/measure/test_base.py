@@ -37,6 +37,28 @@ def test_known_leaves_seen_batches_alone():
     assert operator.known(ctx) is ctx
 
 
+def test_a_panel_is_asked_for_once_and_again_where_it_has_changed(monkeypatch):
+    operator, asked = Counts(2, summary([5, 1, 7])), []
+    usual = torch.Tensor.all
+    monkeypatch.setattr(torch.Tensor, "all", lambda self, *args: asked.append(1) or usual(self, *args))
+    ctx = context([0, 1, 2])
+    for _ in range(3):
+        assert operator.on_panel(ctx) is None
+    operator.to(torch.float64)
+    assert operator.on_panel(ctx) is None
+    assert len(asked) == 1
+    operator.panel[1, 0] = False
+    assert not operator.on_panel(ctx)[1, 0]
+    operator.panel = torch.ones_like(operator.panel)
+    assert operator.on_panel(ctx) is None
+    state = {**operator.state_dict(), "panel": torch.zeros_like(operator.panel)}
+    operator.load_state_dict(state)
+    assert not operator.on_panel(ctx).any()
+    with torch.inference_mode():
+        operator.panel = torch.ones_like(operator.panel)
+        assert operator.on_panel(ctx) is None
+
+
 def test_base_class_sums_forward_over_observed_features():
     class Gaussian(Measurement):
         def forward(self, z, ctx):

@@ -58,6 +58,31 @@ def test_log_prob_is_scipys(setting, likelihood, masked):
     np.testing.assert_allclose(value.detach(), expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("likelihood", ["nb", "zinb", "poisson"])
+def test_sparse_counts_and_states_of_some_cells(setting, likelihood, masked):
+    z, ctx, x = setting
+    operator = build(likelihood).float()
+    mask = torch.rand(x.shape) > 0.4 if masked else None
+    rows = torch.tensor([5, 0, 5, 2])
+    found = operator.log_prob(x.to_sparse(), z[:4], ctx.at(rows), mask, rows=rows)
+    expected = operator.log_prob(x[rows], z[:4], ctx.at(rows), None if mask is None else mask[rows])
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_subclass_whose_log_prob_knows_no_rows_is_given_dense_counts():
+    class Own(Counts):
+        def log_prob(self, x, z, ctx, observed=None):
+            return super().log_prob(x, z, ctx, observed)
+
+    class Same(Counts):
+        pass
+
+    assert Counts.sparse
+    assert Same.sparse
+    assert not Own.sparse
+
+
 def test_kernel_and_distribution_agree_in_value_and_gradient(setting):
     z, ctx, x = setting
     operator = build().float()

@@ -6,7 +6,7 @@ import scipy.sparse as sp
 import torch
 
 from scvcell.measure import Context, Counts, _share
-from scvcell.measure._share import LogTotal, sampled_total, shares
+from scvcell.measure._share import LogTotal, only, sampled_total, shares
 from scvcell.testing import example_summary
 
 CELLS, PEAKS, RANK, LATENT = 9, 23, 4, 3
@@ -96,3 +96,11 @@ def test_without_a_rest_nothing_is_beside_the_features():
     operator = Counts(LATENT, example_summary())
     with pytest.raises(RuntimeError, match="depth is that of the features"):
         operator.beside(torch.zeros(1, 8), torch.zeros(1, LATENT), Context(torch.eye(2)[:1], torch.tensor([0])), None)
+
+
+def test_what_was_not_observed_counts_as_zero_dense_or_sparse():
+    x, observed = torch.poisson(torch.full((5, 7), 1.0)), torch.rand(5, 7) > 0.5
+    found = only(x.to_sparse(), observed)
+    assert found.is_coalesced()
+    assert torch.equal(found.to_dense(), x * observed)
+    assert torch.equal(only(x, observed), x * observed)

@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import socket
 import sys
+import traceback
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,7 +79,7 @@ def gradients(model, data, where, *, confident):
             value = value * (len(batch) * 2 / batch.n_global)
         value.backward() if value.requires_grad else None
         if batch.ranks:
-            add_gradients(wanted, Told(False, 0, False))
+            add_gradients(wanted, Told(False, 0, False), 2)
         has = [p.grad is not None for p in wanted]
         return has, torch.cat(
             [(p.grad if p.grad is not None else torch.zeros_like(p)).reshape(-1) for p in wanted]
@@ -133,8 +135,14 @@ def fits(folder):
         scvcell.tl.fit(cells(), batch_key="batch", train=train)
     except Killed:
         out["killed"] = True
-    TrainingPlan.training_step = step
+
+    def counted(self, batch, index):
+        steps.append(1)
+        return step(self, batch, index)
+
+    TrainingPlan.training_step = counted
     out["resumed"] = torch.equal(parameters(scvcell.tl.fit(cells(), batch_key="batch", train=train)), end)
+    out["steps"] = [len(seen), len(steps)]
     return out
 
 
@@ -162,28 +170,41 @@ def main(folder):
     (folder / f"{rank()}.json").write_text(json.dumps(out))
 
 
+def alone(folder):
+    """A fit of one process that is gone in its ninth step."""
+    step = TrainingPlan.training_step
+
+    def killed(self, batch, index):
+        if self.global_step == 8:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step(self, batch, index)
+
+    TrainingPlan.training_step = killed
+    scvcell.tl.fit(cells(), batch_key="batch", train=replace(TRAIN, checkpoint=folder / "alone"))
+
+
+def start(work, **environment):
+    """Number of a new process that does `work`; it is forked, as it would take seconds to import all anew."""
+    child = os.fork()
+    if child == 0:
+        os.environ |= environment
+        try:
+            work(Path(sys.argv[1]))
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    return child
+
+
 if __name__ == "__main__":
-    target = Path(sys.argv[1])
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        port = str(free.getsockname()[1])
     torch.set_num_threads(1)
-    children = []
-    for number in range(2):
-        child = os.fork()
-        if child == 0:
-            os.environ |= {"RANK": str(number), "LOCAL_RANK": str(number), "GROUP_RANK": "0", "WORLD_SIZE": "2"}
-            os.environ |= {"LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-            os.environ["TORCHELASTIC_RUN_ID"] = "test"
-            status = 1
-            try:
-                main(target)
-                status = 0
-            except BaseException:
-                import traceback
-
-                traceback.print_exc()
-            finally:
-                os._exit(status)
-        children.append(child)
-    sys.exit(max(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children))
+    torchrun = {"TORCHELASTIC_RUN_ID": "test", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "GROUP_RANK": "0"}
+    torchrun |= {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    children = [start(main, RANK=number, LOCAL_RANK=number, **torchrun) for number in "01"]
+    children.append(start(alone))
+    ends = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    sys.exit(ends != [0, 0, -signal.SIGKILL])

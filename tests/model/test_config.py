@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 import scvcell
 
@@ -89,3 +90,22 @@ def test_settings_or_their_defaults():
     assert scvcell.TrainConfig.of(config, 4) == replace(config, max_epochs=4)
     with pytest.raises(ValueError, match=r"must be one of auto, cpu, .*, not 'gpuu'\. Did you mean 'gpu'"):
         scvcell.TrainConfig(accelerator="gpuu")
+
+
+@pytest.mark.parametrize(
+    ("asked", "cuda", "mps", "used"),
+    [
+        ("auto", False, True, "cpu"),
+        ("auto", True, True, "auto"),
+        ("auto", False, False, "auto"),
+        ("mps", False, True, "mps"),
+        ("cpu", False, True, "cpu"),
+    ],
+)
+def test_apples_gpu_is_used_where_it_is_asked_for_only(asked, cuda, mps, used, monkeypatch, caplog):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    caplog.set_level("INFO", "scvcell")
+    config = scvcell.TrainConfig(accelerator=asked, lr=1e-3)
+    assert config.placed() == replace(config, accelerator=used)
+    assert ("Apple" in caplog.text) == (used != asked)

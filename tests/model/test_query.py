@@ -255,3 +255,9 @@ def test_load_query_data_is_as_silent_as_the_fit(mosaic, quick, monkeypatch):
     monkeypatch.setattr("scvcell.model._query.run", lambda *args: seen.append(args[4]) or done)
     model.load_query_data(whole)
     assert (seen[0].progress, seen[0].accelerator) == (False, "cpu")
+
+
+def test_checkpoints_of_a_query_are_refused_before_any_work(small, tmp_path, quick):
+    with pytest.raises(ValueError, match="keeps no checkpoints"):
+        small.model.load_query_data(small.mdata, train=replace(quick, checkpoint=tmp_path / "kept"))
+    assert list(tmp_path.iterdir()) == []

@@ -16,6 +16,7 @@ import torch
 
 import scvcell
 from scvcell import CSL, _folder
+from scvcell.model import _store
 
 
 @pytest.fixture
@@ -31,12 +32,17 @@ def edit(folder, change):
     (folder / "model.json").write_text(json.dumps(meta))
 
 
+def names_in(folder):
+    """Names of cells, as the folder has them."""
+    with np.load(folder / "split.npz") as arrays:
+        return _store._unpacked(dict(arrays))
+
+
 def without_checksums(folder):
     """The folder as versions before checksums wrote it, with the names of cells in the manifest."""
     meta = json.loads((folder / "model.json").read_text())
     del meta["files"], meta["prose"], meta["checksum"]
-    with np.load(folder / "split.npz") as names:
-        meta |= {"format": 1, "split": {part: names[part].tolist() for part in names}}
+    meta |= {"format": 1, "split": names_in(folder)}
     (folder / "split.npz").unlink()
     (folder / "model.json").write_text(json.dumps(meta))
     return folder
@@ -165,8 +171,12 @@ class TestCard:
         for file in ("README.md", "model.json"):
             text = (saved / file).read_text()
             assert not [name for name in names if f'"{name}"' in text]
-        with np.load(saved / "split.npz") as kept:
-            assert {part: kept[part].tolist() for part in kept} == small.model.split_
+        assert names_in(saved) == small.model.split_
+
+    @pytest.mark.parametrize("names", [[], [""], ["", "a", ""], ["é-模", "a\nb", 'q"', "x\0", "\udcff"]])
+    def test_any_name_of_a_cell_comes_back(self, names):
+        split = {"train": names, "validation": ["c1"]}
+        assert _store._unpacked(_store._packed({part: iter(some) for part, some in split.items()})) == split
 
 
 class TestNothingIsUnpickled:

@@ -1,12 +1,15 @@
 """Training: warm-up, stopping, history, and the learning that must show."""
 
+import copy
 import logging
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 import scvcell
+from scvcell.model import _train
 from scvcell.model._train import TrainingPlan
 
 
@@ -114,3 +117,22 @@ def test_no_files_are_left_and_nothing_is_printed(mosaic, quick, tmp_path, monke
     scvcell.tl.fit(mosaic(60), train=quick)
     assert list(tmp_path.iterdir()) == []
     assert capsys.readouterr().out == ""
+
+
+def test_the_network_stays_on_the_device_that_it_was_trained_on(small, monkeypatch):
+    """Lightning moves it to the CPU when it is done; what follows a fit would then run there."""
+    model, config = small.model, scvcell.TrainConfig(max_epochs=1, progress=False, accelerator="cpu")
+    source = model.source(model.view())
+    network, cells = copy.deepcopy(model.network), np.arange(64)
+    _train.run(network, source, cells, cells, config, 0)
+    assert {p.device.type for p in network.parameters()} == {"cpu"}
+    usual = _train.Epochs.on_train_epoch_start
+
+    def elsewhere(self, trainer, plan):
+        usual(self, trainer, plan)
+        assert self.device == plan.device
+        self.device = torch.device("meta")
+
+    monkeypatch.setattr(_train.Epochs, "on_train_epoch_start", elsewhere)
+    _train.run(network, source, cells, cells, config, 0)
+    assert {p.device.type for p in network.parameters()} == {"meta"}

@@ -98,3 +98,12 @@ def test_quantiles_that_cannot_be_are_refused(world, change, message):
     with pytest.raises((TypeError, ValueError), match=message):
         ask(Recorder(Values(frame(split.test), quantiles=change(told))), Doubled(), data, split)
     assert len(ask(Recorder(Values(frame(split.test), quantiles=told), None), Doubled(), data, split)) == 3
+
+
+def test_intervals_that_are_crossed_are_refused(world):
+    data, split = world
+    point = frame(split.test)
+    with pytest.raises(
+        ValueError, match=r"recorder answers an interval from .* whose lower end lies above the upper one"
+    ):
+        ask(Recorder(Values(point, point + 1, (point - 1)[::-1])), Doubled(), data, split)

@@ -85,6 +85,10 @@ def test_several_tables_are_refused_before_any_work(scene, tmp_path):
         risk.evaluate(EffectBaseline("control", KEYS), two, split=split, axes=[Perturbation(KEYS)])
     with pytest.raises(ValueError, match=says):
         risk.audit(two, split)
+    with pytest.raises(ValueError, match=says):
+        risk.hide_pairing(two, "genes", "stains")
+    with pytest.raises(ValueError, match="has no table, so that there are no cells"):
+        risk.hold_out(spatialdata.SpatialData(), "drug", "a")
 
 
 def test_a_model_knows_its_tables(scene):

@@ -1,13 +1,16 @@
 """What cannot be used is refused before any fit: what was given, what is allowed, what to do next."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from mudata import MuData
 
 from scvcell import PerturbationKeys, risk
 from scvcell.risk import RiskConfig, Split
-from scvcell.risk.axes import Modality, Perturbation
+from scvcell.risk.axes import ContextTranslation, Modality, Perturbation, Scale
 
 KEYS = PerturbationKeys("drug", control="no")
 
@@ -84,6 +87,10 @@ NETWORK = pd.DataFrame({"source": ["s"] * 6 + ["t"] * 6, "target": [f"other{i}" 
         ({"predictors": Never}, TypeError, "is no predictor"),
         ({"predictors": "scvcell"}, TypeError, "is no predictor"),
         ({"config": 3}, TypeError, "config must be a RiskConfig"),
+        ({"axes": 3}, TypeError, "An axis is a name"),
+        ({"readouts": 3}, TypeError, "A readout is a name"),
+        ({"groups": 3}, TypeError, "groups takes names of obs columns, not 3"),
+        ({"axes": [Perturbation(KEYS, modality="adt")]}, ValueError, "The data have no 'adt'. They have rna"),
     ],
 )
 def test_it_is_refused_before_any_fit(evaluate, given, error, says):
@@ -99,11 +106,51 @@ def test_it_is_refused_before_any_fit(evaluate, given, error, says):
         ({"level": 0}, "level must lie between 0 and 1"),
         ({"n_partitions": -1}, "n_partitions"),
         ({"seed": -1}, "seed"),
+        ({"executor": "dask"}, "executor takes a concurrent.futures.Executor, .* not 'dask'"),
     ],
 )
 def test_settings_out_of_range(given, says):
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises((TypeError, ValueError), match=says):
         RiskConfig(**given)
+
+
+@pytest.mark.parametrize("make", [Modality, Scale, partial(Perturbation, KEYS), partial(ContextTranslation, "batch")])
+@pytest.mark.parametrize("level", [0, 1.5, float("nan")])
+def test_levels_of_axes_out_of_range(make, level):
+    with pytest.raises(ValueError, match="level must lie between 0 and 1"):
+        make(level=level)
+
+
+def test_assays_that_are_not_there(evaluate):
+    tables = {name: AnnData(np.ones((9, 3), np.float32)) for name in ("rna", "adt")}
+    for name, table in tables.items():
+        table.var_names = [f"{name}{i}" for i in range(3)]
+    mdata = MuData(tables)
+    split = Split(mdata.obs_names[:4], mdata.obs_names[:0], mdata.obs_names[4:])
+    for axis in (Modality("rna", "at"), ContextTranslation("batch", "rna", "at"), Scale(modality="at")):
+        with pytest.raises(ValueError, match=r"The data have no 'at'\. Did you mean 'adt'\? They have rna, adt"):
+            list(axis.stress_tests(mdata, split))
+
+
+def test_one_unit_is_told_before_any_fit(data, split, caplog):
+    class Silent(Never):
+        """Says how much was told when it is fitted."""
+
+        def fit(self, data, split, seed):
+            told.append([record.getMessage() for record in caplog.records])
+
+        def predict(self, question):
+            return None
+
+    told = []
+    more = data.obs_names[data.obs["drug"].isin(["a", "b"]).to_numpy()]
+    both = Split(data.obs_names.difference(more), more[:0], more, "new target")
+    for each, n in ((split, 1), (both, 0)):
+        caplog.clear()
+        with caplog.at_level("WARNING", logger="scvcell"):
+            config = RiskConfig(n_boot=20, n_partitions=0)
+            risk.evaluate(Silent(), data, split=each, axes=[Perturbation(KEYS)], baselines=(), config=config)
+        assert sum("there is one unit, 'a'" in message for message in told[-1]) == n
 
 
 def test_a_split_that_hides_nothing_of_the_kind(evaluate, data):

@@ -54,6 +54,19 @@ def test_lifted_spots_are_a_table(tissue):
     assert list(lifted.obs["instance"]) == list(spots.obs["instance"])
 
 
+def test_translated_cells_are_a_table_also_on_disk(tissue, tmp_path, monkeypatch):
+    monkeypatch.setattr("scvcell._containers._blocks.MAX_BLOCK_ROWS", 64)
+    order = np.argsort(tissue.sdata["cells"].obs["region"].astype(str), kind="stable")
+    monkeypatch.setitem(tissue.sdata.tables, "cells", tissue.sdata["cells"][order].copy())
+    whole = scvcell.tl.translate(tissue.sdata, tissue.model, to="rna")
+    left = scvcell.tl.translate(tissue.sdata, tissue.model, to="rna", out=tmp_path / "z.zarr")
+    for table in (whole, left.to_memory()):
+        TableModel().validate(table)
+        assert list(table.uns["spatialdata_attrs"]["region"]) == ["donor1_cells", "donor2_cells"]
+        for key in ("region", "instance"):
+            assert table.obs[key].tolist() == tissue.sdata["cells"].obs[key].tolist()
+
+
 def test_cells_are_looked_for_in_their_section(tissue):
     asked = tissue.plain[::5].copy()
     true = asked.obsm.pop("spatial")

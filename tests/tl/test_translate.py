@@ -374,14 +374,11 @@ class TestToDisk:
             assert out.shape == (n, 60)
             return found
 
-        few, many = 1024, 3072
-        scvcell.tl.translate(small.mdata, small.model, to="rna")
-        held = [peak(n) for n in (few, many)]
-        left = [peak(n, out=tmp_path / f"{n}.zarr") for n in (few, many)]
+        few, many = 512, 2048
+        scvcell.tl.translate(small.mdata, small.model, to="rna", out=tmp_path / "first.zarr")
+        low, high = (peak(n, out=tmp_path / f"{n}.zarr") for n in (few, many))
         answer = 4 * 60 * 4
-        grew, grew_less = ((high - low) / (many - few) for low, high in (held, left))
-        assert grew > answer
-        assert grew_less < answer / 2
+        assert (high - low) / (many - few) < answer / 3
 
     def test_a_store_that_is_there_is_not_touched(self, small, tmp_path):
         (tmp_path / "a.zarr").mkdir()

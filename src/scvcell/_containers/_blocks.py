@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 import uuid
 import warnings
 from pathlib import Path
@@ -14,6 +15,7 @@ from anndata import AnnData
 from anndata.io import read_elem, write_elem
 
 from scvcell._folder import writable
+from scvcell._ranks import rank
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -28,6 +30,8 @@ MAX_BLOCK_VALUES = 2**22
 MIN_BLOCK_ROWS, MAX_BLOCK_ROWS = 64, 8192
 CHUNK_VALUES = 2**19
 """Values that are stored together; blocks are whole numbers of chunks."""
+MAX_SECONDS = 3600.0
+"""How long others than the first of several processes wait for a table."""
 
 
 def blocks(n_rows: int, n_columns: int) -> list[Rows]:
@@ -58,7 +62,7 @@ def check_store(out: Any) -> Path:
     """
     if not isinstance(out, str | Path) or Path(out).suffix != SUFFIX:
         raise ValueError(f"out= takes the folder of a zarr store, such as 'answers{SUFFIX}', not {out!r}.")
-    if Path(out).exists():
+    if Path(out).exists() and not rank():
         raise FileExistsError(f"{out} exists already. Give another path, or remove it.")
     return writable(out)
 
@@ -71,11 +75,10 @@ def write_blocks(path: Path, parts: Iterable[AnnData], about: Callable[[], AnnDa
     The table, with `obs`, `var` and `uns` in memory, and arrays on disk. Rows of it are read when they are asked for;
     ``.to_memory()`` reads all.
     """
-    store_blocks(path, parts, about)
-    return _opened(path)
+    return _opened(path, store_blocks(path, parts, about))
 
 
-def store_blocks(path: Path, parts: Iterable[AnnData], about: Callable[[], AnnData] | None = None) -> None:
+def store_blocks(path: Path, parts: Iterable[AnnData], about: Callable[[], AnnData] | None = None) -> Any:
     """Write tables one below the other; nothing is left at `path` if that fails, and of cells nothing in memory.
 
     Parameters
@@ -87,7 +90,14 @@ def store_blocks(path: Path, parts: Iterable[AnnData], about: Callable[[], AnnDa
         keys of obsm there are. Columns hold numbers, names, or categories that are the same in all.
     about
         Called at the end: var, which is that of the first table otherwise, and more of uns.
+
+    Returns
+    -------
+    uns of the whole; None in a process that waited for the first one to write it.
     """
+    if rank():
+        _awaited(path)
+        return None
     scratch = path.with_name(f".{path.name}-{uuid.uuid4().hex[:16]}")
     try:
         group: Any = zarr.open_group(scratch, mode="w-", zarr_format=3)
@@ -104,7 +114,8 @@ def store_blocks(path: Path, parts: Iterable[AnnData], about: Callable[[], AnnDa
             raise ValueError("There is no table to write.")
         last = first if about is None else about()
         write_elem(group, "var", last.var)
-        write_elem(group, "uns", {**first.uns, **last.uns})
+        uns = {**first.uns, **last.uns}
+        write_elem(group, "uns", uns)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that other programs may not know what anndata itself writes, too
             zarr.consolidate_metadata(group.store)
@@ -112,6 +123,7 @@ def store_blocks(path: Path, parts: Iterable[AnnData], about: Callable[[], AnnDa
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
+    return uns
 
 
 def _arrays(table: AnnData) -> Iterator[tuple[str, Array]]:
@@ -158,8 +170,18 @@ def _append(stored: Any, column: pd.Series) -> None:
     stored.append(column.to_numpy().astype(stored.dtype))
 
 
-def _opened(path: Path) -> AnnData:
+def _awaited(path: Path) -> None:
+    """Wait for the table that the first of several processes writes."""
+    started = time.monotonic()
+    while not path.exists():
+        if time.monotonic() - started > MAX_SECONDS:
+            raise TimeoutError(f"The first process of this script has written no {path} within an hour.")
+        time.sleep(0.2)
+
+
+def _opened(path: Path, uns: dict[str, Any] | None = None) -> AnnData:
     group: Any = zarr.open_group(path, mode="r")
-    obs, var, uns = (read_elem(group[name]) for name in ("obs", "var", "uns"))
+    uns = read_elem(group["uns"]) if uns is None else uns
+    obs, var = (read_elem(group[name]) for name in ("obs", "var"))
     layers, obsm = ({key: group[name][key] for key in group[name]} for name in ("layers", "obsm"))
     return AnnData(group.get("X"), obs=obs, var=var, uns=uns, layers=layers, obsm=obsm)

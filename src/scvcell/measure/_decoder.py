@@ -35,7 +35,8 @@ class Decoder(nn.Module):
 
     def forward(self, z: Float[Tensor, "cells latent"], design: Float[Tensor, "cells context"]) -> Tensor:
         """Value per feature, shape ``(cells, n_out)``."""
-        return self.out(self.act(self.hidden(torch.cat([z, design], 1)))) + design @ self.context_bias
+        hidden = self.act(self.hidden(torch.cat([z, design], 1)))
+        return torch.addmm(self.out(hidden), design, self.context_bias)
 
     def widen(self, old: Decoder, columns: Columns, prefix: str = "") -> Grown:
         """Take the weights of a decoder for fewer batches, see `scvcell.measure.widen`."""

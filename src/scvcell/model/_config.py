@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from scvcell._checks import expect, whole_number
 from scvcell._registry import near_miss
+
+logger = logging.getLogger("scvcell")
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
 PRECISIONS = ("32", "bf16-mixed", "16-mixed")
@@ -51,7 +55,7 @@ class TrainConfig:
     n_components
         Components of the linear front-ends.
     accelerator
-        Lightning's: ``"auto"``, ``"cpu"``, ``"gpu"``, ``"cuda"``, ``"mps"``, ``"tpu"``.
+        Lightning's: ``"auto"``, ``"cpu"``, ``"gpu"``, ``"cuda"``, ``"mps"``, ``"tpu"``. ``"auto"`` takes no Apple GPU.
     devices
         Processes per machine, each with a device of its own (on a CPU, a process). A mini-batch is shared among all of
         them, so that the number changes how long a fit takes, and next to nothing else. Under ``torchrun`` it is
@@ -140,6 +144,16 @@ class TrainConfig:
         if config.max_epochs not in (None, max_epochs):
             raise ValueError(f"max_epochs={max_epochs!r}, but train= says {config.max_epochs}; give one of them.")
         return replace(config, max_epochs=max_epochs)
+
+    def placed(self) -> TrainConfig:
+        """The same, with Apple's GPUs only where they are asked for: no operator was tried on them so far."""
+        if self.accelerator != "auto" or torch.cuda.is_available() or not torch.backends.mps.is_available():
+            return self
+        logger.info(
+            "Training uses the CPU: this package was not tried on Apple's GPUs, which lack operations of some assays. "
+            "TrainConfig(accelerator='mps') tries it."
+        )
+        return replace(self, accelerator="cpu")
 
     def epochs(self, n_cells: int) -> int:
         """Number of epochs for a training set of `n_cells`."""

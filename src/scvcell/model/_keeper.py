@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from scvcell._ranks import rank, world
+from scvcell._ranks import rank
 from scvcell.model._checkpoint import DONE, EPOCH, Progress
 from scvcell.model._optimise import adopt_parameters, parameters_of
 from scvcell.model._processes import gathered, noise
@@ -34,14 +34,17 @@ class Keeper:
         Files of the round; None keeps nothing.
     seed
         Of each rank's noise, where several train together.
+    device
+        That is trained on.
     """
 
     def __init__(
-        self, plan: TrainingPlan, loader: Loader, checkpoint: Checkpoint | None, seed: int, n_ranks: int
+        self, plan: TrainingPlan, loader: Loader, checkpoint: Checkpoint | None, seed: int, device: torch.device
     ) -> None:
         self.plan, self.loader, self.checkpoint, self.seed = plan, loader, checkpoint, seed
+        self.n_ranks, self.device = plan.n_ranks, device
         self.stops = Stops()
-        self.kept = None if checkpoint is None else checkpoint.load(n_ranks)
+        self.kept = None if checkpoint is None else checkpoint.load(self.n_ranks)
         plan.keeper = self
 
     def over(self, epochs: int) -> bool:
@@ -53,7 +56,7 @@ class Keeper:
             return False
         self.plan.records = plain["records"]
         adopt_parameters(self.plan.module, tensors["parameters"])
-        set_random(tensors["random"][0], self.plan.device)
+        set_random(tensors["random"][0], self.device)
         return True
 
     def aim(self, trainer: pl.Trainer) -> None:
@@ -70,25 +73,26 @@ class Keeper:
         RuntimeError
             If ranks would go on from different steps.
         """
-        if world() > 1:
-            torch.manual_seed(noise(self.seed + len(self.plan.records), rank()))
+        if self.n_ranks > 1:
+            at = len(self.kept.plain["records"]) if self.kept is not None else 0
+            torch.manual_seed(noise(self.seed + at, rank()))
         if self.kept is not None:
             self.plan.adopt(self.kept)
             states = self.kept.tensors["random"]
-            if len(states) == world():
-                set_random(states[rank()], self.plan.device)
+            if len(states) == self.n_ranks:
+                set_random(states[self.plan.global_rank], self.device)
             self.kept = None
-        at = gathered(self.plan.global_step)
-        if len(set(at)) > 1:
+        steps = gathered(self.plan.global_step, self.n_ranks)
+        if len(set(steps)) > 1:
             raise RuntimeError(
-                f"The processes would go on from different steps, {at}. "
+                f"The processes would go on from different steps, {steps}. "
                 "Give checkpoint= a folder that all machines see."
             )
-        if at[0] and rank() == 0 and self.checkpoint is not None:
+        if steps[0] and self.checkpoint is not None:
             logger.info(
                 "The fit goes on from %s, after %d steps in %d epochs.",
                 self.checkpoint.folder,
-                at[0],
+                steps[0],
                 len(self.plan.records),
             )
         self.stops.take()
@@ -99,24 +103,24 @@ class Keeper:
 
     def pause(self, kind: str) -> None:
         """Keep what is known where that falls due or a signal asks for it, and then do what the signal does."""
-        if world() > 1 and kind != EPOCH:
+        if self.n_ranks > 1 and kind != EPOCH:
             asked, due = self.plan.told.asked, self.plan.told.due
         else:
             asked, due = self.asked()
             due |= kind == EPOCH and self.checkpoint is not None and self.checkpoint.cheap()
-            told = gathered((asked, due))
+            told = gathered((asked, due), self.n_ranks)
             asked, due = max(a for a, _ in told), told[0][1]
         if self.checkpoint is not None and (due or asked != NOTHING):
             plain, tensors = self.plan.known()
-            plain |= {"loader": self.loader.state_dict(), "world": world()}
-            tensors |= {"random": gathered(random_state(self.plan.device))}
+            plain |= {"loader": self.loader.state_dict(), "world": self.n_ranks}
+            tensors |= {"random": gathered(random_state(self.device), self.n_ranks)}
             self.checkpoint.save(Progress(plain, tensors), kind)
         self.stops.act(asked)
 
     def end(self) -> None:
         """The round is over: its result is all that is kept of it."""
         if self.checkpoint is not None:
-            tensors = {"parameters": parameters_of(self.plan.module), "random": [random_state(self.plan.device)]}
+            tensors = {"parameters": parameters_of(self.plan.module), "random": [random_state(self.device)]}
             self.checkpoint.save(Progress({"records": self.plan.records, "over": True}, tensors), DONE)
 
 

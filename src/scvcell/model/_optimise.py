@@ -10,7 +10,6 @@ import lightning.pytorch as pl
 import pandas as pd
 import torch
 
-from scvcell._ranks import rank, world
 from scvcell.errors import Diverged
 from scvcell.model._checkpoint import EPOCH, STEP, Progress
 from scvcell.model._processes import Told, add_gradients, gathered
@@ -51,8 +50,9 @@ class TrainingPlan(pl.LightningModule):
         What ranks agreed on in the last step.
     """
 
-    def __init__(self, module: CSLModule, config: TrainConfig, total_steps: int) -> None:
+    def __init__(self, module: CSLModule, config: TrainConfig, total_steps: int, n_ranks: int = 1) -> None:
         super().__init__()
+        self.n_ranks = n_ranks
         self.keeper: Keeps | None = None
         self.told = Told(diverged=False, asked=0, due=False)
         self._last: dict[str, float] = {}
@@ -75,13 +75,13 @@ class TrainingPlan(pl.LightningModule):
         total = torch.stack(list(terms.values())).sum()
         values = torch.stack([t.detach() for t in terms.values()] + [total.detach()]).tolist()
         named = dict(zip([*terms, "loss"], values, strict=True))
-        if not math.isfinite(named["loss"]) and world() == 1:
+        if not math.isfinite(named["loss"]) and self.n_ranks == 1:
             self._complain(named)
         self._last, sums = named, self._sums[split]
         for name, value in named.items():
             sums[name] = sums.get(name, 0.0) + value * len(batch)
         sums["n"] = sums.get("n", 0.0) + len(batch)
-        return total * (len(batch) * world() / batch.n_global)
+        return total * (len(batch) * self.n_ranks / batch.n_global)
 
     @staticmethod
     def _complain(named: dict[str, float]) -> None:
@@ -99,11 +99,11 @@ class TrainingPlan(pl.LightningModule):
 
     def on_after_backward(self) -> None:
         """Gradients of all ranks' cells; all ranks stop where one of them diverged."""
-        if world() == 1:
+        if self.n_ranks == 1:
             return
         asked, due = (0, False) if self.keeper is None else self.keeper.asked()
         bad = not math.isfinite(self._last["loss"])
-        self.told = add_gradients(self.module.parameters(), Told(bad, asked, due))
+        self.told = add_gradients(self.module.parameters(), Told(bad, asked, due), self.n_ranks)
         if self.told.diverged:
             self._complain(self._last)
 
@@ -119,7 +119,7 @@ class TrainingPlan(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Turn sums into means per cell."""
         record = {"epoch": float(self.current_epoch)}
-        for split, sums in _added(gathered(self._sums)).items():
+        for split, sums in _added(gathered(self._sums, self.n_ranks)).items():
             n = sums.pop("n", 0.0)
             if n:
                 record.update({f"{name}_{split}": value / n for name, value in sums.items()})
@@ -137,7 +137,7 @@ class TrainingPlan(pl.LightningModule):
         """All that the rest of the training depends on, but for the position of the loader."""
         plain = {
             "records": self.records,
-            "sums": gathered(self._sums),
+            "sums": gathered(self._sums, self.n_ranks),
             "watched": [self._best, self._waited, self.wind_down],
             "loops": self.trainer.fit_loop.state_dict(),
             "stop": self.trainer.should_stop,
@@ -153,8 +153,8 @@ class TrainingPlan(pl.LightningModule):
         """Go on from `known`; called when the optimiser is there."""
         plain, tensors = known
         self.records = plain["records"]
-        if len(plain["sums"]) == world():
-            self._sums = plain["sums"][rank()]
+        if len(plain["sums"]) == self.n_ranks:
+            self._sums = plain["sums"][self.global_rank]
         self._best, self._waited, self.wind_down = plain["watched"]
         self._schedule.load_state_dict(plain["schedule"])
         adopt_parameters(self.module, tensors["parameters"])

@@ -15,9 +15,10 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.strategies import DDPStrategy
+from torch.distributed.rendezvous import rendezvous
 
 from scvcell._calm import first
-from scvcell._ranks import expect, world
+from scvcell._ranks import expect, rank, world
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,6 +34,23 @@ class Ranks(DDPStrategy):
     Torch's own wrapper reduces gradients while others are still computed, in an order that may differ between ranks of
     which one lacks an assay; terms that compare cells of all ranks communicate in the backward pass, too.
     """
+
+    def setup_distributed(self) -> None:
+        """As Lightning's; processes that torchrun started anew do not look for those that are gone.
+
+        Gloo finds the addresses of the processes before them in torchrun's store (seen with torch 2.15).
+        """
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        if attempt != "0" and TorchElasticEnvironment.detect() and not torch.distributed.is_initialized():
+            self.set_world_ranks()
+            store, number, size = next(rendezvous("env://", self.global_rank, self.world_size))
+            torch.distributed.init_process_group(
+                self._get_process_group_backend(),
+                store=torch.distributed.PrefixStore(f"scvcell-{attempt}", store),
+                rank=number,
+                world_size=size,
+            )
+        super().setup_distributed()
 
     def configure_ddp(self) -> None:
         """All ranks begin with the parameters and buffers of the first."""
@@ -106,10 +124,16 @@ def begin(config: TrainConfig) -> None:
         return
     names = ("RANK",) if TorchElasticEnvironment.detect() else ("SLURM_PROCID", "LOCAL_RANK")
     expect(next((int(os.environ[name]) for name in names if name in os.environ), 0))
+    logger.addFilter(_of_first)
     try:
         trainer(config, 1, pl.Callback())
     except MisconfigurationException as error:
         raise ValueError(f"{error} (TrainConfig: devices={config.devices}, nodes={config.nodes}.)") from error
+
+
+def _of_first(record: logging.LogRecord) -> bool:
+    """Whether a message is an error, or the first process says it: all of them would say the same."""
+    return rank() == 0 or record.levelno >= logging.ERROR
 
 
 def noise(seed: int, number: int) -> int:
@@ -135,7 +159,7 @@ class Told(NamedTuple):
     due: bool
 
 
-def add_gradients(parameters: Iterable[torch.nn.Parameter], told: Told) -> Told:
+def add_gradients(parameters: Iterable[torch.nn.Parameter], told: Told, n_ranks: int) -> Told:
     """Mean of the gradients over ranks, in place, and what any rank was told; a gradient that none has stays away."""
     wanted = [p for p in parameters if p.requires_grad]
     device = wanted[0].device
@@ -149,16 +173,16 @@ def add_gradients(parameters: Iterable[torch.nn.Parameter], told: Told) -> Told:
     rest_of = rest.tolist()
     for p, part, n in zip(wanted, parts, rest_of[: len(has)], strict=True):
         if n:
-            p.grad = (part / world()).view_as(p)
+            p.grad = (part / n_ranks).view_as(p)
     diverged, *asked, due = rest_of[len(has) :]
     return Told(diverged > 0, max((kind for kind, n in zip((1, 2, 3), asked, strict=True) if n), default=0), due > 0)
 
 
-def gathered(value: Any) -> list[Any]:
-    """A plain value of each rank, in their order; of this one alone where there is one."""
-    if world() == 1:
+def gathered(value: Any, n_ranks: int) -> list[Any]:
+    """A plain value of each of the ranks that train together, in their order."""
+    if n_ranks == 1:
         return [value]
-    out: list[Any] = [None] * world()
+    out: list[Any] = [None] * n_ranks
     torch.distributed.all_gather_object(out, value)
     return out
 

@@ -17,6 +17,7 @@ from scvcell.model import _absent
 from scvcell.model._build import build, empty_summaries
 from scvcell.model._check import check_all_values
 from scvcell.model._config import TrainConfig
+from scvcell.model._processes import begin
 from scvcell.model._train import run
 
 if TYPE_CHECKING:
@@ -51,10 +52,17 @@ def load_query_data[T: Fitted](model: T, data: Container, *, train: TrainConfig 
     seed
         Seed.
 
+    Raises
+    ------
+    ValueError
+        If `train` asks for checkpoints.
+
     References
     ----------
     Lotfollahi et al., Mapping single-cell data to reference atlases by transfer learning, Nat Biotechnol 2022.
     """
+    if train is not None and train.checkpoint is not None:
+        raise ValueError("load_query_data keeps no checkpoints: few parameters are trained. Leave checkpoint= out.")
     old = model.network
     seen = model.view(data)
     check_all_values(seen, model.schema.modalities)
@@ -96,6 +104,7 @@ def load_query_data[T: Fitted](model: T, data: Container, *, train: TrainConfig 
         source = query.source(seen, check=False)
         usual = TrainConfig(max_epochs=20, progress=model.progress, accelerator=model.accelerator)
         train = train or usual
+        begin(train)
         query.progress, query.accelerator = train.progress, train.accelerator
         config = replace(train, validation=0.0, weight_decay=0.0)
         query.module.n_train = seen.n_obs

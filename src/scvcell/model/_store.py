@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import zipfile
+from array import array
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -32,7 +33,7 @@ from scvcell.prior import Edges
 from scvcell.state import FrontEnd
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from scvcell._containers import Container
     from scvcell.model._fitted import Fitted
@@ -102,7 +103,7 @@ def save(model: Fitted, path: str | Path, *, overwrite: bool = False, license: s
     }
     state = {k: v.cpu() for k, v in model.module.state_dict().items()}
     writers: dict[str, Callable[[Any], None]] = {TENSORS: lambda file: torch.save(state, file)}
-    writers[SPLIT] = _writer({part: np.array(names, dtype=str) for part, names in model.split_.items()})
+    writers[SPLIT] = lambda file: _writer(_packed(model.split_))(file)
     if model.edges is not None:
         writers[GRAPH] = _writer(model.edges._asdict())
     for name, part in model.parts.items():
@@ -117,6 +118,29 @@ def save(model: Fitted, path: str | Path, *, overwrite: bool = False, license: s
 
 def _writer(arrays: dict[str, Any]) -> Callable[[Any], None]:
     return lambda file: np.savez_compressed(file, **arrays)
+
+
+def _packed(split: Mapping[str, Iterable[str]]) -> dict[str, Any]:
+    """Names as one text and their lengths, without more than that in memory; those of files are read in turn."""
+    out: dict[str, Any] = {}
+    for part, names in split.items():
+        text, length = bytearray(), array("i")
+        for name in names:
+            raw = name.encode("utf-8", "surrogatepass")
+            text += raw
+            length.append(len(raw))
+        out |= {f"{part}/text": np.frombuffer(text, np.uint8), f"{part}/length": np.frombuffer(length, np.intc)}
+    return out
+
+
+def _unpacked(arrays: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Inverse of `_packed`."""
+    out = {}
+    for part in [key.removesuffix("/text") for key in arrays if key.endswith("/text")]:
+        text, end = arrays[f"{part}/text"].tobytes(), np.cumsum(arrays[f"{part}/length"]).tolist()
+        starts = [0, *end[:-1]] if end else []
+        out[part] = [text[i:j].decode("utf-8", "surrogatepass") for i, j in zip(starts, end, strict=True)]
+    return out
 
 
 def _text(plain: dict[str, Any]) -> Callable[[Any], None]:
@@ -197,7 +221,7 @@ def _restored[T: Fitted](cls: type[T], meta: dict[str, Any], files: dict[str, by
 
     state = part(TENSORS, _read_tensors)
     if SPLIT in files:
-        meta["split"] = part(SPLIT, lambda raw: {key: names.tolist() for key, names in _read_arrays(raw).items()})
+        meta["split"] = part(SPLIT, lambda raw: _unpacked(_read_arrays(raw)))
     edges = part(GRAPH, lambda raw: Edges(**_read_arrays(raw))) if GRAPH in files else None
     with _whole(folder / _folder.MANIFEST):
         operators = [spec["operator"] for spec in meta["registry"]["schema"]["modalities"].values()]

@@ -103,6 +103,7 @@ def run(
     Diverged
         If a loss is not finite; the message names the modality.
     """
+    config = config.placed()
     epochs = config.epochs(len(train))
     bar = Bar(epochs, "Training, epochs", shown=config.progress and rank() == 0, delay=0)
     watch = Epochs(bar)
@@ -112,10 +113,10 @@ def run(
     size = config.cells_per_step(len(train))
     loader = Loader(source, train, size, shuffle=True, seed=seed, rank=here, world=n_ranks)
     held = Loader(source, validation, 1024, rank=here, world=n_ranks) if len(validation) else None
-    plan = TrainingPlan(network, config, epochs * len(loader))
+    plan = TrainingPlan(network, config, epochs * len(loader), n_ranks)
     keeper = None
     if checkpoint is not None or n_ranks > 1:
-        watch.keeper = keeper = Keeper(plan, loader, checkpoint, seed, n_ranks)
+        watch.keeper = keeper = Keeper(plan, loader, checkpoint, seed, trainer.strategy.root_device)
     last = {k: v.detach().clone() for k, v in network.state_dict().items()}
     interrupted = terminated = False
     if keeper is None or not keeper.over(epochs):
@@ -153,7 +154,7 @@ def run(
         )
     elif keeper is not None:
         keeper.end()
-    network.to("cpu" if config.accelerator == "cpu" else plan.device)
+    network.to(trainer.strategy.root_device)
     network.eval()
     return Run(plan.history(), interrupted, terminated)
 

@@ -52,15 +52,28 @@ def check_fit(who: str, question: Question, answer: Prediction, data: Container)
         if table is not None:
             _check_features(who, modality, frame.columns, table.var_names)
         _check_numbers(who, modality, frame, least)
-    if isinstance(answer, Values) and answer.lower is not None and answer.upper is not None:
-        low = answer.lower.to_numpy(float)
-        high = answer.upper.loc[answer.lower.index, answer.lower.columns].to_numpy(float)
-        if (crossed := low > high).any():
-            cell, feature = _first(crossed)
-            raise ValueError(
-                f"{who} answers an interval from {low[cell, feature]:.4g} to {high[cell, feature]:.4g} for "
-                f"{answer.lower.index[cell]!r}, one of {crossed.sum()} whose lower end lies above the upper one."
-            )
+    if isinstance(answer, Values):
+        check_ends(who, answer)
+
+
+def check_ends(who: str, answer: Values) -> None:
+    """Refuse intervals whose lower end lies above the upper one.
+
+    Raises
+    ------
+    ValueError
+        Naming the first cell of these.
+    """
+    if answer.lower is None or answer.upper is None:
+        return
+    low = answer.lower.to_numpy(float)
+    high = answer.upper.reindex_like(answer.lower).to_numpy(float)
+    if (crossed := low > high).any():
+        cell, feature = _first(crossed)
+        raise ValueError(
+            f"{who} answers an interval from {low[cell, feature]:.4g} to {high[cell, feature]:.4g} for "
+            f"{answer.lower.index[cell]!r}, one of {crossed.sum()} whose lower end lies above the upper one."
+        )
 
 
 def _check_features(who: str, modality: str, names: pd.Index, known: pd.Index) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from scvcell.risk._anchor import ANSWERED
+from scvcell.risk._answers import check_ends
 from scvcell.risk._cells import cells_of
 from scvcell.risk._predictor import QUANTILES, Effect, Effects, Place, States, Translate, Values
 from scvcell.risk.axes import better_of
@@ -114,6 +115,7 @@ def check_answer(name: str, question: Question, answer: Prediction) -> None:
         for what, frame in (("point", answer.point), ("lower", answer.lower), ("upper", answer.upper)):
             if frame is not None:
                 _check_frame(name, f"{what} of Values", frame, asked, finite=what == "point")
+        check_ends(name, answer)
         if answer.quantiles is not None:
             for level, frame in answer.quantiles.items():
                 _check_frame(name, f"quantiles at {level} of Values", frame, asked, finite=False)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from scvcell._checks import expect
+from scvcell._checks import expect, listed
 from scvcell._containers import view
 from scvcell._labels import labels
 from scvcell.risk._anchor import REPLICATE, Bootstrap, curves, summarise
@@ -45,6 +46,11 @@ if TYPE_CHECKING:
     from scvcell.risk._split import Split
     from scvcell.risk.axes import Axis
     from scvcell.risk.readouts import Readout
+
+logger = logging.getLogger("scvcell")
+
+FEWEST = 2
+"""Exchangeable units without which there is no interval."""
 
 
 def evaluate(
@@ -127,6 +133,7 @@ def evaluate(
     world = World(data, splits, found, seen_as)
     where = tests_of(world, automatic=isinstance(axes, str) and axes == AUTO)
     weights = check_alpha(alpha, list(world.axes))
+    tell_few(world)
     if config.refit:
         asked = {name: refitted(name, each) for name, each in asked.items()}
     group_of = {name: group_of_units(world, name) for name in columns}
@@ -148,7 +155,7 @@ def check_groups(groups: str | Sequence[str], data: Container) -> list[str]:
     ValueError
         Naming the one that the data lack.
     """
-    names = [groups] if isinstance(groups, str) else list(groups)
+    names = listed("groups", groups, "names of obs columns")
     known = list(view(data).columns)
     for name in names:
         if name not in known:
@@ -198,6 +205,19 @@ def tests_of(world: World, *, automatic: bool) -> dict[int, list[str]]:
         for test in tests:
             _check_readouts(world, test)
     return where
+
+
+def tell_few(world: World) -> None:
+    """Say before any fit where one unit is all that there is, so that nothing will be sure of it."""
+    for name in world.axes:
+        tests = [test for (axis, _), every in world.made.items() if axis == name for test in every]
+        units = {unit for test in tests for unit in (list(test.units) or [test.name])}
+        if len(units) < FEWEST:
+            logger.warning(
+                "Along the axis %r there is one unit, %r: there will be no interval, and nobody can tell whether "
+                "a predictor is better than a baseline. Several folds, split=[...], have more.",
+                *(name, next(iter(units))),
+            )
 
 
 def _check_readouts(world: World, test: Any) -> None:

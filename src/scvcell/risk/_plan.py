@@ -71,6 +71,11 @@ class RiskConfig:
         check_level(self.level)
         seed_of(self.seed)
         whole_number("n_partitions", self.n_partitions, 0)
+        if self.executor is not None and not callable(getattr(self.executor, "submit", None)):
+            raise TypeError(
+                f"executor takes a concurrent.futures.Executor, such as ProcessPoolExecutor(2) or that of a Dask "
+                f"cluster, client.get_executor(), not {self.executor!r}."
+            )
 
 
 def predictors_of(given: Any) -> dict[str, Predictor]:
@@ -210,7 +215,7 @@ def axes_of(
     if hasattr(given, "items"):
         pairs = [(str(name), _axis(each, predictors, config)) for name, each in given.items()]
     else:
-        every = [given] if isinstance(given, str | Axis) else list(given)
+        every = [given] if isinstance(given, str | Axis) or not isinstance(given, Iterable) else list(given)
         pairs = [(axis.name, axis) for axis in (_axis(each, predictors, config) for each in every)]
     if not pairs:
         raise ValueError(f"axes is empty. Give {AUTO!r}, or some of {', '.join(AXES)}.")

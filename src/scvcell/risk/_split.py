@@ -14,6 +14,7 @@ from scvcell._labels import labels, several
 from scvcell._registry import near_miss
 from scvcell.pp import Split
 from scvcell.response import NOVELTIES
+from scvcell.risk._cells import cells_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -50,7 +51,7 @@ def hide_pairing(
     ValueError
         If the pairing of fewer than two cells would be hidden.
     """
-    seen, rng = view(data), np.random.default_rng(seed_of(seed))
+    seen, rng = view(cells_of(data)), np.random.default_rng(seed_of(seed))
     both = seen.present(a) & seen.present(b)
     if cells is None:
         paired = sorted(seen.obs_names[both])
@@ -91,7 +92,7 @@ def hold_out(
     ValueError
         If a group is unknown, or no other cell is left.
     """
-    seen = view(data)
+    seen = view(cells_of(data))
     splitter = pp.splits.Group(pp.splits.Asked(seen, by))
     chosen = pp.splits.Chosen(splitter.named(several(groups if isinstance(groups, str) else list(groups))))
     how = {"splitter": "group", "by": by, "calibration": calibration, "seed": seed}
@@ -100,7 +101,7 @@ def hold_out(
 
 def hold_out_each(data: Container, by: str, *, calibration: float = 0.0, seed: int = 0) -> Iterator[Split]:
     """Splits by `hold_out`, one for each group of a column."""
-    for group in sorted(set(labels(view(data).column(by)).dropna())):
+    for group in sorted(set(labels(view(cells_of(data)).column(by)).dropna())):
         yield hold_out(data, by, group, calibration=calibration, seed=seed)
 
 
@@ -137,7 +138,7 @@ def hold_out_actions(
     ValueError
         If there are fewer actions than folds.
     """
-    seen, rng = view(data), np.random.default_rng(seed_of(seed))
+    seen, rng = view(cells_of(data)), np.random.default_rng(seed_of(seed))
     splitter = pp.splits.WholeAction(pp.splits.Asked(seen, "action", keys))
     names = [str(action) for action in splitter.design.actions if len(action.targets) > 1 or not combinations]
     if not 0 < folds <= len(names):
@@ -181,7 +182,7 @@ def hold_out_new(
         raise ValueError(
             f"novelty must be one of {', '.join(NOVELTIES)}, not {novelty!r}.{near_miss(novelty, NOVELTIES)}"
         )
-    seen, seed = view(data), seed_of(seed)
+    seen, seed = view(cells_of(data)), seed_of(seed)
     name = pp.splits.SPLITTERS.infer(novelty) or novelty
     splitter = pp.splits.SPLITTERS[name](pp.splits.Asked(seen, novelty, keys))
     how = {"splitter": name, "calibration": calibration, "seed": seed}

@@ -105,7 +105,7 @@ def translate(
         parts = (told.block(cells) for cells in progress(cuts, f"Translating to {to!r}, blocks of cells"))
         return write_blocks(path, parts, told.about)
     table, about = told.block(np.arange(seen.n_obs)), told.about()
-    table.var, table.uns = about.var, {**table.uns, **about.uns}
+    table.var, table.uns = about.var, about.uns
     return table
 
 
@@ -131,6 +131,8 @@ class _Told:
         self.elsewhere = np.zeros(len(asked.model.schema.batches), np.int64)
         self.widths: list[tuple[int, Array]] = []
         self.split = _split(asked.model, seen, asked.to)
+        place = AnnData() if seen.own_place is None else AnnData(obs=pd.DataFrame(index=seen.obs_names))
+        self.place = seen.as_table(place)
 
     def block(self, cells: Rows) -> AnnData:
         """What is said of some cells."""
@@ -158,8 +160,9 @@ class _Told:
             each[~has] = np.nan
         layers = dict(zip((_keys.MEAN, _keys.LOWER, _keys.UPPER), values[1:], strict=True))
         obs = {_keys.TRUSTED: trusted, _keys.SPLIT: self.split[cells]}
+        obs |= {key: column.array[cells] for key, column in self.place.obs.items()}
         frame = pd.DataFrame(obs, index=part.obs_names.copy())
-        return part.as_table(AnnData(decoded.point, obs=frame, var=_features(asked), layers=layers))
+        return AnnData(decoded.point, obs=frame, var=_features(asked), layers=layers)
 
     def about(self) -> AnnData:
         """What is said of features and of the whole; what there is to warn of is said."""
@@ -187,7 +190,7 @@ class _Told:
                 "%d of %d cells have none of %s; they are NaN and not trusted.",
                 *((~self.has).sum(), len(self.has), list(asked.source)),
             )
-        return AnnData(var=var, uns={_keys.TRANSLATE: info})
+        return AnnData(var=var, uns={**self.place.uns, _keys.TRANSLATE: info})
 
 
 def _features(asked: _Asked) -> pd.DataFrame:

@@ -76,3 +76,14 @@ def test_quantiles_are_scored_unit_by_unit_on_the_scale_of_the_values():
         assert found[name, "crps_quantiles"] == pytest.approx(2 * np.mean(((off >= 0) - levels) * off))
         assert found[name, "pit_quantiles"] < 0.06
     assert len(found) == 6, "the share that was answered stands beside them"
+
+
+def test_an_answer_that_lacks_features_is_refused_and_not_taken_for_silence():
+    truth = pd.DataFrame(1.0, CELLS, list("xyz"))
+    unit = pd.Index(["one"] * 100)
+    with pytest.raises(
+        ValueError, match=r"lacks 1 of the 3 features, e.g. 'z'; it has e.g. \['y', 'x'\]. Answer for all"
+    ):
+        scored_values(unit, truth, Values(truth[["y", "x"]]), "values", ("rmse",), 0.9)
+    few = scored_values(unit, truth, Values(truth.iloc[:40, ::-1]), "values", ("rmse",), 0.9)
+    assert next(each.value for each in few if each.metric == "answered") == 0.4

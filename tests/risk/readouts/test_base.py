@@ -40,7 +40,7 @@ def test_readouts_by_name_and_by_registration(monkeypatch):
         ("endpoint", ValueError, r"Endpoint\(values, outcome\)"),
         ("niche", ValueError, r"Neighbourhood\(data, "),
         ("efect", KeyError, "Did you mean 'effect'"),
-        (3, TypeError, "not iterable"),
+        (3, TypeError, "A readout is a name, one of activity, .*, not 3"),
         ([3], TypeError, "A readout is a name, one of activity, .*, not 3"),
         (["effect", "effect"], ValueError, "Two readouts have the same name"),
     ],

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from scvcell import score
-from scvcell._registry import Registry
+from scvcell._containers import view
+from scvcell._registry import Registry, near_miss
 from scvcell.risk._predictor import QUANTILES
 
 if TYPE_CHECKING:
@@ -159,6 +160,20 @@ class Axis(ABC):
     def hides(self) -> object:
         """Axes for which this is equal hide the same, so that one fit serves them all."""
         return self
+
+
+def need_modalities(data: Container, *names: str) -> None:
+    """Refuse data that lack an assay that is asked about.
+
+    Raises
+    ------
+    ValueError
+        Naming the one, and those that there are.
+    """
+    there = list(view(data).modalities)
+    for name in names:
+        if name not in there:
+            raise ValueError(f"The data have no {name!r}.{near_miss(name, there)} They have {', '.join(there)}.")
 
 
 def averaged(parts: Sequence[Sequence[Scored]]) -> list[Scored]:

@@ -15,7 +15,7 @@ from scvcell._checks import check_level, expect
 from scvcell._containers import view
 from scvcell._labels import labels
 from scvcell.risk._predictor import Translate, Values
-from scvcell.risk.axes._base import AXES, Axis, Scored, StressTest
+from scvcell.risk.axes._base import AXES, Axis, Scored, StressTest, need_modalities
 from scvcell.risk.axes._effects import EffectAxis
 from scvcell.risk.axes._values import VALUES, scored_values, translators, twin
 
@@ -170,9 +170,7 @@ class ContextTranslation(Axis):
 
     def _check(self, data: MuData) -> None:
         expect("data", data, MuData, "A translation needs two assays.")
-        for name in (self.source, self.to):
-            if name not in data.mod:
-                raise ValueError(f"The data have no {name!r}; they have {list(data.mod)}.")
+        need_modalities(data, self.source, self.to)
 
 
 def _values(data: MuData, modality: str, cells: pd.Index) -> pd.DataFrame:

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 import pandas as pd
+from mudata import MuData
 
 from scvcell import score
+from scvcell._checks import check_level, expect
 from scvcell._containers import view
 from scvcell.risk._adapters import LinearMatch
 from scvcell.risk._predictor import Place, States, Translate, Values
 from scvcell.risk._unpair import Unpaired, unpair
-from scvcell.risk.axes._base import AXES, Axis, Scored, StressTest, scores
+from scvcell.risk.axes._base import AXES, Axis, Scored, StressTest, need_modalities, scores
 from scvcell.risk.axes._values import VALUES, blocks, groups, members, scored_values, translators, twin
 from scvcell.risk.baselines import Chance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from mudata import MuData
 
     from scvcell.risk._predictor import Prediction, Predictor, Question
     from scvcell.risk._split import Split
@@ -76,12 +76,17 @@ class Modality(Axis):
     n_blocks: int = 20
     metrics: tuple[str, ...] = ("foscttm", "match_recall", "mixing", *VALUES)
 
+    def __post_init__(self) -> None:
+        check_level(self.level)
+
     def hide(self, data: MuData, split: Split) -> MuData:
         """The data with the test cells torn apart, under names and in an order that tell nothing."""
         return self._torn(data, split).data
 
     def stress_tests(self, data: MuData, split: Split) -> Iterator[StressTest]:
         """Match all test cells, and translate each half into the assay of the other."""
+        expect("data", data, MuData, "Pairs are cells with two modalities.")
+        need_modalities(data, self.a, self.b)
         torn, seen = self._torn(data, split), view(data)
         names, units = {self.a: torn.a, self.b: torn.b}, self._units(data, split)
         paired = int((seen.present(self.a) & seen.present(self.b)).sum())

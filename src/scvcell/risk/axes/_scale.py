@@ -13,11 +13,11 @@ from anndata import AnnData
 from mudata import MuData
 
 from scvcell import score
-from scvcell._checks import whole_number
+from scvcell._checks import check_level, whole_number
 from scvcell._containers import Space, view
 from scvcell._labels import labels
 from scvcell.risk._predictor import Translate, Values
-from scvcell.risk.axes._base import AXES, Axis, Scored, StressTest
+from scvcell.risk.axes._base import AXES, Axis, Scored, StressTest, need_modalities
 from scvcell.risk.axes._values import VALUES, blocks, scored_values, twin
 from scvcell.risk.baselines import PooledMean
 
@@ -97,6 +97,7 @@ class Scale(Axis):
     metrics: tuple[str, ...] = VALUES
 
     def __post_init__(self) -> None:
+        check_level(self.level)
         for size in self.sizes:
             whole_number("sizes", size, 1)
         whole_number("n_patches", self.n_patches, 1)
@@ -170,10 +171,8 @@ class Scale(Axis):
         return scored_values(units, truth, answer, name, self.metrics, self.level, () if shares else readouts, scale)
 
     def _table(self, data: Container) -> AnnData:
-        seen = view(data)
-        if self.modality not in seen.modalities:
-            raise ValueError(f"The data have no {self.modality!r}; they have {list(seen.modalities)}.")
-        return seen.modalities[self.modality]
+        need_modalities(data, self.modality)
+        return view(data).modalities[self.modality]
 
     def _withheld(self, features: pd.Index) -> list[str]:
         """Features that patches lack, in their order."""

@@ -76,7 +76,17 @@ def scored_values(
         Scale on which values are compared.
     cells
         Name in the data of each row of `truth`; by default its own.
+
+    Raises
+    ------
+    ValueError
+        If the answer lacks features.
     """
+    if len(lacking := truth.columns.difference(values.point.columns)):
+        raise ValueError(
+            f"The answer lacks {len(lacking)} of the {truth.shape[1]} features, e.g. {lacking[0]!r}; it has e.g. "
+            f"{list(values.point.columns[:2])}. Answer for all, in any order; leave out cells without an answer."
+        )
     true = scale(truth.to_numpy(float))
     point, *ends = (scale(x) for x in values.at(truth.index, truth.columns))
     out = []

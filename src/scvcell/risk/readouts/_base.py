@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scvcell._registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import pandas as pd
 
     from scvcell._types import Array
@@ -108,7 +107,7 @@ def readouts_of(given: Iterable[str | Readout] | str | Readout | None) -> list[R
     """
     if given is None:
         given = ("effect", "distribution")
-    if isinstance(given, str | Readout):
+    if isinstance(given, str | Readout) or not isinstance(given, Iterable):
         given = (given,)
     found: list[Readout] = []
     for each in given:

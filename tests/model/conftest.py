@@ -1,0 +1,22 @@
+"""Processes of their own: two that train together, and one that is killed."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def ranks(tmp_path_factory):
+    """What each of two ranks found, see ranks.py, what they wrote, and what a killed process kept."""
+    folder = tmp_path_factory.mktemp("ranks")
+    command = [sys.executable, "-W", "ignore", Path(__file__).with_name("ranks.py"), folder]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    found = [json.loads((folder / f"{number}.json").read_text()) for number in range(2)]
+    return SimpleNamespace(found=found, folder=folder)
