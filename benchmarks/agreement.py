@@ -202,7 +202,8 @@ def write(lines: list[dict[str, Any]]) -> pd.DataFrame:
         found = pd.concat([old, found]).drop_duplicates(["case", "method", "seed", "score"], keep="last")
     found = found.sort_values(["case", "method", "seed", "score"])
     told = [{"case": case, "score": score, "why": why} for (case, score), why in OTHER.items()]
-    pd.concat([found, pd.DataFrame(told)]).to_csv(path, index=False, float_format="%.6g")
+    columns = ["case", "method", "seed", "score", "table", "same_answer", "risk", "equal", "why"]
+    pd.concat([found, pd.DataFrame(told)])[columns].to_csv(path, index=False, float_format="%.6g")
     return found
 
 
