@@ -197,7 +197,9 @@ def write(lines: list[dict[str, Any]]) -> pd.DataFrame:
     """All that was compared; what is in the file and was not compared again stays."""
     path, found = RESULTS / "agreement.csv", pd.DataFrame(lines)
     if path.is_file():
-        old = pd.read_csv(path, keep_default_na=False, na_values={"table": "", "risk": ""}).dropna(subset=["table"])
+        old = pd.read_csv(
+            path, keep_default_na=False, na_values=dict.fromkeys(("table", "same_answer", "risk"), "")
+        ).dropna(subset=["table"])
         old = old.assign(equal=old["equal"].astype(str) == "True", seed=old["seed"].astype(float).astype(int))
         found = pd.concat([old, found]).drop_duplicates(["case", "method", "seed", "score"], keep="last")
     found = found.sort_values(["case", "method", "seed", "score"])
