@@ -1,11 +1,11 @@
 """Table *scale*: what data on disk cost beside memory, and what a cell costs in memory.
 
 Simulated cells of ten types in four batches, 2,000 genes, some 210 counts that are not zero in a cell; larger data
-repeat 20,480 of them in an order of their own. One fit of one epoch, then states of all cells, written to a file where
-the data are files. *memory*: the cells as one AnnData; *h5ad*, *zarr*: as one file each, with the defaults of anndata;
-*corpus*, *corpus zarr*: ten files. All stores of a case are read in one process, one after the other, so that their
-ratios are of one run. *extra MB* is the peak of resident memory above that before, after a small fit that has loaded
-every library. Case ``2m`` is a corpus alone, beside ``200k`` it says what a cell costs.
+repeat 20,480 of them in an order of their own. One fit of one epoch, then states of all cells, written to a file.
+*memory*: the cells as one AnnData; *h5ad*, *zarr*: as one file each, with the defaults of anndata; *corpus*, *corpus
+zarr*: ten files. All stores of a case are read in one process, one after the other, so that their ratios are of one
+run. *extra MB* is the peak of resident memory above that before, after a small fit that has loaded every library. Case
+``2m`` is a corpus alone, beside ``200k`` it says what a cell costs.
 """
 
 from __future__ import annotations

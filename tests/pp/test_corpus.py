@@ -144,3 +144,17 @@ def test_what_is_not_there_is_named(folder):
         read_corpus(folder, layer="counts")
     with pytest.raises(ValueError, match=r"extra.*'a', 'c'"):
         read_corpus(folder, batch_key="extra")
+
+
+def test_a_file_that_vanishes_ends_a_training_with_its_name(folder, monkeypatch):
+    from scvcell.model import _fit
+
+    kept = _fit.run
+
+    def run(*args, **options):
+        (folder / "a.h5ad").unlink()
+        return kept(*args, **options)
+
+    monkeypatch.setattr(_fit, "run", run)
+    with pytest.raises(FileNotFoundError, match=r"a\.h5ad' is gone"):
+        scvcell.tl.fit(folder, batch_key="file", max_epochs=1)
