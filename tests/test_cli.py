@@ -4,12 +4,13 @@ import logging
 import subprocess
 import sys
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
 
 import scvcell
-from scvcell._cli import _tables, main
+from scvcell._cli import main
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +56,27 @@ def test_fit_writes_a_model_and_the_latent(file, mosaic, tmp_path, capsys):
     assert file.read_bytes() == before, "the input file is read only"
 
 
+def test_fit_of_a_corpus(mosaic, tmp_path, capsys):
+    pytest.importorskip("dask")
+    whole = mosaic(120)["rna"]
+    (tmp_path / "in").mkdir()
+    whole[:50].copy().write_h5ad(tmp_path / "in" / "a.h5ad")
+    whole[50:].copy().write_zarr(tmp_path / "in" / "b.zarr")
+    assert run("fit", tmp_path / "in", tmp_path / "out", "--batch-key", "batch", "--max-epochs", 1) == 0
+    assert "model/, latent.zarr" in capsys.readouterr().out
+    found = anndata.read_zarr(tmp_path / "out" / "latent.zarr")
+    assert list(found.obs_names) == list(whole.obs_names)
+    model = scvcell.CSL.load(tmp_path / "out" / "model", whole)
+    np.testing.assert_allclose(found.obsm["X_csl"], model.get_latent_representation(), atol=1e-4)
+    files = (tmp_path / "in" / "b.zarr", tmp_path / "in" / "a.h5ad")
+    assert run("fit", *files, tmp_path / "out", "--max-epochs", 1) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert run("fit", *files, tmp_path / "out", "--max-epochs", 1, "--overwrite") == 0
+    assert list(anndata.read_zarr(tmp_path / "out" / "latent.zarr").obs_names[:2]) == list(whole.obs_names[50:52])
+    assert run("fit", *files, tmp_path / "other", "--table-key", "cells") == 2
+    assert "not for a corpus" in capsys.readouterr().err
+
+
 def test_fit_of_an_h5ad_with_another_operator(mosaic, tmp_path):
     mosaic(90)["adt"].write_h5ad(tmp_path / "in.h5ad")
     assert run("fit", tmp_path / "in.h5ad", tmp_path / "out", "--measure", "rna=protein", "--max-epochs", 1) == 0
@@ -72,15 +94,6 @@ def test_fit_of_tables_of_a_spatialdata(tmp_path, capsys):
     model = scvcell.CSL.load(tmp_path / "out" / "model", sdata)
     assert list(latent.index.astype(str)) == list(sdata["cells"].obs_names)
     np.testing.assert_allclose(latent.iloc[:, :-1], model.get_latent_representation(), atol=1e-4)
-
-
-def test_tables_by_modality():
-    assert _tables([]) is None
-    assert _tables(["a"]) == "a"
-    assert _tables(["a", "b"]) == ["a", "b"]
-    assert _tables(["rna=a", "adt=b"]) == {"rna": "a", "adt": "b"}
-    with pytest.raises(ValueError, match="not both"):
-        _tables(["rna=a", "b"])
 
 
 @pytest.mark.parametrize("layers", [["counts"], ["rna=counts", "adt=counts"]])
@@ -228,9 +241,28 @@ def test_usage(args, capsys):
 def test_diverged_training_is_one_line(file, tmp_path, capsys, monkeypatch):
     from scvcell.measure import Counts
 
-    monkeypatch.setattr(Counts, "log_prob", lambda self, x, z, *_: z.sum(1) * float("nan"))
+    monkeypatch.setattr(Counts, "log_prob", lambda self, x, z, *_, **__: z.sum(1) * float("nan"))
     assert run("fit", file, tmp_path / "out") == 2
     assert "scvcell: Training diverged: the loss of 'rna'" in capsys.readouterr().err
+
+
+def test_a_fit_keeps_how_far_it_has_come(file, tmp_path, capsys):
+    kept = tmp_path / "kept"
+    assert run("fit", file, tmp_path / "out", "--max-epochs", "1", "--checkpoint", kept) == 0
+    assert (kept / "round-0.done.pt").is_file()
+    capsys.readouterr()
+    assert run("fit", file, tmp_path / "other", "--max-epochs", "2", "--checkpoint", kept) == 2
+    assert "keeps another fit: max_epochs: 1 then, 2 now" in capsys.readouterr().err
+    assert not (tmp_path / "other" / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [("--precision", "bf16", "precision must be one of 32"), ("--devices", "0", "devices must be a whole number >= 1")],
+)
+def test_settings_of_processes_are_checked(file, tmp_path, capsys, option, value, said):
+    assert run("fit", file, tmp_path / "out", option, value) == 2
+    assert said in capsys.readouterr().err
 
 
 LIGHT = """

@@ -34,6 +34,7 @@ NAMES = (
     "imputation",
     "mapping",
     "niche",
+    "scale",
     "speed",
 )
 

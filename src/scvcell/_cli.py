@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import argparse
 import logging
+import shutil
 import signal
 import sys
 import threading
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from scvcell._cli_input import by_name, check_corpus, check_input, is_corpus, latent, layers_of, read, tables_of
 from scvcell._folder import claim, writable
 from scvcell._ranks import rank
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
-
-    from scvcell._containers import Container, Tables, View
+    from scvcell._containers import Container, Tables
+    from scvcell.model import CSL
 
 
 INTERRUPTED, TERMINATED = 130, 143
 """Exit status of a process that Ctrl-C or SIGTERM ended, as shells have it."""
-SUFFIXES, FOLDER, SIGNATURE = (".h5ad", ".h5mu"), ".zarr", b"\x89HDF\r\n\x1a\n"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -71,12 +71,18 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--out", type=Path, default=Path("scvcell-demo"), help="folder of the results")
     demo.add_argument("--seed", type=int, default=0)
     demo.set_defaults(run=_demo)
-    fit = commands.add_parser("fit", help="fit a model to raw counts: an .h5mu or .h5ad file, or a SpatialData")
+    fit = commands.add_parser("fit", help="fit a model to raw counts: a file, a SpatialData, or many files")
     fit.add_argument(
-        "input", type=Path, metavar="IN", help="an .h5mu or .h5ad file, or the .zarr folder of a SpatialData"
+        "input",
+        nargs="+",
+        metavar="IN",
+        help="an .h5mu or .h5ad file, the .zarr folder of a SpatialData, or a corpus: files, or a folder of them",
     )
     fit.add_argument(
-        "output", type=Path, metavar="OUT_DIR", help="gets model/ and latent.csv (state and its uncertainty per cell)"
+        "output",
+        type=Path,
+        metavar="OUT_DIR",
+        help="gets model/ and latent.csv (state and its uncertainty per cell), of a corpus latent.zarr",
     )
     fit.add_argument("--batch-key", help="obs column of the batch")
     for option, value, says in (
@@ -135,17 +141,8 @@ def _demo(args: argparse.Namespace) -> int:
 def _fit(args: argparse.Namespace) -> int:
     target = args.output / "model"
     _check_fit(args, target)
-    from scvcell import _keys
-    from scvcell._containers import view
-
-    data, tables = _read(args.input), _tables(args.table_key)
-    try:
-        seen = view(data, table_key=tables)
-    except ValueError as error:
-        raise ValueError(str(error).replace("`table_key=`", "--table-key")) from error
-    layers = _layers(args.layers, seen)
-    if args.batch_key is not None:
-        seen.column(args.batch_key)
+    tables = tables_of(args.table_key)
+    data, layers = (args.input, by_name(args.layers, "--layers")) if args.corpus else _viewed(args, tables)
     # PyTorch is imported from here on, when what can be wrong with the files and options is known to be right
     import scvcell
     from scvcell.model import Diverged
@@ -164,7 +161,7 @@ def _fit(args: argparse.Namespace) -> int:
             measure=dict(m.split("=", 1) for m in args.measure),
             batch_key=args.batch_key,
             layers=layers or None,
-            size_factor=_size_factors(args.size_factor),
+            size_factor=by_name(args.size_factor, "--size-factor"),
             train=train,
             seed=args.seed,
         )
@@ -174,14 +171,45 @@ def _fit(args: argparse.Namespace) -> int:
         return INTERRUPTED if model.interrupted else 0  # of several processes the first writes
     args.output.mkdir(parents=True, exist_ok=True)
     model.save(target, overwrite=args.overwrite)
-    seen = view(data, table_key=tables)
-    states = seen.array(_keys.LATENT) is not None
-    if states:
-        _latent(seen).to_csv(args.output / "latent.csv")
-    sys.stdout.write(f"{model}\nSaved in {args.output}: model/{', latent.csv' * states}\n")
+    states = _states(args, model, data, tables)
+    sys.stdout.write(f"{model}\nSaved in {args.output}: model/{states and f', {states}'}\n")
     if model.interrupted:
         sys.stderr.write(f"scvcell: interrupted; the model as it was then is in {target}.\n")
     return INTERRUPTED if model.interrupted else 0
+
+
+def _viewed(args: argparse.Namespace, tables: Tables) -> tuple[Container, Any]:
+    """The data of one file, and the layers of the counts of its modalities."""
+    from scvcell._containers import view
+
+    data = read(args.input)
+    try:
+        seen = view(data, table_key=tables)
+    except ValueError as error:
+        raise ValueError(str(error).replace("`table_key=`", "--table-key")) from error
+    layers = layers_of(args.layers, seen)
+    if args.batch_key is not None:
+        seen.column(args.batch_key)
+    return data, layers
+
+
+def _states(args: argparse.Namespace, model: CSL, data: Any, tables: Tables) -> str:
+    """Write the states of all cells; the name of what is written, where there are any."""
+    if args.corpus:
+        import scvcell
+
+        out = args.output / "latent.zarr"
+        shutil.rmtree(out, ignore_errors=True)
+        scvcell.tl.embed(data, model, out=out)
+        return out.name
+    from scvcell import _keys
+    from scvcell._containers import view
+
+    seen = view(data, table_key=tables)
+    if seen.array(_keys.LATENT) is None:
+        return ""
+    latent(seen).to_csv(args.output / "latent.csv")
+    return "latent.csv"
 
 
 def _report(args: argparse.Namespace) -> int:
@@ -189,7 +217,7 @@ def _report(args: argparse.Namespace) -> int:
     _check_report(args, files)
     from scvcell._containers import view
 
-    data = _read(args.input, backed=False)
+    data = read(args.input, backed=False)
     for column in args.groups:
         view(data).column(column)
     # PyTorch is imported from here on, when what can be wrong with the files and options is known to be right
@@ -215,7 +243,7 @@ def _check_report(args: argparse.Namespace, files: list[Path]) -> None:
     """Everything that can be told without reading the data."""
     if not args.model.is_dir():
         raise FileNotFoundError(f"No folder {args.model}. Give one that `scvcell fit` or `CSL.save` wrote.")
-    _check_input(args)
+    check_input(args)
     if args.split is not None and not args.split.is_file():
         raise FileNotFoundError(f"No file {args.split}. `scvcell.pp.split(...).save(path)` writes one.")
     for file in files:
@@ -235,7 +263,12 @@ def _check_folder(folder: Path) -> None:
 
 def _check_fit(args: argparse.Namespace, target: Path) -> None:
     """Everything that can be told without reading the data."""
-    _check_input(args)
+    args.corpus = is_corpus(args.input)
+    if args.corpus:
+        check_corpus(args)
+    else:
+        args.input = Path(args.input[0])
+        check_input(args)
     _check_folder(args.output)
     try:
         claim(target, overwrite=args.overwrite)
@@ -246,89 +279,6 @@ def _check_fit(args: argparse.Namespace, target: Path) -> None:
             raise ValueError(f"--measure takes NAME=OPERATOR, not {measure!r}.")
     if args.max_epochs is not None and args.max_epochs < 1:
         raise ValueError(f"max_epochs must be > 0, not {args.max_epochs}.")
-
-
-def _check_input(args: argparse.Namespace) -> None:
-    folder = args.input.suffix == FOLDER
-    if not (args.input.is_dir() if folder else args.input.is_file()):
-        raise FileNotFoundError(f"No {'folder' if folder else 'file'} {args.input}.")
-    if not folder:
-        _check_file(args)
-
-
-def _check_file(args: argparse.Namespace) -> None:
-    if args.input.suffix not in SUFFIXES:
-        raise ValueError(f"{args.input.name} is neither .h5mu nor .h5ad, nor the .zarr folder of a SpatialData.")
-    if args.table_key:
-        raise ValueError(
-            f"--table-key is for the .zarr folder of a SpatialData; {args.input.name} is one table or more."
-        )
-    with args.input.open("rb") as file:
-        # at the start or, in an .h5mu file, after a block of the user's
-        if SIGNATURE not in file.read(4096):
-            raise ValueError(f"{args.input} cannot be read: it is not an HDF5 file.")
-
-
-def _read(file: Path, *, backed: bool = True) -> Container:
-    """Open a file; what it lacks is told by `fit`."""
-    import anndata
-    import mudata
-
-    from scvcell._calm import calm
-
-    if file.suffix == FOLDER:
-        from scvcell._containers import read_spatial
-
-        with calm():
-            return read_spatial(str(file))
-    read = {".h5ad": anndata.read_h5ad, ".h5mu": mudata.read_h5mu}[file.suffix]
-    try:
-        with calm():
-            return read(file, backed="r") if backed else read(file)
-    except OSError as error:
-        raise ValueError(f"{file} cannot be read: {error}.") from error
-
-
-def _tables(given: list[str]) -> Tables:
-    """Tables of a SpatialData: one, several, or one by modality."""
-    named = ["=" in item for item in given]
-    if any(named) and not all(named):
-        raise ValueError(f"Give --table-key NAME=TABLE for each modality, or tables without names, not both: {given}.")
-    if any(named):
-        return dict(item.split("=", 1) for item in given)
-    return given[0] if len(given) == 1 else given or None
-
-
-def _layers(given: list[str], seen: View) -> dict[str, str]:
-    """Layer by modality; a layer without a modality is that of all modalities that have it."""
-    modalities = seen.modalities
-    layers: dict[str, str] = {}
-    for item in given:
-        name, _, layer = item.rpartition("=")
-        having = [name] if name else [m for m, table in modalities.items() if layer in table.layers]
-        if not having:
-            known = sorted({key for table in modalities.values() for key in table.layers if key is not None})
-            raise ValueError(f"No modality has a layer {layer!r}. Layers: {', '.join(known) or 'none'}.")
-        layers |= dict.fromkeys(having, layer)
-    return layers
-
-
-def _size_factors(given: list[str]) -> dict[str, str] | str | None:
-    """Column by modality, or one for all that have it."""
-    alone = [item for item in given if "=" not in item]
-    if alone and len(given) > 1:
-        raise ValueError(f"Give one --size-factor, or NAME=COLUMN of each modality, not {alone[0]!r} among several.")
-    return alone[0] if alone else dict(item.split("=", 1) for item in given) or None
-
-
-def _latent(seen: View) -> DataFrame:
-    """State of every cell, one column per dimension, and its uncertainty."""
-    import pandas as pd
-
-    from scvcell import _keys
-
-    state = pd.DataFrame(seen.array(_keys.LATENT), index=seen.obs_names)
-    return state.assign(**{_keys.UNCERTAINTY: seen.column(_keys.UNCERTAINTY).to_numpy()})
 
 
 def _info(args: argparse.Namespace) -> int:

@@ -31,7 +31,7 @@ class TestBuild:
         mdata = mosaic()
         seen = view(mdata)
         design, batch = read_schema(seen, batch_key="batch", covariates=("celltype", "age")).context(seen)
-        obs = mdata.obs
+        obs, design = mdata.obs, design[:]
         np.testing.assert_array_equal(batch, (obs["batch"] == "b1").astype(int))
         np.testing.assert_array_equal(design[:, :2], np.eye(2)[batch])
         np.testing.assert_array_equal(design[:, 2:5], pd.get_dummies(obs["celltype"].astype(str)).to_numpy(float))
@@ -41,7 +41,7 @@ class TestBuild:
         mdata = mosaic()
         mdata.obs["age"] = 3.0
         seen = view(mdata)
-        assert (read_schema(seen, covariates=("age",)).context(seen)[0][:, -1] == 0).all()
+        assert (read_schema(seen, covariates=("age",)).context(seen)[0][:][:, -1] == 0).all()
 
     def test_columns_only_in_the_modalities(self, mosaic, quick):
         mdata = mosaic(90)

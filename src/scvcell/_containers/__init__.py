@@ -1,7 +1,7 @@
 """AnnData, MuData or SpatialData in, one `View`; results out."""
 
 from scvcell._containers._annotation import frame
-from scvcell._containers._blocks import blocks, check_store, write_blocks
+from scvcell._containers._blocks import blocks, check_store, store_blocks, write_blocks
 from scvcell._containers._corpus import Corpus, StoredNames
 from scvcell._containers._files import Paths, check_columns, find, is_paths, open_parts
 from scvcell._containers._gather import gather, unique_names
@@ -52,6 +52,7 @@ __all__ = [
     "open_parts",
     "read_spatial",
     "stack_of",
+    "store_blocks",
     "table_names",
     "unique_names",
     "units_of",

@@ -68,7 +68,18 @@ def check_store(out: Any) -> Path:
 
 
 def write_blocks(path: Path, parts: Iterable[AnnData], about: Callable[[], AnnData] | None = None) -> AnnData:
-    """Write tables one below the other; nothing is left at `path` if that fails.
+    """As `store_blocks`, which says what the arguments are.
+
+    Returns
+    -------
+    The table, with `obs`, `var` and `uns` in memory, and arrays on disk. Rows of it are read when they are asked for;
+    ``.to_memory()`` reads all.
+    """
+    return _opened(path, store_blocks(path, parts, about))
+
+
+def store_blocks(path: Path, parts: Iterable[AnnData], about: Callable[[], AnnData] | None = None) -> Any:
+    """Write tables one below the other; nothing is left at `path` if that fails, and of cells nothing in memory.
 
     Parameters
     ----------
@@ -82,11 +93,11 @@ def write_blocks(path: Path, parts: Iterable[AnnData], about: Callable[[], AnnDa
 
     Returns
     -------
-    The table, with `obs`, `var` and `uns` in memory, and arrays on disk. Rows of it are read when they are asked for;
-    ``.to_memory()`` reads all.
+    uns of the whole; None in a process that waited for the first one to write it.
     """
     if rank():
-        return _awaited(path)
+        _awaited(path)
+        return None
     scratch = path.with_name(f".{path.name}-{uuid.uuid4().hex[:16]}")
     try:
         group: Any = zarr.open_group(scratch, mode="w-", zarr_format=3)
@@ -112,7 +123,7 @@ def write_blocks(path: Path, parts: Iterable[AnnData], about: Callable[[], AnnDa
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
-    return _opened(path, uns)
+    return uns
 
 
 def _arrays(table: AnnData) -> Iterator[tuple[str, Array]]:
@@ -159,14 +170,13 @@ def _append(stored: Any, column: pd.Series) -> None:
     stored.append(column.to_numpy().astype(stored.dtype))
 
 
-def _awaited(path: Path) -> AnnData:
-    """The table that the first of several processes writes."""
+def _awaited(path: Path) -> None:
+    """Wait for the table that the first of several processes writes."""
     started = time.monotonic()
     while not path.exists():
         if time.monotonic() - started > MAX_SECONDS:
             raise TimeoutError(f"The first process of this script has written no {path} within an hour.")
         time.sleep(0.2)
-    return _opened(path)
 
 
 def _opened(path: Path, uns: dict[str, Any] | None = None) -> AnnData:
@@ -174,5 +184,4 @@ def _opened(path: Path, uns: dict[str, Any] | None = None) -> AnnData:
     uns = read_elem(group["uns"]) if uns is None else uns
     obs, var = (read_elem(group[name]) for name in ("obs", "var"))
     layers, obsm = ({key: group[name][key] for key in group[name]} for name in ("layers", "obsm"))
-    uns = read_elem(group["uns"]) if uns is None else uns
     return AnnData(group.get("X"), obs=obs, var=var, uns=uns, layers=layers, obsm=obsm)

@@ -67,7 +67,11 @@ class StoredNames(Sequence[str]):
 
     def hashes(self) -> NDArray[np.uint64]:
         """A number for each name, ``(cells,)``."""
-        return np.concatenate([pd.util.hash_array(block, categorize=False) for block in self.blocks()])
+        out, start = np.empty(len(self), np.uint64), 0
+        for block in self.blocks():
+            out[start : start + len(block)] = pd.util.hash_array(block, categorize=False)
+            start += len(block)
+        return out
 
     def mask(self, names: Iterable[str]) -> Mask:
         """Which of these cells are among `names`, ``(cells,)``."""
@@ -107,11 +111,14 @@ class Corpus(AnnData):
     """An AnnData of one modality whose cells are known by their number; `names` are read when they are asked for."""
 
     def __init__(self, x: Any, layer: str | None, obs: pd.DataFrame, features: pd.Index, names: StoredNames) -> None:
-        held = {"X": x} if layer is None else {"layers": {layer: x}, "shape": x.shape}
-        super().__init__(**held, var=pd.DataFrame(index=features))
+        super().__init__(obs=pd.DataFrame(index=pd.Index([], dtype=str)), var=pd.DataFrame(index=features))
         obs.index = pd.RangeIndex(len(obs))
-        # names as text would be most of what a cell takes in memory
-        self._obs = obs
+        # set by hand, since anndata would make a name of each cell: the most of what a cell takes in memory
+        self._obs, self._n_obs = obs, len(obs)
+        if layer is None:
+            self.X = x
+        else:
+            self.layers[layer] = x
         self.names = names
 
     def with_counts(self, x: Any, layer: str | None, features: pd.Index) -> Corpus:

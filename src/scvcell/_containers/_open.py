@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from scvcell._containers._files import Layers, Part
 
 
@@ -111,13 +113,21 @@ def _prefixes(parts: Mapping[str, dict[str, Part]], files: Mapping[str, Path]) -
     """
     found = []
     for label, part in parts.items():
-        hashes = [np.unique(one.names.hashes()) for one in part.values()]
-        if any(len(own) < len(one.names) for own, one in zip(hashes, part.values(), strict=True)):
+        hashes = [_sorted(one.names.hashes()) for one in part.values()]
+        if any(map(_repeats, hashes)):
             raise ValueError(f"{str(files[label])!r} has two cells of one name. Make its names unique.")
-        found.append(np.unique(np.concatenate(hashes)))
-    every = np.concatenate(found)
-    shared = len(np.unique(every)) < len(every)
+        found.append(hashes[0] if len(hashes) == 1 else np.unique(np.concatenate(hashes)))
+    shared = _repeats(_sorted(np.concatenate(found)))
     return {label: f"{label}:" for label in parts} if shared else None
+
+
+def _sorted(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    values.sort()
+    return values
+
+
+def _repeats(ordered: NDArray[np.uint64]) -> bool:
+    return bool((ordered[1:] == ordered[:-1]).any())
 
 
 def _joined(

@@ -69,7 +69,8 @@ def _batches(view: View, schema: Schema) -> list[str]:
     """Batches of the data, which the model may not know yet."""
     if schema.batch_key is None or schema.batch_key not in view.columns:
         return []
-    return sorted(set(labels(view.column(schema.batch_key)).dropna()))
+    column = view.column(schema.batch_key)
+    return sorted(set(labels(column.drop_duplicates()).dropna()))
 
 
 def _named(view: View, schema: Schema) -> View:

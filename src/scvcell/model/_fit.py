@@ -161,7 +161,8 @@ def _rounds(
     def fit_with(found: Matches, number: int) -> bool:
         """Train on the cells, the `found` ones merged, in as many steps as without them."""
         pairs = Matches(train[found.one], train[found.other], found.confidence)
-        rest, merged, settings = np.setdiff1d(train, pairs.other), source, config
+        rest = np.setdiff1d(train, pairs.other) if len(pairs.other) else train
+        merged, settings = source, config
         model.network.n_train, model.network.paired = len(rest), paired
         if len(pairs.one):
             merged = source.matched(pairs)
@@ -242,5 +243,6 @@ def split_cells(
         cells = np.flatnonzero((pattern == value) & fresh)
         chosen.append(rng.permutation(cells)[: round(share * len(cells))])
     validation = np.sort(np.concatenate(chosen))
-    train = np.setdiff1d(np.flatnonzero(allowed), validation)
+    allowed[validation] = False
+    train = np.flatnonzero(allowed)
     return train, validation

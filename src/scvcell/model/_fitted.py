@@ -22,6 +22,7 @@ from scvcell.model._gain import told
 from scvcell.model._parts import PARTS
 from scvcell.model._readout import Readout
 from scvcell.model._schema import Schema
+from scvcell.model._scores import MAX_KEPT_ROWS, LaterScores
 from scvcell.model._source import Loader, Source
 from scvcell.objective import Weights
 from scvcell.state import Posterior
@@ -241,13 +242,17 @@ class Fitted(ModelLifecycle):
         matrices = {m: self.matrix(data, m, check=check) for m in self.schema.modalities if m in data.modalities}
         rows = {m: data.rows[m] for m in matrices}
         panels = {m: p for m in matrices if (p := data.panel(m, self.schema.batches)) is not None}
-        scores = {}
+        scores: dict[str, Any] = {}
         for m in [m for m in matrices if m in self.assays]:
+            if matrices[m].on_disk and matrices[m].shape[0] > MAX_KEPT_ROWS:
+                scores[m] = LaterScores(self.network.front_ends[m], matrices[m], rows[m], batch, panels.get(m))
+                continue
             there, first = np.unique(rows[m], return_index=True)
             there, first = there[there >= 0], first[there >= 0]
             found = self.network.front_ends[m].scores(matrices[m], there, batch[first], panels.get(m))
-            scores[m] = np.zeros((matrices[m].shape[0], found.shape[1]), np.float32)
-            scores[m][there] = found
+            kept = np.zeros((matrices[m].shape[0], found.shape[1]), np.float32)
+            kept[there] = found
+            scores[m] = kept
         operators = {m: self.operator(m) for m in matrices}
         return Source(matrices, rows, scores, operators, design, batch, panels)
 

@@ -106,7 +106,8 @@ class Readout:
         ValueError
             If the model knows no such batch.
         """
-        design, code = schema.context(data)
+        contexts, code = schema.context(data)
+        design = contexts[:]
         if batch is not None:
             batch = label(batch)
             if batch not in schema.batches:

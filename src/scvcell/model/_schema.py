@@ -84,8 +84,8 @@ class Schema:
         """The same schema with further batch categories at the end."""
         return replace(self, batches=[*self.batches, *names])
 
-    def context(self, view: View) -> tuple[NDArray[np.float32], Rows]:
-        """Context design, shape ``(cells, n_context)``, and batch codes of every cell.
+    def context(self, view: View) -> tuple[Design, Rows]:
+        """Context design and batch codes of every cell.
 
         Raises
         ------
@@ -95,40 +95,76 @@ class Schema:
         batch = np.zeros(view.n_obs, np.int64)
         if self.batch_key is not None:
             batch = codes_of(view, self.batch_key, self.batches, hint=_NEW_BATCH)
-        parts = [np.eye(len(self.batches), dtype=np.float32)[batch]]
+        codes: list[NDArray[np.integer]] = [batch]
+        widths = [len(self.batches)]
         for key, categories in self.categorical.items():
-            parts.append(np.eye(len(categories), dtype=np.float32)[codes_of(view, key, categories)])
+            own = codes_of(view, key, categories)
+            codes.append(own.astype(np.min_scalar_type(len(categories))))
+            widths.append(len(categories))
+        scaled = []
         for key, (mean, sd) in self.continuous.items():
             values = numeric_column(view, key)
-            scaled = np.zeros(len(values)) if is_constant(mean, sd) else (values - mean) / sd
-            parts.append(scaled.astype(np.float32)[:, None])
-        return np.concatenate(parts, 1), batch
+            one = np.zeros(len(values)) if is_constant(mean, sd) else (values - mean) / sd
+            scaled.append(one.astype(np.float32))
+        return Design(codes, widths, scaled), batch
 
     def unseen_batches(self, view: View) -> list[str]:
         """Batch categories of `view` that the model does not know."""
         if self.batch_key is None:
             return []
-        return sorted(set(text_column(view, self.batch_key).tolist()) - set(self.batches))
+        return sorted(set(coded(view, self.batch_key)[0]) - set(self.batches))
 
 
-def text_column(view: View, key: str) -> NDArray[np.str_]:
-    """A column as text, refused where cells lack a label, ``(cells,)``."""
-    text = labels(view.column(key))
-    missing = text.isna().to_numpy()
+@dataclass(frozen=True)
+class Design:
+    """Context of every cell as codes; rows of the design are made when they are asked for.
+
+    Attributes
+    ----------
+    codes, widths
+        Of the batch and of each categorical covariate, the category of every cell, and how many there are.
+    continuous
+        Each continuous covariate, standardised.
+    """
+
+    codes: Sequence[NDArray[np.integer]]
+    widths: list[int]
+    continuous: list[NDArray[np.float32]]
+
+    def __getitem__(self, cells: Any) -> NDArray[np.float32]:
+        """Rows of some cells, ``(cells, n_context)``."""
+        parts = [np.eye(n, dtype=np.float32)[code[cells]] for code, n in zip(self.codes, self.widths, strict=True)]
+        return np.concatenate([*parts, *(values[cells][:, None] for values in self.continuous)], 1)
+
+
+def coded(view: View, key: str) -> tuple[list[str], Rows]:
+    """Labels of a column, sorted, and the number of each cell's label; refused where cells lack one."""
+    column = view.column(key)
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        # labels of categories, not of cells: a corpus has many cells of each
+        kinds = column.cat.categories
+        text, code = labels(pd.Series(pd.Categorical(kinds, kinds))).to_numpy(), column.cat.codes.to_numpy()
+        known = np.append(pd.notna(text), False)
+        missing = ~known[code]
+    else:
+        text = labels(column).to_numpy()
+        code, missing = np.arange(len(text)), pd.isna(text)
     if missing.any():
         raise ValueError(f"obs[{key!r}] is missing for {missing.sum()} cells, e.g. {view.obs_names[missing][0]!r}.")
-    return text.to_numpy().astype(str)
+    names = sorted({text[each] for each in np.unique(code)})
+    number = pd.Index(names).get_indexer(pd.Index(text))
+    return names, number[code]
 
 
 def codes_of(view: View, key: str, categories: list[str], hint: str = "") -> Rows:
     """Number of each cell's category, ``(cells,)``; others than `categories` are refused, with a `hint`."""
-    codes = pd.Index(categories).get_indexer(pd.Index(text_column(view, key)))
-    if (codes < 0).any():
-        unknown = sorted(set(text_column(view, key)[codes < 0].tolist()))
+    names, number = coded(view, key)
+    unknown = sorted(set(names).difference(categories))
+    if unknown:
         raise ValueError(
             f"obs[{key!r}] has categories the model does not know: {unknown}; it knows {categories}.{hint}"
         )
-    return codes.astype(np.int64)
+    return np.array([categories.index(name) for name in names], np.int64)[number]
 
 
 def numeric_column(view: View, key: str) -> NDArray[np.float64]:

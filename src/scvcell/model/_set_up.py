@@ -19,7 +19,7 @@ from scvcell.measure import MEASUREMENTS
 from scvcell.model import _size_factor
 from scvcell.model._check import by_modality, check_all_values, check_layer, note, note_panels
 from scvcell.model._recognise import check_kinds, unrecognised
-from scvcell.model._schema import ModalitySchema, Schema, is_constant, numeric_column, text_column
+from scvcell.model._schema import ModalitySchema, Schema, coded, is_constant, numeric_column
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,7 +84,7 @@ def read_schema(
     note(view, modalities, [key for key in (batch_key, *covariates) if key is not None])
     batches = ["all"]
     if batch_key is not None:
-        batches = sorted(set(text_column(view, batch_key).tolist()))
+        batches = coded(view, batch_key)[0]
     note_panels(view, batches)
     categorical: dict[str, list[str]] = {}
     continuous: dict[str, tuple[float, float]] = {}
@@ -96,7 +96,7 @@ def read_schema(
             if is_constant(*continuous[key]):
                 logger.warning("obs[%r] is %g in all cells, so it tells nothing; it is not used.", key, values[0])
         else:
-            categorical[key] = sorted(set(text_column(view, key).tolist()))
+            categorical[key] = coded(view, key)[0]
     return Schema(modalities, batch_key, batches, categorical, continuous)
 
 

@@ -12,6 +12,7 @@ import torch
 
 from scvcell.measure import Context
 from scvcell.model._order import Order
+from scvcell.model._scores import LaterScores
 from scvcell.state import Batch, Observed, Share
 
 if TYPE_CHECKING:
@@ -24,14 +25,15 @@ if TYPE_CHECKING:
     from scvcell._types import Mask, Rows
     from scvcell.measure import Measurement
     from scvcell.model._pairs import Matches
+    from scvcell.model._schema import Design
 
 CELLS_PER_BUFFER = 16_384
 """Cells read from disk at once; they are shuffled among themselves."""
 CELLS_PER_READ = 512
 """Neighbouring cells that are read together from disk; a buffer mixes 32 such blocks."""
 
-type Ahead = dict[str, tuple[Any, Rows]]
-"""Per modality, values that were read ahead, and which rows they are, sorted."""
+type Ahead = dict[str, tuple[Any, Rows, NDArray[np.float32] | None]]
+"""Per modality, values that were read ahead, which rows they are, sorted, and their front-end scores."""
 
 
 @dataclass
@@ -43,11 +45,12 @@ class Source:
     matrices, rows
         Per modality, its matrix and the row of every cell (-1: absent).
     scores
-        Per modality that encoders see, front-end scores of its rows, shape ``(rows of the modality, width)``.
+        Per modality that encoders see, front-end scores of its rows, shape ``(rows of the modality, width)``; or what
+        makes them of the rows that are read.
     operators
         Per modality, its operator, which says how values are handed over and what a depth is.
     design, batch
-        Context of all cells.
+        Context of all cells, and their batch.
     panels
         Per modality, measured features by batch, shape ``(batches, features)``; absent where all were.
     confidence
@@ -56,9 +59,9 @@ class Source:
 
     matrices: dict[str, Matrix]
     rows: dict[str, Rows]
-    scores: dict[str, NDArray[np.float32]]
+    scores: dict[str, NDArray[np.float32] | LaterScores]
     operators: dict[str, type[Measurement]]
-    design: NDArray[np.float32]
+    design: Design
     batch: Rows
     panels: dict[str, Mask] = field(default_factory=dict)
     confidence: NDArray[np.float32] | None = None
@@ -84,16 +87,21 @@ class Source:
 
     def blocks(self, index: Rows) -> tuple[Rows, Rows]:
         """Some cells in the order in which they are stored, and positions at which blocks of neighbours start."""
-        place, ends, offset = np.full(len(index), -1), [], 0
+        place, ends, offset = np.zeros(0, np.int64), [], 0
         for name, matrix in self.matrices.items():
             rows = self.rows[name][index]
-            new = (place < 0) & (rows >= 0)
-            place[new] = rows[new] + offset
+            if not offset:
+                place = rows
+            else:
+                new = (place < 0) & (rows >= 0)
+                place[new] = rows[new] + offset
             ends.append(matrix.blocks(CELLS_PER_READ) + offset)
             offset += matrix.shape[0]
-        by_place = np.argsort(place, kind="stable")
-        starts = np.unique(np.searchsorted(place[by_place], np.concatenate(ends)))
-        return index[by_place], starts[starts < len(index)]
+        if (place[1:] < place[:-1]).any():
+            by_place = np.argsort(place, kind="stable")
+            index, place = index[by_place], place[by_place]
+        starts = np.unique(np.searchsorted(place, np.concatenate(ends)))
+        return index, starts[starts < len(index)]
 
     def cut(self, index: Rows, *, ahead: Ahead | None = None, ranks: Sequence[Rows] = ()) -> Batch:
         """The mini-batch of cells `index`; `ahead` holds rows that were read ahead, per modality.
@@ -110,16 +118,18 @@ class Source:
             mine, at_of[name] = mine[at], at
             if ahead is None:
                 values = self.matrices[name].rows(mine)
+                scores = self._scores(name, values, mine, index[at]) if name in self.scores else nothing[at]
             else:
-                block, position = ahead[name]
-                values = block[np.searchsorted(position, mine)]
+                block, position, told = ahead[name]
+                place = np.searchsorted(position, mine)
+                values, scores = block[place], nothing[at] if told is None else told[place]
             operator = self.operators[name]
             x = _tensor(values, sparse=operator.sparse)
             panel = self.panels.get(name)
             observed[name] = Observed(
                 rows=torch.from_numpy(at),
                 x=x,
-                scores=torch.from_numpy(self.scores[name][mine] if name in self.scores else nothing[at]),
+                scores=torch.from_numpy(scores),
                 depth=torch.from_numpy(self.matrices[name].depths(mine, values, operator.size)),
                 mask=None if panel is None else torch.from_numpy(panel[self.batch[index[at]]]),
             )
@@ -135,6 +145,22 @@ class Source:
         rows = {name: np.flatnonzero(at[cells] >= 0) for name, at in self.rows.items()}
         confidence = None if self.confidence is None else self.confidence[cells]
         return Share(rows, list(self.scores), self.batch[cells], confidence)
+
+    def read(self, cells: Rows) -> Ahead:
+        """Rows of some cells, each once, and their scores."""
+        ahead = {}
+        for name, rows in self.rows.items():
+            wanted, first = np.unique(rows[cells], return_index=True)
+            wanted, first = wanted[wanted >= 0], first[wanted >= 0]
+            values = self.matrices[name].rows(wanted)
+            scores = self._scores(name, values, wanted, cells[first]) if name in self.scores else None
+            ahead[name] = (values, wanted, scores)
+        return ahead
+
+    def _scores(self, name: str, values: Any, rows: Rows, cells: Rows) -> NDArray[np.float32]:
+        """Front-end scores of rows whose values were read, one cell of each."""
+        held = self.scores[name]
+        return held.of(values, rows, self.batch[cells]) if isinstance(held, LaterScores) else held[rows]
 
 
 def _tensor(values: Any, *, sparse: bool) -> Tensor:
@@ -273,10 +299,5 @@ class Loader:
 
     def _read(self, epoch: int, number: int, first: int) -> tuple[list[tuple[int, Rows, Rows]], Ahead]:
         """A buffer, and the rows of its cells, per modality: values and which rows they are."""
-        steps, ahead = self._cut(epoch, number, first), {}
-        mine = np.concatenate([cells for _, cells, _ in steps])
-        for name, rows in self.source.rows.items():
-            wanted = np.unique(rows[mine])
-            wanted = wanted[wanted >= 0]
-            ahead[name] = (self.source.matrices[name].rows(wanted), wanted)
-        return steps, ahead
+        steps = self._cut(epoch, number, first)
+        return steps, self.source.read(np.concatenate([cells for _, cells, _ in steps]))

@@ -10,7 +10,7 @@ from anndata import AnnData
 
 from scvcell import _keys
 from scvcell._checks import expect
-from scvcell._containers import check_store, is_paths, open_corpus, write_blocks
+from scvcell._containers import check_store, is_paths, open_corpus, store_blocks
 from scvcell.model import CSL
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def embed(
         data = _opened(data, model)
     if target is not None:
         seen = model.view(data).only(model.assays)
-        write_blocks(target, _blocks(seen, model, modalities, _keys.LATENT if key_added is None else key_added))
+        store_blocks(target, _blocks(seen, model, modalities, _keys.LATENT if key_added is None else key_added))
         return
     write_states(model.view(data), model, modalities, key_added)
 
