@@ -24,7 +24,9 @@ def by_hand(model, mdata, to, source):
     design, batch = model.schema.context(model.view(mdata))
     operator = model.module.operators[to]
     with torch.no_grad():
-        return operator.predict(posterior.mean, Context(torch.from_numpy(design), torch.from_numpy(batch))).numpy()
+        return operator.predict(
+            posterior.mean, Context(torch.from_numpy(design[np.arange(len(batch))]), torch.from_numpy(batch))
+        ).numpy()
 
 
 @pytest.mark.parametrize(("to", "source"), [("adt", "rna"), ("rna", "adt")])
