@@ -197,12 +197,15 @@ def write(lines: list[dict[str, Any]]) -> pd.DataFrame:
     """All that was compared; what is in the file and was not compared again stays."""
     path, found = RESULTS / "agreement.csv", pd.DataFrame(lines)
     if path.is_file():
-        old = pd.read_csv(path, keep_default_na=False, na_values={"table": "", "risk": ""}).dropna(subset=["table"])
+        old = pd.read_csv(
+            path, keep_default_na=False, na_values=dict.fromkeys(("table", "same_answer", "risk"), "")
+        ).dropna(subset=["table"])
         old = old.assign(equal=old["equal"].astype(str) == "True", seed=old["seed"].astype(float).astype(int))
         found = pd.concat([old, found]).drop_duplicates(["case", "method", "seed", "score"], keep="last")
     found = found.sort_values(["case", "method", "seed", "score"])
     told = [{"case": case, "score": score, "why": why} for (case, score), why in OTHER.items()]
-    pd.concat([found, pd.DataFrame(told)]).to_csv(path, index=False, float_format="%.6g")
+    columns = ["case", "method", "seed", "score", "table", "same_answer", "risk", "equal", "why"]
+    pd.concat([found, pd.DataFrame(told)])[columns].to_csv(path, index=False, float_format="%.6g")
     return found
 
 

@@ -13,7 +13,9 @@ TABLE = {"half": "protein-half", "mosaic": "mosaic"}
 
 @pytest.fixture(scope="module")
 def rows():
-    found = pd.read_csv(RESULTS / "agreement.csv", keep_default_na=False, na_values={"table": "", "risk": ""})
+    found = pd.read_csv(
+        RESULTS / "agreement.csv", keep_default_na=False, na_values=dict.fromkeys(("table", "same_answer", "risk"), "")
+    )
     return found, found.dropna(subset=["table"])
 
 

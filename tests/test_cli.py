@@ -241,9 +241,28 @@ def test_usage(args, capsys):
 def test_diverged_training_is_one_line(file, tmp_path, capsys, monkeypatch):
     from scvcell.measure import Counts
 
-    monkeypatch.setattr(Counts, "log_prob", lambda self, x, z, *_: z.sum(1) * float("nan"))
+    monkeypatch.setattr(Counts, "log_prob", lambda self, x, z, *_, **__: z.sum(1) * float("nan"))
     assert run("fit", file, tmp_path / "out") == 2
     assert "scvcell: Training diverged: the loss of 'rna'" in capsys.readouterr().err
+
+
+def test_a_fit_keeps_how_far_it_has_come(file, tmp_path, capsys):
+    kept = tmp_path / "kept"
+    assert run("fit", file, tmp_path / "out", "--max-epochs", "1", "--checkpoint", kept) == 0
+    assert (kept / "round-0.done.pt").is_file()
+    capsys.readouterr()
+    assert run("fit", file, tmp_path / "other", "--max-epochs", "2", "--checkpoint", kept) == 2
+    assert "keeps another fit: max_epochs: 1 then, 2 now" in capsys.readouterr().err
+    assert not (tmp_path / "other" / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [("--precision", "bf16", "precision must be one of 32"), ("--devices", "0", "devices must be a whole number >= 1")],
+)
+def test_settings_of_processes_are_checked(file, tmp_path, capsys, option, value, said):
+    assert run("fit", file, tmp_path / "out", option, value) == 2
+    assert said in capsys.readouterr().err
 
 
 LIGHT = """

@@ -1,10 +1,12 @@
 """What two ranks do, started as torchrun would: writes what each found to FOLDER/RANK.json. Not a test itself."""
 
 import json
+import logging
 import os
 import signal
 import socket
 import sys
+import time
 import traceback
 from dataclasses import replace
 from pathlib import Path
@@ -168,6 +170,29 @@ def main(folder):
     out["confident"] = gradients(model, data, where, confident=True)
     out |= fits(folder)
     (folder / f"{rank()}.json").write_text(json.dumps(out))
+    out["lost"] = bereft(folder)
+    (folder / f"{rank()}.json").write_text(json.dumps(out))
+
+
+def bereft(folder):
+    """What the first rank says, and after how many seconds, when the second one is gone in its third step."""
+    step, said = TrainingPlan.training_step, []
+
+    def gone(self, batch, index):
+        if self.global_step == 2:
+            if rank() == 1:
+                os._exit(0)
+            said.append(time.monotonic())
+        return step(self, batch, index)
+
+    TrainingPlan.training_step = gone
+    handler = logging.Handler(logging.ERROR)
+    handler.emit = lambda record: said.append(record.getMessage())
+    logging.getLogger("scvcell").addHandler(handler)
+    try:
+        scvcell.tl.fit(cells(), batch_key="batch", train=replace(TRAIN, checkpoint=folder / "bereft"))
+    except RuntimeError:
+        return [time.monotonic() - said[0], said[1]]
 
 
 def alone(folder):

@@ -182,3 +182,19 @@ def test_a_killed_process_is_gone_on_with_by_another_one(whole, ranks, monkeypat
     model = fit(replace(QUICK, checkpoint=str(ranks.folder / "alone"), minutes=3))
     assert len(steps) == whole[2] - 8
     assert all(torch.equal(value, whole[0][name]) for name, value in parameters(model).items())
+
+
+def test_files_are_known_again(monkeypatch, tmp_path):
+    data = cells()["rna"]
+    data.obs["batch"] = np.array(["x", "y"])[np.arange(data.n_obs) % 2]
+    paths = [tmp_path / "a.h5ad", tmp_path / "b.h5ad"]
+    half = data.n_obs // 2
+    for path, part in zip(paths, (data[:half], data[half:]), strict=True):
+        part.copy().write_h5ad(path)
+    train = replace(QUICK, max_epochs=1, checkpoint=tmp_path / "kept")
+    fit(train, paths)
+    steps = counted(monkeypatch)
+    fit(train, paths)
+    assert not steps
+    with pytest.raises(ValueError, match="keeps another fit: names of the cells"):
+        fit(train, paths[::-1])

@@ -67,6 +67,16 @@ def test_killed_and_gone_on_with_ranks_end_as_if_nothing_had_been(ranks):
         assert both == whole + 1, "the step in which they were killed is the only one that is made twice"
 
 
+def test_a_rank_whose_other_is_gone_ends_and_says_how_the_fit_goes_on(ranks):
+    seconds, said = ranks.found[0]["lost"]
+    assert seconds < 60
+    assert said == (
+        f"Another process of this training ended, or cannot be reached. The same fit again goes on from "
+        f"{ranks.folder / 'bereft'}."
+    )
+    assert (ranks.folder / "bereft" / "round-0.step.pt").is_file()
+
+
 def test_the_first_rank_alone_writes(ranks):
     model = scvcell.CSL.load(ranks.folder / "model")
     assert model.history["loss_train"].to_numpy().ravel().tolist() == ranks.found[0]["history"]["loss_train"]

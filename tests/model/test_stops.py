@@ -14,6 +14,7 @@ import torch
 import scvcell
 from scvcell import CSL
 from scvcell.model import Diverged, Terminated, _fit
+from scvcell.model._stops import INTERRUPT, NOTHING, SAVE, TERMINATE, Stops
 from scvcell.model._train import TrainingPlan
 
 QUICK = scvcell.TrainConfig(max_epochs=3, progress=False, accelerator="cpu", validation=0.3)
@@ -222,6 +223,54 @@ def test_sigterm_at_every_stage_of_a_command(stage, tmp_path, monkeypatch, capsy
     assert signal.getsignal(signal.SIGTERM) is before
     assert (tmp_path / "out" / "model").exists() == (stage != "scvcell.tl._fit.view")
     assert "interrupted" in capsys.readouterr().err
+
+
+class TestSignalsWait:
+    """For the end of a step, where what is known of a training is kept."""
+
+    @pytest.fixture
+    def handlers(self):
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+        before = [signal.getsignal(number) for number in numbers]
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        yield
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+    def test_the_first_is_remembered_and_the_second_acts(self, handlers):
+        stops = Stops()
+        stops.take()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stops.asked == INTERRUPT
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert stops.asked == NOTHING
+        signal.raise_signal(signal.SIGUSR1)
+        assert stops.asked == SAVE
+        stops.give_back()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL
+
+    def test_the_strongest_counts_and_a_handler_of_the_users_is_called_later(self, handlers):
+        came = []
+        signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
+        signal.signal(signal.SIGUSR1, lambda number, frame: came.append(number))
+        stops = Stops()
+        stops.take()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+            os.kill(os.getpid(), number)
+        assert came == [signal.SIGUSR1], "the user's own, which is not touched"
+        assert stops.asked == TERMINATE
+        stops.act(stops.asked)
+        assert came == [signal.SIGUSR1, signal.SIGTERM]
+        assert stops.asked == NOTHING
+
+    def test_outside_the_main_thread_nothing_is_taken(self, handlers):
+        stops = Stops()
+        thread = threading.Thread(target=stops.take)
+        thread.start()
+        thread.join()
+        assert not stops.taken
 
 
 class TestDivergence:

@@ -26,6 +26,10 @@ from scvcell._ranks import rank
 from scvcell.errors import Damaged
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
     from scvcell._containers import View
     from scvcell._types import Rows
     from scvcell.model._config import TrainConfig
@@ -40,6 +44,7 @@ MAX_TIME_SHARE = 0.02
 """Share of the time that checkpoints at the ends of epochs take at most; those that fall due by the clock are rare."""
 SAMPLED_ROWS = 256
 """Rows of each matrix whose values are part of the digest of the data."""
+NAMES_AT_ONCE = 2**16
 NO_MATTER = ("accelerator", "devices", "nodes", "checkpoint", "minutes", "progress", "n_latent", "n_components")
 """Settings that may differ when a fit goes on, or that the model itself has."""
 
@@ -207,16 +212,17 @@ def describe(
 ) -> dict[str, Any]:
     """What a fit is of, as plain values and digests: a fit may go on only where none of them differs."""
     design, _ = model.schema.context(data)
-    names = data.obs_names.to_numpy().astype(str)
     settings = {f.name: getattr(config, f.name) for f in fields(config) if f.name not in NO_MATTER}
     about: dict[str, Any] = {
         "version of scvcell": version("scvcell"),
-        "names of the cells": _digest(*names),
-        "context of the cells": _digest(design, batch),
+        "names of the cells": _digest(*map(_digest, _names(data))),
+        "context of the cells": _digest(batch, *design.codes, *design.continuous),
         "training cells": _digest(train),
         "held-out cells": _digest(validation),
         "guidance graph": "" if model.edges is None else _digest(*model.edges),
-        "start": "new" if model.module is None else _digest(*(p.detach().cpu() for p in model.module.parameters())),
+        "start": "new"
+        if model.module is None
+        else _digest(*(p.detach().cpu().numpy() for p in model.module.parameters())),
         "seed": seed,
         **settings,
         "n_latent": model.n_latent,
@@ -252,10 +258,18 @@ def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
 DIGEST_LENGTH = 32
 
 
-def _digest(*values: Any) -> str:
+def _names(data: View) -> Iterator[str]:
+    """Names of the cells, some thousands at a time."""
+    for start in range(0, data.n_obs, NAMES_AT_ONCE):
+        yield "\n".join(map(str, data.names(np.arange(start, min(start + NAMES_AT_ONCE, data.n_obs)))))
+
+
+def _digest(*values: str | NDArray[Any]) -> str:
     """Digest of strings and arrays."""
     found = hashlib.sha256()
     for value in values:
+        if not isinstance(value, str) and value.dtype == object:
+            raise TypeError("An array of objects has no digest.")
         raw = value.encode() if isinstance(value, str) else np.ascontiguousarray(value).tobytes()
         found.update(len(raw).to_bytes(8, "little") + raw)
     return found.hexdigest()[:DIGEST_LENGTH]

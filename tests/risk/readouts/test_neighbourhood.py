@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from mudata import MuData
 from scipy.spatial import KDTree
 
-from scvcell.risk import Neighbourhood, Values
+from scvcell.risk import Neighbourhood, Split, Values
+from scvcell.risk.axes import Modality
 from scvcell.risk.axes._values import scored_values
 
 CELLS, GENES = pd.Index([f"c{i:03d}" for i in range(240)]), pd.Index([f"g{i:02d}" for i in range(12)])
@@ -96,3 +98,21 @@ def test_it_goes_to_other_processes_without_the_data(world):
 def test_what_is_needed_is_told_at_once(world, make, says):
     with pytest.raises(ValueError, match=says):
         make(world[0], world[2])
+
+
+def test_cells_that_were_renamed_to_hide_their_pairs_have_their_places(world):
+    data, _, profiles, counts = world
+    adt = AnnData(counts.to_numpy(np.float32), data.obs[[]].copy(), pd.DataFrame(index=GENES))
+    rna = AnnData(counts.to_numpy(np.float32), data.obs[[]].copy(), pd.DataFrame(index="rna-" + GENES))
+    mdata, asked = MuData({"rna": rna, "adt": adt}), CELLS[::2]
+    axis = Modality("rna", "adt", n_blocks=1)
+    tests = {test.name: test for test in axis.stress_tests(mdata, Split(CELLS[1::2], CELLS[:0], asked))}
+    test, readout = tests["rna to adt"], Neighbourhood(data, profiles)
+    truth = test.truth()
+    assert not truth.index.isin(CELLS).any()
+    mixed = truth.sample(frac=1, random_state=0).set_axis(truth.index)
+    for told, right in ((truth, True), (mixed, False)):
+        scored = axis.scored(test, Values(told[::-1]), readouts=[readout])
+        (found,) = [each for each in scored if (each.readout, each.metric) == ("neighbourhood", "rmse")]
+        assert (found.value == 0) == right
+        assert found.n == 120

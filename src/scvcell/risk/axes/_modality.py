@@ -143,7 +143,7 @@ class Modality(Axis):
             return []
         return scored_values(
             *(units, truth, prediction, f"values ({truth.attrs[TO]})", self.metrics, self.level, readouts),
-            cells=truth.attrs[CELLS],
+            cells=pd.Index(truth.attrs[CELLS]),
         )
 
     def _of_states(self, states: States, names: Mapping[str, pd.Index], units: pd.Index) -> list[Scored]:
@@ -169,5 +169,5 @@ class Modality(Axis):
 def _values(table: Any, names: pd.Index, modality: str) -> pd.DataFrame:
     """Measured values of an assay, labelled by the names under which their cells were asked about."""
     found = pd.DataFrame(score.dense(table.X), index=names, columns=table.var_names)
-    found.attrs |= {TO: modality, CELLS: pd.Index(table.obs_names)}
+    found.attrs |= {TO: modality, CELLS: list(table.obs_names)}
     return found
