@@ -46,8 +46,8 @@ def test_one_covariate_needs_no_list(mosaic, quick):
     assert FIT(mosaic(60), covariates="batch", train=quick).schema.n_context > 1
 
 
-def test_a_path_is_no_data():
-    with pytest.raises(TypeError, match=r"got str. Read it first: mudata.read_h5mu\('cells.h5mu'\)"):
+def test_a_path_that_is_no_file():
+    with pytest.raises(FileNotFoundError, match="There is no file 'cells.h5mu'"):
         FIT("cells.h5mu")
 
 

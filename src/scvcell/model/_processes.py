@@ -118,17 +118,21 @@ def processes(config: TrainConfig) -> tuple[int, int]:
 
 
 def begin(config: TrainConfig) -> None:
-    """Refuse a number of processes that cannot be, before any work, and know which one this is: the first writes."""
+    """Refuse devices and processes that cannot be, before any work, and know which one this is: the first writes."""
     devices, nodes = processes(config)
-    if devices * nodes == 1:
+    if devices * nodes > 1:
+        names = ("RANK",) if TorchElasticEnvironment.detect() else ("SLURM_PROCID", "LOCAL_RANK")
+        expect(next((int(os.environ[name]) for name in names if name in os.environ), 0))
+        logger.addFilter(_of_first)
+    elif config.accelerator in ("auto", "cpu"):
         return
-    names = ("RANK",) if TorchElasticEnvironment.detect() else ("SLURM_PROCID", "LOCAL_RANK")
-    expect(next((int(os.environ[name]) for name in names if name in os.environ), 0))
-    logger.addFilter(_of_first)
     try:
         trainer(config, 1, pl.Callback())
     except MisconfigurationException as error:
-        raise ValueError(f"{error} (TrainConfig: devices={config.devices}, nodes={config.nodes}.)") from error
+        raise ValueError(
+            f"{error} (TrainConfig: accelerator={config.accelerator!r}, devices={config.devices}, nodes={config.nodes}.) "
+            "accelerator='auto' takes what is there."
+        ) from error
 
 
 def _of_first(record: logging.LogRecord) -> bool:

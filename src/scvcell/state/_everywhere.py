@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from jaxtyping import Float
     from torch import Tensor
+    from torch.autograd.function import FunctionCtx
 
     from scvcell.state._batch import Batch
     from scvcell.state._layout import Layout
@@ -93,13 +94,13 @@ class _Gather(torch.autograd.Function):
     """Tensors of one shape of all ranks, stacked; gradients are summed over ranks."""
 
     @staticmethod
-    def forward(ctx: Any, mine: Float[Tensor, "rows latent"], world: int) -> Float[Tensor, "ranks rows latent"]:
+    def forward(ctx: FunctionCtx, mine: Float[Tensor, "rows latent"], world: int) -> Float[Tensor, "ranks rows latent"]:
         parts = [torch.empty_like(mine) for _ in range(world)]
         torch.distributed.all_gather(parts, mine.contiguous())
         return torch.stack(parts)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: FunctionCtx, *grads: Tensor) -> tuple[Tensor, None]:
         total = grads[0].contiguous()
         torch.distributed.all_reduce(total)
         return total[torch.distributed.get_rank()], None
