@@ -47,7 +47,7 @@ def test_one_covariate_needs_no_list(mosaic, quick):
 
 
 def test_a_path_that_is_no_file():
-    with pytest.raises(FileNotFoundError, match="There is no file 'cells.h5mu'"):
+    with pytest.raises(FileNotFoundError, match=r"There is no file 'cells\.h5mu'"):
         FIT("cells.h5mu")
 
 

@@ -130,8 +130,8 @@ def begin(config: TrainConfig) -> None:
         trainer(config, 1, pl.Callback())
     except MisconfigurationException as error:
         raise ValueError(
-            f"{error} (TrainConfig: accelerator={config.accelerator!r}, devices={config.devices}, nodes={config.nodes}.) "
-            "accelerator='auto' takes what is there."
+            f"{error} TrainConfig has accelerator={config.accelerator!r}, devices={config.devices}, "
+            f"nodes={config.nodes}; accelerator='auto' takes what is there."
         ) from error
 
 
