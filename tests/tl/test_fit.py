@@ -332,9 +332,9 @@ class TestMemory:
     @pytest.mark.parametrize(
         ("form", "copies"),
         [
-            ("csr", 0.55),
-            ("dense", 0.55),
-            pytest.param("csc", 1.55),
+            ("csr", 0.5),
+            ("dense", 0.5),
+            pytest.param("csc", 1.5),
         ],
     )
     def test_fitting_copies_x_at_most_once(self, quick, monkeypatch, form, copies):

@@ -167,9 +167,10 @@ def _tensor(values: Any, *, sparse: bool) -> Tensor:
     """Rows of a matrix as a dense tensor, or as a sparse (COO) one."""
     if not sparse:
         return torch.from_numpy(values.toarray() if sp.issparse(values) else values)
-    rows = sp.csr_matrix(values).tocoo()
-    index = torch.from_numpy(np.stack([rows.row, rows.col]).astype(np.int64))
-    return torch.sparse_coo_tensor(index, torch.from_numpy(rows.data), rows.shape, is_coalesced=True)
+    rows = sp.csr_matrix(values)
+    index = np.empty((2, rows.nnz), np.int64)
+    index[0], index[1] = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr)), rows.indices
+    return torch.sparse_coo_tensor(torch.from_numpy(index), torch.from_numpy(rows.data), rows.shape, is_coalesced=True)
 
 
 class Loader:
