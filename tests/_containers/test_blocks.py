@@ -1,12 +1,15 @@
 """Tables that are written by blocks: the same table on disk, and nothing where that failed."""
 
 import anndata
+import mudata
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 from anndata import AnnData
+from mudata import MuData
 
-from scvcell._containers import _blocks, blocks, check_store, write_blocks
+from scvcell._containers import _blocks, blocks, check_store, write_arrays, write_blocks
 
 N = 300
 X = np.random.default_rng(0).random((N, 5)).astype(np.float32)
@@ -108,3 +111,52 @@ def test_others_than_the_first_process_write_nothing_and_wait_for_it(tmp_path, m
     monkeypatch.setattr(_blocks, "MAX_SECONDS", 0.0)
     with pytest.raises(TimeoutError, match="has written no"):
         write_blocks(tmp_path / "b.zarr", iter(()), about)
+
+
+def rows_of(where, table, size):
+    for start in range(0, N, size):
+        yield f"{where}X", table.X[start : start + size]
+    for start in range(0, N, size):
+        yield f"{where}layers/lower", table.layers["lower"][start : start + size]
+
+
+def without_arrays(table):
+    light = AnnData(obs=table.obs, var=table.var, uns=table.uns)
+    light.obsm.update(table.obsm)
+    return light
+
+
+@pytest.mark.parametrize("size", [77, N])
+@pytest.mark.parametrize("several", [False, True])
+def test_arrays_of_a_table_are_those_of_the_table(tmp_path, size, several):
+    one, two = whole(), whole()
+    one.X = sp.csr_matrix(np.floor(3 * X))
+    table = MuData({"a": one, "b": two}) if several else one
+    light = MuData({"a": without_arrays(one), "b": without_arrays(two)}) if several else without_arrays(one)
+    if several:
+        light.obsm["z"] = table.obsm["z"] = X[:, :1]
+        parts = [*rows_of("mod/a/", one, size), *rows_of("mod/b/", two, size)]
+    found = write_arrays(tmp_path / "a.zarr", light, parts if several else rows_of("", one, size))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]
+    read = (mudata if several else anndata).read_zarr(tmp_path / "a.zarr")
+    for got in (read, found):
+        for name, true in {"a": one, "b": two}.items() if several else {"": one}.items():
+            own = (got[name] if several else got).to_memory()
+            assert type(own.X) is type(true.X)
+            np.testing.assert_array_equal(sp.csr_matrix(own.X).toarray(), sp.csr_matrix(true.X).toarray())
+            np.testing.assert_array_equal(own.layers["lower"], true.layers["lower"])
+            np.testing.assert_array_equal(own.obsm["X_csl"], true.obsm["X_csl"])
+            assert own.obs["kind"].tolist() == true.obs["kind"].tolist()
+        if several:
+            np.testing.assert_array_equal(got.obsm["z"], table.obsm["z"])
+    assert not isinstance((found["b"] if several else found).layers["lower"], np.ndarray), "it stays on disk"
+
+
+def test_arrays_that_fail_leave_nothing(tmp_path):
+    def broken():
+        yield "X", X[:5]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_arrays(tmp_path / "a.zarr", without_arrays(whole()), broken())
+    assert list(tmp_path.iterdir()) == []

@@ -23,6 +23,26 @@ def known(imputed):
     return imputed.kind < 3
 
 
+def test_genes_on_disk_are_those_in_memory(imputed, genes, tmp_path, monkeypatch):
+    from scvcell.tl import _impute_space
+
+    monkeypatch.setattr(_impute_space, "blocks", lambda n, _: np.split(np.arange(n), range(37, n, 37)))
+    found = scvcell.tl.impute_space(imputed.mdata, imputed.model, out=tmp_path / "genes.zarr")
+    assert [path.name for path in tmp_path.iterdir()] == ["genes.zarr"]
+    assert not isinstance(found.X, np.ndarray), "it stays on disk"
+    for own in (found.to_memory(), anndata.read_zarr(tmp_path / "genes.zarr")):
+        np.testing.assert_array_equal(own.X, genes.X)
+        for key in LAYERS:
+            np.testing.assert_array_equal(own.layers[key], genes.layers[key])
+        for key in genes.obsm:
+            np.testing.assert_array_equal(own.obsm[key], genes.obsm[key])
+        assert own.obs["trusted"].tolist() == genes.obs["trusted"].tolist()
+        np.testing.assert_array_equal(own.var["skill"], genes.var["skill"])
+        assert own.uns["csl_impute"]["weights"] == genes.uns["csl_impute"]["weights"]
+    with pytest.raises(FileExistsError, match=r"genes\.zarr exists already"):
+        scvcell.tl.impute_space(imputed.mdata, imputed.model, out=tmp_path / "genes.zarr")
+
+
 def depth_free(imputed, counts):
     deep = np.asarray(imputed.tissue.X.sum(1))
     return np.log1p(counts / deep * np.median(deep))

@@ -72,6 +72,43 @@ def test_no_action_returns_the_cells_themselves(fitted):
     assert (same.obs["support"] == 1).all()
 
 
+@pytest.mark.parametrize("modalities", [["rna", "adt"], ["rna"]])
+def test_cells_on_disk_are_those_in_memory(fitted, tmp_path, monkeypatch, modalities):
+    from scvcell.response import _counterfactual
+    from scvcell.tl import _perturb
+
+    mdata, model, _ = fitted
+    model = copy.copy(model)
+    part = copy.copy(model.parts["response"])
+    part.anchors = {m: part.anchors[m] for m in modalities}
+    model.parts = {**model.parts, "response": part}
+    monkeypatch.setattr(_counterfactual, "CELLS_PER_BLOCK", 50)
+    asked = {"cells": mdata.obs_names[:300][::-1], "n_samples": 2, "seed": 3}
+    truth = scvcell.tl.perturb(mdata, model, "A", **asked)
+    monkeypatch.setattr(_perturb, "blocks", lambda n, _: np.split(np.arange(n), range(17, n, 17)))
+    found = scvcell.tl.perturb(mdata, model, "A", **asked, out=tmp_path / "a.zarr")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]
+    for m in modalities:
+        own, true = (each[m] if len(modalities) > 1 else each for each in (found, truth))
+        assert not sp.issparse(own.X), "it stays on disk"
+        own = own.to_memory()
+        assert abs(own.X - true.X).max() == 0
+        np.testing.assert_array_equal(own.layers["expected"], true.layers["expected"])
+        assert list(own.obs_names) == list(true.obs_names)
+    np.testing.assert_array_equal(found.obsm["X_csl"], truth.obsm["X_csl"])
+    assert list(found.obs) == list(truth.obs)
+    assert (found.obs == truth.obs).all(axis=None)
+
+
+def test_what_out_cannot_be_is_refused_before_any_work(fitted, tmp_path):
+    mdata, model, _ = fitted
+    (tmp_path / "a.zarr").mkdir()
+    with pytest.raises(FileExistsError, match=r"a\.zarr exists already"):
+        scvcell.tl.perturb(mdata, model, "A", out=tmp_path / "a.zarr")
+    with pytest.raises(ValueError, match=r"out= takes the folder of a zarr store"):
+        scvcell.tl.perturb(mdata, model, "A", out=tmp_path / "a.h5ad")
+
+
 def test_counterfactual_cells(fitted):
     mdata, model, effect = fitted
     found = scvcell.tl.perturb(mdata, model, "A+B", cells="type == 'y'", n_samples=2, seed=1)

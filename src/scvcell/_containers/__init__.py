@@ -1,7 +1,7 @@
 """AnnData, MuData or SpatialData in, one `View`; results out."""
 
 from scvcell._containers._annotation import frame
-from scvcell._containers._blocks import blocks, check_store, store_blocks, write_blocks
+from scvcell._containers._blocks import blocks, check_store, store_blocks, write_arrays, write_blocks
 from scvcell._containers._corpus import Corpus, StoredNames
 from scvcell._containers._files import Paths, check_columns, find, is_paths, open_parts
 from scvcell._containers._gather import gather, unique_names
@@ -13,6 +13,7 @@ from scvcell._containers._read import SINGLE, SPLIT, Tables, feature_types, fitt
 from scvcell._containers._sdata import Place, circles, read_spatial
 from scvcell._containers._select import choose, choose_features, is_container
 from scvcell._containers._space import COORDINATES, Space
+from scvcell._containers._spool import Spool
 from scvcell._containers._stack import stack_of
 from scvcell._containers._units import units_of
 from scvcell._containers._view import Container, View
@@ -28,6 +29,7 @@ __all__ = [
     "Paths",
     "Place",
     "Space",
+    "Spool",
     "StoredNames",
     "Tables",
     "View",
@@ -58,5 +60,6 @@ __all__ = [
     "units_of",
     "view",
     "view_units",
+    "write_arrays",
     "write_blocks",
 ]

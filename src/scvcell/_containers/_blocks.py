@@ -6,13 +6,16 @@ import shutil
 import time
 import uuid
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.sparse as sp
 import zarr
 from anndata import AnnData
-from anndata.io import read_elem, write_elem
+from anndata.io import read_elem, sparse_dataset, write_elem
+from mudata import MuData
 
 from scvcell._folder import writable
 from scvcell._ranks import rank
@@ -98,8 +101,7 @@ def store_blocks(path: Path, parts: Iterable[AnnData], about: Callable[[], AnnDa
     if rank():
         _awaited(path)
         return None
-    scratch = path.with_name(f".{path.name}-{uuid.uuid4().hex[:16]}")
-    try:
+    with _scratch(path) as scratch:
         group: Any = zarr.open_group(scratch, mode="w-", zarr_format=3)
         first: AnnData | None = None
         for part in parts:
@@ -116,14 +118,65 @@ def store_blocks(path: Path, parts: Iterable[AnnData], about: Callable[[], AnnDa
         write_elem(group, "var", last.var)
         uns = {**first.uns, **last.uns}
         write_elem(group, "uns", uns)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that other programs may not know what anndata itself writes, too
-            zarr.consolidate_metadata(group.store)
+    return uns
+
+
+def write_arrays[T: (AnnData, MuData)](path: Path, table: T, parts: Iterable[tuple[str, Any]]) -> T:
+    """Write a table whose arrays do not fit into memory; nothing is left at `path` if that fails.
+
+    Parameters
+    ----------
+    path
+        Where to, as `check_store` gave it.
+    table
+        All of the table but these arrays.
+    parts
+        Places of arrays (``"X"``, ``"layers/lower"``, ``"mod/rna/X"``) and rows of them, dense or csr, that follow on
+        each other in each array.
+
+    Returns
+    -------
+    The table with its arrays on disk, as `write_blocks` gives it.
+    """
+    if rank():
+        _awaited(path)
+    else:
+        with _scratch(path) as scratch:
+            _quietly(table.write_zarr, scratch)
+            group: Any = zarr.open_group(scratch, mode="r+", use_consolidated=False)
+            begun: set[str] = set()
+            for place, values in parts:
+                if place not in begun and place in group:
+                    del group[place]
+                _append_rows(group[place], values) if place in begun else _begin_array(group, place, values)
+                begun.add(place)
+    if isinstance(table, MuData):
+        out = MuData({m: _opened(path / "mod" / m) for m in table.mod})
+        out.obs, out.uns = table.obs.copy(), dict(table.uns)
+        out.obsm.update({key: value for key, value in table.obsm.items() if key not in table.mod})
+        return out
+    return _opened(path)
+
+
+@contextmanager
+def _scratch(path: Path) -> Iterator[Path]:
+    """A folder that takes its place when it is whole; nothing is left where that fails."""
+    scratch = path.with_name(f".{path.name}-{uuid.uuid4().hex[:16]}")
+    try:
+        yield scratch
+        store = zarr.open_group(scratch, mode="r+", use_consolidated=False).store
+        _quietly(zarr.consolidate_metadata, store)
         scratch.replace(path)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
-    return uns
+
+
+def _quietly(write: Callable[[Any], Any], where: Any) -> None:
+    """Write without warnings that other programs may not know what anndata itself writes, too."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        write(where)
 
 
 def _arrays(table: AnnData) -> Iterator[tuple[str, Array]]:
@@ -140,13 +193,37 @@ def _begin(group: zarr.Group, table: AnnData) -> None:
     """The first rows, in chunks that are parts of blocks."""
     write_elem(group, "obs", table.obs)
     for place, values in _arrays(table):
+        _begin_array(group, place, values)
+    for name in ("layers", "obsm"):
+        group.require_group(name).attrs.update({"encoding-type": "dict", "encoding-version": "0.1.0"})
+    group.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
+
+
+def _begin_array(group: zarr.Group, place: str, values: Any) -> None:
+    """The first rows of an array, dense or csr."""
+    if not sp.issparse(values):
         chunk = min(_rows(int(np.prod(values.shape[1:])), CHUNK_VALUES), max(len(values), 1))
         made = group.create_array(place, shape=values.shape, chunks=(chunk, *values.shape[1:]), dtype=values.dtype)
         made.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
         made[:] = values
-    for name in ("layers", "obsm"):
-        group.require_group(name).attrs.update({"encoding-type": "dict", "encoding-version": "0.1.0"})
-    group.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
+        return
+    rows = group.create_group(place)
+    rows.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": [0, int(values.shape[1])]})
+    for name, kind, start in (("data", values.dtype, 0), ("indices", np.int32, 0), ("indptr", np.int64, 1)):
+        rows.create_array(name, shape=(start,), chunks=(CHUNK_VALUES,), dtype=kind)
+    _append_rows(rows, values)
+
+
+def _append_rows(stored: Any, values: Any) -> None:
+    """Rows of an array below those that are stored."""
+    if not sp.issparse(values):
+        stored.append(values)
+        return
+    ends, last = stored["indptr"], stored["data"].shape[0]
+    ends.append(values.indptr[1:].astype(np.int64) + last)
+    stored["data"].append(values.data)
+    stored["indices"].append(values.indices.astype(np.int32))
+    stored.attrs["shape"] = [ends.shape[0] - 1, int(values.shape[1])]
 
 
 def _append_obs(stored: Any, obs: pd.DataFrame) -> None:
@@ -183,5 +260,12 @@ def _opened(path: Path, uns: dict[str, Any] | None = None) -> AnnData:
     group: Any = zarr.open_group(path, mode="r")
     uns = read_elem(group["uns"]) if uns is None else uns
     obs, var = (read_elem(group[name]) for name in ("obs", "var"))
-    layers, obsm = ({key: group[name][key] for key in group[name]} for name in ("layers", "obsm"))
-    return AnnData(group.get("X"), obs=obs, var=var, uns=uns, layers=layers, obsm=obsm)
+    layers, obsm = ({key: _stored_array(group[name][key]) for key in group[name]} for name in ("layers", "obsm"))
+    x = _stored_array(group["X"]) if "X" in group else None
+    return AnnData(x, obs=obs, var=var, uns=uns, layers=layers, obsm=obsm)
+
+
+def _stored_array(stored: Any) -> Any:
+    """An array on disk as anndata takes it."""
+    kind = stored.attrs.get("encoding-type")
+    return None if kind == "null" else sparse_dataset(stored) if kind == "csr_matrix" else stored

@@ -37,7 +37,6 @@ def open_corpus(
     columns: Sequence[str] | None = (),
     optional: Sequence[str] = (),
     layers: Layers = None,
-    named: bool = False,
 ) -> AnnData | MuData:
     """As `read_corpus`, with no more in memory of each cell than the columns that are asked for.
 
@@ -56,8 +55,6 @@ def open_corpus(
         Columns that are kept where there are any such.
     layers
         Layer of the raw counts, which stays a layer; of every modality or by modality.
-    named
-        Whether names of cells are needed anyway.
 
     Raises
     ------
@@ -67,11 +64,11 @@ def open_corpus(
     check_dask()
     files, key = find(paths), "file" if batch_key is None else batch_key
     kept = None if columns is None else {*columns, *optional, key}
-    parts = {label: open_parts(path, layers, kept, named=named) for label, path in files.items()}
+    parts = {label: open_parts(path, layers, kept, named=False) for label, path in files.items()}
     check_columns(parts, columns or (), key, made=key == "file")
-    paired = None if named else _paired(parts, files)
-    if paired is None and not named:
-        parts, named = {label: open_parts(path, layers, kept) for label, path in files.items()}, True
+    paired = _paired(parts, files)
+    if paired is None:
+        parts = {label: open_parts(path, layers, kept) for label, path in files.items()}
     out = join_files(parts, files, key, paired=paired, keep_layer=True)
     for name, table in out.mod.items() if isinstance(out, MuData) else [(SINGLE, out)]:
         if batch_key is None and _keys.OBSERVED_MASK in table.varm:

@@ -15,7 +15,7 @@ from scvcell.response._controls import (
     show_action,
     treated,
 )
-from scvcell.response._counterfactual import counterfactual, move, moved_values
+from scvcell.response._counterfactual import counterfactual, counterfactuals, move, moved_values
 from scvcell.response._flow_fit import FLOW_RIDGE, FLOW_STEPS, exposures, make_flow, train_flow
 from scvcell.response._intervals import Effect
 from scvcell.response._learn import Response
@@ -41,6 +41,7 @@ __all__ = [
     "compared",
     "contrasts",
     "counterfactual",
+    "counterfactuals",
     "design_of",
     "evenly",
     "exposures",

@@ -13,6 +13,8 @@ from scvcell.measure import expected_log1p
 from scvcell.response._bulk import CELLS_PER_BLOCK, COUNTS_PER_CELL, evenly
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch.distributions import Distribution
 
     from scvcell._types import Array, Rows
@@ -159,9 +161,24 @@ def counterfactual(
     -------
     Values and expected values after the action, ``(cells, features)`` each.
     """
+    found = [each for _, *each in counterfactuals(bulk, cells, before, after, residual, rng, step)]
+    values, expected = zip(*found, strict=True)
+    return np.concatenate(values), np.concatenate(expected)
+
+
+@torch.inference_mode()
+def counterfactuals(
+    bulk: Bulk,
+    cells: Rows,
+    before: torch.Tensor,
+    after: torch.Tensor,
+    residual: Array,
+    rng: np.random.Generator,
+    step: torch.Tensor | None = None,
+) -> Iterator[tuple[Rows, Array, Array]]:
+    """As `counterfactual`, block by block: which of `cells`, their values and their expected values."""
     step = move(bulk, cells, before, after, residual) if step is None else step
     deeper = float(np.exp(residual[-1])) if bulk.shares else 1.0
-    values, expected = [], []
     for at in torch.arange(len(cells)).split(CELLS_PER_BLOCK):
         here = cells[at.numpy()]
         ctx = bulk.at(here)
@@ -178,9 +195,7 @@ def counterfactual(
             ratio = np.where(has[:, None], mean / np.maximum(old, 1e-12), np.inf)
             kept = rng.binomial(x.astype(np.int64), np.minimum(1, ratio))
             value = kept + rng.binomial(fresh, np.clip(1 - 1 / np.maximum(ratio, 1e-12), 0, 1))
-        values.append(value.astype(np.float32))
-        expected.append(mean.astype(np.float32))
-    return np.concatenate(values), np.concatenate(expected)
+        yield at.numpy(), value.astype(np.float32), mean.astype(np.float32)
 
 
 def moved_values(bulk: Bulk, cells: Rows, before: torch.Tensor, after: torch.Tensor, rng: np.random.Generator) -> Array:

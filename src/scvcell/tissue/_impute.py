@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.optimize import nnls
 
+from scvcell._containers import Spool
 from scvcell._stats import Banded
 from scvcell.model import interval_scale
 from scvcell.score import correlation, inside
@@ -17,6 +18,7 @@ from scvcell.tissue._panel_reader import Reader, learn, states
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import scipy.sparse as sp
 
@@ -55,7 +57,7 @@ class Imputed:
     Attributes
     ----------
     point, lower, upper
-        Values at the cell's own depth, and ends of intervals, ``(cells, features)``.
+        Values at the cell's own depth, and ends of intervals, ``(cells, features)``; in files where there was a folder.
     rate
         Values at the depth that is typical of the reference, ``(cells, features)``; of an assay whose depth says
         nothing, the same as `point`.
@@ -75,10 +77,10 @@ class Imputed:
         Cells of the reference from which the skill is read.
     """
 
-    point: Array
-    lower: Array
-    upper: Array
-    rate: Array
+    point: Array | Spool
+    lower: Array | Spool
+    upper: Array | Spool
+    rate: Array | Spool
     state: Array
     trusted: Mask
     skill: Array
@@ -97,7 +99,9 @@ class Imputed:
         return bool(told and np.std(self.check.log_factor) <= MAX_FACTOR_SPREAD)
 
 
-def impute(model: Fitted, seen: View, to: str, panel: str, source: Sequence[str], level: float) -> Imputed:
+def impute(
+    model: Fitted, seen: View, to: str, panel: str, source: Sequence[str], level: float, folder: Path | None = None
+) -> Imputed:
     """What cells of a tissue show of an assay that they lack, see `scvcell.tl.impute_space`.
 
     Parameters
@@ -110,6 +114,8 @@ def impute(model: Fitted, seen: View, to: str, panel: str, source: Sequence[str]
         Assay that is asked for; assay of counts that the members read; assays that states are read from.
     level
         Level of intervals.
+    folder
+        Where values are kept that do not fit into memory.
     """
     rng = np.random.default_rng(0)
     fitted = model.view()
@@ -132,7 +138,9 @@ def impute(model: Fitted, seen: View, to: str, panel: str, source: Sequence[str]
     banded = Banded.fit(found[0][~held], truth[0][~held])
     asked_level = _asked_level(banded, found[0][held], truth[0][held], check, level)
     skill = correlation(members["ridge"][1], truth[1], constant="truth")
-    point, rate, lower, upper = (np.empty((seen.n_obs, y.shape[1]), np.float32) for _ in range(4))
+    shape = seen.n_obs, int(y.shape[1])
+    room = (np.empty(shape, np.float32) if folder is None else Spool(shape, folder) for _ in range(4))
+    point, rate, lower, upper = room
     trusted, latent = np.zeros(seen.n_obs, bool), np.empty((seen.n_obs, model.n_latent), np.float32)
     _, back = interval_scale(model, to)
     predict = Members(reader, known, y)

@@ -194,7 +194,7 @@ def fit(
 def _opened(
     paths: Any, batch_key: str | None, covariates: Sequence[str], layers: Any, size_factor: Any, keys: Any, split: Any
 ) -> Container:
-    """Files as one container, with the columns of obs that the fit reads; where only those of cells by name are."""
+    """Files as one container, with the columns of obs that the fit reads."""
     sized = list(size_factor.values()) if hasattr(size_factor, "values") else [size_factor]
     columns = [str(column) for column in (*covariates, *sized) if column is not None]
     columns += list(keys.columns) if isinstance(keys, PerturbationKeys) else []
@@ -205,7 +205,6 @@ def _opened(
         columns=None if query else columns,  # a query may ask for any of them
         optional=[_keys.TOTAL_COUNTS],
         layers=layers,
-        named=keys is not None,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,11 +11,13 @@ from anndata import AnnData
 
 from scvcell import _keys
 from scvcell._checks import check_level, expect
-from scvcell._containers import Space
+from scvcell._containers import Space, blocks, check_store, write_arrays
 from scvcell.model import CSL
 from scvcell.tissue import impute
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from scvcell._containers import Container, View
     from scvcell._types import Rows
     from scvcell.tissue import Imputed
@@ -24,11 +26,14 @@ logger = logging.getLogger("scvcell")
 
 MIN_REFERENCE_CELLS = 50
 """Reference cells that are needed."""
+_LAYERS = (_keys.LOWER, _keys.UPPER, _keys.RATE)
 MIN_PANEL_FEATURES = 5
 """Features of the panel that are needed."""
 
 
-def impute_space(data: Container, model: CSL, *, to: str = "rest", level: float = 0.9) -> AnnData:
+def impute_space(
+    data: Container, model: CSL, *, to: str = "rest", level: float = 0.9, out: str | Path | None = None
+) -> AnnData:
     r"""What cells of a tissue would show of an assay that their panel lacks: other genes, or proteins.
 
     .. math:: \log(1 + \hat x_{ig}) = \sum_m w_m f_m(x_i, \ell_i, z_i)_g, \qquad
@@ -50,6 +55,9 @@ def impute_space(data: Container, model: CSL, *, to: str = "rest", level: float 
         Assay to impute.
     level
         Level of the intervals.
+    out
+        A zarr store to be made, such as ``"genes.zarr"``, for what would not fit: the same values are written to it,
+        and memory holds blocks of cells. While it is made, they lie beside it in files of their own.
 
     Returns
     -------
@@ -62,13 +70,16 @@ def impute_space(data: Container, model: CSL, *, to: str = "rest", level: float 
     are told in the tissue about as in the reference, and factors between platforms agree. ``obsm["spatial"]``,
     ``obsm["X_csl"]``; ``uns["csl_impute"]``: weights, level that was asked for, ``panel_skill`` of left-out panel
     features in tissue and reference, ``panel_coverage`` of their intervals and ``factor_spread``, the standard
-    deviation of log factors. All of it is dense: of a whole transcriptome keep the genes of interest before the fit.
+    deviation of log factors. All of it is dense: of a whole transcriptome keep the genes of interest before the fit, or
+    give `out`. Then ``X`` and layers lie on disk, and rows are read when they are asked for.
 
     Raises
     ------
     ValueError
         If the model lacks `to` or its data, no cell is to be imputed, no assay of RNA counts is there to impute from,
-        or hardly any cell of the reference has both.
+        hardly any cell of the reference has both, or `out` is no zarr store.
+    FileExistsError
+        If there is something at `out`.
 
     Warns
     -----
@@ -89,27 +100,42 @@ def impute_space(data: Container, model: CSL, *, to: str = "rest", level: float 
     expect("model", model, CSL, "The data come first, then the model.")
     model.check_modalities([to], assays=True)
     check_level(level)
+    path = None if out is None else check_store(out)
     if model.adata is None:
         raise ValueError("Imputation reads the reference's cells: load the model with its data, CSL.load(path, data).")
     seen = model.view(data)
     source, panel, cells = _asked(model, seen, to)
     part = seen.subset(cells).only(source)
-    found = impute(model, part, to, panel, source, level)
+    found = impute(model, part, to, panel, source, level, None if path is None else path.parent)
     _warn(found, to)
-    names = pd.Index(model.schema.modalities[to].features)
-    out = AnnData(found.point, obs=seen.obs(cells), var=pd.DataFrame(index=names))
-    out.layers.update({_keys.LOWER: found.lower, _keys.UPPER: found.upper, _keys.RATE: found.rate})
+    table = _table(found, seen, cells, {"to": to, "source": source, "level": level}, model)
+    arrays = {"X": found.point} | {f"layers/{key}": getattr(found, key) for key in _LAYERS}
+    if path is not None:
+        parts = (
+            (place, values[at[0] : at[-1] + 1]) for place, values in arrays.items() for at in blocks(*values.shape)
+        )
+        return write_arrays(path, part.as_table(table), parts)
+    table.X = found.point
+    table.layers.update({key: getattr(found, key) for key in _LAYERS})
+    return part.as_table(table)
+
+
+def _table(found: Imputed, seen: View, cells: Rows, asked: dict[str, Any], model: CSL) -> AnnData:
+    """What is said of cells, features and the whole, beside the values."""
+    names = pd.Index(model.schema.modalities[asked["to"]].features)
+    out = AnnData(obs=seen.obs(cells), var=pd.DataFrame(index=names))
     out.obs[_keys.TRUSTED] = found.trusted
     out.var[_keys.SKILL], out.var[_keys.TRUSTED] = found.skill, found.feature_trusted()
     out.obsm[_keys.LATENT] = found.state
     _place(out, seen, cells)
-    out.uns[_keys.IMPUTE] = {"to": to, "source": source, "level": level, "asked_level": found.asked_level} | {
+    out.uns[_keys.IMPUTE] = asked | {
+        "asked_level": found.asked_level,
         "weights": found.weights,
         "panel_skill": [float(np.nanmean(found.check.skill)), float(np.nanmean(found.check.reference_skill))],
         "panel_coverage": found.check.coverage(found.asked_level),
         "factor_spread": float(found.check.log_factor.std()),
     }
-    return part.as_table(out)
+    return out
 
 
 def _asked(model: CSL, seen: View, to: str) -> tuple[list[str], str, Rows]:

@@ -11,11 +11,12 @@ from anndata import AnnData
 
 from scvcell import _keys
 from scvcell._checks import check_level, seed_of, whole_number
-from scvcell._containers import COORDINATES, Space, gather, unique_names
-from scvcell.response import Controls, asked, counterfactual, learned, move
+from scvcell._containers import COORDINATES, Space, Spool, blocks, check_store, gather, unique_names, write_arrays
+from scvcell.response import Controls, asked, counterfactuals, learned, move
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from mudata import MuData
     from numpy.typing import NDArray
@@ -38,6 +39,7 @@ def perturb(
     cells: Any = None,
     n_samples: int = 1,
     seed: int = 0,
+    out: str | Path | None = None,
 ) -> AnnData | MuData:
     r"""Cells as they would be after an action, starting from untreated ones.
 
@@ -64,6 +66,9 @@ def perturb(
         Draws per cell.
     seed
         Drives the draws.
+    out
+        A zarr store to be made, such as ``"stimulated.zarr"``, for what would not fit: the same values are written to
+        it, and memory holds blocks of cells. While it is made, dense values lie beside it in a file of their own.
 
     Returns
     -------
@@ -71,7 +76,9 @@ def perturb(
     ``expected``; obs of the cells, where the columns of target, dose, time and schedule that the fit read say what was
     done, with ``action`` (the same as text; where obs has no column of this name), ``source_cell`` and ``support`` (0
     nothing like it in training, 1 seen). ``obsm["X_csl"]``: states after the action; ``obsm["spatial"]``: where the
-    cells are, if that is known. Of a SpatialData a table that can be put into it, where `n_samples` is 1.
+    cells are, if that is known. Of a SpatialData a table that can be put into it, where `n_samples` is 1. With `out`,
+    ``X`` and ``expected`` lie on disk; rows are read when they are asked for, also later (``anndata.read_zarr``,
+    ``mudata.read_zarr``).
 
     Raises
     ------
@@ -79,7 +86,9 @@ def perturb(
         If `action` is none of these.
     ValueError
         If the model has learned no perturbation, a target is unknown and no side information tells of it, a unit cannot
-        be converted, all of `cells` were treated, or nothing says which cells are untreated.
+        be converted, all of `cells` were treated, nothing says which cells are untreated, or `out` is no zarr store.
+    FileExistsError
+        If there is something at `out`.
 
     References
     ----------
@@ -90,13 +99,14 @@ def perturb(
     >>> stimulated = scvcell.tl.perturb(adata, model, "IFN-beta", cells="cell_type == 'B cells'")
     """
     n_samples = whole_number("n_samples", n_samples, 1)
+    path = None if out is None else check_store(out)
     action = asked(learned(model), action)
     start = Controls(data, model, cells)
     response, rng = start.response, np.random.default_rng(seed_of(seed))
     after = response.states(start.latent, action)
     support = np.ones(len(start.index))
     values: dict[str, list[Any]] = {m: [] for m in response.anchors}
-    expected = {m: np.empty((len(start.index), len(model.schema.modalities[m].features)), np.float32) for m in values}
+    expected = {m: _room(len(start.index), model, m, path) for m in values}
     groups = [group for _, group in start.groups()]
     moves, depth = [], {m: np.ones(len(start.index)) for m in values}
     for group in groups:
@@ -108,13 +118,15 @@ def perturb(
             depth[m][group] = bulk.after(group, residual)
             moves.append((group, m, bulk, states, residual, move(bulk, group, *states, residual)))
     for _ in range(n_samples):
-        drawn = {m: np.empty_like(e) for m, e in expected.items()}
+        drawn = {m: _room(len(start.index), model, m, path) for m in values}
         for group, m, bulk, states, residual, shift in moves:
-            drawn[m][group], expected[m][group] = counterfactual(bulk, group, *states, residual, rng, shift)
+            for at, value, mean in counterfactuals(bulk, group, *states, residual, rng, shift):
+                drawn[m][group[at]], expected[m][group[at]] = value, mean
         for m, table in drawn.items():
-            counts = model.network.operators[m].count_data
+            counts = path is None and model.network.operators[m].count_data
             values[m].append(sp.csr_matrix(table) if counts else table)
-    return _container(start, action, after.numpy(), support, values, expected, depth, n_samples)
+    made = _container(start, action, after.numpy(), support, values, expected, depth, n_samples)
+    return made if path is None else write_arrays(path, made, _parts(model, values, expected))
 
 
 def effects(
@@ -210,7 +222,7 @@ def _container(
     states: NDArray[np.float32],
     support: NDArray[np.float64],
     values: dict[str, list[Any]],
-    expected: dict[str, NDArray[np.float32]],
+    expected: dict[str, Any],
     depth: dict[str, NDArray[np.float64]],
     n_samples: int,
 ) -> AnnData | MuData:
@@ -223,16 +235,43 @@ def _container(
     obs.index = unique_names(f"{name}-{_slug(action)}-{i}" for i in range(n_samples) for name in names)
     tables = {}
     for m, draws in values.items():
-        stack = sp.vstack(draws, format="csr") if sp.issparse(draws[0]) else np.concatenate(draws)
-        table = AnnData(stack, obs=obs.copy(), var=pd.DataFrame(index=start.model.schema.modalities[m].features))
-        table.layers[_keys.EXPECTED] = np.concatenate([expected[m]] * n_samples)
+        table = AnnData(obs=obs.copy(), var=pd.DataFrame(index=start.model.schema.modalities[m].features))
+        if not isinstance(draws[0], Spool):
+            table.X = sp.vstack(draws, format="csr") if sp.issparse(draws[0]) else np.concatenate(draws)
+            table.layers[_keys.EXPECTED] = np.concatenate([expected[m]] * n_samples)
         key = start.model.schema.modalities[m].size_factor
         if key is not None:
-            table.obs[key] = np.maximum(np.tile(depth[m], n_samples), np.asarray(stack.sum(1)).ravel())
+            total = [np.asarray(rows.sum(1)).ravel() for draw in draws for rows in _rows(draw)]
+            table.obs[key] = np.maximum(np.tile(depth[m], n_samples), np.concatenate(total))
         tables[m] = table
     obsm = {_keys.LATENT: states} | _places(start)
     out = gather(tables, {key: np.concatenate([value] * n_samples) for key, value in obsm.items()})
     return start.view.subset(np.tile(start.index, n_samples)).as_table(out)
+
+
+def _room(n_cells: int, model: CSL, modality: str, path: Path | None) -> Any:
+    """An array for values of cells that come in any order: in memory, or in a file beside `path`."""
+    shape = n_cells, len(model.schema.modalities[modality].features)
+    return np.empty(shape, np.float32) if path is None else Spool(shape, path.parent)
+
+
+def _rows(table: Any) -> Iterator[Any]:
+    """An array, some rows at a time."""
+    for cells in blocks(*table.shape):
+        yield table[int(cells[0]) : int(cells[-1]) + 1]
+
+
+def _parts(model: CSL, values: Mapping[str, list[Any]], expected: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Places of the arrays of all modalities, and their rows in order."""
+    for m, draws in values.items():
+        where = f"mod/{m}/" if len(values) > 1 else ""
+        counts = model.network.operators[m].count_data
+        for draw in draws:
+            for rows in _rows(draw):
+                yield f"{where}X", sp.csr_matrix(rows) if counts else rows
+        for _ in draws:
+            for rows in _rows(expected[m]):
+                yield f"{where}layers/{_keys.EXPECTED}", rows
 
 
 def _places(start: Controls) -> dict[str, NDArray[np.floating]]:
