@@ -1,4 +1,4 @@
-"""A simulated screen whose effects are known, and predictors that know them: for tests of reports and `acceptance.py`."""
+"""A simulated screen whose effects are known, and predictors that know them: for `acceptance.py` and tests of risk."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Formulas beside other packages': ``python benchmarks/parity.py``, in an environment of its own (see README.md).
 
-Simulated inputs are scored by cell-eval2, scoringrules, decoupler, scib-metrics and crepes. Inputs and what these packages say of
-them go to ``results/parity.json``, which a test holds `scvcell.score` against without the packages; the differences go
-to ``results/parity.csv``.
+Simulated inputs are scored by cell-eval2, scoringrules, decoupler, scib-metrics and crepes. Inputs and what these
+packages say of them go to ``results/parity.json``, which a test holds `scvcell.score` against without the packages; the
+differences go to ``results/parity.csv``.
 """
 
 from __future__ import annotations

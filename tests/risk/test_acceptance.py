@@ -4,8 +4,8 @@ import os
 
 import pandas as pd
 import pytest
-
 from benchmarks.drugs import KEYS, Again, Knows, MeanOfAll, World
+
 from scvcell import risk
 from scvcell.risk import RiskConfig
 from scvcell.risk.axes import Context, Perturbation

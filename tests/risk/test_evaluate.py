@@ -5,8 +5,8 @@ import os
 import numpy as np
 import pandas as pd
 import pytest
-
 from benchmarks.drugs import KEYS, Knows, World
+
 from scvcell import risk
 from scvcell.risk import Effects, RiskConfig
 from scvcell.risk.axes import Context, Perturbation

@@ -205,6 +205,7 @@ def test_claims(read):
     text = " ".join(" ".join(read.words).split())
     assert "may say another cell type no cell of the type was seen." in text
     assert "may not say unseen donor all donors were seen." in text
+    assert text.count("unseen") == 1, "nowhere but where it says what may be claimed"
 
 
 EVIL = "<script>alert(1)</script>"

@@ -183,7 +183,9 @@ def plain(value: object) -> Markup:
     if isinstance(value, list | tuple):
         few = value if len(value) <= MANY or any(isinstance(each, dict) for each in value) else value[:FEW]
         found = Markup(", ").join(plain(each) for each in few)
-        return found if few is value else found + f" and more, {len(value):,} in all; they are in the JSON of the report"
+        return (
+            found if few is value else found + f" and more, {len(value):,} in all; they are in the JSON of the report"
+        )
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10_000:
         return escape(f"{value:,}")
     return escape(value if isinstance(value, str) else json.dumps(value))
