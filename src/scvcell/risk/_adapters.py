@@ -112,7 +112,7 @@ class ModelPredictor:
         """States of a `Place`, values of a `Translate`, the effect of an `Effect`; the latter two with intervals.
 
         Cells that lack the assay are NaN. A model that has learned no perturbation does not answer `Effect`, nor does
-        one that has learned none of the assay. Cells of several contexts are one group, as ``tl.effects(groupby=[])`` has them.
+        one that has learned none of the assay. Cells of several contexts are one group, as of ``groupby=[]``.
 
         Raises
         ------
@@ -168,7 +168,7 @@ class ModelPredictor:
         return Effects(change * np.log(2), after, None if quantiles.isna().all(axis=None) else quantiles)
 
     def _told(self, question: Effect, level: float) -> pd.DataFrame:
-        """Effect on the assay, in log2, with its interval, of all cells together: one group, whatever their contexts."""
+        """Effect on the assay, in log2, with its interval, of all cells as one group."""
         asked: Any = {"cells": question.cells, "groupby": [], "level": level, "n_cells": question.n_treated}
         found = tl.effects(self._data, self._asked, question.action, **asked)
         return found[found["modality"] == question.modality].set_index("feature").rename_axis(None)

@@ -56,7 +56,8 @@ class Verdict:
         Name of the axis, and what was new, in words.
     tone
         ``"good"``: better than the baseline in every readout, all units are answered, no other predictor does as well,
-        and intervals hold; ``"bad"``: not better in any, or the audit is red; ``"mixed"``; or ``"unknown"``, where nothing can be told.
+        and intervals hold; ``"bad"``: not better in any, or the audit is red; ``"mixed"``; or ``"unknown"``, where
+        nothing can be told.
     parts
         The sentence in parts: how it compares with both anchors, and with others; its intervals; groups.
     base
