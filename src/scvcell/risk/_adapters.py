@@ -14,7 +14,8 @@ from scvcell._containers import view
 from scvcell._registry import near_miss
 from scvcell._stats import cca
 from scvcell.measure import Shares
-from scvcell.model import calibration, interval_scale
+from scvcell.model import CSL, calibration, interval_scale
+from scvcell.perturb import PerturbationKeys
 from scvcell.pp import Split
 from scvcell.risk._predictor import QUANTILES, Effect, Effects, Place, States, Translate, Values
 from scvcell.risk.baselines import TRANSLATORS
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from scvcell._containers import Container
     from scvcell._types import Array
-    from scvcell.model import CSL
     from scvcell.risk._predictor import Prediction, Question
 
 COMPONENTS = 30
@@ -39,6 +39,15 @@ BETWEEN = (0.5, 0.9)
 def seen_by(model: CSL) -> list[str]:
     """Names of the cells on which a model was fitted, which chose when to stop, or set intervals."""
     return [name for names in model.split_.values() for name in names]
+
+
+def keys_read(predictor: Any) -> PerturbationKeys | None:
+    """Columns that say what was done, and within which contexts, as a predictor reads them; None if it names none."""
+    model = getattr(predictor, "model", None)
+    if isinstance(model, CSL) and model.response is not None:
+        return model.response.keys  # type: ignore[no-any-return]
+    found = getattr(predictor, "keys", None) or dict(getattr(predictor, "options", None) or {}).get("perturbation")
+    return found if isinstance(found, PerturbationKeys) else None
 
 
 def shown_split(data: Container, split: Split) -> Split:

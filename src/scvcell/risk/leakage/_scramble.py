@@ -15,9 +15,9 @@ from mudata import MuData
 
 from scvcell._containers import view
 from scvcell.model import TrainConfig
-from scvcell.perturb import PerturbationKeys, read_design
+from scvcell.perturb import read_design
 from scvcell.pp import Split
-from scvcell.risk._adapters import ModelPredictor
+from scvcell.risk._adapters import ModelPredictor, keys_read
 from scvcell.risk._predictor import Effect, Effects, Place, States, Translate, Values
 from scvcell.risk.leakage._base import CHECKS, Case, Finding
 from scvcell.risk.leakage._fitted import split_of
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from scvcell._containers import Container
     from scvcell._types import Array, Rows
+    from scvcell.perturb import PerturbationKeys
     from scvcell.risk._predictor import Prediction, Predictor, Question
     from scvcell.risk.axes import Axis
 
@@ -85,7 +86,7 @@ def scramble(
         If the data lack cells of the split.
     """
     split.check(data)
-    seen, keys = view(data), _keys_of(make) or perturbation
+    seen, keys = view(data), keys_read(make) or perturbation
     small, rng = _fewer(seen.source, split, keys, seed), np.random.default_rng([seed, 11])
     some = _within(split, view(small).obs_names)
     noisy = with_noise(small, some, rng)
@@ -223,14 +224,6 @@ def _copies(make: Any) -> dict[int, Any]:
     for value in getattr(make, "__dict__", {}).values():
         held += value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else [value]
     return {id(each): each.copy() for each in held if isinstance(each, AnnData | MuData)}
-
-
-def _keys_of(make: Any) -> PerturbationKeys | None:
-    """What a predictor itself reads of actions, if it says so: its contexts may be smaller than those of the axis."""
-    if isinstance(make, ModelPredictor):
-        return make.options.get("perturbation")
-    found = getattr(make, "keys", None) if _is_object(make) else None
-    return found if isinstance(found, PerturbationKeys) else None
 
 
 def _fewer(source: Any, split: Split, keys: PerturbationKeys | None, seed: int) -> Any:
