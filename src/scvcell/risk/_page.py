@@ -181,11 +181,9 @@ def plain(value: object) -> Markup:
         rows = Markup("").join(Markup("<dt>{}</dt><dd>{}</dd>").format(k, plain(v)) for k, v in value.items())
         return Markup("<dl>{}</dl>").format(rows)
     if isinstance(value, list | tuple):
-        few = value if len(value) <= MANY or any(isinstance(each, dict) for each in value) else value[:FEW]
-        found = Markup(", ").join(plain(each) for each in few)
-        return (
-            found if few is value else found + f" and more, {len(value):,} in all; they are in the JSON of the report"
-        )
+        whole = len(value) <= MANY or any(isinstance(each, dict) for each in value)
+        found = Markup(", ").join(plain(each) for each in (value if whole else value[:FEW]))
+        return found if whole else found + f" and more, {len(value):,} in all; they are in the JSON of the report"
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10_000:
         return escape(f"{value:,}")
     return escape(value if isinstance(value, str) else json.dumps(value))
