@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-
 from scvcell._containers import Matrix, fault, view
 from scvcell.measure import MEASUREMENTS
 from scvcell.model import CSL
