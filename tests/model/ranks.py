@@ -17,6 +17,7 @@ from anndata import AnnData
 from mudata import MuData
 
 import scvcell
+from scvcell import _folder
 from scvcell._ranks import rank, world
 from scvcell.model._optimise import TrainingPlan
 from scvcell.model._pairs import Matches
@@ -114,8 +115,8 @@ def fits(folder):
     model = scvcell.tl.fit(data, batch_key="batch", train=TRAIN)
     Posterior.sample, TrainingPlan.training_step = sample, step
     out["cells"] = seen[:4]
-    model.save(folder / "model")
     end = parameters(model)
+    out["saved"] = saved(model, folder / "model")
     out["same"] = same_on_ranks(end)
     out["draws"] = same_on_ranks(torch.rand(3).double())
     out["noise"] = not same_on_ranks(torch.cat(noise[:4]).double())
@@ -146,6 +147,24 @@ def fits(folder):
     out["resumed"] = torch.equal(parameters(scvcell.tl.fit(cells(), batch_key="batch", train=train)), end)
     out["steps"] = [len(seen), len(steps)]
     return out
+
+
+def saved(model, path):
+    """What each rank reads as soon as a slow disk has its model, and the error of each where it is there already."""
+    write = _folder.write
+
+    def slow(*args, **options):
+        time.sleep(0.3)
+        write(*args, **options)
+
+    _folder.write = slow
+    model.save(path)
+    _folder.write = write
+    same = torch.equal(parameters(scvcell.CSL.load(path)), parameters(model))
+    try:
+        model.save(path)
+    except FileExistsError as error:
+        return [same, str(error)]
 
 
 def main(folder):

@@ -87,6 +87,14 @@ def test_the_first_rank_alone_writes(ranks):
     ]
 
 
+def test_a_model_is_there_for_all_when_save_returns_or_for_none(ranks):
+    """The first rank writes it, which takes a while here; the other one reads it at once."""
+    one, other = (found["saved"] for found in ranks.found)
+    refused = f"{ranks.folder / 'model'} exists already. Give another path, or overwrite=True."
+    assert one == [True, refused]
+    assert other == [True, f"{refused} (So the first process says.)"]
+
+
 def test_what_two_ranks_learn_is_what_one_learns(ranks):
     """At the same global mini-batch, within what the noise of another seed changes."""
     sys.path.insert(0, str(Path(__file__).parent))
