@@ -10,6 +10,7 @@ from mudata import MuData
 
 from scvcell import PerturbationKeys, risk
 from scvcell.risk import RiskConfig, Split
+from scvcell.risk._plan import axes_of
 from scvcell.risk.axes import ContextTranslation, Modality, Perturbation, Scale
 
 KEYS = PerturbationKeys("drug", control="no")
@@ -186,3 +187,15 @@ def test_data_and_models_are_told_apart(data):
     other.X[0, 0] += 1
     assert digest_of(data) == digest_of(data.copy()) != digest_of(other)
     assert identity(risk.EffectBaseline("mean", KEYS)) != identity(risk.EffectBaseline("linear", KEYS))
+
+
+def test_axes_suggest_themselves_by_what_any_predictor_reads(data, split):
+    """A model that is still to be fitted, a baseline, or a predictor of your own with `keys` names columns too."""
+    own = Never()
+    own.keys = KEYS
+    for who in (risk.ModelPredictor(options={"perturbation": KEYS}), risk.baselines.EffectBaseline("mean", KEYS), own):
+        found = axes_of("auto", {"first": Never(), "who": who}, [split], data, RiskConfig())
+        assert {axis.keys for axis in found.values()} == {KEYS}
+        assert "perturbation" in found
+    with pytest.raises(ValueError, match="No axis suggests itself"):
+        axes_of("auto", {"first": Never()}, [split], data, RiskConfig())

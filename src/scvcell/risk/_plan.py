@@ -14,7 +14,7 @@ from scvcell._checks import check_level, seed_of, whole_number
 from scvcell._containers import view
 from scvcell._registry import near_miss
 from scvcell.model import CSL
-from scvcell.risk._adapters import ModelPredictor, seen_by
+from scvcell.risk._adapters import ModelPredictor, keys_read, seen_by
 from scvcell.risk._anchor import REPLICATE
 from scvcell.risk._refit import options_of
 from scvcell.risk._split import Split
@@ -185,15 +185,9 @@ def own_split(name: str, model: CSL, data: Container) -> Split:
 
 
 def keys_of(predictors: Mapping[str, Predictor], axes: Iterable[Axis] = ()) -> PerturbationKeys | None:
-    """Columns that say what was done, by the axes or by a model that has learned actions."""
-    for axis in axes:
-        if getattr(axis, "keys", None) is not None:
-            return axis.keys  # type: ignore[attr-defined, no-any-return]
-    for each in predictors.values():
-        model = getattr(each, "model", None)
-        if isinstance(model, CSL) and model.response is not None:
-            return model.response.keys  # type: ignore[no-any-return]
-    return None
+    """Columns that say what was done, by the axes or by the first predictor that reads them."""
+    found = map(keys_read, [*axes, *predictors.values()])
+    return next((keys for keys in found if keys is not None), None)
 
 
 def axes_of(
