@@ -138,6 +138,34 @@ def test_a_pass_goes_on_where_it_was_left_on_any_number_of_ranks(setting, stored
                 assert part.index.tolist() == batch.index[rank::world].tolist()
 
 
+@pytest.mark.parametrize("form", ["csr_matrix", "h5ad csr"])
+@pytest.mark.parametrize("steps", [3, 5])
+def test_an_iteration_may_end_within_a_pass_and_the_next_one_goes_on_there(setting, stored, monkeypatch, form, steps):
+    monkeypatch.setattr("scvcell.model._source.CELLS_PER_BUFFER", 48)
+    monkeypatch.setattr("scvcell.model._source.CELLS_PER_READ", 5)
+    mdata, model = setting
+    source, index = source_of(model, stored(mdata, form)), np.arange(mdata.n_obs - 3)
+    alone = Loader(source, index, 16, shuffle=True, seed=4)
+    assert len(alone) == 8
+    whole = [batch.index.tolist() for _ in range(3) for batch in alone]
+    loader = Loader(source, index, 16, shuffle=True, seed=4)
+    loader.steps = steps
+    assert len(loader) == steps
+    parts, states = [], []
+    for _ in range(24 // steps):
+        walk = iter(loader)
+        parts.append([next(walk).index.tolist() for _ in range(steps)])  # never asked for more, as by Lightning
+        states.append(loader.state_dict())
+    assert list(chain(*parts)) == whole[: 24 // steps * steps]
+    for done in (1, steps, steps + 1, 2 * steps):
+        again = Loader(source, index, 16, shuffle=True, seed=4)
+        again.steps = steps
+        again.load_state_dict({**states[0], "epoch": done // 8, "position": done % 8})
+        end = (done // steps + 1) * steps
+        assert [batch.index.tolist() for batch in again] == whole[done:end]
+        assert [batch.index.tolist() for batch in again] == whole[end : end + steps]
+
+
 def test_an_epoch_can_be_set_and_nothing_global_moves(setting):
     mdata, model = setting
     source, index = source_of(model, mdata), np.arange(60)

@@ -197,6 +197,8 @@ class Loader:
 
     Attributes
     ----------
+    steps
+        Mini-batches of an iteration: those of a pass, unless it is set. The next one goes on where it ended.
     epoch, position
         Pass, and mini-batch in it, that follow on the one that was handed out last.
     """
@@ -223,14 +225,15 @@ class Loader:
         self.rank = rank
         self.order = Order(index, batch_size, seed if shuffle else None, world, per_buffer, starts)
         self.epoch = self.position = self._first = 0
+        self.steps = len(self.order)
 
     def release(self) -> None:
         """Let go of the data."""
         del self.source
 
     def __len__(self) -> int:
-        """Mini-batches per pass; when shuffled, a remainder under a quarter of a batch joins the one before it."""
-        return len(self.order)
+        """Mini-batches of an iteration; a small remainder of a shuffled pass joins the one before it."""
+        return self.steps
 
     def set_epoch(self, epoch: int) -> None:
         """The next pass is that of number `epoch`, from its start unless that is the one it is in."""
@@ -260,45 +263,53 @@ class Loader:
 
     def __iter__(self) -> Iterator[Batch]:
         epoch, first, self._first = self.epoch, self._first, 0
-        for step, cells, whole, ahead in self._shares(epoch, first):
-            # before it is handed out: Lightning never asks for more than the last one
-            self.epoch, self.position = (epoch + 1, 0) if step + 1 == len(self) else (epoch, step + 1)
-            world = self.order.world
-            ranks = [self.order.share(whole, rank) for rank in range(world)] if world > 1 else ()
-            yield self.source.cut(cells, ahead=ahead, ranks=ranks)
+        n = len(self.order)
+        left = self.steps - (epoch * n + first) % self.steps if n else 0
+        world = self.order.world
+        while left:
+            stop = min(n, first + left)
+            left -= stop - first
+            for step, cells, whole, ahead in self._shares(epoch, first, stop):
+                # before it is handed out: Lightning never asks for more than the last one
+                self.epoch, self.position = (epoch + 1, 0) if step + 1 == n else (epoch, step + 1)
+                if not left and step + 1 == stop:
+                    self._first = self.position
+                ranks = [self.order.share(whole, rank) for rank in range(world)] if world > 1 else ()
+                yield self.source.cut(cells, ahead=ahead, ranks=ranks)
+            epoch, first = epoch + 1, 0
 
-    def _shares(self, epoch: int, first: int) -> Iterator[tuple[int, Rows, Rows, Ahead | None]]:
-        """Steps of a pass from `first` on, this rank's cells of each, cells of all ranks, and rows read ahead."""
-        if first >= len(self):
+    def _shares(self, epoch: int, first: int, stop: int) -> Iterator[tuple[int, Rows, Rows, Ahead | None]]:
+        """Steps of a pass from `first` to `stop`: cells of this rank and of all, and rows that were read ahead."""
+        if first >= stop:
             return
-        last, _ = self.order.buffer_of(len(self) - 1)
+        last, _ = self.order.buffer_of(stop - 1)
         number, _ = self.order.buffer_of(first)
         if not self.source.on_disk:
-            for step, cells, whole in self._cut(epoch, number, first):
+            for step, cells, whole in self._cut(epoch, number, first, stop):
                 yield step, cells, whole, None
             return
         # a thread, never a process: neither HDF5 nor zarr survives a fork
         with ThreadPoolExecutor(1, "scvcell-read") as thread:
-            ahead = thread.submit(self._read, epoch, number, first)
+            ahead = thread.submit(self._read, epoch, number, first, stop)
             for following in range(number + 1, last + 2):
                 steps, rows = ahead.result()
                 if following <= last:
-                    ahead = thread.submit(self._read, epoch, following, first)
+                    ahead = thread.submit(self._read, epoch, following, first, stop)
                 for step, cells, whole in steps:
                     yield step, cells, whole, rows
 
-    def _cut(self, epoch: int, number: int, first: int) -> list[tuple[int, Rows, Rows]]:
-        """Steps of a buffer from `first` on, this rank's cells of each, and cells of all ranks."""
+    def _cut(self, epoch: int, number: int, first: int, stop: int) -> list[tuple[int, Rows, Rows]]:
+        """Steps of a buffer that are from `first` to `stop`, this rank's cells of each, and cells of all ranks."""
         _, steps = self.order.buffer_of(number * (self.order.per_buffer or 0))
         cells, start = self.order.buffer(epoch, number), self.order.bounds(steps[0])[0]
         out = []
-        for step in steps[max(first - steps[0], 0) :]:
+        for step in steps[max(first - steps[0], 0) : stop - steps[0]]:
             a, b = self.order.bounds(step)
             whole = cells[a - start : b - start]
             out.append((step, self.order.share(whole, self.rank), whole))
         return out
 
-    def _read(self, epoch: int, number: int, first: int) -> tuple[list[tuple[int, Rows, Rows]], Ahead]:
+    def _read(self, epoch: int, number: int, first: int, stop: int) -> tuple[list[tuple[int, Rows, Rows]], Ahead]:
         """A buffer, and the rows of its cells, per modality: values and which rows they are."""
-        steps = self._cut(epoch, number, first)
+        steps = self._cut(epoch, number, first, stop)
         return steps, self.source.read(np.concatenate([cells for _, cells, _ in steps]))
