@@ -162,8 +162,8 @@ def shared(pred: AnnData, truth: AnnData) -> tuple[AnnData, AnnData]:
         whole = [key for key in truth.layers if key and not fault(Matrix(truth.layers[key]).sample(), counts=True)]
         if whole:
             raise ValueError(
-                f"`truth` has no counts in X, so that it cannot be compared with predicted counts; its layer {whole[0]!r} "
-                f"has. Give `truth` with them: truth = truth.copy(); truth.X = truth.layers[{whole[0]!r}]."
+                f"`truth` has no counts in X to be compared with predicted counts; its layer {whole[0]!r} has. Give "
+                f"`truth` with them: truth = truth.copy(); truth.X = truth.layers[{whole[0]!r}]."
             )
     for what, left, right in (
         ("cells", pred.obs_names, truth.obs_names),
