@@ -101,6 +101,35 @@ def test_orders_differ_between_passes_and_follow_the_seed(setting, stored, form)
     assert orders(2)[0] != first
 
 
+@pytest.mark.parametrize("form", ["csr_matrix", "h5ad csr"])
+@pytest.mark.parametrize("later", [False, True])
+def test_encoders_are_given_scores_and_nothing_that_they_do_not_need(setting, stored, monkeypatch, form, later):
+    """Where scores are at hand no file is read; else as from whole mini-batches."""
+    monkeypatch.setattr("scvcell.model._source.CELLS_PER_BUFFER", 48)
+    if later:
+        monkeypatch.setattr("scvcell.model._fitted.MAX_KEPT_ROWS", 10)
+    mdata, model = setting
+    source, index = source_of(model, stored(mdata, form)), np.arange(mdata.n_obs)
+    read = []
+    whole = list(Loader(source, index, 16))
+    for name, matrix in source.matrices.items():
+        rows = type(matrix).rows
+        monkeypatch.setattr(matrix, "rows", lambda at, m=matrix, n=name, r=rows: read.append(n) or r(m, at))
+    bare = list(Loader(source, index, 16, values=False))
+    assert bool(read) == (later and form == "h5ad csr")
+    assert len(bare) == len(whole)
+    for one, other in zip(bare, whole, strict=True):
+        assert torch.equal(one.index, other.index)
+        assert torch.equal(one.context.design, other.context.design)
+        assert list(one.observed) == list(other.observed)
+        for name, o in one.observed.items():
+            assert o.x.shape == (len(o.rows), 0)
+            assert torch.equal(o.rows, other.observed[name].rows)
+            torch.testing.assert_close(o.scores, other.observed[name].scores)
+        mean = model.network.posterior(one).mean
+        torch.testing.assert_close(mean, model.network.posterior(other).mean)
+
+
 @pytest.mark.parametrize(("n", "sizes"), [(40, [16, 16, 8]), (35, [16, 19]), (36, [16, 16, 4]), (3, [3])])
 def test_a_small_remainder_joins_the_batch_before_it(setting, n, sizes):
     mdata, model = setting

@@ -49,6 +49,15 @@ def test_sentences(report):
     assert of(report, "modality").sentence.startswith("Worse than the mean effect")
 
 
+def test_regimes_of_one_kind_are_named_once(report):
+    rows = report.rows.copy()
+    here = rows.index[rows["axis"] == "context"]
+    rows.loc[here, "regime"] = [f"new combination, {i % 3} of 2 parts seen" for i in range(len(here))]
+    assert of(replace(report, rows=rows), "context").title == "New combination"
+    rows.loc[here[0], "regime"] = "new target"
+    assert of(replace(report, rows=rows), "context").title == "New target, new combination"
+
+
 def test_an_honest_good_predictor(report):
     good = change(report, "groups", "group == 'D3'", flag="")
     assert of(good, "context").tone == "good"
@@ -116,6 +125,9 @@ def test_intervals(report):
     where = "axis == 'context' and metric == 'answered' and predictor == 'scvcell'"
     raw = change(none, "rows", where, metric="coverage")
     assert "interval" not in of(raw, "context").sentence, "there are some, whose table is not there"
+    one = of(change(report, "calibration", "axis == 'context'", lower=np.nan, upper=np.nan), "context")
+    assert "; whether intervals hold cannot be told;" in one.sentence, "coverage of one unit"
+    assert one.tone == "mixed"
     wide = change(report, "calibration", "axis == 'context'", flag="too wide")
     assert "intervals are wider than they need be" in of(wide, "context").sentence
     narrow = change(report, "calibration", "axis == 'context'", flag="too narrow")

@@ -103,34 +103,39 @@ class Source:
         starts = np.unique(np.searchsorted(place, np.concatenate(ends)))
         return index, starts[starts < len(index)]
 
-    def cut(self, index: Rows, *, ahead: Ahead | None = None, ranks: Sequence[Rows] = ()) -> Batch:
+    def reads(self, *, values: bool = True) -> bool:
+        """Whether mini-batches are read from files: where scores are at hand, one without values is not."""
+        return self.on_disk and (values or any(isinstance(held, LaterScores) for held in self.scores.values()))
+
+    def cut(self, index: Rows, *, ahead: Ahead | None = None, ranks: Sequence[Rows] = (), values: bool = True) -> Batch:
         """The mini-batch of cells `index`; `ahead` holds rows that were read ahead, per modality.
 
-        `ranks` are the cells of each rank, where `index` is the share of one of several.
+        `ranks` are the cells of each rank, where `index` is the share of one of several. Without `values` it has what
+        encoders need, and nothing else.
         """
         observed, at_of = {}, {}
         nothing = np.zeros((len(index), 0), np.float32)
         for name, rows in self.rows.items():
             mine = rows[index]
             at = np.flatnonzero(mine >= 0)
-            if len(at) == 0:
+            if len(at) == 0 or not (values or name in self.scores):
                 continue
-            mine, at_of[name] = mine[at], at
+            mine, at_of[name], held = mine[at], at, self.scores.get(name)
             if ahead is None:
-                values = self.matrices[name].rows(mine)
-                scores = self._scores(name, values, mine, index[at]) if name in self.scores else nothing[at]
+                found = self.matrices[name].rows(mine) if values or isinstance(held, LaterScores) else None
+                scores = nothing[at] if held is None else self._scores(name, found, mine, index[at])
             else:
                 block, position, told = ahead[name]
                 place = np.searchsorted(position, mine)
-                values, scores = block[place], nothing[at] if told is None else told[place]
-            operator = self.operators[name]
-            x = _tensor(values, sparse=operator.sparse)
-            panel = self.panels.get(name)
+                found, scores = block[place] if values else None, nothing[at] if told is None else told[place]
+            operator, panel = self.operators[name], self.panels.get(name) if values else None
             observed[name] = Observed(
                 rows=torch.from_numpy(at),
-                x=x,
+                x=_tensor(found, sparse=operator.sparse) if values else torch.from_numpy(nothing[at]),
                 scores=torch.from_numpy(scores),
-                depth=torch.from_numpy(self.matrices[name].depths(mine, values, operator.size)),
+                depth=torch.from_numpy(
+                    self.matrices[name].depths(mine, found, operator.size) if values else np.zeros(len(at), np.float32)
+                ),
                 mask=None if panel is None else torch.from_numpy(panel[self.batch[index[at]]]),
             )
         context = Context(torch.from_numpy(self.design[index]), torch.from_numpy(self.batch[index]))
@@ -194,6 +199,8 @@ class Loader:
         Seed of the orders.
     rank, world
         Which share of each mini-batch this process gets, ``cells[rank::world]``, and of how many.
+    values
+        Whether mini-batches have what was measured; without it they are for encoders alone.
 
     Attributes
     ----------
@@ -213,15 +220,17 @@ class Loader:
         seed: int = 0,
         rank: int = 0,
         world: int = 1,
+        values: bool = True,
     ) -> None:
         if not 0 <= rank < world:
             raise ValueError(f"rank must be one of 0 to {world - 1}, not {rank}.")
         index, starts, per_buffer = np.asarray(index, dtype=np.int64), None, None
-        if source.on_disk:
+        self.reads = source.reads(values=values)
+        if self.reads:
             per_buffer = max(CELLS_PER_BUFFER // batch_size, 1)
             if shuffle and len(index) > CELLS_PER_BUFFER:
                 index, starts = source.blocks(index)
-        self.source = source
+        self.source, self.values = source, values
         self.rank = rank
         self.order = Order(index, batch_size, seed if shuffle else None, world, per_buffer, starts)
         self.epoch = self.position = self._first = 0
@@ -275,7 +284,7 @@ class Loader:
                 if not left and step + 1 == stop:
                     self._first = self.position
                 ranks = [self.order.share(whole, rank) for rank in range(world)] if world > 1 else ()
-                yield self.source.cut(cells, ahead=ahead, ranks=ranks)
+                yield self.source.cut(cells, ahead=ahead, ranks=ranks, values=self.values)
             epoch, first = epoch + 1, 0
 
     def _shares(self, epoch: int, first: int, stop: int) -> Iterator[tuple[int, Rows, Rows, Ahead | None]]:
@@ -284,7 +293,7 @@ class Loader:
             return
         last, _ = self.order.buffer_of(stop - 1)
         number, _ = self.order.buffer_of(first)
-        if not self.source.on_disk:
+        if not self.reads:
             for step, cells, whole in self._cut(epoch, number, first, stop):
                 yield step, cells, whole, None
             return

@@ -157,6 +157,8 @@ def _verdict(report: Report, predictor: str, axis: str) -> Verdict:
 def _title(report: Report, axis: str) -> str:
     """What was new along an axis."""
     regimes = list(dict.fromkeys(map(str, report.rows.loc[report.rows["axis"] == axis, "regime"].dropna())))
+    kinds = list(dict.fromkeys(each.split(", ")[0] for each in regimes))  # what follows says how much of it is new
+    regimes = kinds if len(kinds) < len(regimes) else regimes
     names = ", ".join(regimes[:3]) + (", and others" if len(regimes) > 3 else "")
     text = (names or axis).replace("_", " ")
     return text[:1].upper() + text[1:]
@@ -252,6 +254,8 @@ def _intervals(report: Report, predictor: str, axis: str) -> tuple[int | None, s
     if len(narrow):
         strongest = set(narrow["of"]) == {"strongest"}
         return worst, f"intervals are too narrow{' for the strongest effects' if strongest else ''}"
+    if not np.isfinite(mine["lower"].astype(float)).any():
+        return worst, "whether intervals hold cannot be told"
     return worst, "intervals are wider than they need be" if (mine["flag"] == "too wide").any() else "intervals hold"
 
 
