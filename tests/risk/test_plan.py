@@ -1,6 +1,7 @@
 """What cannot be used is refused before any fit: what was given, what is allowed, what to do next."""
 
 import time
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -227,6 +228,13 @@ def test_data_and_models_are_told_apart(data):
     other = data.copy()
     other.X[0, 0] += 1
     assert digest_of(data) == digest_of(data.copy()) != digest_of(other)
+
+    @dataclass
+    class Held:
+        of: object
+        name: str
+
+    assert identity(Held(object(), "a")) == identity(Held(object(), "a")) != identity(Held(object(), "b"))
     assert identity(risk.EffectBaseline("mean", KEYS)) != identity(risk.EffectBaseline("linear", KEYS))
 
 

@@ -116,6 +116,9 @@ def test_intervals(report):
     where = "axis == 'context' and metric == 'answered' and predictor == 'scvcell'"
     raw = change(none, "rows", where, metric="coverage")
     assert "interval" not in of(raw, "context").sentence, "there are some, whose table is not there"
+    one = of(change(report, "calibration", "axis == 'context'", lower=np.nan, upper=np.nan), "context")
+    assert "; whether intervals hold cannot be told;" in one.sentence, "coverage of one unit"
+    assert one.tone == "mixed"
     wide = change(report, "calibration", "axis == 'context'", flag="too wide")
     assert "intervals are wider than they need be" in of(wide, "context").sentence
     narrow = change(report, "calibration", "axis == 'context'", flag="too narrow")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, is_dataclass
 from typing import TYPE_CHECKING, Any
@@ -328,4 +329,9 @@ def identity(predictor: Predictor) -> str:
         for name, value in sorted(model.network.state_dict().items()):
             found.update(name.encode() + value.detach().cpu().numpy().tobytes())
         return f"{type(predictor).__qualname__} {found.hexdigest()[:16]}"
-    return repr(predictor) if is_dataclass(predictor) else type(predictor).__qualname__
+    return settings_of(predictor) if is_dataclass(predictor) else type(predictor).__qualname__
+
+
+def settings_of(predictor: Predictor) -> str:
+    """A predictor in words, without the addresses that differ from process to process."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(predictor))

@@ -252,6 +252,8 @@ def _intervals(report: Report, predictor: str, axis: str) -> tuple[int | None, s
     if len(narrow):
         strongest = set(narrow["of"]) == {"strongest"}
         return worst, f"intervals are too narrow{' for the strongest effects' if strongest else ''}"
+    if not np.isfinite(mine["lower"].astype(float)).any():
+        return worst, "whether intervals hold cannot be told"
     return worst, "intervals are wider than they need be" if (mine["flag"] == "too wide").any() else "intervals hold"
 
 
