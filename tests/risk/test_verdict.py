@@ -49,6 +49,15 @@ def test_sentences(report):
     assert of(report, "modality").sentence.startswith("Worse than the mean effect")
 
 
+def test_regimes_of_one_kind_are_named_once(report):
+    rows = report.rows.copy()
+    here = rows.index[rows["axis"] == "context"]
+    rows.loc[here, "regime"] = [f"new combination, {i % 3} of 2 parts seen" for i in range(len(here))]
+    assert of(replace(report, rows=rows), "context").title == "New combination"
+    rows.loc[here[0], "regime"] = "new target"
+    assert of(replace(report, rows=rows), "context").title == "New target, new combination"
+
+
 def test_an_honest_good_predictor(report):
     good = change(report, "groups", "group == 'D3'", flag="")
     assert of(good, "context").tone == "good"

@@ -157,6 +157,8 @@ def _verdict(report: Report, predictor: str, axis: str) -> Verdict:
 def _title(report: Report, axis: str) -> str:
     """What was new along an axis."""
     regimes = list(dict.fromkeys(map(str, report.rows.loc[report.rows["axis"] == axis, "regime"].dropna())))
+    kinds = list(dict.fromkeys(each.split(", ")[0] for each in regimes))  # what follows says how much of it is new
+    regimes = kinds if len(kinds) < len(regimes) else regimes
     names = ", ".join(regimes[:3]) + (", and others" if len(regimes) > 3 else "")
     text = (names or axis).replace("_", " ")
     return text[:1].upper() + text[1:]
