@@ -62,7 +62,12 @@ def fit(args: argparse.Namespace) -> None:
     data = cells(args.case)
     where = np.sort(np.random.default_rng(0).permutation(data.n_obs)[: data.n_obs // 5])
     train = scvcell.TrainConfig(
-        batch_size=args.step, lr=args.lr, max_epochs=args.epochs, accelerator="cpu", progress=False
+        batch_size=args.step,
+        lr=args.lr,
+        max_epochs=args.epochs,
+        patience=args.patience,
+        accelerator="cpu",
+        progress=False,
     )
     key = "batch" if args.case == "mosaic" else None
     start = time.process_time()
@@ -87,12 +92,13 @@ def main() -> None:
     parser.add_argument("--step", type=int, help="cells per step of all processes together")
     parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--epochs", type=int)
+    parser.add_argument("--patience", type=int, default=5, help="0: the whole schedule")
     parser.add_argument("--seed", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.seed is not None:
         fit(args)
         return
-    own = [str(Path(__file__).resolve()), args.case, "--lr", str(args.lr)]
+    own = [str(Path(__file__).resolve()), args.case, "--lr", str(args.lr), "--patience", str(args.patience)]
     own += [part for name in ("step", "epochs") if (v := getattr(args, name)) for part in (f"--{name}", str(v))]
     for seed in args.seeds:
         for n in args.processes:
@@ -104,7 +110,7 @@ def main() -> None:
             parts = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"rank"')]
             (first,) = (part for part in parts if not part["rank"])
             sys.stdout.write(
-                f"{args.case} step {args.step} lr {args.lr:g} seed {seed} processes {n}: "
+                f"{args.case} step {args.step} lr {args.lr:g} patience {args.patience} seed {seed} processes {n}: "
                 f"objective {first['objective']:.3f} best {first['best']:.3f} end {first['end']:.3f} "
                 f"epochs {first['epochs']} CPU s {sum(part['cpu'] for part in parts):.1f}\n"
             )

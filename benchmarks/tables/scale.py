@@ -2,16 +2,18 @@
 
 Simulated cells of ten types in four batches, 2,000 genes, some 210 counts that are not zero in a cell; larger data
 repeat 20,480 of them in an order of their own. One fit of one epoch, then states of all cells, written to a file.
-*memory*: the cells as one AnnData; *h5ad*, *zarr*: as one file each, with the defaults of anndata; *corpus*, *corpus
-zarr*: ten files. All stores of a case are read in one process, one after the other, so that their ratios are of one
-run. *extra MB* is the peak of resident memory above that before, after a small fit that has loaded every library. Case
-``2m`` is a corpus alone, beside ``200k`` it says what a cell costs.
+*memory*: the cells as one AnnData; *h5ad*, *zarr*: as one file each, with the defaults of anndata; *gzip*: as h5ad with
+``compression="gzip"``; *annbatch*: as one folder that ``annbatch.write_sharded`` wrote, where annbatch is installed;
+*corpus*, *corpus zarr*: ten files. All stores of a case are read in one process, one after the other, so that their
+ratios are of one run. *extra MB* is the peak of resident memory above that before, after a small fit that has loaded
+every library. Cases ``1m`` and ``2m`` are a corpus alone; beside ``200k`` they say what a cell costs.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
+import importlib.util
 import logging
 import os
 import shutil
@@ -35,8 +37,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("benchmarks")
 
-CELLS = {"10k": 10_000, "50k": 50_000, "200k": 200_000, "500k": 500_000, "2m": 2_000_000}
-STORES = ("memory", "h5ad", "zarr", "corpus", "corpus zarr")
+CELLS = {"10k": 10_000, "50k": 50_000, "200k": 200_000, "500k": 500_000, "1m": 1_000_000, "2m": 2_000_000}
+STORES = ("memory", "h5ad", "gzip", "zarr", "annbatch", "corpus", "corpus zarr")
 LARGE = 500_000
 """Cells from which on only a corpus is read."""
 CASES = tuple(CELLS)
@@ -62,13 +64,17 @@ def cache(case: str, store: str) -> Path:
     """Where the simulated cells of a store are; ``SCVCELL_BENCHMARK_CACHE`` says in which folder."""
     default = Path(tempfile.gettempdir()) / "scvcell-benchmarks"
     folder = Path(os.environ.get("SCVCELL_BENCHMARK_CACHE", default)) / f"scale-{case}"
-    names = {"memory": "one.h5ad", "h5ad": "one.h5ad", "zarr": "one.zarr", "corpus": "h5ad", "corpus zarr": "zarr"}
+    names = {"memory": "one.h5ad", "h5ad": "one.h5ad", "gzip": "gzip.h5ad", "zarr": "one.zarr"}
+    names |= {"annbatch": "annbatch.zarr", "corpus": "h5ad", "corpus zarr": "zarr"}
     return folder / names[store]
 
 
 def stores(case: str) -> tuple[str, ...]:
-    """Stores of a case."""
-    return ("corpus",) if CELLS.get(case, 0) >= LARGE else STORES
+    """Stores of a case; that of annbatch where it can be written, or is there."""
+    if CELLS.get(case, 0) >= LARGE:
+        return ("corpus",)
+    there = cache(case, "annbatch").exists() or importlib.util.find_spec("annbatch") is not None
+    return tuple(store for store in STORES if store != "annbatch" or there)
 
 
 def prepare(case: str, args: argparse.Namespace) -> None:
@@ -95,8 +101,21 @@ def simulate(case: str) -> None:
         for number, table in enumerate(tables(pool, kind, CELLS[case], parts)):
             target = draft if parts == 1 else draft / f"part{number}{'.zarr' if 'zarr' in store else '.h5ad'}"
             target.parent.mkdir(exist_ok=True)
-            table.write_zarr(target) if "zarr" in store else table.write_h5ad(target)
+            write(table, target, store)
         draft.rename(path)
+
+
+def write(table: anndata.AnnData, path: Path, store: str) -> None:
+    """One table as the store has it."""
+    if store == "annbatch":
+        import annbatch
+        import zarr
+
+        annbatch.write_sharded(zarr.open_group(path, mode="w", zarr_format=3), table)
+    elif "zarr" in store:
+        table.write_zarr(path)
+    else:
+        table.write_h5ad(path, compression="gzip" if store == "gzip" else None)
 
 
 def counts(n: int = POOL, seed: int = 0) -> tuple[sparse.csr_matrix, np.ndarray]:

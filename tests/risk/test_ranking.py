@@ -141,13 +141,32 @@ class Peeks:
         return States({m: pd.DataFrame(z, tables[m].obs_names).loc[question.cells[m]] for m, z in far.items()})
 
 
+class Again:
+    """Answers another draw of what is expected of the cells, where that are counts."""
+
+    name = "again"
+
+    def __init__(self, world):
+        self.answers = truths(world.axis, world.expected, world.split)
+
+    def fit(self, data, split, seed):
+        self.rng = np.random.default_rng([7, seed])
+
+    def predict(self, question):
+        true = told(question, self.answers)
+        if not isinstance(true, pd.DataFrame) or question.to == "cell_type":
+            return None
+        return Values(pd.DataFrame(self.rng.poisson(true), true.index, true.columns))
+
+
 @pytest.mark.parametrize("axis", list(WORLDS))
 def test_the_better_predictor_has_the_lower_risk_and_one_that_peeks_has_none(axis):
     right = refused = 0
+    above, between = [], []
     for seed in range(SEEDS):
         world = WORLDS[axis](seed)
         found = risk.evaluate(
-            [Knows(world, "oracle"), Knows(world, "some", 0.5), Peeks(world)],
+            [Knows(world, "oracle"), Knows(world, "some", 0.5), Peeks(world), Again(world)],
             world.data,
             split=world.split,
             axes=[world.axis],
@@ -163,5 +182,13 @@ def test_the_better_predictor_has_the_lower_risk_and_one_that_peeks_has_none(axi
         assert "scramble" in total.loc["peeks", "note"]
         scored = found.summary.query("predictor == 'peeks' and informative")["scaled"]
         assert (scored > 0.99).all(), "what is refused would have been the best"
+        table = found.summary.query("predictor == 'again' and informative").set_index(["readout", "metric"])
+        above.append(table["value"] - table["baseline"])
+        between.append(table["replicate"] - table["baseline"])
+    again = pd.concat(above, axis=1).sum(axis=1) / pd.concat(between, axis=1).sum(axis=1)
+    assert {metric for _, metric in again.index} >= {"pearson", "energy_distance"}
+    full = SEEDS >= 20
+    assert again.median() == pytest.approx(1, abs=0.05 if full else 0.15)
+    assert (again - 1).abs().max() <= (0.1 if full else 0.3)
     assert right >= 0.95 * SEEDS
     assert refused == SEEDS

@@ -1,4 +1,4 @@
-"""A corpus: cells of many files as one AnnData whose counts and names stay where they are."""
+"""A corpus: cells of many files as one AnnData or MuData whose counts and names stay where they are."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from mudata import MuData
 
 from scvcell._containers._stack import open_root
 
@@ -79,10 +80,20 @@ class StoredNames(Sequence[str]):
             chosen = np.zeros(self.total, bool)
             chosen[slice(None) if names.at is None else names.at] = True
             return chosen if self.at is None else chosen[self.at]
-        wanted = pd.Index(list(names), dtype=object)
+        wanted = pd.Index(list(names), dtype=object).unique()
         if not len(wanted):
             return np.zeros(len(self), bool)
-        return np.concatenate([pd.Index(block, dtype=object).isin(wanted) for block in self.blocks()])
+        return np.concatenate([wanted.get_indexer(pd.Index(block)) >= 0 for block in self.blocks()])
+
+    def find(self, names: pd.Index) -> Rows:
+        """Place of each of some names among these, -1 of those that are none of them, ``(names,)``."""
+        wanted = names.unique()
+        found, start = np.full(len(wanted), -1), 0
+        for block in self.blocks() if len(wanted) else ():
+            at = wanted.get_indexer(pd.Index(block))
+            found[at[at >= 0]] = start + np.flatnonzero(at >= 0)
+            start += len(block)
+        return found[wanted.get_indexer(names)]
 
     def _read(self, at: Rows) -> NDArray[np.object_]:
         out = np.empty(len(at), dtype=object)
@@ -99,12 +110,16 @@ class StoredNames(Sequence[str]):
 
 def _names(root: Any, key: str, start: int, stop: int) -> NDArray[np.object_]:
     """Names of neighbouring cells of an open file."""
-    obs = root[key]
-    index = obs[obs.attrs["_index"]]
-    if not hasattr(index, "shape"):
-        index = index["values"]
+    index = stored_index(root, key)
     read = [name.decode() if isinstance(name, bytes) else str(name) for name in index[start:stop]]
     return np.array([*read, None], dtype=object)[:-1]
+
+
+def stored_index(root: Any, key: str) -> Any:
+    """Where an open file keeps the names of the cells of an obs."""
+    obs = root[key]
+    index = obs[obs.attrs["_index"]]
+    return index if hasattr(index, "shape") else index["values"]
 
 
 class Corpus(AnnData):
@@ -124,3 +139,24 @@ class Corpus(AnnData):
     def with_counts(self, x: Any, layer: str | None, features: pd.Index) -> Corpus:
         """The same cells with counts of other features."""
         return Corpus(x, layer, self.obs.copy(), features, self.names)
+
+
+class MuCorpus(MuData):
+    """A MuData whose cells, and those of its modalities, are known by their number.
+
+    Parameters
+    ----------
+    tables
+        The modalities.
+    rows
+        Per modality, for every cell the row of its table, -1 where the cell was not measured.
+    names
+        Names of all cells, which are read when they are asked for.
+    """
+
+    def __init__(self, tables: dict[str, Corpus], rows: dict[str, Rows], names: StoredNames) -> None:
+        super().__init__()
+        # set by hand, since mudata would match the cells of its modalities by what they are called
+        self._mod.update(tables)
+        self._obs = pd.DataFrame(index=pd.RangeIndex(len(names)))
+        self.rows, self.names = rows, names

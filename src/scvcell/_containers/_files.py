@@ -12,6 +12,7 @@ import pandas as pd
 
 from scvcell._containers._corpus import StoredNames
 from scvcell._containers._matrix import fault
+from scvcell._containers._pairing import shared_columns
 from scvcell._containers._read import SINGLE
 from scvcell._containers._stack import StoredRows, open_root
 from scvcell._registry import near_miss
@@ -153,6 +154,10 @@ def _part(path: Path, root: Any, prefix: str, layer: str | None, columns: Collec
     there = [str(column) for column in group["obs"].attrs["column-order"]]
     kept = [column for column in there if columns is None or column in columns]
     held = {column: _compact(anndata.io.read_elem(group["obs"][column])) for column in kept}
+    if prefix:  # what a MuData says of all its cells, its modalities need not say
+        names_above, above = shared_columns(path, prefix.split("/")[1], stored, columns)
+        held |= {column: _compact(values) for column, values in above.items() if column not in there}
+        there += [column for column in names_above if column not in there]
     obs = pd.DataFrame(held, index=pd.RangeIndex(rows.shape[0]) if names is None else names)
     return Part(rows, obs, stored, features, there, layer)
 

@@ -10,8 +10,9 @@ from anndata import AnnData
 from mudata import MuData
 
 from scvcell import _keys
-from scvcell._containers._corpus import Corpus, StoredNames
+from scvcell._containers._corpus import Corpus, MuCorpus, StoredNames
 from scvcell._containers._files import check_columns, check_values, find, open_parts
+from scvcell._containers._pairing import joined_rows, stored_rows
 from scvcell._containers._read import SINGLE
 from scvcell._containers._stack import Stack
 from scvcell._labels import joined, labels
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scvcell._containers._files import Layers, Part
+    from scvcell._types import Rows
+
+type Paired = Mapping[str, tuple[dict[str, Rows], StoredNames]]
+"""By file, rows of its cells by modality, and their names."""
 
 
 def open_corpus(
@@ -36,8 +41,8 @@ def open_corpus(
 ) -> AnnData | MuData:
     """As `read_corpus`, with no more in memory of each cell than the columns that are asked for.
 
-    Of one modality the cells are known by their number, and names stay in the files; those of several are matched by
-    their names.
+    Cells are known by their number, and names stay in the files. Which rows of several modalities are one cell is what
+    each file says of it; where one says nothing of use, cells are matched by their names.
 
     Parameters
     ----------
@@ -61,11 +66,13 @@ def open_corpus(
     """
     check_dask()
     files, key = find(paths), "file" if batch_key is None else batch_key
-    named = named or _modalities(next(iter(files.values()))) > 1
     kept = None if columns is None else {*columns, *optional, key}
     parts = {label: open_parts(path, layers, kept, named=named) for label, path in files.items()}
     check_columns(parts, columns or (), key, made=key == "file")
-    out = join_files(parts, files, key, named=named, keep_layer=True)
+    paired = None if named else _paired(parts, files)
+    if paired is None and not named:
+        parts, named = {label: open_parts(path, layers, kept) for label, path in files.items()}, True
+    out = join_files(parts, files, key, paired=paired, keep_layer=True)
     for name, table in out.mod.items() if isinstance(out, MuData) else [(SINGLE, out)]:
         if batch_key is None and _keys.OBSERVED_MASK in table.varm:
             raise ValueError(
@@ -83,24 +90,40 @@ def check_dask() -> None:
         raise ImportError("A corpus needs dask, which is not installed: pip install 'scvcell[scale]'.") from None
 
 
-def _modalities(path: Path) -> int:
-    """How many modalities a file has."""
-    return path.suffix == ".h5mu" or (path.suffix == ".zarr" and (path / "mod").is_dir())
+def _paired(parts: Mapping[str, dict[str, Part]], files: Mapping[str, Path]) -> Paired | None:
+    """Rows of the cells of each file, and their names; None where a file does not say which they are."""
+    found = {}
+    for label, part in parts.items():
+        rows = stored_rows(files[label], {m: one.names for m, one in part.items()})
+        if rows is None:
+            return None
+        found[label] = rows
+    return found
 
 
 def join_files(
-    parts: Mapping[str, dict[str, Part]], files: Mapping[str, Path], batch_key: str, *, named: bool, keep_layer: bool
+    parts: Mapping[str, dict[str, Part]],
+    files: Mapping[str, Path],
+    batch_key: str,
+    *,
+    keep_layer: bool,
+    paired: Paired | None = None,
 ) -> AnnData | MuData:
-    """All files as one container."""
+    """All files as one container, whose cells are known by their number where `paired` says which is which."""
     check_values(parts, files)
-    prefixes = _prefixes(parts, files)
-    tables = {}
+    prefixes, named = _prefixes(parts, files), paired is None
+    tables: dict[str, Any] = {}
     for modality in dict.fromkeys(m for part in parts.values() for m in part):
         mine = {label: part[modality] for label, part in parts.items() if modality in part}
         tables[modality] = _joined(mine, files, batch_key, prefixes, named=named, keep_layer=keep_layer)
     if list(tables) == [SINGLE] and not any(path.suffix == ".h5mu" for path in files.values()):
-        return tables[SINGLE]
-    return MuData(tables)
+        return tables[SINGLE]  # type: ignore[no-any-return]
+    if paired is None:
+        return MuData(tables)
+    rows = joined_rows(list(paired.values()), [{m: len(one.obs) for m, one in part.items()} for part in parts.values()])
+    spans = [span for _, names in paired.values() for span in names.files]
+    start = None if prefixes is None else [prefixes[label] for label in parts]
+    return MuCorpus(tables, rows, StoredNames(spans, start))
 
 
 def _prefixes(parts: Mapping[str, dict[str, Part]], files: Mapping[str, Path]) -> dict[str, str] | None:

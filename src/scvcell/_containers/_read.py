@@ -13,7 +13,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from scvcell._containers._annotation import frame
-from scvcell._containers._corpus import Corpus
+from scvcell._containers._corpus import Corpus, MuCorpus
 from scvcell._containers._join import join
 from scvcell._containers._sdata import Place
 from scvcell._containers._view import Container, View
@@ -115,6 +115,8 @@ def view(data: Container | View, *, table_key: Tables = None, skip_empty: bool =
         _check_names(data, SINGLE)
         stored = data.names if isinstance(data, Corpus) else None
         return View(data, data.obs_names, {SINGLE: _loaded(data)}, {SINGLE: np.arange(data.n_obs)}, stored=stored)
+    if isinstance(data, MuCorpus):
+        return View(data, data.obs_names, dict(data.mod), data.rows, stored=data.names)
     if isinstance(data, MuData):
         return _view_mudata(data, skip_empty=skip_empty)
     if hasattr(data, "tables"):

@@ -87,10 +87,10 @@ def choose(view: View, what: str, value: Any) -> Rows:
     if hasattr(value, "to_pandas"):  # columns of other libraries, as of an AnnData that is read lazily
         value = value.to_pandas()
     if isinstance(value, str):
-        at = np.flatnonzero(view.obs_names == value)
-        return at if len(at) else np.flatnonzero(_query(view, what, value))
+        at = view.find(pd.Index([value], dtype=object))
+        return at if at[0] >= 0 else np.flatnonzero(_query(view, what, value))
     if isinstance(value, set | frozenset):
-        known = view.obs_names.isin(list(value))
+        known = view.among(value)
         if known.sum() == len(value):
             return np.flatnonzero(known)
     if isinstance(value, pd.Series):
@@ -126,7 +126,10 @@ def _aligned(view: View, what: str, mask: pd.Series) -> Mask:
         return values
     if isinstance(mask.index, pd.RangeIndex) and not view.obs_names.isin(mask.index).any():
         return values
-    at = mask.index.get_indexer(view.obs_names) if mask.index.is_unique else np.full(view.n_obs, -1)
+    at = np.full(view.n_obs, -1)
+    if mask.index.is_unique:
+        place = view.find(mask.index)
+        at[place[place >= 0]] = np.flatnonzero(place >= 0)
     if len(mask) != view.n_obs or (at < 0).any():
         raise ValueError(
             f"{what} is a mask of other cells: {len(mask)} entries, whose index has {(at >= 0).sum()} of the "
@@ -146,14 +149,14 @@ def _named(view: View, what: str, given: NDArray[Any]) -> Rows:
             )
         odd = next((x for x in given if not isinstance(x, str)), given[0])
         raise TypeError(f"{what}= takes {WAYS}; it holds {odd!r} ({type(odd).__name__}).")
-    index = view.obs_names.get_indexer(pd.Index(given, dtype=object))
+    index = view.find(pd.Index(given, dtype=object))
     lost = given[index < 0]
     if len(lost):
         raise ValueError(
             f"{what} has {len(lost)} names that the data lack, e.g. {str(lost[0])!r}; cells have names like "
-            f"{str(view.obs_names[0])!r}."
+            f"{view.names(np.arange(1))[0]!r}."
         )
-    return index.astype(np.int64)
+    return index
 
 
 def _query(view: View, what: str, query: str) -> Mask:

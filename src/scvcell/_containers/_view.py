@@ -109,6 +109,11 @@ class View:
         """Which cells have one of some names, ``(cells,)``."""
         return self.obs_names.isin(names) if self.stored is None else self.stored.mask(names)  # type: ignore[arg-type]
 
+    def find(self, names: pd.Index) -> Rows:
+        """Position of each of some names, -1 of those that no cell has, ``(names,)``."""
+        found = self.obs_names.get_indexer(names) if self.stored is None else self.stored.find(names)
+        return found.astype(np.int64)
+
     def names_with(self, cells: Rows, before: Sequence[str]) -> Sequence[str]:
         """Names of cells at some positions, and after them those of `before` that are no such cells."""
         if self.stored is not None and not len(before):

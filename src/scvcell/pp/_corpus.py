@@ -66,4 +66,4 @@ def read_corpus(
     kept = None if columns is None else [*listed("columns", columns, "names of obs columns"), batch_key]
     parts = {label: open_parts(path, layer, kept) for label, path in files.items()}
     check_columns(parts, [column for column in kept or () if column != batch_key], batch_key, made=True)
-    return join_files(parts, files, batch_key, named=True, keep_layer=False)
+    return join_files(parts, files, batch_key, keep_layer=False)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from scvcell.risk._tables import REPLICATE
+from scvcell.risk._tables import ANSWERED, REPLICATE
 from scvcell.risk.baselines import BASELINES, TRANSLATORS
 
 if TYPE_CHECKING:
@@ -55,8 +55,9 @@ class Verdict:
     axis, title
         Name of the axis, and what was new, in words.
     tone
-        ``"good"``: better than the baseline in every readout, no other predictor does as well, and intervals hold;
-        ``"bad"``: not better in any, or the audit is red; ``"mixed"``; or ``"unknown"``, where nothing can be told.
+        ``"good"``: better than the baseline in every readout, all units are answered, no other predictor does as well,
+        and intervals hold; ``"bad"``: not better in any, or the audit is red; ``"mixed"``; or ``"unknown"``, where
+        nothing can be told.
     parts
         The sentence in parts: how it compares with both anchors, and with others; its intervals; groups.
     base
@@ -146,8 +147,9 @@ def _verdict(report: Report, predictor: str, axis: str) -> Verdict:
     at = float(told["scaled"][row])
     way = ", " + next(words for limit, words in WAY if at < limit) if better and at > 0 else ""
     parts = [_claim(better, worse, len(told), base) + way]
-    parts += [part for part in (other, holds, groups) if part]
-    good = better == len(told) and not other and not groups and holds in ("", "intervals hold")
+    silent = _unanswered(report, predictor, axis)
+    parts += [part for part in (other, silent, holds, groups) if part]
+    good = better == len(told) and not (silent or other or groups) and holds in ("", "intervals hold")
     tone: Tone = "good" if good else "mixed" if better else "bad"
     return Verdict(axis, title, tone, tuple(parts), base, row, rival, interval, tuple(told.index))
 
@@ -227,6 +229,14 @@ def _rival(table: pd.DataFrame, row: int, predictor: str) -> tuple[int | None, s
     return int(others.index[at]), f"but {SAID.get(name, name)} does {'better' if clear else 'as well'}"
 
 
+def _unanswered(report: Report, predictor: str, axis: str) -> str:
+    """How many units have no answer, if any."""
+    rows = report.rows[(report.rows["axis"] == axis) & (report.rows["metric"] != ANSWERED)]
+    rows = rows[np.isfinite(rows["value"].astype(float))]
+    every, mine = rows["unit"].nunique(), rows.loc[rows["predictor"] == predictor, "unit"].nunique()
+    return f"it has no answer for {number(every - mine)} of {number(every)} units" if mine < every else ""
+
+
 def _intervals(report: Report, predictor: str, axis: str) -> tuple[int | None, str]:
     """The row of the least coverage, and whether intervals hold."""
     table = report.calibration.reset_index(drop=True)
@@ -242,6 +252,8 @@ def _intervals(report: Report, predictor: str, axis: str) -> tuple[int | None, s
     if len(narrow):
         strongest = set(narrow["of"]) == {"strongest"}
         return worst, f"intervals are too narrow{' for the strongest effects' if strongest else ''}"
+    if not np.isfinite(mine["lower"].astype(float)).any():
+        return worst, "whether intervals hold cannot be told"
     return worst, "intervals are wider than they need be" if (mine["flag"] == "too wide").any() else "intervals hold"
 
 

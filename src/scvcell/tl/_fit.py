@@ -6,6 +6,7 @@ import logging
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from scvcell import _keys
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from scvcell._containers import Container, Paths, Tables, View
+    from scvcell._types import Mask
     from scvcell.objective import Weights
     from scvcell.perturb import Design
 
@@ -196,25 +198,26 @@ def _opened(
     sized = list(size_factor.values()) if hasattr(size_factor, "values") else [size_factor]
     columns = [str(column) for column in (*covariates, *sized) if column is not None]
     columns += list(keys.columns) if isinstance(keys, PerturbationKeys) else []
-    # states that actions are learned from, and a split, know cells by name; a query may ask for any column
-    every = split is not None
+    query = isinstance(getattr(split, "test", split), str)
     return open_corpus(
         paths,
         batch_key=batch_key,
-        columns=None if every else columns,
+        columns=None if query else columns,  # a query may ask for any of them
         optional=[_keys.TOTAL_COUNTS],
         layers=layers,
-        named=every or keys is not None,
+        named=keys is not None,
     )
 
 
-def _held_out(seen: View, split: Any) -> tuple[pd.Index, list[str], str]:
+def _held_out(seen: View, split: Any) -> tuple[Mask, list[str], str]:
     """Cells that no step may see, those of them that set intervals, and the digest of a split that says both."""
     if isinstance(split, Split):
         split.check(seen, hidden=True)
-        return split.hidden.intersection(seen.obs_names), list(split.calibration), split.digest
+        return seen.among(split.hidden), list(split.calibration), split.digest
     cells = split if split is None or is_container(split) else getattr(split, "test", split)
-    return seen.obs_names[[] if cells is None else choose(seen, "split", cells)], [], ""
+    hidden = np.zeros(seen.n_obs, bool)
+    hidden[[] if cells is None else choose(seen, "split", cells)] = True
+    return hidden, [], ""
 
 
 def _record(model: CSL, seed: int, key_added: str) -> dict[str, Any]:

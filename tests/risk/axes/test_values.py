@@ -42,17 +42,33 @@ def test_scores_are_those_of_the_cells_of_a_unit():
     assert {each.value for each in seen if each.readout == "labels"} == {1.0}
 
 
-def test_a_second_measurement_differs_as_two_counts_do():
+@pytest.mark.parametrize("levels", [(0.05, 0.6, 3.0), (1.0, 4, 20), (30.0, 200, 900), (3000.0, 9000)])
+def test_a_second_measurement_is_to_the_first_as_another_one_is(levels):
+    """Of cells of few kinds, of which one alone does not tell which it is: moments on both scales, and zeros."""
     rng = np.random.default_rng(0)
-    expected = np.repeat([1.0, 4, 20], 4000)
+    expected = rng.gamma(20.0, np.repeat(levels, 6000) / 20)
     truth, other = (pd.DataFrame(rng.poisson(expected)[:, None].astype(float)) for _ in range(2))
-    drawn = twin(truth, [1, 0]).point
-    for level in (1.0, 4, 20):
-        at = expected == level
-        honest, made = ((x - truth).to_numpy()[at] for x in (other, drawn))
-        assert made.mean() == pytest.approx(0, abs=0.15)
-        assert made.var() == pytest.approx(honest.var(), rel=0.1)
-    assert twin(truth, [1, 0]).point.equals(drawn)
+    made = twin(truth, [1, 0]).point
+    x, y, z = (each.to_numpy().ravel() for each in (truth, other, made))
+    assert z.mean() == pytest.approx(y.mean(), rel=0.03)
+    assert z.var() == pytest.approx(y.var(), rel=0.06)
+    assert np.cov(x, z)[0, 1] == pytest.approx(np.cov(x, y)[0, 1], rel=0.06)
+    far = [np.mean((np.log1p(x) - np.log1p(each)) ** 2) for each in (y, z)]
+    assert far[1] == pytest.approx(far[0], rel=0.06)
+    both = [np.mean((x == 0) & (each == 0)) for each in (y, z)]
+    assert both[1] == pytest.approx(both[0], abs=0.02), "a count that is 0 need not be 0 again"
+    assert twin(truth, [1, 0]).point.equals(made)
+    half = twin(truth + 0.5, [1, 0]).point
+    pd.testing.assert_frame_equal(half, made + 0.5)
+
+
+def test_a_second_measurement_of_features_that_do_not_vary():
+    truth = pd.DataFrame({"none": np.zeros(50), "five": np.full(50, 5.0), "negative": np.full(50, -1.0)})
+    made = twin(truth, [0, 0]).point
+    assert (made["none"] == 0).mean() > 0.9
+    assert made["five"].mean() == pytest.approx(5, abs=1)
+    assert (made >= 0).all(axis=None)
+    assert twin(truth.iloc[:1], [0, 0]).point.shape == (1, 3)
 
 
 def test_every_simple_translation_is_at_hand():
@@ -87,3 +103,20 @@ def test_an_answer_that_lacks_features_is_refused_and_not_taken_for_silence():
         scored_values(unit, truth, Values(truth[["y", "x"]]), "values", ("rmse",), 0.9)
     few = scored_values(unit, truth, Values(truth.iloc[:40, ::-1]), "values", ("rmse",), 0.9)
     assert next(each.value for each in few if each.metric == "answered") == 0.4
+
+
+def test_negative_counts_are_refused_but_for_logs_that_were_undone():
+    truth = pd.DataFrame(np.random.default_rng(0).poisson(3.0, (100, 3)).astype(float), CELLS, list("xyz"))
+    unit = pd.Index(["one"] * 100)
+    scored = {}
+    for least in (-1.5, -0.5, 0.0):
+        point = truth.copy()
+        point.iloc[0, 0] = least
+        if least < -1:
+            with pytest.raises(ValueError, match=r"values down to -1\.5, where none that was measured is below 0"):
+                scored_values(unit, truth, Values(point), "values", ("rmse",), 0.9)
+        else:
+            scored[least] = scored_values(unit, truth, Values(point), "values", ("rmse",), 0.9)
+    assert scored[-0.5] == scored[0.0]
+    centred = truth - 4
+    assert scored_values(unit, centred, Values(centred), "values", ("rmse",), 0.9, scale=np.asarray)[1].value == 0

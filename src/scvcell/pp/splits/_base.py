@@ -151,12 +151,13 @@ class Split:
         """
         seen = view_units(data)
         for part in PARTS:
-            lost = getattr(self, part).difference(seen.obs_names)
+            names = getattr(self, part)
+            lost = names[seen.find(names) < 0].sort_values()
             if len(lost) and not (hidden and part == TEST):
                 raise ValueError(f"{part} names {len(lost)} cells that the data lack, e.g. {lost[0]!r}.")
         if not self.data:
             return
-        new = seen.obs_names.difference(self.reasons.index)
+        new = seen.names(np.flatnonzero(~seen.among(self.reasons.index)))
         if len(new):
             raise ValueError(
                 f"The split was made for other data: it does not know {len(new)} of these {seen.n_obs} cells, e.g. "

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from scipy.special import gammaln
 
 from scvcell import score
 from scvcell._labels import labels
@@ -25,6 +26,12 @@ VALUES = ("pearson", "rmse", "coverage", "relative_width", "crps_quantiles", "pi
 """Metrics of values, of intervals and of quantiles."""
 FEWEST_CELLS = 30
 """Cells of a block, at least, so that scores over cells have a meaning within it."""
+MANY = 1000
+"""Counts up to which other cells say what is expected of a cell."""
+STEPS = 20
+"""Steps in which the mixture is learned; more of them make it no better, and less smooth."""
+LEAST = -1.0
+"""What ``expm1`` is never below: lower values are no counts, whatever they come from."""
 
 
 def blocks(cells: pd.Index, n: int, seed: int) -> pd.Index:
@@ -80,13 +87,17 @@ def scored_values(
     Raises
     ------
     ValueError
-        If the answer lacks features.
+        If the answer lacks features, or has values below `LEAST` where none that was measured is below 0. Those
+        between come from logs that were undone, and count as 0.
     """
     if len(lacking := truth.columns.difference(values.point.columns)):
         raise ValueError(
             f"The answer lacks {len(lacking)} of the {truth.shape[1]} features, e.g. {lacking[0]!r}; it has e.g. "
             f"{list(values.point.columns[:2])}. Answer for all, in any order; leave out cells without an answer."
         )
+    low = float(np.nanmin(values.point[truth.columns].to_numpy(float), initial=0))
+    if low < LEAST and truth.to_numpy(float).min(initial=0) >= 0:
+        raise ValueError(f"The answer has values down to {low:.4g}, where none that was measured is below 0.")
     true = scale(truth.to_numpy(float))
     point, *ends = (scale(x) for x in values.at(truth.index, truth.columns))
     out = []
@@ -130,10 +141,13 @@ def _seen(readout: Readout, unit_of: pd.Index, p: Array, t: Array) -> list[Score
 def twin(truth: pd.DataFrame, seed: Sequence[int]) -> Values:
     r"""A second measurement of the same cells, if nothing but counting differed.
 
-    .. math:: x' \sim \mathrm{Poisson}(2 y), \qquad y \sim \mathrm{Binomial}(x, 1/2)
+    .. math:: x' \sim \mathrm{Poisson}(\lambda), \qquad
+              p(\lambda \mid x) \propto \mathrm{Poisson}(x; \lambda)\, w(\lambda)
 
-    Its mean is that of `truth`, and its variance around it, :math:`2 x`, is that of the difference of two counts of one
-    expectation.
+    with the mixture `w` that all cells tell of, feature by feature, so that both are to each other what two
+    measurements are. A count of 0 would be 0 again if it stood for itself alone. Of counts above `MANY` other cells say
+    little, and :math:`\lambda = 2 y` with :math:`y \sim \mathrm{Binomial}(x, 1/2)`: the variance around `x` is that
+    of the difference of two counts.
 
     Parameters
     ----------
@@ -141,12 +155,36 @@ def twin(truth: pd.DataFrame, seed: Sequence[int]) -> Values:
         Counts, cells x features. Parts of a count are kept as they are.
     seed
         Seed of the draw.
+
+    References
+    ----------
+    Robbins, An empirical Bayes approach to statistics, 1956; Laird, Nonparametric maximum likelihood estimation of a
+    mixing distribution, JASA 1978.
     """
     counts = np.maximum(truth.to_numpy(float), 0)
     whole = np.floor(counts)
     rng = np.random.default_rng(list(seed))
-    drawn = rng.poisson(2.0 * rng.binomial(whole.astype(np.int64), 0.5)) + (counts - whole)
+    rate = 2.0 * rng.binomial(whole.astype(np.int64), 0.5)
+    for j, column in enumerate(whole.T):
+        few = column <= MANY
+        if few.sum() > 1:
+            rate[few, j] = _rates(column[few], rng)
+    drawn = rng.poisson(rate) + (counts - whole)
     return Values(pd.DataFrame(drawn, truth.index, truth.columns))
+
+
+def _rates(counts: Array, rng: np.random.Generator) -> Array:
+    """Draws of what is expected of each cell given its count, where cells are a mixture, learned by EM."""
+    values, place, times = np.unique(counts, return_inverse=True, return_counts=True)
+    top = np.sqrt(values[-1] + 1)
+    rates = np.linspace(0.05, top + 0.5, int(max(12, 3 * top))) ** 2  # a third of a standard deviation apart, roots
+    likelihood = np.exp(values[:, None] * np.log(rates) - rates - gammaln(values + 1)[:, None])
+    weight = np.full(len(rates), 1 / len(rates))
+    for _ in range(STEPS):
+        weight *= likelihood.T @ (times / (likelihood @ weight)) / len(counts)
+    below = np.cumsum(likelihood * weight, axis=1)
+    chosen = (rng.random(len(counts))[:, None] > (below / below[:, -1:])[place, :-1]).sum(1)
+    return rates[chosen]  # type: ignore[no-any-return]
 
 
 def translators() -> list[Predictor]:
