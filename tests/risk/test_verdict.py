@@ -128,6 +128,8 @@ def test_intervals(report):
     one = of(change(report, "calibration", "axis == 'context'", lower=np.nan, upper=np.nan), "context")
     assert "; whether intervals hold cannot be told;" in one.sentence, "coverage of one unit"
     assert one.tone == "mixed"
+    few = change(report, "calibration", "axis == 'context' and of == 'strongest'", coverage=0.1, lower=np.nan)
+    assert report.calibration.loc[of(few, "context").interval, "of"] == "all", "what nobody can tell is not shown"
     wide = change(report, "calibration", "axis == 'context'", flag="too wide")
     assert "intervals are wider than they need be" in of(wide, "context").sentence
     narrow = change(report, "calibration", "axis == 'context'", flag="too narrow")

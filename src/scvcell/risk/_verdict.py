@@ -248,13 +248,15 @@ def _intervals(report: Report, predictor: str, axis: str) -> tuple[int | None, s
         raw = report.rows[(report.rows["axis"] == axis) & (report.rows["predictor"] == predictor)]
         given = bool((raw["metric"] == "coverage").any())
         return None, "" if given else "it gives no intervals"
-    gap = mine["coverage"].to_numpy(float) - mine["level"].to_numpy(float)
-    worst = int(mine.index[int(np.argmin(gap))])
+    sure = mine[np.isfinite(mine["lower"].astype(float))]
+    shown = sure if len(sure) else mine  # of a single unit nobody can tell
+    gap = shown["coverage"].to_numpy(float) - shown["level"].to_numpy(float)
+    worst = int(shown.index[int(np.argmin(gap))])
     narrow = mine[mine["flag"] == "too narrow"]
     if len(narrow):
         strongest = set(narrow["of"]) == {"strongest"}
         return worst, f"intervals are too narrow{' for the strongest effects' if strongest else ''}"
-    if not np.isfinite(mine["lower"].astype(float)).any():
+    if not len(sure):
         return worst, "whether intervals hold cannot be told"
     return worst, "intervals are wider than they need be" if (mine["flag"] == "too wide").any() else "intervals hold"
 
