@@ -49,7 +49,6 @@ WHY = {
         "coverage",
     ): "risk counts features in 1 % of treated cells or of controls, the table of both together",
     ("effect_baselines", "pearson"): "no effect is predicted: a correlation of rounding errors",
-    ("pca_knn", "top1"): "cells on one point: rounding, which goes with their order, decides which are equally near",
 }
 """(Method, score) -> why its two numbers differ."""
 OTHER = {
@@ -64,8 +63,8 @@ OTHER = {
     ): "reports ask tl.effects, the table takes the mean of drawn cells",
     (
         "donors",
-        "coverage",
-    ): "reports ask type by type and take means of ends, the table asks for all types",
+        "pearson, nmae, coverage",
+    ): "reports score against halves of treated cells, to have a replicate",
     ("half", "pearson, rmse, coverage"): "the report hides pairings and keeps the proteins, the table hides proteins",
     ("mosaic", "pearson, rmse"): "the report compares log1p of counts, the table centred log ratios",
     ("mosaic", "foscttm, top1"): "the same cells and the same score; the report's mean is over blocks of cells",

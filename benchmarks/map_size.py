@@ -15,6 +15,7 @@ import scipy.sparse as sp
 
 import scvcell
 from benchmarks.environment import peak_mb
+from scvcell.score import place_error
 
 GENES, KINDS, FITTED = 300, 12, 4000
 
@@ -55,7 +56,7 @@ def main() -> None:
     ):
         start, cpu = time.perf_counter(), time.process_time()
         found = scvcell.tl.map_to_space(cells, model, spatial=spatial, **given)
-        error = np.linalg.norm(found.obsm["spatial"] - true, axis=1)
+        error = place_error(found.obsm["spatial"], true)
         print(
             f"{name}: {found.n_obs} cells, {found.obsm['position'].shape[1]} places, "
             f"{time.perf_counter() - start:.0f} s, {time.process_time() - cpu:.0f} CPU s, {peak_mb()} MB at most; "

@@ -1,8 +1,8 @@
 """Formulas beside other packages': ``python benchmarks/parity.py``, in an environment of its own (see README.md).
 
-Simulated inputs are scored by cell-eval2, scoringrules, decoupler and crepes. Inputs and what these packages say of
-them go to ``results/parity.json``, which a test holds `scvcell.score` against without the packages; the differences go
-to ``results/parity.csv``.
+Simulated inputs are scored by cell-eval2, scoringrules, decoupler, scib-metrics and crepes. Inputs and what these
+packages say of them go to ``results/parity.json``, which a test holds `scvcell.score` against without the packages; the
+differences go to ``results/parity.csv``.
 """
 
 from __future__ import annotations
@@ -38,6 +38,12 @@ def per_condition(formula: Any, pair: list[np.ndarray]) -> list[float]:
     return [float(formula(p, t)) for p, t in zip(*pair, strict=True)]
 
 
+def states(inputs: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+    """Cells of two assays, and their labels."""
+    x, labels = inputs["states"], inputs["labels"]
+    return x[::2], x[1::2], labels[::2], labels[1::2]
+
+
 OURS: dict[str, Any] = {
     "delta_pearson": lambda x: per_condition(score.pearson_effect, changes(x)),
     "expr_mae": lambda x: per_condition(score.mae, [b[1:] for b in bulks(x)]),
@@ -54,12 +60,13 @@ OURS: dict[str, Any] = {
     "es_ensemble": lambda x: score.energy_score(x["truth"], x["draws"], unbiased=False),
     "es_ensemble, fair": lambda x: score.energy_score(x["truth"], x["draws"]),
     "interval_score": lambda x: score.interval_score(x["truth"], x["quantiles"][0], x["quantiles"][-1], 0.9),
+    "silhouette_label": lambda x: score.silhouette(*states(x)),
     "half-width at 50 %": lambda x: conformal_quantile(x["scores"], 0.5),
     "half-width at 90 %": lambda x: conformal_quantile(x["scores"], 0.9),
     "half-width at 95 %": lambda x: conformal_quantile(x["scores"], 0.95),
 }
 """What a package calls it -> the same by `scvcell.score`, a function of the inputs."""
-TOLERANCE = {"cell-eval2": 1e-6, "scoringrules": 1e-12, "decoupler": 1e-10, "crepes": np.inf}
+TOLERANCE = {"cell-eval2": 1e-6, "scoringrules": 1e-12, "decoupler": 1e-10, "scib-metrics": 1e-6, "crepes": np.inf}
 """Largest difference, relative or absolute. Of crepes, which is one rank too wide at 90 %: one rank."""
 
 
@@ -97,6 +104,10 @@ def inputs() -> dict[str, dict[str, np.ndarray]]:
         },
         "scoringrules": {"truth": truth, "draws": draws, "quantiles": np.quantile(draws, LEVELS, axis=0)},
         "crepes": {"scores": np.round(np.abs(rng.normal(size=199)), 3)},
+        "scib-metrics": {
+            "states": np.round(rng.normal(size=(60, 3)) + np.arange(60)[:, None] % 3, 3),
+            "labels": np.arange(60) % 3,
+        },
     }
 
 
@@ -138,7 +149,8 @@ def cell_eval2(given: dict[str, dict[str, np.ndarray]]) -> dict[tuple[str, str],
 
 
 def others(given: dict[str, dict[str, np.ndarray]]) -> dict[tuple[str, str], Any]:
-    """What scoringrules, decoupler and crepes say."""
+    """What scoringrules, decoupler, scib-metrics and crepes say."""
+    import scib_metrics
     import scoringrules as sr
     from crepes import ConformalRegressor
     from decoupler.mt import ulm
@@ -157,6 +169,9 @@ def others(given: dict[str, dict[str, np.ndarray]]) -> dict[tuple[str, str], Any
     net = net.melt("target", var_name="source", value_name="weight").query("weight != 0")
     found, _ = ulm(pd.DataFrame(x["values"], ["a", "b", "c", "d"], genes), net, tmin=0)
     out["decoupler", "ulm"] = found[sources].to_numpy()
+    x = given["scib-metrics"]
+    found = scib_metrics.silhouette_label(x["states"], x["labels"], rescale=False)
+    out["scib-metrics", "silhouette_label"] = float(found)
     told = ConformalRegressor().fit(residuals=given["crepes"]["scores"])
     for level in (50, 90, 95):
         out["crepes", f"half-width at {level} %"] = told.predict_int(np.zeros(1), confidence=level / 100)[0, 1]

@@ -181,6 +181,30 @@ def test_report_is_a_page_and_json(judged, capsys):
     assert "r.html exists already. Give another file, or --overwrite" in capsys.readouterr().err
 
 
+def test_a_report_fetches_its_model_from_the_hub_before_it_reads_the_data(judged, capsys, monkeypatch):
+    args = ("report", "lab/atlas@v1", judged / "in.h5mu", "-o", judged / "hub.html")
+    hub = pytest.importorskip("huggingface_hub")
+    monkeypatch.chdir(judged)
+
+    def offline(*args, **options):
+        raise hub.errors.LocalEntryNotFoundError("offline")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hub, "snapshot_download", offline)
+        patch.setattr("scvcell._cli.read", pytest.fail)
+        assert run(*args) == 2
+    assert "scvcell: No folder 'lab/atlas@v1' here, and the hub cannot be reached" in capsys.readouterr().err
+
+    def evaluate(model, data, **options):
+        raise ValueError(f"{model.schema.batches}, {data.n_obs} cells")
+
+    monkeypatch.setattr(hub, "snapshot_download", lambda name, revision, **o: {"lab/atlas": "model"}[name])
+    monkeypatch.setattr("scvcell.risk.evaluate", evaluate)
+    assert run(*args) == 2
+    model = scvcell.CSL.load(judged / "model")
+    assert capsys.readouterr().err == f"scvcell: {model.schema.batches}, 240 cells\n"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

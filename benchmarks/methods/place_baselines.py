@@ -11,6 +11,7 @@ from sklearn.neighbors import NearestNeighbors
 from benchmarks.clock import Stopwatch
 from benchmarks.methods._places import components, median_points, points, position
 from benchmarks.task import Output
+from scvcell.score import place_error
 
 if TYPE_CHECKING:
     from benchmarks.task import Task
@@ -31,7 +32,7 @@ def choose(known: np.ndarray, xy: np.ndarray) -> int:
     for train, test in KFold(5, shuffle=True, random_state=0).split(known):
         near = nearest(known[train], known[test], max(GRID))
         for k in GRID:
-            errors[k] += np.linalg.norm(np.median(xy[train][near[:, :k]], 1) - xy[test], axis=1).tolist()
+            errors[k] += place_error(np.median(xy[train][near[:, :k]], 1), xy[test]).tolist()
     return min(GRID, key=lambda k: np.median(errors[k]))
 
 

@@ -73,7 +73,7 @@ def evaluate(run: Callable[[Task, int], Output], task: Task, truth: dict[str, An
 def coverage(out: Output, name: str, after: np.ndarray, before: np.ndarray) -> dict[str, float]:
     """Share of true effects in their intervals, on the scale of `scvcell.tl.effects`: of cells, and of their mean."""
     frame, cells = out.effects[name], out.counterfactual[name].index
-    true = np.subtract(*(np.log2(1 + 1e4 * x / x.sum(1, keepdims=True)) for x in (after, before)))
+    true = (log_cp10k(after) - log_cp10k(before)) / np.log(2)
     lower, upper = out.lower.loc[cells].to_numpy(), out.upper.loc[cells].to_numpy()
     mean = true.mean(0)
     return {

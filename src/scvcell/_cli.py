@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scvcell._cli_input import by_name, check_corpus, check_input, is_corpus, latent, layers_of, read, tables_of
-from scvcell._folder import claim, writable
+from scvcell._folder import REPOSITORY, claim, writable
 from scvcell._ranks import rank
 
 if TYPE_CHECKING:
@@ -116,7 +116,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _report_options(report: argparse.ArgumentParser) -> None:
-    report.add_argument("model", type=Path, metavar="MODEL", help="folder of a fitted model")
+    report.add_argument(
+        "model", metavar="MODEL", help="folder of a fitted model, or one of the Hugging Face hub: owner/name[@revision]"
+    )
     report.add_argument(
         "input", type=Path, metavar="DATA", help="file of all cells, also those that the fit did not see"
     )
@@ -217,6 +219,10 @@ def _report(args: argparse.Namespace) -> int:
     _check_report(args, files)
     from scvcell._containers import view
 
+    if not Path(args.model).is_dir():  # of the hub: that it cannot be fetched is known before the data are read
+        from scvcell.model import CSL
+
+        CSL.load(args.model)
     data = read(args.input, backed=False)
     for column in args.groups:
         view(data).column(column)
@@ -241,8 +247,11 @@ def _report(args: argparse.Namespace) -> int:
 
 def _check_report(args: argparse.Namespace, files: list[Path]) -> None:
     """Everything that can be told without reading the data."""
-    if not args.model.is_dir():
-        raise FileNotFoundError(f"No folder {args.model}. Give one that `scvcell fit` or `CSL.save` wrote.")
+    if not Path(args.model).is_dir() and not REPOSITORY.fullmatch(args.model):
+        raise FileNotFoundError(
+            f"No folder {args.model}. Give one that `scvcell fit` or `CSL.save` wrote, or OWNER/NAME of the Hugging "
+            "Face hub."
+        )
     check_input(args)
     if args.split is not None and not args.split.is_file():
         raise FileNotFoundError(f"No file {args.split}. `scvcell.pp.split(...).save(path)` writes one.")

@@ -27,6 +27,8 @@ MANIFEST = "model.json"
 OURS = frozenset({"class", "scvcell", "registry"})
 """Keys by which a manifest is known as ours: other programs write files of this name too."""
 FILES, PROSE, CHECKSUM = "files", "prose", "checksum"
+REPOSITORY = re.compile(r"(?P<name>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>\w[\w./-]*))?")
+"""A model of the Hugging Face hub, ``owner/name`` or ``owner/name@revision``, where no folder is called so."""
 HIDDEN = re.compile(r"^\.(?P<name>.+)-(?P<digest>[0-9a-f]{16})$")
 TRIES, SECONDS, STEADY = 100, 0.02, 3
 """How often, and how long apart, a folder is read that somebody is replacing; after so many times with one manifest it

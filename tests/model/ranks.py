@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from anndata import AnnData
+from anndata import AnnData, read_zarr
 from mudata import MuData
 
 import scvcell
+from scvcell import _folder
 from scvcell._ranks import rank, world
 from scvcell.model._optimise import TrainingPlan
 from scvcell.model._pairs import Matches
@@ -114,8 +115,8 @@ def fits(folder):
     model = scvcell.tl.fit(data, batch_key="batch", train=TRAIN)
     Posterior.sample, TrainingPlan.training_step = sample, step
     out["cells"] = seen[:4]
-    model.save(folder / "model")
     end = parameters(model)
+    out["saved"] = saved(model, folder / "model")
     out["same"] = same_on_ranks(end)
     out["draws"] = same_on_ranks(torch.rand(3).double())
     out["noise"] = not same_on_ranks(torch.cat(noise[:4]).double())
@@ -148,6 +149,31 @@ def fits(folder):
     return out
 
 
+def saved(model, path):
+    """What each rank reads as soon as a slow disk has its model, and the error of each where it is there already.
+
+    And a table of states that all of them ask for.
+    """
+    write = _folder.write
+
+    def slow(*args, **options):
+        time.sleep(0.3)
+        write(*args, **options)
+
+    _folder.write = slow
+    model.save(path)
+    _folder.write = write
+    same = torch.equal(parameters(scvcell.CSL.load(path)), parameters(model))
+    data = cells()
+    scvcell.tl.embed(data, model, out=path.with_name("states.zarr"))
+    states = read_zarr(path.with_name("states.zarr")).obsm["X_csl"]
+    np.testing.assert_allclose(states, model.get_latent_representation(data), atol=1e-6)
+    try:
+        model.save(path)
+    except FileExistsError as error:
+        return [same, str(error)]
+
+
 def main(folder):
     out = {"rank": int(os.environ["RANK"])}
     torch.distributed.init_process_group("gloo")
@@ -175,13 +201,13 @@ def main(folder):
 
 
 def bereft(folder):
-    """What the first rank says, and after how many seconds, when the second one is gone in its third step."""
+    """What the first rank says, and after how many seconds, when the second one is killed in its second epoch."""
     step, said = TrainingPlan.training_step, []
 
     def gone(self, batch, index):
-        if self.global_step == 2:
+        if self.global_step == 7:
             if rank() == 1:
-                os._exit(0)
+                os.kill(os.getpid(), signal.SIGKILL)
             said.append(time.monotonic())
         return step(self, batch, index)
 
@@ -232,4 +258,4 @@ if __name__ == "__main__":
     children = [start(main, RANK=number, LOCAL_RANK=number, **torchrun) for number in "01"]
     children.append(start(alone))
     ends = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-    sys.exit(ends != [0, 0, -signal.SIGKILL])
+    sys.exit(ends != [0, -signal.SIGKILL, -signal.SIGKILL])

@@ -4,13 +4,14 @@ import json
 import os
 import signal
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import pytest
 import torch
 
 import scvcell
-from scvcell.model import _checkpoint
+from scvcell.model import _checkpoint, _config
 from scvcell.model._checkpoint import SET_UP
 from scvcell.model._train import TrainingPlan
 
@@ -86,6 +87,36 @@ def test_killed_at_random_steps_it_ends_as_if_it_had_not_been(whole, monkeypatch
         again = fit(train)
     assert not steps, "what is finished is not done again"
     assert all(torch.equal(value, expected[name]) for name, value in parameters(again).items())
+
+
+def test_of_very_many_cells_there_are_looks_and_checkpoints_within_a_pass(whole, monkeypatch, tmp_path):
+    """A pass of 234 cells is five steps, and an epoch is three of them here; killed in the third epoch."""
+    monkeypatch.setattr(_checkpoint, "MAX_TIME_SHARE", 1e9)
+    monkeypatch.setattr(_config, "CELLS_PER_LOOK", 100)
+    train = replace(QUICK, max_epochs=2, rematch=0, patience=0)
+    seen, original = [], TrainingPlan.training_step
+
+    def step(self, batch, index):
+        seen.append(batch.index.tolist())
+        return original(self, batch, index)
+
+    monkeypatch.setattr(TrainingPlan, "training_step", step)
+    model = fit(train)
+    assert len(model.history["loss_validation"]) == 4
+    assert len(seen) == 12, "two passes, and two steps of another one"
+    for first in (0, 5):
+        assert len(set(chain(*seen[first : first + 5]))) == len(model.train_indices_)
+    kept = replace(train, checkpoint=tmp_path / "kept", minutes=1e6)
+    with monkeypatch.context() as patch:
+        counted(patch, (8,))
+        with pytest.raises(Killed):
+            fit(kept)
+    steps = counted(monkeypatch)
+    again = fit(kept)
+    assert steps == list(range(6, 12)), "it goes on from the end of the second epoch, in the second pass"
+    expected = parameters(model)
+    assert all(torch.equal(value, expected[name]) for name, value in parameters(again).items())
+    assert again.history["loss_validation"].equals(model.history["loss_validation"])
 
 
 @pytest.fixture(scope="module")

@@ -43,6 +43,17 @@ def test_ranks_share_each_batch_and_each_cell_comes_once(blocks, world, n):
             np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("world", [2, 4])
+def test_a_rank_reads_few_of_the_blocks_of_a_buffer(world):
+    """Of 4,096 cells in blocks of 128, mixed in mini-batches of 512; the blocks at the ends of its part are shared."""
+    starts = np.arange(0, 4096, 128)
+    order = Order(np.arange(4096), 512, 3, world, per_buffer=8, starts=starts)
+    for rank in range(world):
+        mine = np.concatenate([order.share(batch, rank) for batch in batches(order, 0)])
+        assert len(mine) == 4096 / world
+        assert len(np.unique(mine // 128)) <= 32 / world + 6
+
+
 def test_fewer_cells_than_ranks_are_repeated_so_that_no_rank_has_none():
     order = order_of(3, world=5)
     (cells,) = batches(order, 0)

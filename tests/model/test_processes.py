@@ -1,7 +1,10 @@
 """Two processes on one machine: the gradient of one, the same parameters and decisions, nobody waits for ever."""
 
+import json
 import logging
+import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +14,7 @@ import torch
 import scvcell
 from scvcell._ranks import rank, world
 from scvcell.model import _processes
+from scvcell.model._optimise import TrainingPlan
 from scvcell.model._processes import gathered, lost, noise, processes
 
 
@@ -77,6 +81,26 @@ def test_a_rank_whose_other_is_gone_ends_and_says_how_the_fit_goes_on(ranks):
     assert (ranks.folder / "bereft" / "round-0.step.pt").is_file()
 
 
+def test_one_process_goes_on_with_a_fit_of_two_from_the_end_of_the_last_epoch(ranks, monkeypatch, tmp_path, caplog):
+    kept = shutil.copytree(ranks.folder / "bereft", tmp_path / "kept")
+    ended = _records(kept / "round-0.epoch.pt")
+    steps, step = [], TrainingPlan.training_step
+    monkeypatch.setattr(TrainingPlan, "training_step", lambda *args: steps.append(1) or step(*args))
+    sys.path.insert(0, str(Path(__file__).parent))
+    from ranks import TRAIN, cells
+
+    scvcell.tl.fit(cells(), batch_key="batch", train=replace(TRAIN, checkpoint=kept))
+    assert "is of 2 processes, now there are 1: the fit goes on from the end of the last epoch" in caplog.text
+    rounds = [_records(kept / f"round-{number}.done.pt") for number in range(2)]
+    assert rounds[0][:1] == ended
+    per_epoch = [5, 4]
+    assert len(steps) == sum(n * len(records) for n, records in zip(per_epoch, rounds, strict=True)) - per_epoch[0]
+
+
+def _records(path):
+    return json.loads(torch.load(path, weights_only=True)["plain"])["records"]
+
+
 def test_the_first_rank_alone_writes(ranks):
     model = scvcell.CSL.load(ranks.folder / "model")
     assert model.history["loss_train"].to_numpy().ravel().tolist() == ranks.found[0]["history"]["loss_train"]
@@ -85,6 +109,14 @@ def test_the_first_rank_alone_writes(ranks):
         "round-1.done.pt",
         "setup.pt",
     ]
+
+
+def test_a_model_is_there_for_all_when_save_returns_or_for_none(ranks):
+    """The first rank writes it, which takes a while here; the other one reads it at once."""
+    one, other = (found["saved"] for found in ranks.found)
+    refused = f"{ranks.folder / 'model'} exists already. Give another path, or overwrite=True."
+    assert one == [True, refused]
+    assert other == [True, f"{refused} (So the first process says.)"]
 
 
 def test_what_two_ranks_learn_is_what_one_learns(ranks):

@@ -101,6 +101,35 @@ def test_orders_differ_between_passes_and_follow_the_seed(setting, stored, form)
     assert orders(2)[0] != first
 
 
+@pytest.mark.parametrize("form", ["csr_matrix", "h5ad csr"])
+@pytest.mark.parametrize("later", [False, True])
+def test_encoders_are_given_scores_and_nothing_that_they_do_not_need(setting, stored, monkeypatch, form, later):
+    """Where scores are at hand no file is read; else as from whole mini-batches."""
+    monkeypatch.setattr("scvcell.model._source.CELLS_PER_BUFFER", 48)
+    if later:
+        monkeypatch.setattr("scvcell.model._fitted.MAX_KEPT_ROWS", 10)
+    mdata, model = setting
+    source, index = source_of(model, stored(mdata, form)), np.arange(mdata.n_obs)
+    read = []
+    whole = list(Loader(source, index, 16))
+    for name, matrix in source.matrices.items():
+        rows = type(matrix).rows
+        monkeypatch.setattr(matrix, "rows", lambda at, m=matrix, n=name, r=rows: read.append(n) or r(m, at))
+    bare = list(Loader(source, index, 16, values=False))
+    assert bool(read) == (later and form == "h5ad csr")
+    assert len(bare) == len(whole)
+    for one, other in zip(bare, whole, strict=True):
+        assert torch.equal(one.index, other.index)
+        assert torch.equal(one.context.design, other.context.design)
+        assert list(one.observed) == list(other.observed)
+        for name, o in one.observed.items():
+            assert o.x.shape == (len(o.rows), 0)
+            assert torch.equal(o.rows, other.observed[name].rows)
+            torch.testing.assert_close(o.scores, other.observed[name].scores)
+        mean = model.network.posterior(one).mean
+        torch.testing.assert_close(mean, model.network.posterior(other).mean)
+
+
 @pytest.mark.parametrize(("n", "sizes"), [(40, [16, 16, 8]), (35, [16, 19]), (36, [16, 16, 4]), (3, [3])])
 def test_a_small_remainder_joins_the_batch_before_it(setting, n, sizes):
     mdata, model = setting
@@ -133,9 +162,41 @@ def test_a_pass_goes_on_where_it_was_left_on_any_number_of_ranks(setting, stored
             shares.append(list(again))
         rest = whole[left_after : steps * (1 if left_after < steps else 2)]
         for batch, parts in zip(rest, zip(*shares, strict=True), strict=True):
-            for rank, part in enumerate(parts):
-                assert part.n_global == len(batch)
-                assert part.index.tolist() == batch.index[rank::world].tolist()
+            cells = [part.index.tolist() for part in parts]
+            assert [part.n_global for part in parts] == [len(batch)] * world
+            if source.on_disk and world > 1:
+                assert np.concatenate(cells).tolist() == sorted(batch.index.tolist()), "neighbours are one rank's"
+                assert [len(part) for part in parts] == [len(batch.index[rank::world]) for rank in range(world)]
+            else:
+                assert cells == [batch.index[rank::world].tolist() for rank in range(world)]
+
+
+@pytest.mark.parametrize("form", ["csr_matrix", "h5ad csr"])
+@pytest.mark.parametrize("steps", [3, 5])
+def test_an_iteration_may_end_within_a_pass_and_the_next_one_goes_on_there(setting, stored, monkeypatch, form, steps):
+    monkeypatch.setattr("scvcell.model._source.CELLS_PER_BUFFER", 48)
+    monkeypatch.setattr("scvcell.model._source.CELLS_PER_READ", 5)
+    mdata, model = setting
+    source, index = source_of(model, stored(mdata, form)), np.arange(mdata.n_obs - 3)
+    alone = Loader(source, index, 16, shuffle=True, seed=4)
+    assert len(alone) == 8
+    whole = [batch.index.tolist() for _ in range(3) for batch in alone]
+    loader = Loader(source, index, 16, shuffle=True, seed=4)
+    loader.steps = steps
+    assert len(loader) == steps
+    parts, states = [], []
+    for _ in range(24 // steps):
+        walk = iter(loader)
+        parts.append([next(walk).index.tolist() for _ in range(steps)])  # never asked for more, as by Lightning
+        states.append(loader.state_dict())
+    assert list(chain(*parts)) == whole[: 24 // steps * steps]
+    for done in (1, steps, steps + 1, 2 * steps):
+        again = Loader(source, index, 16, shuffle=True, seed=4)
+        again.steps = steps
+        again.load_state_dict({**states[0], "epoch": done // 8, "position": done % 8})
+        end = (done // steps + 1) * steps
+        assert [batch.index.tolist() for batch in again] == whole[done:end]
+        assert [batch.index.tolist() for batch in again] == whole[end : end + steps]
 
 
 def test_an_epoch_can_be_set_and_nothing_global_moves(setting):

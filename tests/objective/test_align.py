@@ -37,6 +37,12 @@ def test_info_nce_is_the_loop(tau, batch):
     assert value.item() == pytest.approx(loop_info_nce(a.numpy(), b.numpy(), tau, batch or [0] * 7))
 
 
+def test_info_nce_in_half_precision():
+    a, b, codes = draw(7, seed=1), draw(7, seed=2), torch.tensor([0, 1, 0, 1, 1, 2, 0])
+    value = info_nce(a.half(), b.half(), torch.tensor(0.0, dtype=torch.float16), codes)
+    assert value.item() == pytest.approx(info_nce(a, b, torch.zeros((), dtype=torch.float64), codes).item(), rel=1e-2)
+
+
 def test_info_nce_ignores_length_and_rewards_the_true_pairs():
     a, b = draw(20, seed=1), draw(20, seed=2)
     log_tau = torch.tensor(0.1).log().double()

@@ -6,6 +6,7 @@ import pytest
 
 from scvcell import pl
 from scvcell.pl._tables import assays, column, need, need_layers, obs_column, part, scored, shared
+from scvcell.score import dense
 
 
 def legend_texts(ax):
@@ -85,6 +86,17 @@ def test_what_a_prediction_and_its_truth_share_is_in_the_order_of_the_prediction
         shared(pred[:50], truth[50:])
     with pytest.raises(ValueError, match="no features in common"):
         shared(pred[:, :2], truth[:, 3:])
+
+
+def test_normalised_truth_is_not_compared_with_counts(translated):
+    pred, truth = translated()
+    logged = truth.copy()
+    logged.layers["counts"] = truth.X.copy()
+    logged.X = np.log1p(dense(truth.X))
+    with pytest.raises(ValueError, match=r"its layer 'counts' has\..*truth\.X = truth\.layers\['counts'\]"):
+        shared(pred, logged)
+    del logged.layers["counts"]
+    assert shared(pred, logged)[1].n_obs, "no one knows better"
 
 
 def test_cells_that_a_prediction_is_judged_by(translated):

@@ -51,7 +51,8 @@ class Reader(HTMLParser):
 
 @pytest.fixture(scope="module")
 def report(made_report):
-    return made_report()
+    facts = {"split": {"keys": {"target": "perturbation", "separator": "+", "context": {"column": "cell_type"}}}}
+    return made_report(options=facts)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,8 @@ def page(report):
 
 @pytest.fixture(scope="module")
 def red(made_report):
-    return made_report(verdict="red")
+    facts = {"keys": {"target": "perturbation", "schedule": {"of": {"context": "cell_type"}}}}
+    return made_report(verdict="red", options=facts)
 
 
 @pytest.fixture(scope="module")
@@ -203,6 +205,7 @@ def test_claims(read):
     text = " ".join(" ".join(read.words).split())
     assert "may say another cell type no cell of the type was seen." in text
     assert "may not say unseen donor all donors were seen." in text
+    assert text.count("unseen") == 1, "nowhere but where it says what may be claimed"
 
 
 EVIL = "<script>alert(1)</script>"
@@ -274,6 +277,12 @@ def test_numbers_as_people_read_them(value, kind, text):
 def test_facts_of_cards():
     assert plain([1, "a", 2.5, True]) == "1, a, 2.5, true"
     assert plain({"n": 20_000}) == "<dl><dt>n</dt><dd>20,000</dd></dl>"
+    cells = [f"cell<{i}>" for i in range(12_000)]
+    assert plain(cells) == "cell&lt;0&gt;, " + ", ".join(f"cell&lt;{i}&gt;" for i in range(1, 5)) + (
+        " and more, 12,000 in all; they are in the JSON of the report"
+    )
+    assert plain(cells[:40]).count("cell") == 40
+    assert plain([{"fold": i} for i in range(50)]).count("<dd>") == 50
 
 
 @pytest.mark.parametrize("width", [390, 1440])

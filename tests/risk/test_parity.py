@@ -39,6 +39,10 @@ def close(found, expected):
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
 
 
+def exact(found, expected):
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
+
+
 A, B = pair()
 GRID = np.round(A), np.round(B)  # many distances are tied
 LABELS = [np.random.default_rng(s).choice(["a", "b", "c", "rare"], 60, p=[0.5, 0.3, 0.15, 0.05]) for s in (1, 2)]
@@ -218,19 +222,21 @@ def test_neighbours_and_votes():
 
 
 def test_scipy_and_scikit_learn():
-    close(score.correlation(A, B), [pearsonr(a, b)[0] for a, b in zip(A.T, B.T, strict=True)])
-    close(score.pearson(A, B), pearsonr(A.ravel(), B.ravel())[0])
-    close(score.mse(A, B), sk.mean_squared_error(B, A))
-    close(score.rmse(A, B), sk.root_mean_squared_error(B.ravel(), A.ravel()))
-    close(score.rmse(A, B, average="features"), sk.root_mean_squared_error(B, A))
-    close(score.cosine(A, B), 1 - sk.pairwise.paired_cosine_distances(A, B))
-    close(score.label_scores(*LABELS)["accuracy"], sk.accuracy_score(LABELS[1], LABELS[0]))
-    close(score.label_scores(*LABELS)["macro_f1"], sk.f1_score(LABELS[1], LABELS[0], average="macro"))
+    exact(score.correlation(A, B), [pearsonr(a, b)[0] for a, b in zip(A.T, B.T, strict=True)])
+    exact(score.pearson(A, B), pearsonr(A.ravel(), B.ravel())[0])
+    exact(score.mse(A, B), sk.mean_squared_error(B, A))
+    exact(score.rmse(A, B), sk.root_mean_squared_error(B.ravel(), A.ravel()))
+    exact(score.rmse(A, B, average="features"), sk.root_mean_squared_error(B, A))
+    exact(score.cosine(A, B), 1 - sk.pairwise.paired_cosine_distances(A, B))
+    exact(score.label_scores(*LABELS)["accuracy"], sk.accuracy_score(LABELS[1], LABELS[0]))
+    exact(score.label_scores(*LABELS)["macro_f1"], sk.f1_score(LABELS[1], LABELS[0], average="macro"))
     there = B > 0.3
     some = [i for i, row in enumerate(there) if 0 < row.sum() < len(row)]
-    close(score.auroc(A, there), sk.roc_auc_score(there[some].T, A[some].T, average="macro"))
+    exact(score.auroc(A, there), sk.roc_auc_score(there[some].T, A[some].T, average="macro"))
     one, other = A[:, :1], B[:, :1]
-    close(score.energy_distance(one, other, unbiased=False), scipy_energy(one.ravel(), other.ravel()) ** 2)
+    exact(score.energy_distance(one, other, unbiased=False), scipy_energy(one.ravel(), other.ravel()) ** 2)
+    both, kinds = np.concatenate([A, B]), np.concatenate(TYPES)
+    exact(score.silhouette(A, B, *TYPES), sk.silhouette_score(both, kinds))
 
 
 def test_distances_between_sets_are_those_of_the_objective():

@@ -1,15 +1,18 @@
 """What cannot be used is refused before any fit: what was given, what is allowed, what to do next."""
 
+import time
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
-from anndata import AnnData
+from anndata import AnnData, read_h5ad
 from mudata import MuData
 
-from scvcell import PerturbationKeys, risk
+from scvcell import PerturbationKeys, pp, risk
 from scvcell.risk import RiskConfig, Split
+from scvcell.risk._plan import axes_of
 from scvcell.risk.axes import ContextTranslation, Modality, Perturbation, Scale
 
 KEYS = PerturbationKeys("drug", control="no")
@@ -40,6 +43,14 @@ def data():
 def split(data):
     hidden = data.obs_names[(data.obs["drug"] == "a").to_numpy()]
     return Split(data.obs_names.difference(hidden), hidden[:0], hidden, "new target")
+
+
+@pytest.fixture(autouse=True)
+def soon():
+    """What is refused is refused before any work."""
+    start = time.process_time()
+    yield
+    assert time.process_time() - start < 2
 
 
 @pytest.fixture
@@ -76,6 +87,8 @@ NETWORK = pd.DataFrame({"source": ["s"] * 6 + ["t"] * 6, "target": [f"other{i}" 
         ({"baselines": ["meen"]}, ValueError, "Did you mean 'mean'"),
         ({"baselines": 3}, TypeError, "takes 'all' or names"),
         ({"alpha": {"perturbation": -1}}, ValueError, "from 0 on"),
+        ({"alpha": {"perturbation": float("nan")}}, ValueError, "from 0 on, not nan"),
+        ({"alpha": {"perturbation": 0}}, ValueError, "0 for all axes"),
         ({"alpha": {"context": 1}}, ValueError, "not among the axes"),
         ({"groups": ["half"]}, ValueError, "No unit of these axes lies within one value"),
         ({"axes": [Perturbation(KEYS, level=0.5)]}, ValueError, "Give both the same: config=RiskConfig.level=0.5"),
@@ -165,7 +178,37 @@ def test_a_split_that_hides_nothing_of_the_kind(evaluate, data):
         evaluate(axes=[Modality()])
 
 
+def test_cells_of_other_data(data, evaluate):
+    split = pp.split(data, "drug", test=["a"])
+    other = data.copy()
+    other.var_names = [f"other{i}" for i in range(12)]
+    with pytest.raises(ValueError, match=r"made for other data: modality 'rna' had 12 features.*Make it for these"):
+        risk.evaluate(Never(), other, split=split, axes=[Perturbation(KEYS)])
+
+
+def test_values_that_are_not_in_memory_and_paths(data, split, tmp_path):
+    path = tmp_path / "cells.h5ad"
+    data.write_h5ad(path)
+    backed, corpus = read_h5ad(path, backed="r"), pp.read_corpus([path])
+    hidden = risk.hold_out(corpus, "drug", "a")
+    axis = Perturbation(KEYS)
+    for held, of in ((backed, split), (corpus, hidden)):
+        for ask in (
+            partial(risk.evaluate, Never(), held, split=of, axes=[axis]),
+            partial(risk.ask, Never(), axis, held, of),
+            partial(risk.save_questions, axis, held, of, tmp_path / "questions"),
+        ):
+            with pytest.raises(ValueError, match=r"'rna' are not in memory .*to_memory\(\)"):
+                ask()
+    backed.file.close()
+    for given in (str(path), [path], None):
+        with pytest.raises(TypeError, match="Expected AnnData, MuData or SpatialData, got"):
+            risk.evaluate(Never(), given, split=split, axes=[axis])
+
+
 def test_a_cache_of_something_else(evaluate, tmp_path):
+    with pytest.raises(OSError, match="cannot be written to"):
+        evaluate(config=RiskConfig(cache="/proc/records"))
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(ValueError, match="holds something else than records"):
         evaluate(config=RiskConfig(cache=tmp_path))
@@ -185,4 +228,23 @@ def test_data_and_models_are_told_apart(data):
     other = data.copy()
     other.X[0, 0] += 1
     assert digest_of(data) == digest_of(data.copy()) != digest_of(other)
+
+    @dataclass
+    class Held:
+        of: object
+        name: str
+
+    assert identity(Held(object(), "a")) == identity(Held(object(), "a")) != identity(Held(object(), "b"))
     assert identity(risk.EffectBaseline("mean", KEYS)) != identity(risk.EffectBaseline("linear", KEYS))
+
+
+def test_axes_suggest_themselves_by_what_any_predictor_reads(data, split):
+    """A model that is still to be fitted, a baseline, or a predictor of your own with `keys` names columns too."""
+    own = Never()
+    own.keys = KEYS
+    for who in (risk.ModelPredictor(options={"perturbation": KEYS}), risk.baselines.EffectBaseline("mean", KEYS), own):
+        found = axes_of("auto", {"first": Never(), "who": who}, [split], data, RiskConfig())
+        assert {axis.keys for axis in found.values()} == {KEYS}
+        assert "perturbation" in found
+    with pytest.raises(ValueError, match="No axis suggests itself"):
+        axes_of("auto", {"first": Never()}, [split], data, RiskConfig())

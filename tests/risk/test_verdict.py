@@ -49,6 +49,15 @@ def test_sentences(report):
     assert of(report, "modality").sentence.startswith("Worse than the mean effect")
 
 
+def test_regimes_of_one_kind_are_named_once(report):
+    rows = report.rows.copy()
+    here = rows.index[rows["axis"] == "context"]
+    rows.loc[here, "regime"] = [f"new combination, {i % 3} of 2 parts seen" for i in range(len(here))]
+    assert of(replace(report, rows=rows), "context").title == "New combination"
+    rows.loc[here[0], "regime"] = "new target"
+    assert of(replace(report, rows=rows), "context").title == "New target, new combination"
+
+
 def test_an_honest_good_predictor(report):
     good = change(report, "groups", "group == 'D3'", flag="")
     assert of(good, "context").tone == "good"
@@ -97,6 +106,18 @@ def test_a_simple_predictor_that_does_as_well_is_named(report):
     assert of(better, "modality").rival is None
 
 
+def test_units_without_an_answer_are_told(report):
+    good = change(report, "groups", "group == 'D3'", flag="")
+    rows = pd.concat([good.rows.assign(unit="near"), good.rows.assign(unit="far")], ignore_index=True)
+    assert "no answer" not in of(replace(good, rows=rows), "context").sentence
+    lost = rows.eval("axis == 'context' and predictor == 'scvcell' and metric != 'answered' and unit == 'far'")
+    assert lost.any()
+    for fewer in (rows[~lost], rows.assign(value=rows["value"].mask(lost))):
+        found = of(replace(good, rows=fewer), "context")
+        assert "to a replicate; it has no answer for one of two units; intervals hold." in found.sentence
+        assert found.tone == "mixed"
+
+
 def test_intervals(report):
     none = replace(report, calibration=report.calibration.iloc[:0])
     assert "it gives no intervals" in of(none, "context").sentence
@@ -104,6 +125,11 @@ def test_intervals(report):
     where = "axis == 'context' and metric == 'answered' and predictor == 'scvcell'"
     raw = change(none, "rows", where, metric="coverage")
     assert "interval" not in of(raw, "context").sentence, "there are some, whose table is not there"
+    one = of(change(report, "calibration", "axis == 'context'", lower=np.nan, upper=np.nan), "context")
+    assert "; whether intervals hold cannot be told;" in one.sentence, "coverage of one unit"
+    assert one.tone == "mixed"
+    few = change(report, "calibration", "axis == 'context' and of == 'strongest'", coverage=0.1, lower=np.nan)
+    assert report.calibration.loc[of(few, "context").interval, "of"] == "all", "what nobody can tell is not shown"
     wide = change(report, "calibration", "axis == 'context'", flag="too wide")
     assert "intervals are wider than they need be" in of(wide, "context").sentence
     narrow = change(report, "calibration", "axis == 'context'", flag="too narrow")

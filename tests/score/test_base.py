@@ -72,6 +72,8 @@ COPIES = {
     r">= (\w+\.)?lower\) & |<= (\w+\.)?upper\)": "inside",
     r"np\.sqrt\(\(\(.*\) \*\* 2\)\.mean\(\)\)": "rmse",
     r"\bsilhouette_score\(": "silhouette",
+    r"np\.linalg\.norm\(.* - .*axis=1\)": "place_error",
+    r"1e4 \* \w+ / .*\.sum\(": "log_cp10k",
     r"^LOWER\b.*= [{(\[]": "lower_is_better",
 }
 """What a formula looks like that was written down again -> what to call in its place."""
@@ -79,6 +81,7 @@ ELSEWHERE = {
     ("_likeness.py", "pearson or correlation"),  # all pairs of two sets of profiles, no score
     ("_align.py", "mmd"),  # of the loss, by torch; tests hold both against each other
     ("_pert.py", "energy_distance"),
+    ("_pooling.py", "place_error"),  # how far effects of units are from their mean, in the latent
     ("_cycle.py", "correlation"),  # of sums over tiles, which are drawn anew
     ("_effects.py", "discrimination"),  # calls that of all conditions
     ("matching.py", "coverage"),  # tables: each calls `inside` on what it asks

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import scvcell
-from scvcell.score import foscttm, match_recall, mixing, trusted, votes
+from scvcell.score import foscttm, match_ranks, match_recall, mixing, trusted, votes
 
 
 def pair(n=60, d=4, noise=0.7, seed=0):
@@ -61,6 +61,22 @@ def test_recall_is_brute_force(k):
             order = np.argsort(np.linalg.norm(x[i] - y, axis=1))
             hits.append(i in order[:k])
     assert match_recall(a, b, k) == pytest.approx(np.mean(hits))
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+def test_cells_on_one_point_are_tied_in_every_order(kind):
+    """Equal values whose sums were rounded in another order are no nearer than each other."""
+    rng = np.random.default_rng(3)
+    b = rng.normal(size=(60, 12)) * 7.3 + 40
+    of = rng.integers(0, 20, size=60)
+    a = (b[of] * (1 + rng.choice([-1, 0, 1], size=(60, 12)) * np.finfo(kind).eps)).astype(kind)
+    b = b[of].astype(kind)
+    for _ in range(5):
+        order = rng.permutation(60)
+        found = [ranks.found() for ranks in match_ranks(a[order], b[order])]
+        same = (of[order][:, None] == of[order][None]).sum(1)
+        for each in found:
+            np.testing.assert_array_equal(each, 1 / same)
 
 
 def test_mixing_is_one_for_one_cloud_and_zero_for_two():

@@ -67,6 +67,8 @@ pairing = risk.hide_pairing(mdata, "rna", "adt")
 ours = risk.ask(risk.Translator(), risk.axes.Modality(metrics=("spearman",)), mdata, pairing)
 assert set(ours["metric"]) == {"answered", "spearman"}, "an axis of ours reports a metric of theirs"
 assert found[1.0] > found[0.01] + 0.05, found
+rows = risk.evaluate(risk.Translator(), mdata, split=split, axes=["depth"], config=risk.RiskConfig(n_boot=20)).rows
+assert {"rmse", "spearman"} <= set(rows[rows["axis"] == "depth"]["metric"]), rows
 
 assert risk.READOUTS["signs"].__module__ == "scvcell_depth"
 cells = scvcell.datasets.simulate_actions(240, n_targets=3, n_genes=20, seed=0)["rna"]

@@ -21,6 +21,8 @@ PRECISIONS = ("32", "bf16-mixed", "16-mixed")
 
 SMALL_DATA_CELLS = 4000
 """Training cells below which fewer are held out, steps are larger and encoders have two networks."""
+CELLS_PER_LOOK = 500_000
+"""Training cells after which held-out cells are looked at, where a pass has twice as many or more."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class TrainConfig:
         cells); None: 5 % below 4,000 cells, else 10 %.
     patience
         Epochs without gain of the held-out objective after which the learning rate is wound down over a tenth of the
-        steps and training stops; 0 never stops early.
+        steps and training stops; 0 never stops early. From a million training cells on, held-out cells are looked at
+        after each half a million, and an epoch of `patience` and of the history is what lies between two looks.
     rematch
         Rounds of pseudo-pairs after the first fit: cells of one batch that share no assay and are each other's nearest
         are taken for one cell, and the model is fitted anew. Where nothing but a guidance graph joins the assays, the
@@ -163,6 +166,11 @@ class TrainConfig:
         """Share of `n_cells` cells that are held out."""
         share = self.validation if self.validation is not None else (0.05 if n_cells < SMALL_DATA_CELLS else 0.1)
         return min(share, 2000 / max(n_cells, 1))
+
+    @staticmethod
+    def looks(n_cells: int) -> int:
+        """How often held-out cells are looked at in a pass over a training set of `n_cells`."""
+        return max(n_cells // CELLS_PER_LOOK, 1)
 
     def cells_per_step(self, n_cells: int) -> int:
         """Size of a mini-batch for a training set of `n_cells`."""

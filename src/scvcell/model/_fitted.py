@@ -257,8 +257,8 @@ class Fitted(ModelLifecycle):
         return Source(matrices, rows, scores, operators, design, batch, panels)
 
     def batches(self, source: Source, cells: Rows | None = None, batch_size: int = 1024) -> Iterator[Batch]:
-        """Mini-batches of some cells (default: all) in their order, on the model's device."""
-        for batch in Loader(source, np.arange(len(source.batch)) if cells is None else cells, batch_size):
+        """Mini-batches of some cells (default: all) in their order, for encoders alone, on the model's device."""
+        for batch in Loader(source, np.arange(len(source.batch)) if cells is None else cells, batch_size, values=False):
             yield batch.to(self.network.device)
 
     def readout(self, data: View, name: str, batch: Any = None) -> Readout:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from importlib.metadata import version
 from pathlib import Path
 
 from scvcell import _folder
+from scvcell._folder import REPOSITORY
 
-REPOSITORY = re.compile(r"(?P<name>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>\w[\w./-]*))?")
-"""``owner/name``, or ``owner/name@revision``."""
 FETCHED = ("*.json", "*.pt", "*.npz", "README.md")
 """Files of a repository that can be a model's; others stay where they are, however large."""
 

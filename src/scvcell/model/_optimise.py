@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("scvcell")
 
+STEPS_UNREAD = {"cpu": 1}
+"""Steps whose terms are read together, by type of device, else `MAX_UNREAD`: to read from a GPU is to wait for it."""
+MAX_UNREAD = 50
 MIN_RELATIVE_GAIN = 1e-4
 """Relative gain of the held-out objective that counts."""
 
@@ -63,6 +66,7 @@ class TrainingPlan(pl.LightningModule):
         self._best, self._waited = math.inf, 0
         self.records: list[dict[str, float]] = []
         self._sums: dict[str, dict[str, float]] = {"train": {}, "validation": {}}
+        self._unread: list[tuple[str, list[str], torch.Tensor, int]] = []
 
     def transfer_batch_to_device(self, batch: Batch, device: Any, dataloader_idx: int) -> Batch:
         """Move a mini-batch to the training device."""
@@ -73,15 +77,25 @@ class TrainingPlan(pl.LightningModule):
         if "kl" in terms:
             terms["kl"] = terms["kl"] * kl_weight
         total = torch.stack(list(terms.values())).sum()
-        values = torch.stack([t.detach() for t in terms.values()] + [total.detach()]).tolist()
-        named = dict(zip([*terms, "loss"], values, strict=True))
-        if not math.isfinite(named["loss"]) and self.n_ranks == 1:
-            self._complain(named)
-        self._last, sums = named, self._sums[split]
-        for name, value in named.items():
-            sums[name] = sums.get(name, 0.0) + value * len(batch)
-        sums["n"] = sums.get("n", 0.0) + len(batch)
+        values = torch.stack([t.detach() for t in terms.values()] + [total.detach()])
+        self._unread.append((split, [*terms, "loss"], values, len(batch)))
+        # ranks tell each other in each step whether a loss is finite
+        if self.n_ranks > 1 or len(self._unread) >= STEPS_UNREAD.get(values.device.type, MAX_UNREAD):
+            self._read()
         return total * (len(batch) * self.n_ranks / batch.n_global)
+
+    def _read(self) -> None:
+        """Add terms of steps to their sums, in the order of the steps; what a loss that is not finite is of is said."""
+        unread, self._unread = self._unread, []
+        found = torch.cat([values for *_, values, _ in unread]).tolist() if unread else []
+        for split, names, _, n in unread:
+            named, found = dict(zip(names, found, strict=False)), found[len(names) :]
+            if not math.isfinite(named["loss"]) and self.n_ranks == 1:
+                self._complain(named)
+            self._last, sums = named, self._sums[split]
+            for name, value in named.items():
+                sums[name] = sums.get(name, 0.0) + value * n
+            sums["n"] = sums.get("n", 0.0) + n
 
     @staticmethod
     def _complain(named: dict[str, float]) -> None:
@@ -118,6 +132,7 @@ class TrainingPlan(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Turn sums into means per cell."""
+        self._read()
         record = {"epoch": float(self.current_epoch)}
         for split, sums in _added(gathered(self._sums, self.n_ranks)).items():
             n = sums.pop("n", 0.0)
@@ -135,6 +150,7 @@ class TrainingPlan(pl.LightningModule):
 
     def known(self) -> Progress:
         """All that the rest of the training depends on, but for the position of the loader."""
+        self._read()
         plain = {
             "records": self.records,
             "sums": gathered(self._sums, self.n_ranks),

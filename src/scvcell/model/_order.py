@@ -78,7 +78,12 @@ class Order:
         return np.random.default_rng([self.seed, epoch, number + 1]).permutation(cells[start - before : stop - before])
 
     def share(self, cells: Rows, rank: int) -> Rows:
-        """Those cells of a mini-batch that are a rank's; where there are fewer cells than ranks, they are repeated."""
+        """Those cells of a mini-batch that are a rank's; where there are fewer cells than ranks, they are repeated.
+
+        Cells that are read into buffers are shared by where they are stored, so that a rank reads few blocks of others.
+        """
         if 0 < len(cells) < self.world:
             cells = np.resize(cells, self.world)
-        return cells[rank :: self.world]
+        if self.per_buffer is None or self.world == 1:
+            return cells[rank :: self.world]
+        return np.array_split(np.sort(cells), self.world)[rank]

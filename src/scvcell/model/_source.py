@@ -103,34 +103,39 @@ class Source:
         starts = np.unique(np.searchsorted(place, np.concatenate(ends)))
         return index, starts[starts < len(index)]
 
-    def cut(self, index: Rows, *, ahead: Ahead | None = None, ranks: Sequence[Rows] = ()) -> Batch:
+    def reads(self, *, values: bool = True) -> bool:
+        """Whether mini-batches are read from files: where scores are at hand, one without values is not."""
+        return self.on_disk and (values or any(isinstance(held, LaterScores) for held in self.scores.values()))
+
+    def cut(self, index: Rows, *, ahead: Ahead | None = None, ranks: Sequence[Rows] = (), values: bool = True) -> Batch:
         """The mini-batch of cells `index`; `ahead` holds rows that were read ahead, per modality.
 
-        `ranks` are the cells of each rank, where `index` is the share of one of several.
+        `ranks` are the cells of each rank, where `index` is the share of one of several. Without `values` it has what
+        encoders need, and nothing else.
         """
         observed, at_of = {}, {}
         nothing = np.zeros((len(index), 0), np.float32)
         for name, rows in self.rows.items():
             mine = rows[index]
             at = np.flatnonzero(mine >= 0)
-            if len(at) == 0:
+            if len(at) == 0 or not (values or name in self.scores):
                 continue
-            mine, at_of[name] = mine[at], at
+            mine, at_of[name], held = mine[at], at, self.scores.get(name)
             if ahead is None:
-                values = self.matrices[name].rows(mine)
-                scores = self._scores(name, values, mine, index[at]) if name in self.scores else nothing[at]
+                found = self.matrices[name].rows(mine) if values or isinstance(held, LaterScores) else None
+                scores = nothing[at] if held is None else self._scores(name, found, mine, index[at])
             else:
                 block, position, told = ahead[name]
                 place = np.searchsorted(position, mine)
-                values, scores = block[place], nothing[at] if told is None else told[place]
-            operator = self.operators[name]
-            x = _tensor(values, sparse=operator.sparse)
-            panel = self.panels.get(name)
+                found, scores = block[place] if values else None, nothing[at] if told is None else told[place]
+            operator, panel = self.operators[name], self.panels.get(name) if values else None
             observed[name] = Observed(
                 rows=torch.from_numpy(at),
-                x=x,
+                x=_tensor(found, sparse=operator.sparse) if values else torch.from_numpy(nothing[at]),
                 scores=torch.from_numpy(scores),
-                depth=torch.from_numpy(self.matrices[name].depths(mine, values, operator.size)),
+                depth=torch.from_numpy(
+                    self.matrices[name].depths(mine, found, operator.size) if values else np.zeros(len(at), np.float32)
+                ),
                 mask=None if panel is None else torch.from_numpy(panel[self.batch[index[at]]]),
             )
         context = Context(torch.from_numpy(self.design[index]), torch.from_numpy(self.batch[index]))
@@ -194,9 +199,13 @@ class Loader:
         Seed of the orders.
     rank, world
         Which share of each mini-batch this process gets, ``cells[rank::world]``, and of how many.
+    values
+        Whether mini-batches have what was measured; without it they are for encoders alone.
 
     Attributes
     ----------
+    steps
+        Mini-batches of an iteration: those of a pass, unless it is set. The next one goes on where it ended.
     epoch, position
         Pass, and mini-batch in it, that follow on the one that was handed out last.
     """
@@ -211,26 +220,29 @@ class Loader:
         seed: int = 0,
         rank: int = 0,
         world: int = 1,
+        values: bool = True,
     ) -> None:
         if not 0 <= rank < world:
             raise ValueError(f"rank must be one of 0 to {world - 1}, not {rank}.")
         index, starts, per_buffer = np.asarray(index, dtype=np.int64), None, None
-        if source.on_disk:
+        self.reads = source.reads(values=values)
+        if self.reads:
             per_buffer = max(CELLS_PER_BUFFER // batch_size, 1)
             if shuffle and len(index) > CELLS_PER_BUFFER:
                 index, starts = source.blocks(index)
-        self.source = source
+        self.source, self.values = source, values
         self.rank = rank
         self.order = Order(index, batch_size, seed if shuffle else None, world, per_buffer, starts)
         self.epoch = self.position = self._first = 0
+        self.steps = len(self.order)
 
     def release(self) -> None:
         """Let go of the data."""
         del self.source
 
     def __len__(self) -> int:
-        """Mini-batches per pass; when shuffled, a remainder under a quarter of a batch joins the one before it."""
-        return len(self.order)
+        """Mini-batches of an iteration; a small remainder of a shuffled pass joins the one before it."""
+        return self.steps
 
     def set_epoch(self, epoch: int) -> None:
         """The next pass is that of number `epoch`, from its start unless that is the one it is in."""
@@ -260,45 +272,53 @@ class Loader:
 
     def __iter__(self) -> Iterator[Batch]:
         epoch, first, self._first = self.epoch, self._first, 0
-        for step, cells, whole, ahead in self._shares(epoch, first):
-            # before it is handed out: Lightning never asks for more than the last one
-            self.epoch, self.position = (epoch + 1, 0) if step + 1 == len(self) else (epoch, step + 1)
-            world = self.order.world
-            ranks = [self.order.share(whole, rank) for rank in range(world)] if world > 1 else ()
-            yield self.source.cut(cells, ahead=ahead, ranks=ranks)
+        n = len(self.order)
+        left = self.steps - (epoch * n + first) % self.steps if n else 0
+        world = self.order.world
+        while left:
+            stop = min(n, first + left)
+            left -= stop - first
+            for step, cells, whole, ahead in self._shares(epoch, first, stop):
+                # before it is handed out: Lightning never asks for more than the last one
+                self.epoch, self.position = (epoch + 1, 0) if step + 1 == n else (epoch, step + 1)
+                if not left and step + 1 == stop:
+                    self._first = self.position
+                ranks = [self.order.share(whole, rank) for rank in range(world)] if world > 1 else ()
+                yield self.source.cut(cells, ahead=ahead, ranks=ranks, values=self.values)
+            epoch, first = epoch + 1, 0
 
-    def _shares(self, epoch: int, first: int) -> Iterator[tuple[int, Rows, Rows, Ahead | None]]:
-        """Steps of a pass from `first` on, this rank's cells of each, cells of all ranks, and rows read ahead."""
-        if first >= len(self):
+    def _shares(self, epoch: int, first: int, stop: int) -> Iterator[tuple[int, Rows, Rows, Ahead | None]]:
+        """Steps of a pass from `first` to `stop`: cells of this rank and of all, and rows that were read ahead."""
+        if first >= stop:
             return
-        last, _ = self.order.buffer_of(len(self) - 1)
+        last, _ = self.order.buffer_of(stop - 1)
         number, _ = self.order.buffer_of(first)
-        if not self.source.on_disk:
-            for step, cells, whole in self._cut(epoch, number, first):
+        if not self.reads:
+            for step, cells, whole in self._cut(epoch, number, first, stop):
                 yield step, cells, whole, None
             return
         # a thread, never a process: neither HDF5 nor zarr survives a fork
         with ThreadPoolExecutor(1, "scvcell-read") as thread:
-            ahead = thread.submit(self._read, epoch, number, first)
+            ahead = thread.submit(self._read, epoch, number, first, stop)
             for following in range(number + 1, last + 2):
                 steps, rows = ahead.result()
                 if following <= last:
-                    ahead = thread.submit(self._read, epoch, following, first)
+                    ahead = thread.submit(self._read, epoch, following, first, stop)
                 for step, cells, whole in steps:
                     yield step, cells, whole, rows
 
-    def _cut(self, epoch: int, number: int, first: int) -> list[tuple[int, Rows, Rows]]:
-        """Steps of a buffer from `first` on, this rank's cells of each, and cells of all ranks."""
+    def _cut(self, epoch: int, number: int, first: int, stop: int) -> list[tuple[int, Rows, Rows]]:
+        """Steps of a buffer that are from `first` to `stop`, this rank's cells of each, and cells of all ranks."""
         _, steps = self.order.buffer_of(number * (self.order.per_buffer or 0))
         cells, start = self.order.buffer(epoch, number), self.order.bounds(steps[0])[0]
         out = []
-        for step in steps[max(first - steps[0], 0) :]:
+        for step in steps[max(first - steps[0], 0) : stop - steps[0]]:
             a, b = self.order.bounds(step)
             whole = cells[a - start : b - start]
             out.append((step, self.order.share(whole, self.rank), whole))
         return out
 
-    def _read(self, epoch: int, number: int, first: int) -> tuple[list[tuple[int, Rows, Rows]], Ahead]:
+    def _read(self, epoch: int, number: int, first: int, stop: int) -> tuple[list[tuple[int, Rows, Rows]], Ahead]:
         """A buffer, and the rows of its cells, per modality: values and which rows they are."""
-        steps = self._cut(epoch, number, first)
+        steps = self._cut(epoch, number, first, stop)
         return steps, self.source.read(np.concatenate([cells for _, cells, _ in steps]))

@@ -21,7 +21,7 @@ import torch
 from scvcell import _folder
 from scvcell._compat import scvi_version
 from scvcell._random import seeded
-from scvcell._ranks import rank
+from scvcell._ranks import first_alone
 from scvcell.errors import Damaged, NotTrained
 from scvcell.measure import MEASUREMENTS
 from scvcell.model._build import build, empty_summaries
@@ -53,7 +53,8 @@ def save(model: Fitted, path: str | Path, *, overwrite: bool = False, license: s
     """Write `model` to a folder. Files of others in the folder stay, and so does the old model if anything fails.
 
     ``model.json`` says what the model is and lists the other files with their checksums. ``README.md`` is a model card
-    in the form of the Hugging Face hub; one that was edited stays as it is.
+    in the form of the Hugging Face hub; one that was edited stays as it is. Of several processes the first one writes,
+    and the others wait for it.
 
     Parameters
     ----------
@@ -79,10 +80,16 @@ def save(model: Fitted, path: str | Path, *, overwrite: bool = False, license: s
     """
     if model.module is None or not model.is_trained_:
         raise NotTrained("Only a trained model can be saved. Run `model.train()` first.")
-    if rank():
-        return Path(path)  # each of several processes has the same model, and the first writes it
     check_license(license)
-    target = _folder.claim(path, overwrite=overwrite)
+    with first_alone("Saving a model") as here:  # each of several processes has the same model
+        if here:
+            _write(model, _folder.claim(path, overwrite=overwrite), license)
+    return Path(path)
+
+
+def _write(model: Fitted, target: Path, license: str | None) -> None:
+    """Write a trained model to a folder that may be written to."""
+    assert model.module is not None
     meta = {
         "format": FORMAT,
         "scvcell": version("scvcell"),
@@ -113,7 +120,6 @@ def save(model: Fitted, path: str | Path, *, overwrite: bool = False, license: s
         writers[f"{name}.npz"] = _writer(arrays)
     about = card(model, license).encode()
     _folder.write(target, meta, writers, plain=_plain, prose={CARD: lambda file: file.write(about)})
-    return Path(path)
 
 
 def _writer(arrays: dict[str, Any]) -> Callable[[Any], None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import threading
 from contextlib import contextmanager
@@ -104,7 +105,9 @@ def run(
         If a loss is not finite; the message names the modality.
     """
     config = config.placed()
-    epochs = config.epochs(len(train))
+    # of very many cells, what is an epoch in all that follows is a part of a pass
+    looks = config.looks(len(train))
+    epochs = config.epochs(len(train)) * looks
     bar = Bar(epochs, "Training, epochs", shown=config.progress and rank() == 0, delay=0)
     watch = Epochs(bar)
     with calm():
@@ -112,6 +115,7 @@ def run(
     here, n_ranks = trainer.global_rank, trainer.world_size
     size = config.cells_per_step(len(train))
     loader = Loader(source, train, size, shuffle=True, seed=seed, rank=here, world=n_ranks)
+    loader.steps = math.ceil(len(loader) / looks)
     held = Loader(source, validation, 1024, rank=here, world=n_ranks) if len(validation) else None
     plan = TrainingPlan(network, config, epochs * len(loader), n_ranks)
     keeper = None

@@ -43,7 +43,7 @@ def info_nce(
     """
     logits = F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T * torch.exp(-log_tau)
     if batch is not None:
-        logits = logits.masked_fill(batch[:, None] != batch[None, :], -1e9)
+        logits = logits.masked_fill(batch[:, None] != batch[None, :], max(-1e9, torch.finfo(logits.dtype).min))
     target = torch.arange(len(a), device=a.device)
     loss = 0.5 * (
         F.cross_entropy(logits, target, reduction="none") + F.cross_entropy(logits.T, target, reduction="none")

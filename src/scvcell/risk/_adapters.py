@@ -11,11 +11,11 @@ from sklearn.decomposition import PCA
 
 from scvcell import _keys, tl
 from scvcell._containers import view
-from scvcell._labels import group
 from scvcell._registry import near_miss
 from scvcell._stats import cca
 from scvcell.measure import Shares
-from scvcell.model import calibration, interval_scale
+from scvcell.model import CSL, calibration, interval_scale
+from scvcell.perturb import PerturbationKeys
 from scvcell.pp import Split
 from scvcell.risk._predictor import QUANTILES, Effect, Effects, Place, States, Translate, Values
 from scvcell.risk.baselines import TRANSLATORS
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from scvcell._containers import Container
     from scvcell._types import Array
-    from scvcell.model import CSL
     from scvcell.risk._predictor import Prediction, Question
 
 COMPONENTS = 30
@@ -40,6 +39,15 @@ BETWEEN = (0.5, 0.9)
 def seen_by(model: CSL) -> list[str]:
     """Names of the cells on which a model was fitted, which chose when to stop, or set intervals."""
     return [name for names in model.split_.values() for name in names]
+
+
+def keys_read(predictor: Any) -> PerturbationKeys | None:
+    """Columns that say what was done, and within which contexts, as a predictor reads them; None if it names none."""
+    model = getattr(predictor, "model", None)
+    if isinstance(model, CSL) and model.response is not None:
+        return model.response.keys  # type: ignore[no-any-return]
+    found = getattr(predictor, "keys", None) or dict(getattr(predictor, "options", None) or {}).get("perturbation")
+    return found if isinstance(found, PerturbationKeys) else None
 
 
 def shown_split(data: Container, split: Split) -> Split:
@@ -113,7 +121,7 @@ class ModelPredictor:
         """States of a `Place`, values of a `Translate`, the effect of an `Effect`; the latter two with intervals.
 
         Cells that lack the assay are NaN. A model that has learned no perturbation does not answer `Effect`, nor does
-        one that has learned none of the assay. The effect of cells of several contexts is the mean of those of each.
+        one that has learned none of the assay. Cells of several contexts are one group, as of ``groupby=[]``.
 
         Raises
         ------
@@ -129,7 +137,7 @@ class ModelPredictor:
             return States(states)
         if isinstance(question, Effect):
             known: Any = self._asked.parts.get("response")
-            return self._effect(question, known.keys.contexts) if known and question.modality in known.anchors else None
+            return self._effect(question) if known and question.modality in known.anchors else None
         asked = view(self._data).source[question.cells].copy()  # a cell's answer depends on no other one
         found = tl.translate(asked, self._asked, to=question.to, source=[question.source], level=question.level)
         found = found[question.cells]
@@ -153,7 +161,7 @@ class ModelPredictor:
             found[level] = back(middle + far)
         return found
 
-    def _effect(self, question: Effect, contexts: tuple[str, ...]) -> Effects:
+    def _effect(self, question: Effect) -> Effects:
         """The effect by `tl.effects`, and cells by `tl.perturb`."""
         cells = tl.perturb(self._data, self._asked, question.action, cells=question.cells, seed=self._seed)
         table = view(cells).modalities[question.modality]
@@ -161,34 +169,18 @@ class ModelPredictor:
         if not isinstance(self._asked.network.operators[question.modality], Shares):
             before = _table(self._data, question.modality).loc[after.index, after.columns]
             return Effects(pd.DataFrame({"effect": _change(log_cp10k(after), log_cp10k(before))}, after.columns), after)
-        seen = view(self._data)
-        keys = [key for key in contexts if key in seen.columns]
-        at = seen.obs_names.get_indexer(after.index)
-        context = group([seen.column(key) for key in keys]).code[at] if keys else np.zeros(len(at), int)
-        total: Any = 0
-        for number in np.unique(context):
-            here = after.index[context == number]
-            share = len(here) / len(after)
-            n = None if question.n_treated is None else max(round(share * question.n_treated), 1)
-            total = total + share * np.log(2) * self._within(question, here, n)
-        total = total.rename_axis(None)
-        quantiles = total[list(QUANTILES)]
+        told = {level: self._told(question, level) for level in {question.level, *BETWEEN}}
+        change = told[question.level][["lfc", _keys.LOWER, _keys.UPPER]].rename(columns={"lfc": "effect"})
+        ends = [change["effect"], *(told[level][end] for level in BETWEEN for end in (_keys.LOWER, _keys.UPPER))]
+        quantiles = pd.DataFrame(np.sort(np.column_stack(ends), axis=1), change.index, list(QUANTILES)) * np.log(2)
         quantiles = quantiles.where(np.isfinite(quantiles).all(axis=1))
-        return Effects(
-            total.drop(columns=list(QUANTILES)), after, None if quantiles.isna().all(axis=None) else quantiles
-        )
+        return Effects(change * np.log(2), after, None if quantiles.isna().all(axis=None) else quantiles)
 
-    def _within(self, question: Effect, cells: pd.Index, n: int | None) -> pd.DataFrame:
-        """Effect on cells of one context in log2: ``effect``, ends of its interval, and its quantiles."""
-        told = {}
-        for level in {question.level, *BETWEEN}:
-            asked: Any = {"cells": cells, "groupby": [], "level": level, "n_cells": n}
-            found = tl.effects(self._data, self._asked, question.action, **asked)
-            told[level] = found[found["modality"] == question.modality].set_index("feature")
-        out = told[question.level][["lfc", _keys.LOWER, _keys.UPPER]].rename(columns={"lfc": "effect"})
-        ends = [out["effect"], *(told[level][end] for level in BETWEEN for end in (_keys.LOWER, _keys.UPPER))]
-        out[list(QUANTILES)] = np.sort(np.column_stack(ends), axis=1)
-        return out
+    def _told(self, question: Effect, level: float) -> pd.DataFrame:
+        """Effect on the assay, in log2, with its interval, of all cells as one group."""
+        asked: Any = {"cells": question.cells, "groupby": [], "level": level, "n_cells": question.n_treated}
+        found = tl.effects(self._data, self._asked, question.action, **asked)
+        return found[found["modality"] == question.modality].set_index("feature").rename_axis(None)
 
 
 @dataclass

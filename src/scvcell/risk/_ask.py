@@ -10,7 +10,8 @@ import pandas as pd
 
 from scvcell.risk._anchor import ANSWERED
 from scvcell.risk._answers import check_ends
-from scvcell.risk._cells import cells_of
+from scvcell.risk._cells import held_cells
+from scvcell.risk._counts import counted
 from scvcell.risk._predictor import QUANTILES, Effect, Effects, Place, States, Translate, Values
 from scvcell.risk.axes import better_of
 
@@ -67,7 +68,7 @@ def ask(predictor: Predictor, axis: Axis, data: Container, split: Split, *, seed
     >>> axis = scvcell.risk.axes.Modality("rna", "adt")
     >>> scvcell.risk.ask(scvcell.risk.ModelPredictor(), axis, mdata, split)
     """
-    data = cells_of(data, [getattr(predictor, "model", None)])
+    data = counted(held_cells(data, [getattr(predictor, "model", None)]), [predictor])
     split.check(data)
     predictor.fit(axis.hide(data, split), split, seed)
     rows = []

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from scvcell._containers import view
-from scvcell.risk._plan import digest_of
+from scvcell.risk._plan import digest_of, settings_of
 from scvcell.risk._predictor import QUANTILES
 
 if TYPE_CHECKING:
@@ -37,4 +37,4 @@ def cards(
         "quantiles": list(QUANTILES),
     }
     run |= {"readouts": [readout.name for readout in world.readouts], "version": version("scvcell")}
-    return {"data": data, "model": {name: repr(each) for name, each in asked.items()}, "run": run}
+    return {"data": data, "model": {name: settings_of(each) for name, each in asked.items()}, "run": run}

@@ -6,6 +6,8 @@ import warnings
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
 
@@ -66,6 +68,25 @@ def cells_of(data: Container, models: Iterable[Any] = ()) -> Any:
             at = seen.obs_names.get_indexer(out.obs_names)
             out.obsm[COORDINATES] = place.coordinates()[at]
     return out
+
+
+def held_cells(data: Container, models: Iterable[Any] = ()) -> Any:
+    """The same of data whose values are in memory: what asks has to hide some of them, and to copy the others.
+
+    Raises
+    ------
+    ValueError
+        Also if values are on disk: of a backed AnnData, or a corpus of files.
+    """
+    data = cells_of(data, models)
+    for name, table in view(data).modalities.items():
+        if not (isinstance(table.X, np.ndarray) or sp.issparse(table.X)):
+            raise ValueError(
+                f"The values of {name!r} are not in memory ({type(table.X).__name__}). Questions hide cells and copy "
+                "the others: choose the cells that are asked about and learned from, and read them, e.g. "
+                "data[data.obs['donor'].isin(donors)].to_memory()."
+            )
+    return data
 
 
 def _shallow(table: AnnData) -> AnnData:

@@ -14,8 +14,9 @@ from scvcell._labels import labels
 from scvcell.risk._anchor import REPLICATE, Bootstrap, curves, summarise
 from scvcell.risk._calibration import calibration
 from scvcell.risk._cards import cards
-from scvcell.risk._cells import cells_of
+from scvcell.risk._cells import held_cells
 from scvcell.risk._columns import COLUMNS
+from scvcell.risk._counts import counted
 from scvcell.risk._groups import gaps
 from scvcell.risk._leaks import leaks
 from scvcell.risk._plan import (
@@ -123,7 +124,7 @@ def evaluate(
     config = RiskConfig() if config is None else config
     expect("config", config, RiskConfig, "For example RiskConfig(n_boot=500).")
     asked = predictors_of(predictors)
-    data = cells_of(data, models_of(asked).values())
+    data = counted(held_cells(data, models_of(asked).values()), asked.values())
     seen_as = readouts_of(readouts)
     splits = splits_of(split, asked, data, config.refit)
     found = axes_of(axes, asked, splits, data, config)

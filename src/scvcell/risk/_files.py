@@ -18,7 +18,8 @@ from scvcell._containers import view
 from scvcell._tasks import plain
 from scvcell.risk._answers import check_fit
 from scvcell.risk._ask import check_answer
-from scvcell.risk._cells import cells_of
+from scvcell.risk._cells import held_cells
+from scvcell.risk._counts import counted
 from scvcell.risk._predictor import QUANTILES, Effect, Effects, Place, States, Translate, Values
 from scvcell.score import dense
 
@@ -79,7 +80,7 @@ def save_questions(axis: Axis, data: Container, split: Split, folder: str | Path
     ValueError
         If there are questions in the folder already.
     """
-    data = cells_of(data)
+    data = counted(held_cells(data))
     split.check(data)
     folder = Path(folder)
     if (folder / QUESTIONS).exists():

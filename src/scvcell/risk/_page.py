@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 MINUS, DASH, SPACE = "\N{MINUS SIGN}", "\N{EN DASH}", "\N{NO-BREAK SPACE}"
 MANY = 40
 """Rows of a long table that a page shows."""
+FEW = 5
+"""Names that a card shows of a list of more than `MANY`."""
 WIDE = 4
 """Readouts that stand side by side in a table."""
 FROM, TO = -0.25, 1.25
@@ -174,12 +176,14 @@ def place(value: float) -> str:
 
 
 def plain(value: object) -> Markup:
-    """A fact of a card: lists side by side, nested ones as lists of their own."""
+    """A fact of a card: lists side by side, nested ones as lists of their own; of many names the first ones."""
     if isinstance(value, dict):
         rows = Markup("").join(Markup("<dt>{}</dt><dd>{}</dd>").format(k, plain(v)) for k, v in value.items())
         return Markup("<dl>{}</dl>").format(rows)
     if isinstance(value, list | tuple):
-        return Markup(", ").join(plain(each) for each in value)
+        whole = len(value) <= MANY or any(isinstance(each, dict) for each in value)
+        found = Markup(", ").join(plain(each) for each in (value if whole else value[:FEW]))
+        return found if whole else found + f" and more, {len(value):,} in all; they are in the JSON of the report"
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10_000:
         return escape(f"{value:,}")
     return escape(value if isinstance(value, str) else json.dumps(value))

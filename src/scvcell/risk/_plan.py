@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, is_dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,19 +15,19 @@ from scvcell._checks import check_level, seed_of, whole_number
 from scvcell._containers import view
 from scvcell._registry import near_miss
 from scvcell.model import CSL
-from scvcell.risk._adapters import ModelPredictor, seen_by
+from scvcell.perturb import PerturbationKeys
+from scvcell.risk._adapters import ModelPredictor, keys_read, seen_by
 from scvcell.risk._anchor import REPLICATE
 from scvcell.risk._refit import options_of
 from scvcell.risk._split import Split
 from scvcell.risk.axes import AXES, Axis, Context, ContextTranslation, Modality, Perturbation
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from concurrent.futures import Executor
     from pathlib import Path
 
     from scvcell._containers import Container
-    from scvcell.perturb import PerturbationKeys
     from scvcell.risk._predictor import Predictor
 
 
@@ -184,16 +185,14 @@ def own_split(name: str, model: CSL, data: Container) -> Split:
     return Split(parts[0], parts[1], test, f"cells that {name} has not seen", {"splitter": "own", "model": name})
 
 
-def keys_of(predictors: Mapping[str, Predictor], axes: Iterable[Axis] = ()) -> PerturbationKeys | None:
-    """Columns that say what was done, by the axes or by a model that has learned actions."""
-    for axis in axes:
-        if getattr(axis, "keys", None) is not None:
-            return axis.keys  # type: ignore[attr-defined, no-any-return]
-    for each in predictors.values():
-        model = getattr(each, "model", None)
-        if isinstance(model, CSL) and model.response is not None:
-            return model.response.keys  # type: ignore[no-any-return]
-    return None
+def keys_of(
+    predictors: Mapping[str, Predictor], axes: Iterable[Axis] = (), splits: Iterable[Split] = ()
+) -> PerturbationKeys | None:
+    """Columns that say what was done, by the axes, the first predictor that reads them, or what splits were made by."""
+    found = [keys_read(each) for each in (*axes, *predictors.values())]
+    made = [split.how.get("perturbation") for split in splits]
+    found += [PerturbationKeys(**each) for each in made if isinstance(each, Mapping)]
+    return next((keys for keys in found if keys is not None), None)
 
 
 def axes_of(
@@ -210,13 +209,14 @@ def axes_of(
     ValueError
         If none is given or suggested, two have the same name, or one needs more than its name.
     """
+    keys = keys_of(predictors, splits=splits)
     if isinstance(given, str) and given == AUTO:
-        return _suggested(predictors, splits, data, config)
+        return _suggested(keys, splits, data, config)
     if hasattr(given, "items"):
-        pairs = [(str(name), _axis(each, predictors, config)) for name, each in given.items()]
+        pairs = [(str(name), _axis(each, keys, config)) for name, each in given.items()]
     else:
         every = [given] if isinstance(given, str | Axis) or not isinstance(given, Iterable) else list(given)
-        pairs = [(axis.name, axis) for axis in (_axis(each, predictors, config) for each in every)]
+        pairs = [(axis.name, axis) for axis in (_axis(each, keys, config) for each in every)]
     if not pairs:
         raise ValueError(f"axes is empty. Give {AUTO!r}, or some of {', '.join(AXES)}.")
     names = [name for name, _ in pairs]
@@ -227,7 +227,7 @@ def axes_of(
     return dict(pairs)
 
 
-def _axis(given: Any, predictors: Mapping[str, Predictor], config: RiskConfig) -> Axis:
+def _axis(given: Any, keys: PerturbationKeys | None, config: RiskConfig) -> Axis:
     """An axis by name, or as it is."""
     if isinstance(given, Axis):
         return given
@@ -241,24 +241,22 @@ def _axis(given: Any, predictors: Mapping[str, Predictor], config: RiskConfig) -
         if needed:
             raise ValueError(f"The axis {given!r} needs {', '.join(needed)}: scvcell.risk.axes.{kind.__name__}(...).")
         return kind()
-    keys = keys_of(predictors)
     if keys is None:
         raise ValueError(
-            f"The axis {given!r} needs to know what was done to cells, and no model says it. Give it: "
+            f"The axis {given!r} needs to know what was done to cells, and neither model nor split says it. Give it: "
             f"axes=[scvcell.risk.axes.{kind.__name__}(PerturbationKeys('drug', control='DMSO'))]."
         )
     return kind(keys, n_partitions=config.n_partitions, level=config.level, seed=config.seed)  # type: ignore[call-arg]
 
 
 def _suggested(
-    predictors: Mapping[str, Predictor], splits: Sequence[Split], data: Container, config: RiskConfig
+    keys: PerturbationKeys | None, splits: Sequence[Split], data: Container, config: RiskConfig
 ) -> dict[str, Axis]:
     """Axes by what splits hide and models have learned."""
     found: list[Axis] = []
     for how in (split.how for split in splits):
         if how.get("splitter") == "hide_pairing":
             found.append(Modality(str(how["a"]), str(how["b"]), level=config.level, seed=config.seed))
-    keys = keys_of(predictors)
     if keys is not None:
         found += [
             kind(keys, n_partitions=config.n_partitions, level=config.level, seed=config.seed) for kind in EFFECTS
@@ -268,7 +266,7 @@ def _suggested(
         found.append(ContextTranslation(str(by), tables[0], tables[1], level=config.level, seed=config.seed))
     if not found:
         raise ValueError(
-            "No axis suggests itself: no split hides a pairing, and no model has learned actions. Give axes=, e.g. "
+            "No axis suggests itself: no split hides a pairing, and no model reads actions. Give axes=, e.g. "
             "[scvcell.risk.axes.Perturbation(keys)] or [scvcell.risk.axes.Modality('rna', 'adt')]."
         )
     return {axis.name: axis for axis in found}
@@ -331,4 +329,9 @@ def identity(predictor: Predictor) -> str:
         for name, value in sorted(model.network.state_dict().items()):
             found.update(name.encode() + value.detach().cpu().numpy().tobytes())
         return f"{type(predictor).__qualname__} {found.hexdigest()[:16]}"
-    return repr(predictor) if is_dataclass(predictor) else type(predictor).__qualname__
+    return settings_of(predictor) if is_dataclass(predictor) else type(predictor).__qualname__
+
+
+def settings_of(predictor: Predictor) -> str:
+    """A predictor in words, without the addresses that differ from process to process."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(predictor))

@@ -110,8 +110,13 @@ class RiskReport:
         return json.dumps({"format": 1, **facts, **tables}, sort_keys=True, allow_nan=False)
 
     @classmethod
-    def from_json(cls, text: str) -> RiskReport:
+    def from_json(cls, text: str | Path) -> RiskReport:
         """The report that `to_json` wrote.
+
+        Parameters
+        ----------
+        text
+            The text, or the path of a file that holds it, as a `pathlib.Path`.
 
         Raises
         ------
@@ -119,9 +124,10 @@ class RiskReport:
             If the text is no report, or of a format that this version does not read.
         """
         try:
-            plain = json.loads(text)
+            plain = json.loads(text if isinstance(text, str) else Path(text).read_text("utf-8"))
         except ValueError:
-            raise ValueError("This is no report: it is not JSON. RiskReport.to_json writes one.") from None
+            hint = " A file is given as pathlib.Path(...)." if str(text).endswith(".json") else ""
+            raise ValueError(f"This is no report: it is not JSON. RiskReport.to_json writes one.{hint}") from None
         if not isinstance(plain, dict) or plain.get("format") != 1 or not set(COLUMNS) <= set(plain):
             raise ValueError("This JSON is no report of format 1. RiskReport.to_json of this version writes one.")
         tables = {name: _table(plain[name]) for name in COLUMNS}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from scvcell.risk._tables import REPLICATE
+from scvcell.risk._tables import ANSWERED, REPLICATE
 from scvcell.risk.baselines import BASELINES, TRANSLATORS
 
 if TYPE_CHECKING:
@@ -55,8 +55,9 @@ class Verdict:
     axis, title
         Name of the axis, and what was new, in words.
     tone
-        ``"good"``: better than the baseline in every readout, no other predictor does as well, and intervals hold;
-        ``"bad"``: not better in any, or the audit is red; ``"mixed"``; or ``"unknown"``, where nothing can be told.
+        ``"good"``: better than the baseline in every readout, all units are answered, no other predictor does as well,
+        and intervals hold; ``"bad"``: not better in any, or the audit is red; ``"mixed"``; or ``"unknown"``, where
+        nothing can be told.
     parts
         The sentence in parts: how it compares with both anchors, and with others; its intervals; groups.
     base
@@ -146,8 +147,9 @@ def _verdict(report: Report, predictor: str, axis: str) -> Verdict:
     at = float(told["scaled"][row])
     way = ", " + next(words for limit, words in WAY if at < limit) if better and at > 0 else ""
     parts = [_claim(better, worse, len(told), base) + way]
-    parts += [part for part in (other, holds, groups) if part]
-    good = better == len(told) and not other and not groups and holds in ("", "intervals hold")
+    silent = _unanswered(report, predictor, axis)
+    parts += [part for part in (other, silent, holds, groups) if part]
+    good = better == len(told) and not (silent or other or groups) and holds in ("", "intervals hold")
     tone: Tone = "good" if good else "mixed" if better else "bad"
     return Verdict(axis, title, tone, tuple(parts), base, row, rival, interval, tuple(told.index))
 
@@ -155,6 +157,8 @@ def _verdict(report: Report, predictor: str, axis: str) -> Verdict:
 def _title(report: Report, axis: str) -> str:
     """What was new along an axis."""
     regimes = list(dict.fromkeys(map(str, report.rows.loc[report.rows["axis"] == axis, "regime"].dropna())))
+    kinds = list(dict.fromkeys(each.split(", ")[0] for each in regimes))  # what follows says how much of it is new
+    regimes = kinds if len(kinds) < len(regimes) else regimes
     names = ", ".join(regimes[:3]) + (", and others" if len(regimes) > 3 else "")
     text = (names or axis).replace("_", " ")
     return text[:1].upper() + text[1:]
@@ -227,6 +231,14 @@ def _rival(table: pd.DataFrame, row: int, predictor: str) -> tuple[int | None, s
     return int(others.index[at]), f"but {SAID.get(name, name)} does {'better' if clear else 'as well'}"
 
 
+def _unanswered(report: Report, predictor: str, axis: str) -> str:
+    """How many units have no answer, if any."""
+    rows = report.rows[(report.rows["axis"] == axis) & (report.rows["metric"] != ANSWERED)]
+    rows = rows[np.isfinite(rows["value"].astype(float))]
+    every, mine = rows["unit"].nunique(), rows.loc[rows["predictor"] == predictor, "unit"].nunique()
+    return f"it has no answer for {number(every - mine)} of {number(every)} units" if mine < every else ""
+
+
 def _intervals(report: Report, predictor: str, axis: str) -> tuple[int | None, str]:
     """The row of the least coverage, and whether intervals hold."""
     table = report.calibration.reset_index(drop=True)
@@ -236,12 +248,16 @@ def _intervals(report: Report, predictor: str, axis: str) -> tuple[int | None, s
         raw = report.rows[(report.rows["axis"] == axis) & (report.rows["predictor"] == predictor)]
         given = bool((raw["metric"] == "coverage").any())
         return None, "" if given else "it gives no intervals"
-    gap = mine["coverage"].to_numpy(float) - mine["level"].to_numpy(float)
-    worst = int(mine.index[int(np.argmin(gap))])
+    sure = mine[np.isfinite(mine["lower"].astype(float))]
+    shown = sure if len(sure) else mine  # of a single unit nobody can tell
+    gap = shown["coverage"].to_numpy(float) - shown["level"].to_numpy(float)
+    worst = int(shown.index[int(np.argmin(gap))])
     narrow = mine[mine["flag"] == "too narrow"]
     if len(narrow):
         strongest = set(narrow["of"]) == {"strongest"}
         return worst, f"intervals are too narrow{' for the strongest effects' if strongest else ''}"
+    if not len(sure):
+        return worst, "whether intervals hold cannot be told"
     return worst, "intervals are wider than they need be" if (mine["flag"] == "too wide").any() else "intervals hold"
 
 

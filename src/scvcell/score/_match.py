@@ -22,6 +22,8 @@ Distance = Literal["euclidean", "cosine"]
 
 CELLS_AT_ONCE = 2048
 """Rows of a table of distances that are held at once; more is faster and takes more memory."""
+ROUNDINGS = 16
+"""Distances that differ by fewer roundings of their terms are the same: which is less hangs on the order of cells."""
 VOTES = 0.6
 """Share of votes from which a label is trusted."""
 REACH = 0.99
@@ -61,10 +63,11 @@ def match_ranks(a: Array, b: Array, distance: Distance = "euclidean") -> tuple[R
     ValueError
         If the two have not the same shape, there are fewer than two cells, or there is no such distance.
     """
+    rounding = ROUNDINGS * max(_precision(a), _precision(b))
     a, b = _scaled(a, distance), _scaled(b, distance)
     if a.shape != b.shape or len(a) < 2:
         raise ValueError(f"Two arrays of one shape with at least 2 cells are needed, not {a.shape} and {b.shape}.")
-    return _one_way(a, b), _one_way(b, a)
+    return _one_way(a, b, rounding), _one_way(b, a, rounding)
 
 
 @metric(
@@ -137,13 +140,21 @@ def match_scores(a: Array, b: Array, distance: Distance = "euclidean") -> dict[s
     }
 
 
-def _one_way(a: Array, b: Array) -> Ranks:
-    out = Ranks(np.empty(len(a)), np.empty(len(a)))
+def _precision(x: Array) -> float:
+    """Rounding of a value, relative to it."""
+    kind = np.asarray(x).dtype
+    return float(np.finfo(kind if kind.kind == "f" else np.float64).eps)
+
+
+def _one_way(a: Array, b: Array, rounding: float) -> Ranks:
+    """Ranks of the rows of `b`; two that differ by less than the rounding of a squared distance are as near."""
+    out, size = Ranks(np.empty(len(a)), np.empty(len(a))), (b**2).sum(1).max(initial=0.0)
     for rows in _blocks(len(a)):
         distance = _squared_distances(a[rows], b)
         own = distance[np.arange(len(distance)), np.arange(rows.start, rows.stop)][:, None]
-        out.closer[rows] = (distance < own).sum(1)
-        out.tied[rows] = (distance == own).sum(1) - 1
+        slack = rounding * ((a[rows] ** 2).sum(1)[:, None] + size)
+        out.closer[rows] = (distance < own - slack).sum(1)
+        out.tied[rows] = (np.abs(distance - own) <= slack).sum(1) - 1
     return out
 
 

@@ -12,6 +12,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from scvcell._stats import conformal_quantile
 from scvcell.scale import Bins, bins, geometric_median, learn_places, mass_needed, region_share
+from scvcell.score import place_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -311,7 +312,7 @@ def _left_out(features: Array, xy: Array, fold: Rows, settings: Settings, seed: 
             gain[cells] = np.log(p[np.arange(len(p)), at[rows]] + 1e-12) - null[rows]
             needed[cells] = mass_needed(p, at[rows])
             point, distance[cells] = geometric_median(p, found)
-            error[cells] = np.linalg.norm(point - xy[cells], axis=1)
+            error[cells] = place_error(point, xy[cells])
     return LeftOut(gain, needed, error, distance)
 
 

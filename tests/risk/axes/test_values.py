@@ -87,3 +87,20 @@ def test_an_answer_that_lacks_features_is_refused_and_not_taken_for_silence():
         scored_values(unit, truth, Values(truth[["y", "x"]]), "values", ("rmse",), 0.9)
     few = scored_values(unit, truth, Values(truth.iloc[:40, ::-1]), "values", ("rmse",), 0.9)
     assert next(each.value for each in few if each.metric == "answered") == 0.4
+
+
+def test_negative_counts_are_refused_but_for_logs_that_were_undone():
+    truth = pd.DataFrame(np.random.default_rng(0).poisson(3.0, (100, 3)).astype(float), CELLS, list("xyz"))
+    unit = pd.Index(["one"] * 100)
+    scored = {}
+    for least in (-1.5, -0.5, 0.0):
+        point = truth.copy()
+        point.iloc[0, 0] = least
+        if least < -1:
+            with pytest.raises(ValueError, match=r"values down to -1\.5, where none that was measured is below 0"):
+                scored_values(unit, truth, Values(point), "values", ("rmse",), 0.9)
+        else:
+            scored[least] = scored_values(unit, truth, Values(point), "values", ("rmse",), 0.9)
+    assert scored[-0.5] == scored[0.0]
+    centred = truth - 4
+    assert scored_values(unit, centred, Values(centred), "values", ("rmse",), 0.9, scale=np.asarray)[1].value == 0

@@ -158,6 +158,32 @@ def test_questions_of_an_axis(mosaic):
     assert np.isnan(scramble(risk.Translator("mean profile"), mdata, split, axis)), "all are about test cells"
 
 
+def test_a_predictor_may_hold_other_data(donors, mosaic):
+    """Of several assays too, in a mapping as well as by itself; what it holds is not what its copy works on."""
+    held = mosaic(60)
+    makes = [Components("held", True), Components("held", True)]
+    makes[0].other, makes[1].other = held, {"reference": held}
+    for make in makes:
+        assert scramble(make, donors.adata, donors.split) == 0
+    assert makes[0].other is held
+
+
+def test_contexts_are_those_that_the_predictor_reads():
+    """The axis knows of donors, the predictor of their cell types, of which one has treated cells alone here."""
+    rng = np.random.default_rng(0)
+    obs = pd.DataFrame({"drug": rng.choice(["no", "A"], 400), "donor": rng.choice(["d1", "d2"], 400)})
+    obs["cell_type"] = rng.choice(["T", "B"], 400)
+    obs.index = [f"c{i}" for i in range(400)]
+    obs.iloc[:3] = [["no", "d1", "rare"], ["A", "d1", "rare"], ["A", "d2", "rare"]]
+    adata = AnnData(rng.poisson(2, (400, 5)).astype(np.float32), obs)
+    test = adata.obs_names[(adata.obs["drug"] == "A") & (adata.obs["donor"] == "d1")]
+    split = Split(adata.obs_names.difference(test), test[:0], test, "other donor")
+    keys = PerturbationKeys("drug", control="no", context=("donor", "cell_type"))
+    small = _fewer(adata, split, keys, 0)
+    assert {"c0", "c1"} <= set(small.obs_names), "the one control of a context is kept"
+    assert "c2" not in small.obs_names, "nothing to compare it with"
+
+
 def test_a_large_screen_keeps_all_its_actions():
     drug = np.random.default_rng(0).choice(["no", "A", "B"], 3000)
     obs = pd.DataFrame({"drug": drug}, index=[f"c{i}" for i in range(3000)])

@@ -14,6 +14,7 @@ from scvcell import score
 from scvcell._checks import check_level, expect, whole_number
 from scvcell._containers import view
 from scvcell.perturb import PerturbationKeys, read_design
+from scvcell.risk._counts import check_counts
 from scvcell.risk._predictor import QUANTILES, Effect, Effects
 from scvcell.risk.axes._base import Axis, Scored, StressTest, averaged, need_modalities, scores
 from scvcell.risk.axes._conditions import Conditions
@@ -120,6 +121,7 @@ class EffectAxis(Axis):
             If the split hides no condition of this axis.
         """
         need_modalities(data, self.modality)
+        check_counts(view(data).modalities[self.modality], self.modality)
         conditions = Conditions(data, split, self.keys, self.modality, self.n_partitions, self.n_top, self.seed)
         found = [each for each in conditions.every if self._mine(conditions, each)]
         if not found:

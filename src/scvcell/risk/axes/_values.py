@@ -25,6 +25,8 @@ VALUES = ("pearson", "rmse", "coverage", "relative_width", "crps_quantiles", "pi
 """Metrics of values, of intervals and of quantiles."""
 FEWEST_CELLS = 30
 """Cells of a block, at least, so that scores over cells have a meaning within it."""
+LEAST = -1.0
+"""What ``expm1`` is never below: lower values are no counts, whatever they come from."""
 
 
 def blocks(cells: pd.Index, n: int, seed: int) -> pd.Index:
@@ -80,13 +82,17 @@ def scored_values(
     Raises
     ------
     ValueError
-        If the answer lacks features.
+        If the answer lacks features, or has values below `LEAST` where none that was measured is below 0. Those
+        between come from logs that were undone, and count as 0.
     """
     if len(lacking := truth.columns.difference(values.point.columns)):
         raise ValueError(
             f"The answer lacks {len(lacking)} of the {truth.shape[1]} features, e.g. {lacking[0]!r}; it has e.g. "
             f"{list(values.point.columns[:2])}. Answer for all, in any order; leave out cells without an answer."
         )
+    low = float(np.nanmin(values.point[truth.columns].to_numpy(float), initial=0))
+    if low < LEAST and truth.to_numpy(float).min(initial=0) >= 0:
+        raise ValueError(f"The answer has values down to {low:.4g}, where none that was measured is below 0.")
     true = scale(truth.to_numpy(float))
     point, *ends = (scale(x) for x in values.at(truth.index, truth.columns))
     out = []

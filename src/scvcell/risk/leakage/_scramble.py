@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from anndata import AnnData
+from mudata import MuData
 
 from scvcell._containers import view
 from scvcell.model import TrainConfig
 from scvcell.perturb import read_design
 from scvcell.pp import Split
-from scvcell.risk._adapters import ModelPredictor
+from scvcell.risk._adapters import ModelPredictor, keys_read
 from scvcell.risk._predictor import Effect, Effects, Place, States, Translate, Values
 from scvcell.risk.leakage._base import CHECKS, Case, Finding
 from scvcell.risk.leakage._fitted import split_of
@@ -84,8 +86,8 @@ def scramble(
         If the data lack cells of the split.
     """
     split.check(data)
-    seen = view(data)
-    small, rng = _fewer(seen.source, split, perturbation, seed), np.random.default_rng([seed, 11])
+    seen, keys = view(data), keys_read(make) or perturbation
+    small, rng = _fewer(seen.source, split, keys, seed), np.random.default_rng([seed, 11])
     some = _within(split, view(small).obs_names)
     noisy = with_noise(small, some, rng)
     questions = _of_axis(axis, small, some) if axis is not None else _questions(small, some, perturbation)
@@ -200,7 +202,11 @@ def _drawn(x: Any, train: Rows, test: Rows, pick: Rows) -> Any:
 
 def _fresh(make: Any, data: Any, version: Any) -> Predictor:
     """A predictor of its own, which holds the version wherever it held the data, and is soon fitted."""
-    made: Any = copy.deepcopy(make, {id(data): version}) if hasattr(make, "predict") and _is_object(make) else make()
+    made: Any = make
+    if hasattr(make, "predict") and _is_object(make):
+        made = copy.deepcopy(make, _copies(make) | {id(data): version})
+    else:
+        made = make()
     if isinstance(made, ModelPredictor):
         train = TrainConfig.of(made.options.get("train"), None)
         brief = {"train": replace(train, max_epochs=EPOCHS, progress=False)}
@@ -212,8 +218,16 @@ def _is_object(make: Any) -> bool:
     return not isinstance(make, type)
 
 
+def _copies(make: Any) -> dict[int, Any]:
+    """Copies of the data that a predictor holds, by identity: `copy.deepcopy` cannot take a MuData."""
+    held: list[Any] = []
+    for value in getattr(make, "__dict__", {}).values():
+        held += value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else [value]
+    return {id(each): each.copy() for each in held if isinstance(each, AnnData | MuData)}
+
+
 def _fewer(source: Any, split: Split, keys: PerturbationKeys | None, seed: int) -> Any:
-    """Some cells of each part, as many as can be of each action in each context."""
+    """Some cells of each part, as many as can be of each action in each context that has controls to be seen."""
     seen, rng = view(source), np.random.default_rng([seed, 12])
     group = np.zeros(seen.n_obs, np.int64)
     if keys is not None:
@@ -224,7 +238,11 @@ def _fewer(source: Any, split: Split, keys: PerturbationKeys | None, seed: int) 
         at = rng.permutation(seen.obs_names.get_indexer(getattr(split, part)))
         rank = pd.Series(group[at]).groupby(group[at]).cumcount().to_numpy()
         chosen.append(at[np.argsort(rank, kind="stable")[:most]])
-    out = source[np.sort(np.concatenate(chosen))]
+    rows = np.sort(np.concatenate(chosen))
+    if keys is not None:
+        seen_controls = rows[design.control[rows] & ~np.isin(seen.obs_names[rows], split.test)]
+        rows = rows[~design.treated[rows] | np.isin(design.context[rows], design.context[seen_controls])]
+    out = source[rows]
     return (out.to_memory() if getattr(out, "isbacked", False) else out).copy()
 
 
