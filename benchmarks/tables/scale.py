@@ -41,6 +41,8 @@ CELLS = {"10k": 10_000, "50k": 50_000, "200k": 200_000, "500k": 500_000, "1m": 1
 STORES = ("memory", "h5ad", "gzip", "zarr", "annbatch", "corpus", "corpus zarr")
 LARGE = 500_000
 """Cells from which on only a corpus is read."""
+FEWEST_TOLD = 200_000
+"""Cells from which on what a cell costs is told: of fewer, what does not depend on cells hides it."""
 CASES = tuple(CELLS)
 FILES: dict[str, str] = {}
 SEEDS = (0,)
@@ -232,7 +234,7 @@ def notes(records: list[dict[str, Any]], out: Path) -> list[str]:
         rows = {record["notes"]["store"]: record["scores"], **record["scores"].get("alternatives", {})}
         if "corpus" in rows:
             peak[record["notes"]["cells"]] = rows["corpus"]["extra_mb"]
-    sizes = sorted(peak)
+    sizes = sorted(size for size in peak if size >= FEWEST_TOLD)
     return [
         f"Corpus, from {few:,} to {more:,} cells: {(peak[more] - peak[few]) * 2**20 / (more - few):.0f} bytes a cell."
         for few, more in pairwise(sizes)

@@ -2,7 +2,7 @@
 
 from scvcell._containers._annotation import frame
 from scvcell._containers._blocks import blocks, check_store, store_blocks, write_arrays, write_blocks
-from scvcell._containers._corpus import Corpus, StoredNames
+from scvcell._containers._corpus import Corpus, MuCorpus, StoredNames
 from scvcell._containers._files import Paths, check_columns, find, is_paths, open_parts
 from scvcell._containers._gather import gather, unique_names
 from scvcell._containers._graph import graph
@@ -26,6 +26,7 @@ __all__ = [
     "Corpus",
     "Matrix",
     "Membership",
+    "MuCorpus",
     "Paths",
     "Place",
     "Space",
