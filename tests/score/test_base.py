@@ -84,6 +84,7 @@ ELSEWHERE = {
     ("_pooling.py", "place_error"),  # how far effects of units are from their mean, in the latent
     ("_cycle.py", "correlation"),  # of sums over tiles, which are drawn anew
     ("_effects.py", "discrimination"),  # calls that of all conditions
+    ("drugs.py", "log_cp10k"),  # what reports are held to is written without the package
     ("matching.py", "coverage"),  # tables: each calls `inside` on what it asks
     ("perturbation.py", "coverage"),
 }

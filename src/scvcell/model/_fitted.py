@@ -256,9 +256,12 @@ class Fitted(ModelLifecycle):
         operators = {m: self.operator(m) for m in matrices}
         return Source(matrices, rows, scores, operators, design, batch, panels)
 
-    def batches(self, source: Source, cells: Rows | None = None, batch_size: int = 1024) -> Iterator[Batch]:
-        """Mini-batches of some cells (default: all) in their order, for encoders alone, on the model's device."""
-        for batch in Loader(source, np.arange(len(source.batch)) if cells is None else cells, batch_size, values=False):
+    def batches(
+        self, source: Source, cells: Rows | None = None, batch_size: int = 1024, *, values: bool = True
+    ) -> Iterator[Batch]:
+        """Mini-batches of some cells (default: all) in their order, on the model's device; states need no values."""
+        cells = np.arange(len(source.batch)) if cells is None else cells
+        for batch in Loader(source, cells, batch_size, values=values):
             yield batch.to(self.network.device)
 
     def readout(self, data: View, name: str, batch: Any = None) -> Readout:
@@ -279,7 +282,7 @@ class Fitted(ModelLifecycle):
     def states(self, source: Source, cells: Rows, modalities: Sequence[str] | None = None) -> Posterior:
         """Posterior of some cells of a source, on CPU."""
         module = self.network.eval()
-        parts = [module.posterior(batch, modalities) for batch in self.batches(source, cells)]
+        parts = [module.posterior(batch, modalities) for batch in self.batches(source, cells, values=False)]
         return Posterior(torch.cat([p.mean for p in parts]).cpu(), torch.cat([p.var for p in parts]).cpu())
 
     def posterior(self, data: Container | View | None = None, *, modalities: Sequence[str] | None = None) -> Posterior:
