@@ -10,6 +10,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from scvcell import PerturbationKeys, risk
+from scvcell.risk._adapters import keys_read
 from scvcell.risk._counts import counted
 
 KEYS = PerturbationKeys("drug", control="no")
@@ -105,6 +106,14 @@ def test_each_assay_has_its_layer_and_what_is_no_assay_of_counts_stays(raw):
     with pytest.raises(ValueError, match="what is compared are raw counts"):
         counted(data, [Halves(layers={"rna": "counts"}, measure={"panel": ("counts", {})})])
     assert counted(raw, [SimpleNamespace()]) is raw
+
+
+def test_options_of_other_predictors_may_mean_what_they_will(raw):
+    for options in ({"layers": 2}, {"layers": [128, 64], "perturbation": "drug"}):
+        who = SimpleNamespace(options=options)
+        assert counted(raw, [who]) is raw
+        assert keys_read(who) is None
+    assert keys_read(SimpleNamespace(options=["--fast"])) is None
 
 
 def test_effects_are_those_of_counts(raw):

@@ -24,9 +24,9 @@ def known(imputed):
 
 
 def test_genes_on_disk_are_those_in_memory(imputed, genes, tmp_path, monkeypatch):
-    from scvcell.tl import _impute_space
+    from scvcell._containers import _blocks
 
-    monkeypatch.setattr(_impute_space, "blocks", lambda n, _: np.split(np.arange(n), range(37, n, 37)))
+    monkeypatch.setattr(_blocks, "blocks", lambda n, _: np.split(np.arange(n), range(37, n, 37)))
     found = scvcell.tl.impute_space(imputed.mdata, imputed.model, out=tmp_path / "genes.zarr")
     assert [path.name for path in tmp_path.iterdir()] == ["genes.zarr"]
     assert not isinstance(found.X, np.ndarray), "it stays on disk"

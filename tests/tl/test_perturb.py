@@ -74,8 +74,8 @@ def test_no_action_returns_the_cells_themselves(fitted):
 
 @pytest.mark.parametrize("modalities", [["rna", "adt"], ["rna"]])
 def test_cells_on_disk_are_those_in_memory(fitted, tmp_path, monkeypatch, modalities):
+    from scvcell._containers import _blocks
     from scvcell.response import _counterfactual
-    from scvcell.tl import _perturb
 
     mdata, model, _ = fitted
     model = copy.copy(model)
@@ -85,7 +85,7 @@ def test_cells_on_disk_are_those_in_memory(fitted, tmp_path, monkeypatch, modali
     monkeypatch.setattr(_counterfactual, "CELLS_PER_BLOCK", 50)
     asked = {"cells": mdata.obs_names[:300][::-1], "n_samples": 2, "seed": 3}
     truth = scvcell.tl.perturb(mdata, model, "A", **asked)
-    monkeypatch.setattr(_perturb, "blocks", lambda n, _: np.split(np.arange(n), range(17, n, 17)))
+    monkeypatch.setattr(_blocks, "blocks", lambda n, _: np.split(np.arange(n), range(17, n, 17)))
     found = scvcell.tl.perturb(mdata, model, "A", **asked, out=tmp_path / "a.zarr")
     assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]
     for m in modalities:

@@ -1,12 +1,12 @@
 """AnnData, MuData or SpatialData in, one `View`; results out."""
 
 from scvcell._containers._annotation import frame
-from scvcell._containers._blocks import blocks, check_store, store_blocks, write_arrays, write_blocks
+from scvcell._containers._blocks import blocks, check_store, row_blocks, store_blocks, write_arrays, write_blocks
 from scvcell._containers._corpus import Corpus, MuCorpus, StoredNames
 from scvcell._containers._files import Paths, check_columns, find, is_paths, open_parts
 from scvcell._containers._gather import gather, unique_names
 from scvcell._containers._graph import graph
-from scvcell._containers._matrix import Matrix, fault
+from scvcell._containers._matrix import Matrix, count_layers, fault
 from scvcell._containers._membership import Membership
 from scvcell._containers._open import check_dask, join_files, open_corpus
 from scvcell._containers._read import SINGLE, SPLIT, Tables, feature_types, fitted_tables, table_names, view, view_units
@@ -41,6 +41,7 @@ __all__ = [
     "choose",
     "choose_features",
     "circles",
+    "count_layers",
     "fault",
     "feature_types",
     "find",
@@ -54,6 +55,7 @@ __all__ = [
     "open_corpus",
     "open_parts",
     "read_spatial",
+    "row_blocks",
     "stack_of",
     "store_blocks",
     "table_names",

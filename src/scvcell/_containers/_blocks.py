@@ -43,6 +43,12 @@ def blocks(n_rows: int, n_columns: int) -> list[Rows]:
     return [np.arange(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]
 
 
+def row_blocks(table: Any) -> Iterator[Any]:
+    """Rows of an array, in memory or in a file, a block at a time."""
+    for cells in blocks(*table.shape):
+        yield table[int(cells[0]) : int(cells[-1]) + 1]
+
+
 def _rows(n_columns: int, most: int) -> int:
     """Rows, as a power of two, that have at most so many values."""
     size = MIN_BLOCK_ROWS

@@ -12,6 +12,7 @@ from scvcell._containers._stack import Stack, read_sorted, stack_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from anndata import AnnData
     from numpy.typing import NDArray
 
     from scvcell._types import Rows
@@ -164,6 +165,11 @@ def _summed(block: sp.csr_matrix) -> sp.csr_matrix:
     turned = block.tocsc()  # turning sorts in linear time
     turned.sum_duplicates()
     return turned.tocsr()
+
+
+def count_layers(adata: AnnData) -> list[str]:
+    """Layers that hold counts, as far as some of their rows tell."""
+    return [key for key in adata.layers if key and not fault(Matrix(adata.layers[key]).sample(), counts=True)]
 
 
 def fault(block: Any, *, counts: bool) -> str:

@@ -198,7 +198,7 @@ class Loader:
     seed
         Seed of the orders.
     rank, world
-        Which share of each mini-batch this process gets, ``cells[rank::world]``, and of how many.
+        Which share of each mini-batch this process gets, see `Order.share`, and of how many.
     values
         Whether mini-batches have what was measured; without it they are for encoders alone.
 

@@ -10,7 +10,7 @@ import pandas as pd
 from mudata import MuData
 
 from scvcell import _keys
-from scvcell._containers import Matrix, fault, view
+from scvcell._containers import Matrix, count_layers, fault, view
 from scvcell._labels import label, unlike
 from scvcell._registry import near_miss
 from scvcell.pl._style import short
@@ -158,13 +158,12 @@ def shared(pred: AnnData, truth: AnnData) -> tuple[AnnData, AnnData]:
     ValueError
         If they share no cell or no feature, or the truth holds normalised values in X and counts in a layer.
     """
-    if truth.X is None or fault(Matrix(truth.X).sample(), counts=True) == "not whole":
-        whole = [key for key in truth.layers if key and not fault(Matrix(truth.layers[key]).sample(), counts=True)]
-        if whole:
-            raise ValueError(
-                f"`truth` has no counts in X to be compared with predicted counts; its layer {whole[0]!r} has. Give "
-                f"`truth` with them: truth = truth.copy(); truth.X = truth.layers[{whole[0]!r}]."
-            )
+    counted = truth.X is not None and fault(Matrix(truth.X).sample(), counts=True) != "not whole"
+    if not counted and (whole := count_layers(truth)):
+        raise ValueError(
+            f"`truth` has no counts in X to be compared with predicted counts; its layer {whole[0]!r} has. Give "
+            f"`truth` with them: truth = truth.copy(); truth.X = truth.layers[{whole[0]!r}]."
+        )
     for what, left, right in (
         ("cells", pred.obs_names, truth.obs_names),
         ("features", pred.var_names, truth.var_names),

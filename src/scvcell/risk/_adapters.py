@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,6 @@ from scvcell.risk.baselines import TRANSLATORS
 from scvcell.score import as_array, log_counts, log_cp10k
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from scvcell._containers import Container
     from scvcell._types import Array
     from scvcell.risk._predictor import Prediction, Question
@@ -46,7 +45,9 @@ def keys_read(predictor: Any) -> PerturbationKeys | None:
     model = getattr(predictor, "model", None)
     if isinstance(model, CSL) and model.response is not None:
         return model.response.keys  # type: ignore[no-any-return]
-    found = getattr(predictor, "keys", None) or dict(getattr(predictor, "options", None) or {}).get("perturbation")
+    found, options = getattr(predictor, "keys", None), getattr(predictor, "options", None)
+    if found is None and isinstance(options, Mapping):
+        found = options.get("perturbation")
     return found if isinstance(found, PerturbationKeys) else None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from scvcell._containers import Matrix, fault, view
+from scvcell._containers import Matrix, count_layers, fault, view
 from scvcell.measure import MEASUREMENTS
 from scvcell.model import CSL
 
@@ -68,7 +68,7 @@ def check_counts(adata: AnnData, name: str, layer: str | None = None) -> None:
     wrong = fault(Matrix(adata.X).sample(), counts=True)
     if not wrong:
         return
-    whole = [key for key in adata.layers if key and not fault(Matrix(adata.layers[key]).sample(), counts=True)]
+    whole = count_layers(adata)
     way = f"Put raw counts there: adata.X = adata.layers[{whole[0]!r}]" if whole else "Raw counts are needed there"
     fitted = f", or give a model that was fitted with layers={whole[0]!r}" if whole else ""
     where = "X" if layer is None else f"layers[{layer!r}]"
@@ -84,6 +84,7 @@ def _read(data: Container, predictors: Iterable[Predictor]) -> tuple[dict[str, s
             of = {m: (spec.layer, spec.operator) for m, spec in model.schema.modalities.items() if m in names}
         elif isinstance(options, Mapping):
             given, measure = options.get("layers"), options.get("measure")
+            given = given if isinstance(given, str | Mapping) else None  # of others it may mean anything
             of = {m: (_of(given, m, data), _kind(_of(measure, m, data))) for m in names}
         else:
             continue

@@ -11,7 +11,7 @@ from anndata import AnnData
 
 from scvcell import _keys
 from scvcell._checks import check_level, expect
-from scvcell._containers import Space, blocks, check_store, write_arrays
+from scvcell._containers import Space, check_store, row_blocks, write_arrays
 from scvcell.model import CSL
 from scvcell.tissue import impute
 
@@ -111,9 +111,7 @@ def impute_space(
     table = _table(found, seen, cells, {"to": to, "source": source, "level": level}, model)
     arrays = {"X": found.point} | {f"layers/{key}": getattr(found, key) for key in _LAYERS}
     if path is not None:
-        parts = (
-            (place, values[at[0] : at[-1] + 1]) for place, values in arrays.items() for at in blocks(*values.shape)
-        )
+        parts = ((place, rows) for place, values in arrays.items() for rows in row_blocks(values))
         return write_arrays(path, part.as_table(table), parts)
     table.X = found.point
     table.layers.update({key: getattr(found, key) for key in _LAYERS})

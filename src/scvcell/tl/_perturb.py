@@ -11,7 +11,7 @@ from anndata import AnnData
 
 from scvcell import _keys
 from scvcell._checks import check_level, seed_of, whole_number
-from scvcell._containers import COORDINATES, Space, Spool, blocks, check_store, gather, unique_names, write_arrays
+from scvcell._containers import COORDINATES, Space, Spool, check_store, gather, row_blocks, unique_names, write_arrays
 from scvcell.response import Controls, asked, counterfactuals, learned, move
 
 if TYPE_CHECKING:
@@ -241,7 +241,7 @@ def _container(
             table.layers[_keys.EXPECTED] = np.concatenate([expected[m]] * n_samples)
         key = start.model.schema.modalities[m].size_factor
         if key is not None:
-            total = [np.asarray(rows.sum(1)).ravel() for draw in draws for rows in _rows(draw)]
+            total = [np.asarray(rows.sum(1)).ravel() for draw in draws for rows in row_blocks(draw)]
             table.obs[key] = np.maximum(np.tile(depth[m], n_samples), np.concatenate(total))
         tables[m] = table
     obsm = {_keys.LATENT: states} | _places(start)
@@ -255,22 +255,16 @@ def _room(n_cells: int, model: CSL, modality: str, path: Path | None) -> Any:
     return np.empty(shape, np.float32) if path is None else Spool(shape, path.parent)
 
 
-def _rows(table: Any) -> Iterator[Any]:
-    """An array, some rows at a time."""
-    for cells in blocks(*table.shape):
-        yield table[int(cells[0]) : int(cells[-1]) + 1]
-
-
 def _parts(model: CSL, values: Mapping[str, list[Any]], expected: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Places of the arrays of all modalities, and their rows in order."""
     for m, draws in values.items():
         where = f"mod/{m}/" if len(values) > 1 else ""
         counts = model.network.operators[m].count_data
         for draw in draws:
-            for rows in _rows(draw):
+            for rows in row_blocks(draw):
                 yield f"{where}X", sp.csr_matrix(rows) if counts else rows
         for _ in draws:
-            for rows in _rows(expected[m]):
+            for rows in row_blocks(expected[m]):
                 yield f"{where}layers/{_keys.EXPECTED}", rows
 
 
