@@ -2,9 +2,10 @@
 
 ``cost``: kang18_mini along three axes, all baselines, 200 draws, a fitted model given. ``runs``: the same report by a
 process that is killed five times, by two processes, by a Dask cluster, by one that loses a worker, and in another order
-of tasks. ``pages``: the committed reports as pages in a headless Chromium, at the width of a phone and of a desk.
+of tasks. ``workers``: the memory of two Dask workers that judge a model and all baselines on 100,000 cells. ``pages``:
+the committed reports as pages in a headless Chromium, at the width of a phone and of a desk.
 
-    python benchmarks/acceptance.py cost runs pages --data DIR
+    python benchmarks/acceptance.py cost runs workers pages --data DIR
 """
 
 from __future__ import annotations
@@ -43,6 +44,9 @@ ROOT = Path(__file__).parents[1]
 OUT = Path(__file__).parent / "results"
 KILLS = 5
 FOLDS = 2
+MANY, DRUGS, CONTROLS, WORKER_MB = 100_000, 24, 8, 2_000
+"""Cells and drugs of `workers`, how many times more controls there are than cells of a drug, and memory of a worker."""
+SCALE = "scale-out 10"
 SECONDS = 0.15
 """How long a task of `runs` waits, so that it can be killed in its midst."""
 
@@ -200,6 +204,41 @@ def runs(data: Path) -> Iterator[dict[str, Any]]:
             yield row(9, f"{what}: the same bytes", "equal", text == serial, text == serial)
 
 
+def _peak() -> float:
+    """Peak of resident memory of this process in MB, as a worker tells it."""
+    return peak_mb()
+
+
+def workers(data: Path) -> Iterator[dict[str, Any]]:
+    """Item 10 of scaling out."""
+    from distributed import Client, LocalCluster
+
+    from benchmarks.tables import scale
+
+    pool, kind = scale.counts()
+    (cells,) = scale.tables(pool, kind, MANY, 1)
+    given = np.random.default_rng(1).integers(DRUGS + CONTROLS, size=MANY)
+    cells.obs["drug"] = np.where(given < DRUGS, np.char.add("d", given.astype(str)), "no")
+    keys = scvcell.PerturbationKeys("drug", control="no", context="batch")
+    names, splits = cells.obs_names, []
+    for fold in range(FOLDS):
+        hidden = np.asarray(cells.obs["drug"].isin([f"d{k}" for k in range(fold, DRUGS // 2, FOLDS)]))
+        splits.append(risk.Split(names[~hidden], names[:0], names[hidden], "new target"))
+    train = scvcell.TrainConfig(max_epochs=1, progress=False, accelerator="cpu")
+    model = risk.ModelPredictor(options={"perturbation": keys, "batch_key": "batch", "train": train})
+    quiet = {"dashboard_address": None, "silence_logs": 50, "memory_limit": f"{WORKER_MB}MB"}
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, **quiet) as cluster, Client(cluster) as client:
+        executor, before = client.get_executor(retries=0), set(client.run(os.getpid).values())
+        config = RiskConfig(executor=executor, n_boot=50)
+        report = risk.evaluate([model], cells, split=splits, axes=[Perturbation(keys, n_partitions=2)], config=config)
+        peaks, after = client.run(_peak), set(client.run(os.getpid).values())
+    failed = report.rows["note"].astype(str).str.startswith("failed").sum()
+    asked, told = report.rows["unit"].nunique(), ", ".join(f"{mb:.0f}" for mb in peaks.values())
+    said = f"{asked} units, {report.rows['predictor'].nunique()} predictors, {failed} rows failed; peaks {told} MB"
+    what, most = f"Dask, {MANY:,} cells x {cells.n_vars:,} genes: MB of the larger of two workers", max(peaks.values())
+    yield row(SCALE, what, f"<= {WORKER_MB}", round(most), most <= WORKER_MB and before == after and not failed, said)
+
+
 def script(path: Path) -> Any:
     """A module by its path."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
@@ -235,14 +274,14 @@ def pages(data: Path) -> Iterator[dict[str, Any]]:
     browser.close()
 
 
-def row(item: int, what: str, threshold: str, measured: Any, holds: Any, said: str = "") -> dict[str, Any]:
+def row(item: int | str, what: str, threshold: str, measured: Any, holds: Any, said: str = "") -> dict[str, Any]:
     """One line of the result."""
     about = {"item": item, "what": what, "threshold": threshold, "measured": measured, "holds": bool(holds)}
     print(about, said, flush=True)
     return about | {"said": said}
 
 
-PARTS = {"cost": cost, "runs": runs, "pages": pages}
+PARTS = {"cost": cost, "runs": runs, "workers": workers, "pages": pages}
 
 
 def main() -> None:
@@ -254,8 +293,10 @@ def main() -> None:
     path, found = OUT / "acceptance.csv", pd.DataFrame()
     for part in args.parts:
         found = pd.DataFrame(PARTS[part](Path(args.data)))
-        old = pd.read_csv(path, keep_default_na=False) if path.is_file() else found.iloc[:0]
-        found = pd.concat([old[~old["item"].isin(found["item"])], found]).sort_values("item", kind="stable")
+        found["item"] = found["item"].astype(str)
+        old = pd.read_csv(path, keep_default_na=False, dtype={"item": str}) if path.is_file() else found.iloc[:0]
+        found = pd.concat([old[~old["item"].isin(found["item"])], found])
+        found = found.sort_values("item", kind="stable", key=lambda items: items.str.rjust(len(SCALE)))
         found.to_csv(path, index=False)
     if not (found["holds"].astype(str) == "True").all():
         raise SystemExit("A threshold is missed.")

@@ -6,7 +6,8 @@ repeat 20,480 of them in an order of their own. One fit of one epoch, then state
 ``compression="gzip"``; *annbatch*: as one folder that ``annbatch.write_sharded`` wrote, where annbatch is installed;
 *corpus*, *corpus zarr*: ten files. All stores of a case are read in one process, one after the other, so that their
 ratios are of one run. *extra MB* is the peak of resident memory above that before, after a small fit that has loaded
-every library. Cases ``1m`` and ``2m`` are a corpus alone; beside ``200k`` they say what a cell costs.
+every library. Cases ``200k_alone``, ``1m`` and ``2m`` are a corpus alone, so that they say what a cell costs: of
+several stores in one process, memory that an earlier one gave back is not counted again.
 """
 
 from __future__ import annotations
@@ -38,11 +39,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger("benchmarks")
 
 CELLS = {"10k": 10_000, "50k": 50_000, "200k": 200_000, "500k": 500_000, "1m": 1_000_000, "2m": 2_000_000}
+ALONE = "200k_alone"
+"""The case of few cells of which a corpus alone is read, as of the many."""
+CELLS |= {ALONE: CELLS["200k"]}
 STORES = ("memory", "h5ad", "gzip", "zarr", "annbatch", "corpus", "corpus zarr")
 LARGE = 500_000
 """Cells from which on only a corpus is read."""
-FEWEST_TOLD = 200_000
-"""Cells from which on what a cell costs is told: of fewer, what does not depend on cells hides it."""
 CASES = tuple(CELLS)
 FILES: dict[str, str] = {}
 SEEDS = (0,)
@@ -51,13 +53,15 @@ REFERENCE = "scvcell"
 COLUMNS = {
     "setup_cpu": "set-up CPU s",
     "epoch_cpu": "epoch CPU s",
+    "epoch_seconds": "epoch s",
     "ratio": "set-up and epoch / memory",
     "embed_cpu": "embedding CPU s",
     "microseconds_per_cell": "CPU us / cell / epoch",
     "extra_mb": "extra MB",
     "held_out": "held-out objective",
 }
-DIGITS = {"setup_cpu": 1, "epoch_cpu": 1, "embed_cpu": 1, "ratio": 2, "microseconds_per_cell": 0, "extra_mb": 0}
+DIGITS = {"setup_cpu": 1, "epoch_cpu": 1, "embed_cpu": 1, "ratio": 2}
+DIGITS |= dict.fromkeys(("epoch_seconds", "microseconds_per_cell", "extra_mb"), 0)
 GENES, POOL, PARTS, TYPES, FACTORS = 2_000, 20_480, 10, 10, 12
 WARM_CELLS = 2_000
 
@@ -73,7 +77,7 @@ def cache(case: str, store: str) -> Path:
 
 def stores(case: str) -> tuple[str, ...]:
     """Stores of a case; that of annbatch where it can be written, or is there."""
-    if CELLS.get(case, 0) >= LARGE:
+    if CELLS.get(case, 0) >= LARGE or case == ALONE:
         return ("corpus",)
     there = cache(case, "annbatch").exists() or importlib.util.find_spec("annbatch") is not None
     return tuple(store for store in STORES if store != "annbatch" or there)
@@ -183,7 +187,7 @@ def measure(scvcell: Any, path: Path, store: str, cells: int, seed: int) -> dict
     gc.collect()
     before = _resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")
-    model, total, epoch = _fit(scvcell, data, seed)
+    model, total, epoch, seconds = _fit(scvcell, data, seed)
     clock = Stopwatch()
     with tempfile.TemporaryDirectory() as folder:
         scvcell.tl.embed(data, model, out=Path(folder) / "states.zarr")
@@ -192,6 +196,7 @@ def measure(scvcell: Any, path: Path, store: str, cells: int, seed: int) -> dict
     return {
         "setup_cpu": total - epoch,
         "epoch_cpu": epoch,
+        "epoch_seconds": seconds,
         "embed_cpu": embed,
         "microseconds_per_cell": 1e6 * epoch / cells,
         "extra_mb": _resident("VmHWM") - before,
@@ -199,8 +204,8 @@ def measure(scvcell: Any, path: Path, store: str, cells: int, seed: int) -> dict
     }
 
 
-def _fit(scvcell: Any, data: Any, seed: int) -> tuple[Any, float, float]:
-    """A model, CPU seconds of the whole fit, and those of its epoch."""
+def _fit(scvcell: Any, data: Any, seed: int) -> tuple[Any, float, float, float]:
+    """A model, CPU seconds of the whole fit, and those and seconds of its epoch."""
     from scvcell.model import _fit as inner
 
     spent, kept = [], inner.run
@@ -208,7 +213,7 @@ def _fit(scvcell: Any, data: Any, seed: int) -> tuple[Any, float, float]:
     def timed(*args: Any, **options: Any) -> Any:
         clock = Stopwatch()
         found = kept(*args, **options)
-        spent.append(clock.cpu)
+        spent.append((clock.cpu, clock.wall))
         return found
 
     inner.run = timed
@@ -216,7 +221,7 @@ def _fit(scvcell: Any, data: Any, seed: int) -> tuple[Any, float, float]:
         clock = Stopwatch()
         train = scvcell.TrainConfig(max_epochs=1, accelerator="cpu", progress=False)
         model = scvcell.tl.fit(data, batch_key="batch", train=train, seed=seed)
-        return model, clock.cpu, sum(spent)
+        return model, clock.cpu, *map(sum, zip(*spent, strict=True))
     finally:
         inner.run = kept
 
@@ -229,12 +234,9 @@ def _resident(key: str) -> float:
 
 def notes(records: list[dict[str, Any]], out: Path) -> list[str]:
     """What a cell costs in memory: the slope between the corpora of two cases."""
-    peak = {}
-    for record in (r for r in records if r["status"] == "ok"):
-        rows = {record["notes"]["store"]: record["scores"], **record["scores"].get("alternatives", {})}
-        if "corpus" in rows:
-            peak[record["notes"]["cells"]] = rows["corpus"]["extra_mb"]
-    sizes = sorted(size for size in peak if size >= FEWEST_TOLD)
+    alone = (r for r in records if r["status"] == "ok" and r["notes"]["store"] == "corpus" and r["threads"] == 1)
+    peak = {record["notes"]["cells"]: record["scores"]["extra_mb"] for record in alone}
+    sizes = sorted(peak)
     return [
         f"Corpus, from {few:,} to {more:,} cells: {(peak[more] - peak[few]) * 2**20 / (more - few):.0f} bytes a cell."
         for few, more in pairwise(sizes)

@@ -1,5 +1,6 @@
 """Many files are one container: the same answers as from one table in memory, and errors that name the file."""
 
+import shutil
 import warnings
 
 import anndata
@@ -158,3 +159,87 @@ def test_a_file_that_vanishes_ends_a_training_with_its_name(folder, monkeypatch)
     monkeypatch.setattr(_fit, "run", run)
     with pytest.raises(FileNotFoundError, match=r"a\.h5ad' is gone"):
         scvcell.tl.fit(folder, batch_key="file", max_epochs=1)
+
+
+def test_a_file_that_vanishes_within_an_epoch_leaves_a_checkpoint_to_go_on_from(tmp_path, monkeypatch):
+    from scvcell.model import _source
+    from scvcell.model._optimise import TrainingPlan
+
+    monkeypatch.setattr(_source, "CELLS_PER_BUFFER", 512)
+    for seed, name in enumerate("ab"):
+        one = table("b", 800, seed)
+        one.obs_names = [f"{name}{i}" for i in range(one.n_obs)]
+        one.write_h5ad(tmp_path / f"{name}.h5ad")
+    given = {"batch_key": "file", "seed": 1}
+    config = {"max_epochs": 2, "progress": False, "accelerator": "cpu"}
+    files = [tmp_path / "a.h5ad", tmp_path / "b.h5ad"]
+    whole = scvcell.tl.fit(files, train=scvcell.TrainConfig(**config), **given)
+    step, aside, kept = [], tmp_path / "b.gone", TrainingPlan.training_step
+
+    def training_step(plan, *args):
+        step.append(1)
+        if len(step) == 2:
+            files[1].rename(aside)
+        return kept(plan, *args)
+
+    train = scvcell.TrainConfig(**config, checkpoint=tmp_path / "kept", minutes=0)
+    with monkeypatch.context() as patch, pytest.raises(FileNotFoundError, match=r"b\.h5ad' is gone"):
+        patch.setattr(TrainingPlan, "training_step", training_step)
+        scvcell.tl.fit(files, train=train, **given)
+    assert [path.name for path in (tmp_path / "kept").glob("*.step.pt")] == ["round-0.step.pt"]
+    aside.rename(files[1])
+    again = scvcell.tl.fit(files, train=train, **given)
+    for one, two in zip(whole.module.parameters(), again.module.parameters(), strict=True):
+        np.testing.assert_array_equal(one.detach().numpy(), two.detach().numpy())
+
+
+def test_a_modality_that_is_something_else_in_another_file_is_refused_by_name(tmp_path):
+    for name, prefix in (("a", "chr1-"), ("b", "gene")):
+        rna, atac = table(name), table(name)
+        atac.var_names = [f"{prefix}{i}" for i in range(atac.n_vars)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            mudata.MuData({"rna": rna, "atac": atac}).write_h5mu(tmp_path / f"{name}.h5mu")
+    with pytest.raises(ValueError, match=r"b\.h5mu' shares no feature.*gene0.*chr1-0"):
+        scvcell.tl.fit(tmp_path, batch_key="file")
+
+
+def collection(path, n=12):
+    """Tables side by side in one zarr folder, as annbatch has them: cells of all files shuffled, names with a mask."""
+    zarr = pytest.importorskip("zarr")
+    whole = anndata.concat(
+        [table("a", 60, seed) for seed in range(4)], keys=list("wxyz"), index_unique="-", label="plate"
+    )
+    whole = whole[np.random.default_rng(0).permutation(whole.n_obs)].copy()
+    group = zarr.open_group(path, mode="w")
+    group.attrs.update({"encoding-type": "annbatch-preshuffled", "encoding-version": "0.1.0"})
+    for number, rows in enumerate(np.array_split(np.arange(whole.n_obs), n)):
+        anndata.io.write_elem(group, f"dataset_{number}", whole[rows].copy())
+    return whole
+
+
+def test_a_shuffled_collection_is_a_corpus_of_its_parts(tmp_path):
+    whole = collection(tmp_path / "all.zarr")
+    for given in (tmp_path / "all.zarr", tmp_path, tmp_path / "*.zarr"):
+        corpus = read_corpus(given, batch_key="plate")
+        assert list(corpus.obs_names) == list(whole.obs_names)  # of twelve parts the third is number 2, not 10
+        np.testing.assert_array_equal(corpus.X.compute().toarray(), whole.X.toarray())
+    assert list(read_corpus({"mine": tmp_path / "all.zarr"}).obs["file"].unique()[:2]) == [
+        "mine:dataset_0",
+        "mine:dataset_1",
+    ]
+    assert len(read_corpus(tmp_path / "all.zarr" / "dataset_3")) == 20
+    model = scvcell.tl.fit(tmp_path / "all.zarr", batch_key="plate", max_epochs=1)
+    scvcell.tl.embed(tmp_path / "all.zarr", model, out=tmp_path / "states.zarr")
+    scvcell.tl.embed(whole, model)
+    np.testing.assert_allclose(
+        anndata.read_zarr(tmp_path / "states.zarr").obsm["X_csl"], whole.obsm["X_csl"], atol=1e-5
+    )
+
+
+def test_a_part_of_a_collection_that_vanishes_is_named(tmp_path):
+    collection(tmp_path / "all.zarr", 3)
+    corpus = read_corpus(tmp_path / "all.zarr")
+    shutil.rmtree(tmp_path / "all.zarr" / "dataset_1")
+    with pytest.raises(FileNotFoundError, match="dataset_1' is gone"):
+        corpus.X.compute()

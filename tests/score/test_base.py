@@ -66,6 +66,23 @@ def test_scales_by_hand():
     assert dense(sp.csr_matrix(counts.astype(np.float32))).dtype == np.float64
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, np.uint16])
+@pytest.mark.parametrize("kind", [sp.csr_matrix, sp.csc_matrix, sp.coo_matrix, sp.csr_array])
+def test_counts_per_10k_of_a_sparse_matrix_are_those_of_the_same_array(dtype, kind):
+    counts = np.random.default_rng(0).poisson(0.4, (60, 7)).astype(dtype)
+    counts[3] = 0
+    given = kind(counts)
+    before, found = given.copy(), log_cp10k(given)
+    np.testing.assert_array_equal(found, log_cp10k(counts))
+    assert found.dtype == log_cp10k(counts).dtype and (given != before).nnz == 0
+
+
+def test_a_count_that_is_stored_in_two_parts_is_one():
+    twice = sp.csr_matrix((np.array([1.0, 2.0, 1.0]), np.array([0, 0, 1]), np.array([0, 3])), (1, 2))
+    np.testing.assert_array_equal(log_cp10k(twice), log_cp10k(np.array([[3.0, 1.0]])))
+    assert twice.nnz == 3
+
+
 ROOT = Path(__file__).parents[2]
 COPIES = {
     r"np\.corrcoef\(|\bpearsonr\(": "pearson or correlation",

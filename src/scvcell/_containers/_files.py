@@ -67,7 +67,7 @@ def is_paths(data: Any) -> bool:
 
 
 def find(paths: Any) -> dict[str, Path]:
-    """Label -> path, in order; of folders and patterns the files that they hold.
+    """Label -> path, in order; of folders and patterns the files that they hold, of a collection its parts.
 
     Raises
     ------
@@ -77,17 +77,21 @@ def find(paths: Any) -> dict[str, Path]:
         If one is of another kind.
     """
     if isinstance(paths, Mapping):
-        files = {str(label): Path(path) for label, path in paths.items()}
+        files: dict[str, Path] = {}
+        for label, path in paths.items():
+            parts = _parts_of(Path(path))
+            files |= {f"{label}:{part.name}": part for part in parts} if parts else {str(label): Path(path)}
     else:
         given = [paths] if isinstance(paths, str | Path) else list(paths)
         found: list[Path] = []
         for each in map(Path, given):
             if any(sign in str(each) for sign in "*?["):
                 found += sorted(Path(each.anchor or ".").glob(str(each.relative_to(each.anchor))))
-            elif each.is_dir() and each.suffix != ".zarr":
+            elif each.is_dir() and not _named_so(each):
                 found += sorted(path for path in each.iterdir() if path.suffix in SUFFIXES)
             else:
                 found.append(each)
+        found = [part for path in found for part in _parts_of(path) or [path]]
         stems = [path.stem for path in found]
         own = len(set(stems)) == len(stems)
         files = {stem if own else str(path): path for stem, path in zip(stems, found, strict=True)}
@@ -96,9 +100,22 @@ def find(paths: Any) -> dict[str, Path]:
     for path in files.values():
         if not path.exists():
             raise FileNotFoundError(f"There is no file {str(path)!r}.")
-        if path.suffix not in SUFFIXES:
+        if not _named_so(path):
             raise ValueError(f"{str(path)!r}: scvcell reads {', '.join(SUFFIXES)}.")
     return files
+
+
+def _named_so(path: Path) -> bool:
+    """Whether a path is called as a file of counts is, or as a table within a zarr folder."""
+    return path.suffix in SUFFIXES or path.parent.suffix == ".zarr"
+
+
+def _parts_of(path: Path) -> list[Path]:
+    """Tables of a zarr folder that holds several side by side, such as a collection of annbatch, by their numbers."""
+    if path.suffix != ".zarr" or not path.is_dir() or any((path / name).exists() for name in ("obs", "mod", "tables")):
+        return []
+    parts = [each for each in path.iterdir() if (each / "obs").is_dir()]
+    return sorted(parts, key=lambda each: (len(each.name), each.name))
 
 
 def open_parts(path: Path, layers: Layers, columns: Collection[str] | None, *, named: bool = True) -> dict[str, Part]:

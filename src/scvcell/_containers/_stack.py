@@ -31,6 +31,8 @@ ROWS_PER_OFFSET = 256
 """Rows of a sparse file whose common offset is kept; of each row it is its length."""
 ROWS_PER_CHUNK = 4096
 """Rows of a chunk of the dask array that stands for a stack."""
+HDF5 = (".h5ad", ".h5mu")
+"""Files that are HDF5; all else is a zarr folder, or a group in one."""
 GROUPS = ("zarr.json", ".zgroup")
 """Files by which a zarr folder is known."""
 
@@ -240,20 +242,20 @@ def read_sorted(x: Any, index: NDArray[np.integer], row_bytes: int | None = None
 
 
 def _gone(path: Path) -> None:
-    there = any((path / name).exists() for name in GROUPS) if path.suffix == ".zarr" else path.exists()
+    there = path.exists() if path.suffix in HDF5 else any((path / name).exists() for name in GROUPS)
     if not there:
         raise FileNotFoundError(f"{str(path)!r} is gone: it was there when the corpus was opened. Put it back.")
 
 
 def open_root(path: Path) -> Any:
     """The root group of a file or zarr folder, for reading."""
-    if path.suffix == ".zarr":
-        import zarr
+    if path.suffix in HDF5:
+        import h5py
 
-        return zarr.open_group(path, mode="r")
-    import h5py
+        return h5py.File(path, "r")
+    import zarr
 
-    return h5py.File(path, "r")
+    return zarr.open_group(path, mode="r")
 
 
 def stack_of(x: Any) -> Stack | None:

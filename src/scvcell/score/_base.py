@@ -183,6 +183,12 @@ def log_counts(x: Any) -> Array:
 
 def log_cp10k(x: Any) -> Array:
     """``log1p`` of counts per 10,000 of the cell, ``(cells, genes)``; the depth of an empty cell counts as 1."""
+    if sp.issparse(x):  # zeros stay what they are
+        found = sp.csr_matrix(x, copy=True)
+        found.sum_duplicates()
+        depth = np.maximum(np.asarray(found.sum(1)).ravel(), 1)
+        found.data = np.log1p(found.data / np.repeat(depth, np.diff(found.indptr)) * PER_CELL)
+        return found.toarray()  # type: ignore[no-any-return]
     counts = as_array(x)
     return np.log1p(counts / np.maximum(counts.sum(1, keepdims=True), 1) * PER_CELL)  # type: ignore[no-any-return]
 

@@ -1,10 +1,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 
 from scvcell import Action, PerturbationKeys
 from scvcell.perturb import read_design
+from scvcell.risk._log_counts import LogCounts
 from scvcell.risk.baselines import BASELINES
+from scvcell.score import log_cp10k
 
 
 @pytest.fixture
@@ -52,6 +55,34 @@ def test_what_each_says_of_a_pair(experiment):
     linear = moved("linear", experiment, "A+B")
     assert (linear[:2] > 0.4).all()
     np.testing.assert_allclose(moved("arithmetic", experiment, "A"), one[0], atol=0.15)
+
+
+def test_arithmetic_is_among_the_components_of_largest_variance():
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(rng.gamma(0.5, 4, (260, 1)) * rng.gamma(0.5, 1, (1, 90))).astype(np.float32)
+    label = np.repeat(["ctrl", "A"], 130)
+    design = read_design(PerturbationKeys("drug", control="ctrl"), lambda name: pd.Series(label))
+    allowed, cells = rng.random(260) < 0.8, np.flatnonzero(label == "ctrl")[:5]
+    values = log_cp10k(counts).astype(float)
+    seen = values[allowed]
+    axes = np.linalg.svd(seen - seen.mean(0), full_matrices=False)[2][:50]
+    delta = values[allowed & (label == "A")].mean(0) - values[allowed & (label == "ctrl")].mean(0)
+    true = seen.mean(0) + (values[cells] - seen.mean(0) + delta) @ axes.T @ axes
+    for table in (values, LogCounts(counts), LogCounts(sp.csr_matrix(counts))):
+        found = BASELINES["arithmetic"](table, design, allowed, Action("A"), cells)
+        np.testing.assert_allclose(found, true, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["mean", "arithmetic"])
+def test_what_was_learned_is_of_these_values_and_these_cells(name, experiment):
+    values, design, label = experiment
+    cells = np.flatnonzero(label == "ctrl")
+    found = {}
+    for hidden in ("B", "A", "A+B", "B"):
+        found[hidden] = BASELINES[name](values, design, label != hidden, Action("A"), cells)
+        alone = BASELINES[name](values.copy(), design, label != hidden, Action("A"), cells)
+        np.testing.assert_array_equal(found[hidden], alone)
+    assert not np.allclose(found["B"], found["A"])
 
 
 def test_a_replicate_is_the_other_half_in_the_same_context(experiment):

@@ -5,16 +5,19 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from scvcell._containers import view
 from scvcell.perturb import read_design
-from scvcell.score import as_array, largest, log_cp10k
+from scvcell.risk._log_counts import LogCounts, column_means
+from scvcell.score import largest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from scvcell._containers import Container
     from scvcell._types import Array, Mask, Rows
     from scvcell.perturb import Action, Design, PerturbationKeys
@@ -72,7 +75,7 @@ class Conditions:
     n_parts: int = 5
     n_top: int = 50
     seed: int = 0
-    _held: dict[tuple[int, str], Array] = field(default_factory=dict, repr=False)
+    _held: dict[tuple[Any, ...], Array] = field(default_factory=dict, repr=False)
     _halves: dict[tuple[int, bool, str], Rows] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -88,9 +91,9 @@ class Conditions:
         return pd.Index(view(self.data).modalities[self.modality].var_names)
 
     @cached_property
-    def values(self) -> Array:
+    def values(self) -> LogCounts:
         """``log1p`` of counts per 10,000, cells x features."""
-        return log_cp10k(as_array(view(self.data).modalities[self.modality].X)).astype(np.float64)
+        return LogCounts(view(self.data).modalities[self.modality].X)
 
     @cached_property
     def design(self) -> Design:
@@ -153,34 +156,46 @@ class Conditions:
 
     def base(self, of: Condition) -> Array:
         """Mean of the controls, ``(features,)``."""
-        return self._mean(-1, of, of.controls)
+        return self._mean(("controls", of.context), of.controls)
+
+    def known_base(self, context: int) -> Array | None:
+        """Mean of all controls of a context; None where there are none."""
+        rows = np.flatnonzero((self.design.context == context) & self.design.control)
+        return self._mean(("all controls", context), rows) if len(rows) else None
 
     def effect(self, of: Condition, part: int = 0, *, second: bool = True) -> Array:
         """Measured effect of one half of the treated cells, ``(features,)``."""
-        key = part + (0 if second else 1000)
-        return self._mean(key, of, self.half(of, part, second)) - self.base(of)
+        return self._mean((of.unit, part, second), self.half(of, part, second)) - self.base(of)
+
+    def full(self, of: Condition) -> Array:
+        """Measured effect of all treated cells, ``(features,)``."""
+        return self._mean((of.unit, "treated"), of.treated) - self.base(of)
 
     def top(self, of: Condition) -> Rows:
         """Features that change most, by all treated cells."""
-        return largest(self._mean(-2, of, of.treated) - self.base(of), self.n_top)
+        return largest(self.full(of), self.n_top)
 
     def strongest(self, of: Condition, n: int, among: Rows) -> Rows:
         """Features of some that change most, by all treated cells."""
-        full = self._mean(-2, of, of.treated) - self.base(of)
-        return among[largest(full[among], n)]
+        return among[largest(self.full(of)[among], n)]
 
     def found(self, of: Condition, share: float) -> Rows:
         """Features that are found in at least a share of the treated cells or of the controls."""
-        there = [(self.values[rows] > 0).mean(0) for rows in (of.treated, of.controls)]
-        return np.flatnonzero(np.maximum(*there) >= share)
+        treated = self._mean(("there", of.unit), of.treated, _positive)
+        controls = self._mean(("there", of.context), of.controls, _positive)
+        return np.flatnonzero(np.maximum(treated, controls) >= share)
 
     def rivals(self, of: Condition, part: int = 0) -> Array:
         """Measured effects of the conditions of the same context, the one that is asked for first."""
         others = [each for each in self.every if each.context == of.context and each is not of]
         return np.array([self.effect(each, part) for each in (of, *others)])
 
-    def _mean(self, key: int, of: Condition, rows: Rows) -> Array:
+    def _mean(self, key: tuple[Any, ...], rows: Rows, of: Callable[[Array], Array] | None = None) -> Array:
         """Mean of some cells, computed once."""
-        if (key, of.unit) not in self._held:
-            self._held[key, of.unit] = self.values[rows].mean(0)
-        return self._held[key, of.unit]
+        if key not in self._held:
+            self._held[key] = column_means(self.values, rows, of)
+        return self._held[key]
+
+
+def _positive(values: Array) -> Array:
+    return (values > 0).astype(float)

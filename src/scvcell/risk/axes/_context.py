@@ -14,6 +14,7 @@ from scvcell import score
 from scvcell._checks import check_level, expect
 from scvcell._containers import view
 from scvcell._labels import labels
+from scvcell.risk._log_counts import LogCounts, column_means
 from scvcell.risk._predictor import Translate, Values
 from scvcell.risk.axes._base import AXES, Axis, Scored, StressTest, need_modalities
 from scvcell.risk.axes._effects import EffectAxis
@@ -58,9 +59,8 @@ class Context(EffectAxis):
         return of.context not in conditions.treated_contexts
 
     def _shift(self, conditions: Conditions, of: Condition) -> tuple[str, float, str]:
-        design = conditions.design
-        known = [np.flatnonzero((design.context == k) & design.control) for k in sorted(conditions.treated_contexts)]
-        others = np.array([conditions.values[rows].mean(0) for rows in known if len(rows)])
+        known = map(conditions.known_base, sorted(conditions.treated_contexts))
+        others = np.array([base for base in known if base is not None])
         regime = f"another {' and '.join(self.keys.contexts)}" if self.keys.contexts else "another context"
         return regime, severity_of(conditions.base(of), others), MEASURE
 
@@ -131,17 +131,16 @@ class ContextTranslation(Axis):
         context = labels(seen.column(self.by)).to_numpy(object)
         asked, known = (np.asarray(seen.obs_names.isin(part)) for part in (split.test, split.train))
         table = data.mod[self.source]
-        profile = pd.DataFrame(score.log_cp10k(table.X), index=table.obs_names)
-        means = {
-            c: profile.loc[seen.obs_names[known & both & (context == c)]].mean() for c in set(context[known & both])
-        }
-        others = np.array([mean.to_numpy() for mean in means.values()])
+        values, row = LogCounts(table.X), seen.rows[self.source]
+        every = known & both
+        named = {c for c in context[every] if not pd.isna(c)}
+        others = np.array([column_means(values, row[every & (context == c)]) for c in named])
         if not (asked & both).any():
             raise ValueError(f"No test cell has both {self.source!r} and {self.to!r}; there is no truth to ask for.")
         for name in sorted({str(c) for c in context[asked & both]}):
             cells = seen.obs_names[asked & both & (context == name)]
             if len(cells) > 1:
-                tau = severity_of(profile.loc[cells].to_numpy().mean(0), others)
+                tau = severity_of(column_means(values, row[asked & both & (context == name)]), others)
                 about = (self.name, f"{self.source} to {self.to} in {name}", f"another {self.by}", tau, MEASURE)
                 question = Translate(self.source, self.to, cells, self.level)
                 yield StressTest(*about, question, partial(_values, data, self.to, cells), {name: cells})

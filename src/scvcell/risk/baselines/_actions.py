@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.decomposition import PCA
 
+from scvcell._containers import blocks
 from scvcell._registry import Registry
+from scvcell.risk._log_counts import column_means
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from scvcell._types import Array, Mask, Rows
     from scvcell.perturb import Action, Design
+    from scvcell.risk._log_counts import LogCounts
 
 COMPONENTS = 50
 RIDGE = 1.0
@@ -21,13 +27,14 @@ RIDGE = 1.0
 class Baseline(Protocol):
     """Predicts the values that control cells would have after an action."""
 
-    def __call__(self, values: Array, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
+    def __call__(self, values: Table, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
         """Predict.
 
         Parameters
         ----------
         values
-            Values of all cells on a log scale, ``(all cells, features)``.
+            Values of all cells on a log scale, ``(all cells, features)``. Rows are made when they are asked for:
+            ``values[rows]`` is an array. All of them may need more memory than there is.
         design
             What was done to which of them.
         allowed
@@ -43,40 +50,62 @@ class Baseline(Protocol):
         """
 
 
+type Table = Array | LogCounts
+"""Values of all cells: an array, or one whose rows are made when they are asked for."""
+
 BASELINES: Registry[Baseline] = Registry("baseline", "scvcell.baselines")
 """Every simple prediction of an action by name."""
 
 
-def deltas(values: Array, design: Design, allowed: Mask) -> list[tuple[Action, int, Array]]:
+_LAST: dict[str, tuple[weakref.ref[Any], weakref.ref[Any], Mask, Any]] = {}
+"""What was learned last; one question after another asks for the same."""
+
+
+def _learned[T](name: str, learn: Callable[[Table, Design, Mask], T], values: Table, design: Design, seen: Mask) -> T:
+    """What is learned of the cells that may be learned from, once."""
+    if name in _LAST:
+        table, of, mask, found = _LAST[name]
+        if table() is values and of() is design and np.array_equal(mask, seen):
+            return found  # type: ignore[no-any-return]
+    found = learn(values, design, seen)
+    _LAST[name] = weakref.ref(values), weakref.ref(design), seen.copy(), found
+    return found
+
+
+def deltas(values: Table, design: Design, allowed: Mask) -> list[tuple[Action, int, Array]]:
     """Action, position of the context, and mean difference from its controls, for every action in every context."""
-    found = []
+    return _learned("differences", _deltas, values, design, allowed)
+
+
+def _deltas(values: Table, design: Design, allowed: Mask) -> list[tuple[Action, int, Array]]:
+    found: list[tuple[Action, int, Array]] = []
     for k in range(len(design.contexts)):
         here = allowed & (design.context == k)
         controls = here & design.control
         if not controls.any():
             continue
-        base = values[controls].mean(0)
+        base = column_means(values, controls)
         found += [
-            (design.actions[code], k, values[here & (design.code == code)].mean(0) - base)
+            (design.actions[code], k, column_means(values, here & (design.code == code)) - base)
             for code in np.unique(design.code[here & design.treated])
         ]
     return found
 
 
 @BASELINES.register("control")
-def control(values: Array, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
+def control(values: Table, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
     """Nothing changes."""
     return values[cells]
 
 
 @BASELINES.register("mean")
-def mean(values: Array, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
+def mean(values: Table, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
     """The mean difference over all actions and contexts."""
     return values[cells] + np.mean([delta for _, _, delta in deltas(values, design, allowed)], 0)
 
 
 @BASELINES.register("matching_mean")
-def matching_mean(values: Array, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
+def matching_mean(values: Table, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
     """The mean difference over actions that share a target with this one; over all where none does."""
     every = deltas(values, design, allowed)
     like = [delta for other, _, delta in every if set(other.targets) & set(action.targets)]
@@ -84,7 +113,7 @@ def matching_mean(values: Array, design: Design, allowed: Mask, action: Action, 
 
 
 @BASELINES.register("additive")
-def additive(values: Array, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
+def additive(values: Table, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
     """The sum over targets of the mean difference of each alone; for a target never given alone, of all actions."""
     every = deltas(values, design, allowed)
     average = np.mean([delta for _, _, delta in every], 0)
@@ -96,7 +125,7 @@ def additive(values: Array, design: Design, allowed: Mask, action: Action, cells
 
 
 @BASELINES.register("linear")
-def linear(values: Array, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
+def linear(values: Table, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
     """Ridge regression of the differences on which targets were given.
 
     References
@@ -112,30 +141,24 @@ def linear(values: Array, design: Design, allowed: Mask, action: Action, cells: 
     return values[cells] + average + np.array([target in action.targets for target in design.targets], float) @ weights
 
 
-_LAST: list[tuple[weakref.ref[Array], Mask, PCA]] = []
-"""The components that were fitted last; one question after another asks for the same."""
-
-
-def _components(values: Array, allowed: Mask) -> PCA:
-    """Principal components of the cells that may be learned from."""
-    for held, mask, pca in _LAST:
-        if held() is values and np.array_equal(mask, allowed):
-            return pca
-    seen = values[allowed]
-    pca = PCA(min(COMPONENTS, *seen.shape), svd_solver="randomized", random_state=0).fit(seen)
-    _LAST[:] = [(weakref.ref(values), allowed.copy(), pca)]
-    return pca
+def _components(values: Table, design: Design, allowed: Mask) -> PCA:
+    """Principal components of the cells that may be learned from; few values are not zero, so that few are held."""
+    rows, n = np.flatnonzero(allowed), values.shape[1]
+    if (most := min(len(rows), n)) <= COMPONENTS:
+        return PCA(most, svd_solver="full").fit(values[rows])
+    seen = sp.vstack([sp.csr_matrix(values[rows[block]]) for block in blocks(len(rows), n)], format="csr")
+    return PCA(COMPONENTS, svd_solver="arpack", random_state=0).fit(seen)
 
 
 @BASELINES.register("arithmetic")
-def arithmetic(values: Array, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
+def arithmetic(values: Table, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
     """The mean difference of the same action among 50 principal components, contexts weighed alike.
 
     References
     ----------
     Lotfollahi, Wolf and Theis, scGen predicts single-cell perturbation responses, Nat Methods 2019 (vector arithmetic).
     """
-    pca = _components(values, allowed)
+    pca = _learned("components", _components, values, design, allowed)
     every = deltas(values, design, allowed)
     same = [delta for other, _, delta in every if other == action] or [delta for _, _, delta in every]
     moved = pca.transform(values[cells]) + np.mean(same, 0) @ pca.components_.T
@@ -143,7 +166,7 @@ def arithmetic(values: Array, design: Design, allowed: Mask, action: Action, cel
 
 
 @BASELINES.register("replicate")
-def replicate(values: Array, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
+def replicate(values: Table, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
     """Cells that were measured after this very action in the same context: what another sample of the truth says.
 
     Allow half of them, and ask about the other half.

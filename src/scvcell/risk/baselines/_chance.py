@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from scvcell._containers import view
+from scvcell.risk._log_counts import column_means
 from scvcell.risk._predictor import Place, States, Translate, Values
-from scvcell.score import dense, log_counts
+from scvcell.score import log_counts
 
 if TYPE_CHECKING:
     from scvcell._containers import Container
@@ -45,5 +46,5 @@ class Chance:
         if not isinstance(question, Translate) or question.to not in view(self._data).modalities:
             return None
         table = view(self._data).modalities[question.to]
-        mean = np.expm1(log_counts(dense(table.X)).mean(0))
+        mean = np.expm1(column_means(table.X, of=log_counts))
         return Values(pd.DataFrame(np.tile(mean, (len(question.cells), 1)), question.cells, table.var_names))

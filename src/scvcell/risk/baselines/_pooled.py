@@ -10,6 +10,7 @@ import pandas as pd
 
 from scvcell._containers import view
 from scvcell._labels import labels
+from scvcell.risk._log_counts import column_means
 from scvcell.risk._predictor import Translate, Values
 from scvcell.score import dense
 
@@ -49,6 +50,6 @@ class PooledMean:
         if question.to != self.modality:
             return None
         sums = tables[question.source][question.cells]
-        mean = pd.Series(dense(cells.X).mean(0), cells.var_names)
+        mean = pd.Series(column_means(cells.X), cells.var_names)
         depth = dense(sums.X).sum(1) / max(mean.reindex(sums.var_names).sum(), 1e-12)
         return Values(pd.DataFrame(np.outer(depth, mean), question.cells, mean.index))

@@ -11,13 +11,14 @@ import pandas as pd
 from scvcell._containers import view
 from scvcell._registry import near_miss
 from scvcell.perturb import read_design
+from scvcell.risk._log_counts import LogCounts, column_means
 from scvcell.risk._predictor import Effect, Effects
 from scvcell.risk.baselines._actions import BASELINES
-from scvcell.score import PER_CELL, as_array, log_cp10k
+from scvcell.score import PER_CELL
 
 if TYPE_CHECKING:
     from scvcell._containers import Container
-    from scvcell._types import Array, Mask
+    from scvcell._types import Mask
     from scvcell.perturb import Design, PerturbationKeys
     from scvcell.risk._predictor import Prediction, Question
     from scvcell.risk._split import Split
@@ -56,7 +57,7 @@ class EffectBaseline:
     keys: PerturbationKeys
     _data: Container = field(default=None, init=False, repr=False)
     _split: Split = field(init=False, repr=False)
-    _seen: dict[str, tuple[pd.Index, pd.Index, Array, Design, Mask, Array]] = field(
+    _seen: dict[str, tuple[pd.Index, pd.Index, LogCounts, Design, Mask]] = field(
         default_factory=dict, init=False, repr=False
     )
 
@@ -81,23 +82,21 @@ class EffectBaseline:
         """
         if not isinstance(question, Effect) or question.modality not in view(self._data).modalities:
             return None
-        names, features, values, design, allowed, depth = self._read(question.modality)
+        names, features, values, design, allowed = self._read(question.modality)
         cells = names.get_indexer(question.cells)
         cells = cells[cells >= 0]
         after = BASELINES[self.name](values, design, allowed, question.action, cells)
-        change = after.mean(0) - values[cells].mean(0)
-        counts = np.expm1(np.maximum(after, 0)) / PER_CELL * depth[cells, None]
+        change = after.mean(0) - column_means(values, cells)
+        counts = np.expm1(np.maximum(after, 0)) / PER_CELL * values.depth(cells)[:, None]
         return Effects(pd.DataFrame({"effect": change}, index=features), pd.DataFrame(counts, names[cells], features))
 
-    def _read(self, modality: str) -> tuple[pd.Index, pd.Index, Array, Design, Mask, Array]:
+    def _read(self, modality: str) -> tuple[pd.Index, pd.Index, LogCounts, Design, Mask]:
         """Names, features and values of the cells of an assay, what was done to them, and which may be learned from."""
         if modality not in self._seen:
             seen = view(self._data)
             adata = seen.modalities[modality]
             rows = seen.obs_names.get_indexer(adata.obs_names)
             design = read_design(self.keys, lambda key: seen.column(key).iloc[rows])
-            counts = as_array(adata.X)
-            values, depth = log_cp10k(counts).astype(np.float64), np.maximum(counts.sum(1), 1.0)
             allowed = adata.obs_names.isin(self._split.train) | adata.obs_names.isin(self._split.calibration)
-            self._seen[modality] = adata.obs_names, adata.var_names, values, design, np.asarray(allowed), depth
+            self._seen[modality] = adata.obs_names, adata.var_names, LogCounts(adata.X), design, np.asarray(allowed)
         return self._seen[modality]
