@@ -215,8 +215,7 @@ def workers(data: Path) -> Iterator[dict[str, Any]]:
 
     from benchmarks.tables import scale
 
-    pool, kind = scale.counts()
-    (cells,) = scale.tables(pool, kind, MANY, 1)
+    (cells,) = scale.tables(*scale.counts(MANY), MANY, 1)
     given = np.random.default_rng(1).integers(DRUGS + CONTROLS, size=MANY)
     cells.obs["drug"] = np.where(given < DRUGS, np.char.add("d", given.astype(str)), "no")
     keys = scvcell.PerturbationKeys("drug", control="no", context="batch")

@@ -185,7 +185,7 @@ def measure(scvcell: Any, path: Path, store: str, cells: int, seed: int) -> dict
     """One fit and its states, from one store."""
     data = anndata.read_h5ad(path) if store == "memory" else path
     gc.collect()
-    before = _resident("VmRSS")
+    before = resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")
     model, total, epoch, seconds = _fit(scvcell, data, seed)
     clock = Stopwatch()
@@ -199,7 +199,7 @@ def measure(scvcell: Any, path: Path, store: str, cells: int, seed: int) -> dict
         "epoch_seconds": seconds,
         "embed_cpu": embed,
         "microseconds_per_cell": 1e6 * epoch / cells,
-        "extra_mb": _resident("VmHWM") - before,
+        "extra_mb": resident("VmHWM") - before,
         "held_out": float(model.history["loss_validation"].iloc[-1, 0]),
     }
 
@@ -226,7 +226,7 @@ def _fit(scvcell: Any, data: Any, seed: int) -> tuple[Any, float, float, float]:
         inner.run = kept
 
 
-def _resident(key: str) -> float:
+def resident(key: str) -> float:
     """Megabytes that Linux counts for this process: now (``VmRSS``), or at most (``VmHWM``)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith(key)).split()[1]) / 1024

@@ -30,7 +30,7 @@ KINDS = {
 def test_it_is_read_as_the_array_that_it_stands_for(kind, counts):
     values, whole = LogCounts(KINDS[kind](counts)), log_cp10k(KINDS[kind](counts)).astype(np.float64)
     rows, mask = np.array([5, 3, 5, 699]), whole[:, 0] > 1
-    assert values.shape == whole.shape and len(values) == 700 and values[rows].dtype == np.float64
+    assert (values.shape, len(values), values[rows].dtype) == (whole.shape, 700, np.float64)
     for at in (rows, mask, slice(3, 20), 7, -1, (rows, 2), (slice(None), [1, 4]), (3, 2), (mask, slice(2, 5))):
         np.testing.assert_array_equal(values[at], whole[at])
     np.testing.assert_array_equal(np.asarray(values), whole)

@@ -74,7 +74,8 @@ def test_counts_per_10k_of_a_sparse_matrix_are_those_of_the_same_array(dtype, ki
     given = kind(counts)
     before, found = given.copy(), log_cp10k(given)
     np.testing.assert_array_equal(found, log_cp10k(counts))
-    assert found.dtype == log_cp10k(counts).dtype and (given != before).nnz == 0
+    assert found.dtype == log_cp10k(counts).dtype
+    assert (given != before).nnz == 0
 
 
 def test_a_count_that_is_stored_in_two_parts_is_one():

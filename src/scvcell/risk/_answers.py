@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy.sparse as sp
 
 from scvcell._containers import view
 from scvcell.risk._predictor import Effects, Translate, Values
-from scvcell.score import as_array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +46,7 @@ def check_fit(who: str, question: Question, answer: Prediction, data: Container)
     else:
         return
     table = view(data).modalities.get(modality)
-    if table is None or as_array(table.X).min(initial=0) < 0:
+    if table is None or np.min(table.X.data if sp.issparse(table.X) else table.X, initial=0) < 0:
         least = None
     for frame in frames:
         if table is not None:

@@ -222,18 +222,18 @@ class EffectAxis(Axis):
         metrics = [metric for metric in readout.metrics if score.METRICS[metric].takes == "sets"]
         if not metrics:
             return []
-        rng = np.random.default_rng([self.seed, part])
-        predicted = score.log_cp10k(after.reindex(columns=conditions.features).to_numpy(float))
-        rows = conditions.half(of, part, second=True)
-        top, features = conditions.top(of), conditions.features
-        if readout.name == "distribution":
-            features, both = features[top], [predicted[:, top], conditions.values[rows][:, top]]
-        else:
-            both = [predicted, conditions.values[rows]]
-        both = [x[np.isfinite(x).all(1)] for x in both]
-        if min(map(len, both)) < 2:
+        rng, rows = np.random.default_rng([self.seed, part]), conditions.half(of, part, second=True)
+        counts = after.reindex(columns=conditions.features).to_numpy(float)
+        told = np.flatnonzero(np.isfinite(counts).all(1))
+        if min(len(told), len(rows)) < 2:
             return []
-        few = [np.asarray(readout(x[rng.permutation(len(x))[:SET]], features)) for x in both]
+        predicted = score.log_cp10k(counts[told[rng.permutation(len(told))[:SET]]])
+        both = [predicted, conditions.values[rows[rng.permutation(len(rows))[:SET]]]]
+        features = conditions.features
+        if readout.name == "distribution":
+            top = conditions.top(of)
+            features, both = features[top], [x[:, top] for x in both]
+        few = [np.asarray(readout(x, features)) for x in both]
         return [Scored(of.unit, readout.name, m, float(score.METRICS[m](*few)), len(few[1])) for m in metrics]
 
     def _of_intervals(
