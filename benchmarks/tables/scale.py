@@ -4,6 +4,7 @@ Simulated cells of ten types in four batches, 2,000 genes, some 210 counts that 
 repeat 20,480 of them in an order of their own. One fit of one epoch, then states of all cells, written to a file.
 *memory*: the cells as one AnnData; *h5ad*, *zarr*: as one file each, with the defaults of anndata; *gzip*: as h5ad with
 ``compression="gzip"``; *annbatch*: as one folder that ``annbatch.write_sharded`` wrote, where annbatch is installed;
+*collection*: as five shuffled parts in one folder, by its ``DatasetCollection``;
 *corpus*, *corpus zarr*: ten files. All stores of a case are read in one process, one after the other, so that their
 ratios are of one run. *extra MB* is the peak of resident memory above that before, after a small fit that has loaded
 every library. Cases ``200k_alone``, ``1m`` and ``2m`` are a corpus alone, so that they say what a cell costs: of
@@ -42,7 +43,8 @@ CELLS = {"10k": 10_000, "50k": 50_000, "200k": 200_000, "500k": 500_000, "1m": 1
 ALONE = "200k_alone"
 """The case of few cells of which a corpus alone is read, as of the many."""
 CELLS |= {ALONE: CELLS["200k"]}
-STORES = ("memory", "h5ad", "gzip", "zarr", "annbatch", "corpus", "corpus zarr")
+STORES = ("memory", "h5ad", "gzip", "zarr", "annbatch", "collection", "corpus", "corpus zarr")
+BY_ANNBATCH = ("annbatch", "collection")
 LARGE = 500_000
 """Cells from which on only a corpus is read."""
 CASES = tuple(CELLS)
@@ -62,7 +64,7 @@ COLUMNS = {
 }
 DIGITS = {"setup_cpu": 1, "epoch_cpu": 1, "embed_cpu": 1, "ratio": 2}
 DIGITS |= dict.fromkeys(("epoch_seconds", "microseconds_per_cell", "extra_mb"), 0)
-GENES, POOL, PARTS, TYPES, FACTORS = 2_000, 20_480, 10, 10, 12
+GENES, POOL, PARTS, COLLECTED, TYPES, FACTORS = 2_000, 20_480, 10, 5, 10, 12
 WARM_CELLS = 2_000
 
 
@@ -71,16 +73,16 @@ def cache(case: str, store: str) -> Path:
     default = Path(tempfile.gettempdir()) / "scvcell-benchmarks"
     folder = Path(os.environ.get("SCVCELL_BENCHMARK_CACHE", default)) / f"scale-{case}"
     names = {"memory": "one.h5ad", "h5ad": "one.h5ad", "gzip": "gzip.h5ad", "zarr": "one.zarr"}
-    names |= {"annbatch": "annbatch.zarr", "corpus": "h5ad", "corpus zarr": "zarr"}
+    names |= {"annbatch": "annbatch.zarr", "collection": "collection.zarr", "corpus": "h5ad", "corpus zarr": "zarr"}
     return folder / names[store]
 
 
 def stores(case: str) -> tuple[str, ...]:
-    """Stores of a case; that of annbatch where it can be written, or is there."""
+    """Stores of a case; those of annbatch where they can be written, or are there."""
     if CELLS.get(case, 0) >= LARGE or case == ALONE:
         return ("corpus",)
-    there = cache(case, "annbatch").exists() or importlib.util.find_spec("annbatch") is not None
-    return tuple(store for store in STORES if store != "annbatch" or there)
+    able = importlib.util.find_spec("annbatch") is not None
+    return tuple(store for store in STORES if store not in BY_ANNBATCH or able or cache(case, store).exists())
 
 
 def prepare(case: str, args: argparse.Namespace) -> None:
@@ -113,11 +115,17 @@ def simulate(case: str) -> None:
 
 def write(table: anndata.AnnData, path: Path, store: str) -> None:
     """One table as the store has it."""
-    if store == "annbatch":
+    if store in BY_ANNBATCH:
         import annbatch
         import zarr
 
-        annbatch.write_sharded(zarr.open_group(path, mode="w", zarr_format=3), table)
+        if store == "annbatch":
+            annbatch.write_sharded(zarr.open_group(path, mode="w", zarr_format=3), table)
+            return
+        whole, size = path.with_suffix(".h5ad"), -(-table.n_obs // COLLECTED)
+        table.write_h5ad(whole)
+        annbatch.DatasetCollection(path).add_adatas([whole], dataset_size=size, rng=np.random.default_rng(0))
+        whole.unlink()
     elif "zarr" in store:
         table.write_zarr(path)
     else:

@@ -82,7 +82,7 @@ def test_cells_on_disk_are_those_in_memory(fitted, tmp_path, monkeypatch, modali
     part = copy.copy(model.parts["response"])
     part.anchors = {m: part.anchors[m] for m in modalities}
     model.parts = {**model.parts, "response": part}
-    monkeypatch.setattr(_counterfactual, "CELLS_PER_BLOCK", 50)
+    monkeypatch.setattr(_counterfactual, "DRAWN_AT_ONCE", 50)
     asked = {"cells": mdata.obs_names[:300][::-1], "n_samples": 2, "seed": 3}
     truth = scvcell.tl.perturb(mdata, model, "A", **asked)
     monkeypatch.setattr(_blocks, "blocks", lambda n, _: np.split(np.arange(n), range(17, n, 17)))

@@ -31,7 +31,8 @@ def read_corpus(
     ----------
     paths
         Files (``.h5ad``, ``.h5mu``, ``.zarr``), or a folder or a pattern of them (``"plates/*.h5ad"``); with names of
-        your own as a mapping. Counts must be stored by rows, dense or csr.
+        your own as a mapping. A zarr folder of several tables side by side, such as a collection that annbatch
+        shuffled, counts as so many files. Counts must be stored by rows, dense or csr.
     batch_key
         Obs column of the batch, which says which features were measured. Where no file has it, it is made: the name of
         the file.

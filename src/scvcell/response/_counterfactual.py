@@ -10,7 +10,7 @@ import torch
 
 from scvcell._random import seeded
 from scvcell.measure import expected_log1p
-from scvcell.response._bulk import CELLS_PER_BLOCK, COUNTS_PER_CELL, evenly
+from scvcell.response._bulk import COUNTS_PER_CELL, evenly
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from scvcell._types import Array, Rows
     from scvcell.response._bulk import Bulk
 
+DRAWN_AT_ONCE = 512
+"""Cells of which molecules are drawn at once; a dozen arrays of cells x features are in memory then."""
 MAX_MOVE = 3.0
 """Natural log by which a feature is moved at most beyond what the flow does."""
 MAX_ROUNDS = 6
@@ -179,7 +181,7 @@ def counterfactuals(
     """As `counterfactual`, block by block: which of `cells`, their values and their expected values."""
     step = move(bulk, cells, before, after, residual) if step is None else step
     deeper = float(np.exp(residual[-1])) if bulk.shares else 1.0
-    for at in torch.arange(len(cells)).split(CELLS_PER_BLOCK):
+    for at in torch.arange(len(cells)).split(DRAWN_AT_ONCE):
         here = cells[at.numpy()]
         ctx = bulk.at(here)
         deep = ctx if ctx.depth is None else ctx.measured(ctx.depth * deeper)

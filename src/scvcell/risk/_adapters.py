@@ -164,9 +164,7 @@ class ModelPredictor:
 
     def _effect(self, question: Effect) -> Effects:
         """The effect by `tl.effects`, and cells by `tl.perturb`."""
-        cells = tl.perturb(self._data, self._asked, question.action, cells=question.cells, seed=self._seed)
-        table = view(cells).modalities[question.modality]
-        after = pd.DataFrame(as_array(table.X), pd.Index(table.obs[_keys.SOURCE_CELL], name=None), table.var_names)
+        after = self._after(question)
         if not isinstance(self._asked.network.operators[question.modality], Shares):
             before = _table(self._data, question.modality).loc[after.index, after.columns]
             return Effects(pd.DataFrame({"effect": _change(log_cp10k(after), log_cp10k(before))}, after.columns), after)
@@ -176,6 +174,12 @@ class ModelPredictor:
         quantiles = pd.DataFrame(np.sort(np.column_stack(ends), axis=1), change.index, list(QUANTILES)) * np.log(2)
         quantiles = quantiles.where(np.isfinite(quantiles).all(axis=1))
         return Effects(change * np.log(2), after, None if quantiles.isna().all(axis=None) else quantiles)
+
+    def _after(self, question: Effect) -> pd.DataFrame:
+        """Values of cells after the action."""
+        cells = tl.perturb(self._data, self._asked, question.action, cells=question.cells, seed=self._seed)
+        table = view(cells).modalities[question.modality]
+        return pd.DataFrame(as_array(table.X), pd.Index(table.obs[_keys.SOURCE_CELL], name=None), table.var_names)
 
     def _told(self, question: Effect, level: float) -> pd.DataFrame:
         """Effect on the assay, in log2, with its interval, of all cells as one group."""

@@ -238,7 +238,8 @@ def _container(
         table = AnnData(obs=obs.copy(), var=pd.DataFrame(index=start.model.schema.modalities[m].features))
         if not isinstance(draws[0], Spool):
             table.X = sp.vstack(draws, format="csr") if sp.issparse(draws[0]) else np.concatenate(draws)
-            table.layers[_keys.EXPECTED] = np.concatenate([expected[m]] * n_samples)
+            mean = expected[m]
+            table.layers[_keys.EXPECTED] = mean if n_samples == 1 else np.concatenate([mean] * n_samples)
         key = start.model.schema.modalities[m].size_factor
         if key is not None:
             total = [np.asarray(rows.sum(1)).ravel() for draw in draws for rows in row_blocks(draw)]

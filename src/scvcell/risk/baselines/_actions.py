@@ -146,8 +146,15 @@ def _components(values: Table, design: Design, allowed: Mask) -> PCA:
     rows, n = np.flatnonzero(allowed), values.shape[1]
     if (most := min(len(rows), n)) <= COMPONENTS:
         return PCA(most, svd_solver="full").fit(values[rows])
-    seen = sp.vstack([sp.csr_matrix(values[rows[block]]) for block in blocks(len(rows), n)], format="csr")
-    return PCA(COMPONENTS, svd_solver="arpack", random_state=0).fit(seen)
+    size = sum(np.count_nonzero(values[rows[block]]) for block in blocks(len(rows), n))
+    data, indices, ends = np.empty(size), np.empty(size, np.int64 if size >= 2**31 else np.int32), [0]
+    for block in blocks(len(rows), n):
+        part = sp.csr_matrix(values[rows[block]])
+        at = slice(ends[-1], ends[-1] + part.nnz)
+        data[at], indices[at] = part.data, part.indices
+        ends += (ends[-1] + part.indptr[1:]).tolist()
+    seen = sp.csr_matrix((data, indices, np.array(ends, indices.dtype)), shape=(len(rows), n))
+    return PCA(COMPONENTS, svd_solver="arpack", random_state=0, copy=False).fit(seen)
 
 
 @BASELINES.register("arithmetic")
