@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from scvcell._containers import view
-from scvcell.risk._predictor import Effects, Translate, Values
+from scvcell.risk._predictor import Effects, Translate, Values, numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,7 +90,7 @@ def _check_features(who: str, modality: str, names: pd.Index, known: pd.Index) -
 
 
 def _check_numbers(who: str, modality: str, frame: pd.DataFrame, least: float | None) -> None:
-    values = frame.to_numpy(float)
+    values = numbers(frame)
     if (bad := ~np.isfinite(values)).any():
         cell, feature = _first(bad)
         raise ValueError(

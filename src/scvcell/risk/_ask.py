@@ -12,7 +12,7 @@ from scvcell.risk._anchor import ANSWERED
 from scvcell.risk._answers import check_ends
 from scvcell.risk._cells import held_cells
 from scvcell.risk._counts import counted
-from scvcell.risk._predictor import QUANTILES, Effect, Effects, Place, States, Translate, Values
+from scvcell.risk._predictor import QUANTILES, Effect, Effects, Place, States, Translate, Values, numbers
 from scvcell.risk.axes import better_of
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _check_frame(name: str, what: str, frame: Any, asked: pd.Index | None, *, fi
     if not frame.columns.is_unique:
         raise ValueError(f"{name} names {frame.columns[frame.columns.duplicated()][0]!r} twice in {what}.")
     try:
-        values = frame.to_numpy(float)
+        values = numbers(frame)
     except (TypeError, ValueError):
         raise TypeError(f"{name} gives {what} with entries that are no numbers.") from None
     if asked is not None and len(other := frame.index.difference(asked)):
@@ -179,5 +179,5 @@ def _check_effects(name: str, answer: Effects) -> None:
         _check_quantiles(name, {level: answer.quantiles[[level]] for level in answer.quantiles})
     if answer.after is not None:
         _check_frame(name, "after of Effects", answer.after, None)
-        if (answer.after.to_numpy(float) < 0).any():
+        if (numbers(answer.after) < 0).any():
             raise ValueError(f"{name} gives negative counts in after of Effects.")

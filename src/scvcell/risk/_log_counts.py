@@ -46,8 +46,11 @@ class LogCounts:
         if np.ndim(rows) == 0 and not isinstance(rows, slice):
             one = self[np.array([rows])][0]
             return one[features[0]] if features else one
-        values = log_cp10k(self.counts[rows]).astype(np.float64)
-        return values[:, features[0]] if features else values  # type: ignore[no-any-return]
+        at = np.arange(len(self))[rows]
+        values = np.empty((len(at), self.shape[1]))
+        for block in small_blocks(*values.shape):
+            values[block] = log_cp10k(self.counts[at[block]])
+        return values[:, features[0]] if features else values
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return self[:] if dtype is None else self[:].astype(dtype)
@@ -55,6 +58,11 @@ class LogCounts:
     def depth(self, rows: Rows) -> Array:
         """Counts of some cells, at least 1, ``(rows,)``."""
         return np.maximum(np.asarray(self.counts[rows].sum(1)).ravel(), 1.0)
+
+
+def small_blocks(n_rows: int, n_columns: int) -> list[Rows]:
+    """Numbers of rows in blocks of which several arrays may be in memory: a quarter of what is written at once."""
+    return blocks(n_rows, 4 * n_columns)
 
 
 def column_means(table: Any, rows: Any = None, of: Callable[[Array], Array] | None = None) -> Array:
@@ -72,7 +80,7 @@ def column_means(table: Any, rows: Any = None, of: Callable[[Array], Array] | No
     at = np.arange(table.shape[0]) if rows is None else np.asarray(rows)
     at = np.flatnonzero(at) if at.dtype == bool else at
     total = np.zeros(table.shape[1])
-    for block in blocks(len(at), table.shape[1]):
+    for block in small_blocks(len(at), table.shape[1]):
         values = dense(table[at[block]])
         total += (values if of is None else of(values)).sum(0)
     return total / len(at)

@@ -175,3 +175,15 @@ class Predictor(Protocol):
 
     def predict(self, question: Question) -> Prediction | None:
         """Answer a question; None if it does not answer questions of this kind."""
+
+
+def numbers(frame: pd.DataFrame) -> Array:
+    """Values of a table as floats: as they are where they are floats, without a copy.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there are others than numbers.
+    """
+    values = frame.to_numpy()
+    return values if values.dtype.kind == "f" else frame.to_numpy(float)

@@ -15,7 +15,7 @@ from scvcell._checks import check_level, expect, whole_number
 from scvcell._containers import view
 from scvcell.perturb import PerturbationKeys, read_design
 from scvcell.risk._counts import check_counts
-from scvcell.risk._predictor import QUANTILES, Effect, Effects
+from scvcell.risk._predictor import QUANTILES, Effect, Effects, numbers
 from scvcell.risk.axes._base import Axis, Scored, StressTest, averaged, need_modalities, scores
 from scvcell.risk.axes._conditions import Conditions
 from scvcell.risk.baselines import EffectBaseline, action_baselines
@@ -223,11 +223,11 @@ class EffectAxis(Axis):
         if not metrics:
             return []
         rng, rows = np.random.default_rng([self.seed, part]), conditions.half(of, part, second=True)
-        counts = after.reindex(columns=conditions.features).to_numpy(float)
+        counts = numbers(after.reindex(columns=conditions.features))
         told = np.flatnonzero(np.isfinite(counts).all(1))
         if min(len(told), len(rows)) < 2:
             return []
-        predicted = score.log_cp10k(counts[told[rng.permutation(len(told))[:SET]]])
+        predicted = score.log_cp10k(counts[told[rng.permutation(len(told))[:SET]]].astype(float))
         both = [predicted, conditions.values[rows[rng.permutation(len(rows))[:SET]]]]
         features = conditions.features
         if readout.name == "distribution":

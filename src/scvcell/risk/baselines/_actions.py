@@ -9,9 +9,8 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.decomposition import PCA
 
-from scvcell._containers import blocks
 from scvcell._registry import Registry
-from scvcell.risk._log_counts import column_means
+from scvcell.risk._log_counts import column_means, small_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,9 +145,10 @@ def _components(values: Table, design: Design, allowed: Mask) -> PCA:
     rows, n = np.flatnonzero(allowed), values.shape[1]
     if (most := min(len(rows), n)) <= COMPONENTS:
         return PCA(most, svd_solver="full").fit(values[rows])
-    size = sum(np.count_nonzero(values[rows[block]]) for block in blocks(len(rows), n))
+    parts = small_blocks(len(rows), n)
+    size = sum(np.count_nonzero(values[rows[block]]) for block in parts)
     data, indices, ends = np.empty(size), np.empty(size, np.int64 if size >= 2**31 else np.int32), [0]
-    for block in blocks(len(rows), n):
+    for block in parts:
         part = sp.csr_matrix(values[rows[block]])
         at = slice(ends[-1], ends[-1] + part.nnz)
         data[at], indices[at] = part.data, part.indices
