@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from scvcell.risk._log_counts import LogCounts
 
 COMPONENTS = 50
+MOST_CELLS = 50_000
+"""Cells by which components are chosen, at most: every second, third, ... of them."""
 RIDGE = 1.0
 
 
@@ -143,6 +145,7 @@ def linear(values: Table, design: Design, allowed: Mask, action: Action, cells: 
 def _components(values: Table, design: Design, allowed: Mask) -> PCA:
     """Principal components of the cells that may be learned from; few values are not zero, so that few are held."""
     rows, n = np.flatnonzero(allowed), values.shape[1]
+    rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), MOST_CELLS)).astype(int)]
     if (most := min(len(rows), n)) <= COMPONENTS:
         return PCA(most, svd_solver="full").fit(values[rows])
     parts = small_blocks(len(rows), n)
@@ -168,8 +171,10 @@ def arithmetic(values: Table, design: Design, allowed: Mask, action: Action, cel
     pca = _learned("components", _components, values, design, allowed)
     every = deltas(values, design, allowed)
     same = [delta for other, _, delta in every if other == action] or [delta for _, _, delta in every]
-    moved = pca.transform(values[cells]) + np.mean(same, 0) @ pca.components_.T
-    return pca.inverse_transform(moved)
+    shift, out = np.mean(same, 0) @ pca.components_.T, np.empty((len(cells), values.shape[1]))
+    for block in small_blocks(*out.shape):
+        out[block] = pca.inverse_transform(pca.transform(values[cells[block]]) + shift)
+    return out
 
 
 @BASELINES.register("replicate")
