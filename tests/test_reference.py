@@ -4,6 +4,7 @@
 They are made in a process of their own with one thread: how many there are decides in which order numbers are added up.
 """
 
+import hashlib
 import json
 import os
 import platform
@@ -29,8 +30,11 @@ def here():
     """What sums are rounded by: processor, system and torch."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
-    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "")
-    return json.dumps([platform.machine(), platform.system(), model, torch.__version__, np.__version__])
+    # machines that share a name may be of several generations
+    told = ("cpu family", "model", "stepping", "flags")
+    about = [line for line in dict.fromkeys(lines) if line.startswith(told)]
+    kind = hashlib.sha256("\n".join(about).encode()).hexdigest()[:16]
+    return json.dumps([platform.machine(), platform.system(), kind, torch.__version__, np.__version__])
 
 
 def states():
