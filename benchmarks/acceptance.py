@@ -204,11 +204,6 @@ def runs(data: Path) -> Iterator[dict[str, Any]]:
             yield row(9, f"{what}: the same bytes", "equal", text == serial, text == serial)
 
 
-def _peak() -> float:
-    """Peak of resident memory of this process in MB, as a worker tells it."""
-    return peak_mb()
-
-
 def workers(data: Path) -> Iterator[dict[str, Any]]:
     """Item 10 of scaling out."""
     from distributed import Client, LocalCluster
@@ -230,7 +225,7 @@ def workers(data: Path) -> Iterator[dict[str, Any]]:
         executor, before = client.get_executor(retries=0), set(client.run(os.getpid).values())
         config = RiskConfig(executor=executor, n_boot=50)
         report = risk.evaluate([model], cells, split=splits, axes=[Perturbation(keys, n_partitions=2)], config=config)
-        peaks, after = client.run(_peak), set(client.run(os.getpid).values())
+        peaks, after = client.run(peak_mb), set(client.run(os.getpid).values())
     failed = report.rows["note"].astype(str).str.startswith("failed").sum()
     asked, told = report.rows["unit"].nunique(), ", ".join(f"{mb:.0f}" for mb in peaks.values())
     said = f"{asked} units, {report.rows['predictor'].nunique()} predictors, {failed} rows failed; peaks {told} MB"

@@ -14,13 +14,13 @@ from scvcell._containers._corpus import StoredNames
 from scvcell._containers._matrix import fault
 from scvcell._containers._pairing import shared_columns
 from scvcell._containers._read import SINGLE
-from scvcell._containers._stack import StoredRows, open_root
+from scvcell._containers._stack import HDF5, StoredRows, open_root
 from scvcell._registry import near_miss
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-SUFFIXES = (".h5ad", ".h5mu", ".zarr")
+SUFFIXES = (*HDF5, ".zarr")
 ROWS_LOOKED_AT = 64
 """Rows of each file that are looked at before any work."""
 
