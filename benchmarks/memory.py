@@ -148,14 +148,14 @@ def extra(case: str, n: int) -> float:
 def main() -> None:
     """Measure the cases, one process for each size."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("cases", nargs="*", default=list(SIZES), choices=list(SIZES))
+    parser.add_argument("cases", nargs="*", choices=list(SIZES))
     parser.add_argument("--one", type=int, help="cells of the one case that is measured here")
     args = parser.parse_args()
     if args.one is not None:
         print(json.dumps(extra(args.cases[0], args.one)))
         return
     rows = []
-    for case in args.cases:
+    for case in args.cases or SIZES:
         mb = []
         for n in SIZES[case]:
             command = [sys.executable, "-W", "ignore", "-m", "benchmarks.memory", case, "--one", str(n)]

@@ -128,13 +128,13 @@ CASES = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("cases", nargs="*", default=list(CASES), choices=list(CASES))
+    parser.add_argument("cases", nargs="*", choices=list(CASES))
     parser.add_argument("--data", type=Path, default=os.environ.get("SCVCELL_DATA_DIR"))
     parser.add_argument("--cache", type=Path, help="folder of records: a run that was stopped goes on")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
-    for name in args.cases:
+    for name in args.cases or CASES:
         case, start = CASES[name](Path(args.data)), time.process_time()
         config = risk.RiskConfig(cache=args.cache and args.cache / name, seed=args.seed)
         report = risk.evaluate(case.pop("predictors"), case.pop("data"), config=config, **case)

@@ -164,8 +164,8 @@ class ModelPredictor:
 
     def _effect(self, question: Effect) -> Effects:
         """The effect by `tl.effects`, and cells by `tl.perturb`."""
-        after = self._after(question)
         if not isinstance(self._asked.network.operators[question.modality], Shares):
+            after = self._after(question)
             before = _table(self._data, question.modality).loc[after.index, after.columns]
             return Effects(pd.DataFrame({"effect": _change(log_cp10k(after), log_cp10k(before))}, after.columns), after)
         told = {level: self._told(question, level) for level in {question.level, *BETWEEN}}
@@ -173,13 +173,15 @@ class ModelPredictor:
         ends = [change["effect"], *(told[level][end] for level in BETWEEN for end in (_keys.LOWER, _keys.UPPER))]
         quantiles = pd.DataFrame(np.sort(np.column_stack(ends), axis=1), change.index, list(QUANTILES)) * np.log(2)
         quantiles = quantiles.where(np.isfinite(quantiles).all(axis=1))
+        after = self._after(question)  # last: it is the largest
         return Effects(change * np.log(2), after, None if quantiles.isna().all(axis=None) else quantiles)
 
     def _after(self, question: Effect) -> pd.DataFrame:
         """Values of cells after the action."""
         cells = tl.perturb(self._data, self._asked, question.action, cells=question.cells, seed=self._seed)
         table = view(cells).modalities[question.modality]
-        return pd.DataFrame(as_array(table.X), pd.Index(table.obs[_keys.SOURCE_CELL], name=None), table.var_names)
+        names = pd.Index(table.obs[_keys.SOURCE_CELL], name=None)
+        return pd.DataFrame(as_array(table.X), names, table.var_names, copy=False)
 
     def _told(self, question: Effect, level: float) -> pd.DataFrame:
         """Effect on the assay, in log2, with its interval, of all cells as one group."""

@@ -93,6 +93,13 @@ def _deltas(values: Table, design: Design, allowed: Mask) -> list[tuple[Action, 
     return found
 
 
+def _moved(values: Table, cells: Rows, by: Array) -> Array:
+    """Values of some cells, all moved alike; they are held once."""
+    out = values[cells]
+    out += by
+    return out
+
+
 @BASELINES.register("control")
 def control(values: Table, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
     """Nothing changes."""
@@ -102,7 +109,7 @@ def control(values: Table, design: Design, allowed: Mask, action: Action, cells:
 @BASELINES.register("mean")
 def mean(values: Table, design: Design, allowed: Mask, action: Action, cells: Rows) -> Array:
     """The mean difference over all actions and contexts."""
-    return values[cells] + np.mean([delta for _, _, delta in deltas(values, design, allowed)], 0)
+    return _moved(values, cells, np.mean([delta for _, _, delta in deltas(values, design, allowed)], 0))
 
 
 @BASELINES.register("matching_mean")
@@ -110,7 +117,7 @@ def matching_mean(values: Table, design: Design, allowed: Mask, action: Action, 
     """The mean difference over actions that share a target with this one; over all where none does."""
     every = deltas(values, design, allowed)
     like = [delta for other, _, delta in every if set(other.targets) & set(action.targets)]
-    return values[cells] + np.mean(like or [delta for _, _, delta in every], 0)
+    return _moved(values, cells, np.mean(like or [delta for _, _, delta in every], 0))
 
 
 @BASELINES.register("additive")
@@ -122,7 +129,7 @@ def additive(values: Table, design: Design, allowed: Mask, action: Action, cells
     for target in action.targets:
         alone = [delta for other, _, delta in every if other.targets == (target,)]
         total += np.mean(alone, 0) if alone else average
-    return values[cells] + total
+    return _moved(values, cells, total)
 
 
 @BASELINES.register("linear")
@@ -139,7 +146,8 @@ def linear(values: Table, design: Design, allowed: Mask, action: Action, cells: 
     average = np.mean([delta for _, _, delta in every], 0)
     y = np.array([delta for _, _, delta in every]) - average
     weights = np.linalg.solve(given.T @ given + RIDGE * np.eye(given.shape[1]), given.T @ y)
-    return values[cells] + average + np.array([target in action.targets for target in design.targets], float) @ weights
+    asked = np.array([target in action.targets for target in design.targets], float)
+    return _moved(values, cells, average + asked @ weights)
 
 
 def _components(values: Table, design: Design, allowed: Mask) -> PCA:

@@ -87,11 +87,10 @@ class EffectBaseline:
         cells = cells[cells >= 0]
         after = BASELINES[self.name](values, design, allowed, question.action, cells)
         change = after.mean(0) - column_means(values, cells)
-        counts = np.maximum(after, 0)
-        del after  # cells x features, of which one more may not fit
-        np.expm1(counts, out=counts)
-        counts *= values.depth(cells)[:, None] / PER_CELL
-        return Effects(pd.DataFrame({"effect": change}, index=features), pd.DataFrame(counts, names[cells], features))
+        np.expm1(np.maximum(after, 0, out=after), out=after)  # cells x features, of which one more may not fit
+        after *= values.depth(cells)[:, None] / PER_CELL
+        effect = pd.DataFrame({"effect": change}, index=features)
+        return Effects(effect, pd.DataFrame(after, names[cells], features, copy=False))
 
     def _read(self, modality: str) -> tuple[pd.Index, pd.Index, LogCounts, Design, Mask]:
         """Names, features and values of the cells of an assay, what was done to them, and which may be learned from."""
