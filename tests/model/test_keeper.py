@@ -177,6 +177,15 @@ def test_a_folder_that_cannot_be_is_refused_before_any_work(tmp_path):
         fit(replace(QUICK, checkpoint=tmp_path / "file"))
 
 
+@pytest.fixture
+def listens():
+    """Ctrl-C is heard, also where a shell started these tests in the background and so had them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("listens")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_a_signal_saves_at_the_end_of_the_step(number, whole, monkeypatch, tmp_path, caplog):
     """And so the fit goes on: after SIGUSR1 in the same process, else when it is called again."""
