@@ -47,7 +47,7 @@ class Baseline(Protocol):
 
         Returns
         -------
-        Values of these cells after the action, ``(cells, features)``.
+        Values of these cells after the action, ``(cells, features)``, in an array of their own: it is written over.
         """
 
 
@@ -95,7 +95,7 @@ def _deltas(values: Table, design: Design, allowed: Mask) -> list[tuple[Action, 
 
 def _moved(values: Table, cells: Rows, by: Array) -> Array:
     """Values of some cells, all moved alike; they are held once."""
-    out = values[cells]
+    out = np.asarray(values[cells], float)
     out += by
     return out
 
