@@ -84,6 +84,33 @@ def test_what_is_open_does_not_travel_to_another_process_and_few_files_are_open(
     assert next(iter(one._files.values())) is not before
 
 
+@pytest.mark.parametrize("chosen", [None, "of the user", "older zarr"])
+def test_zarr_is_decoded_without_an_event_loop_unless_the_user_chose_how(corpus, monkeypatch, chosen):
+    import zarr
+    from zarr.core import codec_pipeline
+
+    (_, _, path), truth = corpus
+
+    class Own(codec_pipeline.BatchedCodecPipeline):
+        """What a user may prefer."""
+
+    if chosen == "older zarr":
+        monkeypatch.setattr(_stack, "import_module", lambda name: object())
+    zarr.registry.register_pipeline(Own)
+    usual = zarr.config.get("codec_pipeline.path")
+    own = {"codec_pipeline.path": f"{Own.__module__}.{Own.__qualname__}"} if chosen == "of the user" else {}
+    with zarr.config.set(own):
+        before = zarr.config.get("codec_pipeline.path")
+        stack = Stack([StoredRows(path, "X")], [AT[2]], 5)
+        np.testing.assert_array_equal(stack.rows(np.arange(520)).toarray(), truth[703:])
+        assert zarr.config.get("codec_pipeline.path") == before
+    ((_, arrays),) = stack._files.values()
+    can = chosen is None and hasattr(codec_pipeline, "FusedCodecPipeline")
+    used = {type(each._async_array.codec_pipeline).__name__ for each in arrays}
+    assert used == {"FusedCodecPipeline" if can else before.rpartition(".")[2]}
+    assert zarr.config.get("codec_pipeline.path") == usual
+
+
 @pytest.mark.parametrize("number", [0, 2])
 def test_a_file_that_vanishes_is_named_also_where_it_was_open(corpus, tmp_path, number):
     paths, _ = corpus

@@ -130,6 +130,31 @@ def test_encoders_are_given_scores_and_nothing_that_they_do_not_need(setting, st
         torch.testing.assert_close(mean, model.network.posterior(other).mean)
 
 
+@pytest.mark.parametrize("form", ["csr_matrix", "h5ad csr", "zarr dense"])
+@pytest.mark.parametrize("later", [False, True])
+def test_cells_that_are_held_are_those_of_the_file_and_are_read_once(setting, stored, monkeypatch, form, later):
+    if later:
+        monkeypatch.setattr("scvcell.model._fitted.MAX_KEPT_ROWS", 10)
+    mdata, model = setting
+    source = source_of(model, stored(mdata, form))
+    cells = np.random.default_rng(1).permutation(mdata.n_obs)[:50]
+    own, at = source.held(cells)
+    assert not own.on_disk
+    assert (own is source) == (form == "csr_matrix")
+    for one, other in zip(Loader(own, at, 16), Loader(source, cells, 16), strict=True):
+        assert torch.equal(one.context.design, other.context.design)
+        assert torch.equal(one.context.batch, other.context.batch)
+        assert set(one.observed) == set(other.observed)
+        for name, o in one.observed.items():
+            assert torch.equal(o.rows, other.observed[name].rows)
+            assert torch.equal(dense(o.x), dense(other.observed[name].x))
+            assert torch.equal(o.depth, other.observed[name].depth)
+            torch.testing.assert_close(o.scores, other.observed[name].scores)
+    none, at = source.held(cells[:0])
+    assert none is source
+    assert len(at) == 0
+
+
 @pytest.mark.parametrize(("n", "sizes"), [(40, [16, 16, 8]), (35, [16, 19]), (36, [16, 16, 4]), (3, [3])])
 def test_a_small_remainder_joins_the_batch_before_it(setting, n, sizes):
     mdata, model = setting

@@ -202,7 +202,8 @@ def check_values(parts: Mapping[str, dict[str, Part]], files: Mapping[str, Path]
     found: dict[str, dict[str, str]] = {}
     for label, part in parts.items():
         for modality, one in part.items():
-            block = one.rows.read(open_root(files[label]), 0, min(ROWS_LOOKED_AT, one.rows.shape[0]))
+            arrays = one.rows.arrays(open_root(files[label]))
+            block = one.rows.read(arrays, 0, min(ROWS_LOOKED_AT, one.rows.shape[0]))
             found.setdefault(modality, {})[label] = fault(block, counts=True)
     for modality, faults in found.items():
         for label, what in faults.items():

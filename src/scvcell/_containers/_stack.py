@@ -6,6 +6,8 @@ import os
 import threading
 import uuid
 from collections import OrderedDict
+from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -13,7 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -33,6 +35,8 @@ ROWS_PER_CHUNK = 4096
 """Rows of a chunk of the dask array that stands for a stack."""
 HDF5 = (".h5ad", ".h5mu")
 """Files that are HDF5; all else is a zarr folder, or a group in one."""
+PIPELINES = "zarr.core.codec_pipeline"
+"""Where zarr keeps its ways to decode chunks."""
 GROUPS = ("zarr.json", ".zgroup")
 """Files by which a zarr folder is known."""
 
@@ -68,16 +72,21 @@ class StoredRows:
         self._lengths = lengths.astype(np.uint16 if most < 2**16 else np.uint32)
         self._offsets = ends[:-1:ROWS_PER_OFFSET].astype(np.int64)
 
-    def read(self, root: Any, start: int, stop: int) -> sp.csr_matrix:
-        """Rows from `start` to `stop`, of the open file."""
-        held = root[self.key]
+    def arrays(self, root: Any) -> tuple[Any, ...]:
+        """Arrays of the open file that hold the matrix: to look them up costs more than to read some rows."""
+        with _decoded_here():
+            held = root[self.key]
+            return (held["data"], held["indices"]) if self.sparse else (held,)
+
+    def read(self, arrays: tuple[Any, ...], start: int, stop: int) -> sp.csr_matrix:
+        """Rows from `start` to `stop`, of the `arrays` of the open file."""
         if not self.sparse:
-            return sp.csr_matrix(np.asarray(held[start:stop], dtype=np.float32))
+            return sp.csr_matrix(np.asarray(arrays[0][start:stop], dtype=np.float32))
         before = start - start % ROWS_PER_OFFSET
         first = int(self._offsets[start // ROWS_PER_OFFSET]) + int(self._lengths[before:start].sum(dtype=np.int64))
         ends = np.append(0, np.cumsum(self._lengths[start:stop], dtype=np.int64))
         at = slice(first, first + int(ends[-1]))
-        parts = np.asarray(held["data"][at], dtype=np.float32), np.asarray(held["indices"][at], dtype=np.int32)
+        parts = (np.asarray(each[at], dtype=kind) for each, kind in zip(arrays, (np.float32, np.int32), strict=True))
         return sp.csr_matrix((*parts, ends.astype(np.int32)), shape=(stop - start, self.shape[1]))
 
 
@@ -110,7 +119,7 @@ class Stack:
         self._open_here()
 
     def _open_here(self) -> None:
-        self._files: OrderedDict[Path, Any] = OrderedDict()
+        self._files: OrderedDict[Path, tuple[Any, tuple[Any, ...]]] = OrderedDict()
         self._lock, self._process = threading.RLock(), os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -164,8 +173,7 @@ class Stack:
             if self._process != os.getpid():  # what was opened before a fork is of no use after it
                 self._open_here()
             try:
-                root = self._root(part.path)
-                block = part.read(root, start, stop)
+                block = part.read(self._arrays(part), start, stop)
             except Exception as error:
                 _gone(part.path)
                 raise OSError(f"{str(part.path)!r} cannot be read: {error}") from error
@@ -173,15 +181,16 @@ class Stack:
             _gone(part.path)
         return block
 
-    def _root(self, path: Path) -> Any:
-        if path not in self._files:
-            self._files[path] = open_root(path)
+    def _arrays(self, part: StoredRows) -> tuple[Any, ...]:
+        if part.path not in self._files:
+            root = open_root(part.path)
+            self._files[part.path] = root, part.arrays(root)
             if len(self._files) > MAX_OPEN_FILES:
-                _, oldest = self._files.popitem(last=False)
+                _, (oldest, _) = self._files.popitem(last=False)
                 if hasattr(oldest, "close"):
                     oldest.close()
-        self._files.move_to_end(path)
-        return self._files[path]
+        self._files.move_to_end(part.path)
+        return self._files[part.path][1]
 
     def select(self, columns: Rows) -> Stack:
         """The same rows with some of the columns, in an order of their own; empty ones where it is -1."""
@@ -256,6 +265,22 @@ def open_root(path: Path) -> Any:
     import zarr
 
     return zarr.open_group(path, mode="r")
+
+
+@contextmanager
+def _decoded_here() -> Iterator[None]:
+    """Arrays of zarr that are opened meanwhile are decoded without an event loop, which costs more than small chunks.
+
+    Where the user chose how zarr decodes, or zarr is older than 3.4, they are opened as ever.
+    """
+    import zarr
+
+    chosen = zarr.config.get("codec_pipeline.path", None)
+    if chosen != f"{PIPELINES}.BatchedCodecPipeline" or not hasattr(import_module(PIPELINES), "FusedCodecPipeline"):
+        yield
+        return
+    with zarr.config.set({"codec_pipeline.path": f"{PIPELINES}.FusedCodecPipeline"}):
+        yield
 
 
 def stack_of(x: Any) -> Stack | None:

@@ -95,7 +95,7 @@ def fit(model: Fitted, data: View, config: TrainConfig, held_out: Index, seed: i
         except BaseException as stop:
             _stopped(model, stop, kept)
         model.outdate()
-        model.gain = gained(model.network, source, validation if len(validation) else train)
+        model.gain = gained(model.network, *(source.held(validation) if len(validation) else (source, train)))
         warn(model.gain)
 
 

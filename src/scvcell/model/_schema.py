@@ -136,6 +136,10 @@ class Design:
         parts = [np.eye(n, dtype=np.float32)[code[cells]] for code, n in zip(self.codes, self.widths, strict=True)]
         return np.concatenate([*parts, *(values[cells][:, None] for values in self.continuous)], 1)
 
+    def of(self, cells: Rows) -> Design:
+        """The context of some cells alone."""
+        return Design([code[cells] for code in self.codes], self.widths, [values[cells] for values in self.continuous])
+
 
 def coded(view: View, key: str) -> tuple[list[str], Rows]:
     """Labels of a column, sorted, and the number of each cell's label; refused where cells lack one."""

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from scvcell._containers import Matrix
 from scvcell.measure import Context
 from scvcell.model._order import Order
 from scvcell.model._scores import LaterScores
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from scvcell._containers import Matrix
     from scvcell._types import Mask, Rows
     from scvcell.measure import Measurement
     from scvcell.model._pairs import Matches
@@ -79,6 +79,27 @@ class Source:
         confidence = np.ones(len(self.batch), np.float32)
         confidence[matches.one] = matches.confidence
         return replace(self, rows=rows, confidence=confidence)
+
+    def held(self, cells: Rows) -> tuple[Source, Rows]:
+        """A source from which some cells can be read many times, and where they are in it.
+
+        Cells on disk are read once and kept, so they should be few.
+        """
+        if not self.on_disk or len(cells) == 0:
+            return self, cells
+        matrices, rows = {}, {}
+        scores: dict[str, NDArray[np.float32] | LaterScores] = {}
+        for name, (values, wanted, told) in self.read(cells).items():
+            mine, depth = self.rows[name][cells], self.matrices[name].depth
+            matrices[name] = Matrix(values, None, None if depth is None else depth[wanted])
+            rows[name] = np.where(mine >= 0, np.searchsorted(wanted, mine), -1)
+            if told is not None:
+                scores[name] = told
+        confidence = None if self.confidence is None else self.confidence[cells]
+        own = Source(
+            matrices, rows, scores, self.operators, self.design.of(cells), self.batch[cells], self.panels, confidence
+        )
+        return own, np.arange(len(cells))
 
     @property
     def on_disk(self) -> bool:

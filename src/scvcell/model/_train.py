@@ -116,7 +116,7 @@ def run(
     size = config.cells_per_step(len(train))
     loader = Loader(source, train, size, shuffle=True, seed=seed, rank=here, world=n_ranks)
     loader.steps = math.ceil(len(loader) / looks)
-    held = Loader(source, validation, 1024, rank=here, world=n_ranks) if len(validation) else None
+    held = Loader(*source.held(validation), 1024, rank=here, world=n_ranks) if len(validation) else None
     plan = TrainingPlan(network, config, epochs * len(loader), n_ranks)
     keeper = None
     if checkpoint is not None or n_ranks > 1:
