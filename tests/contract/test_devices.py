@@ -24,6 +24,7 @@ from scvcell.testing import example_summary
 CELLS, FEATURES, LATENT, BATCHES = 40, 8, 4, 2
 OPTIONS = {
     "counts": [{}, {"likelihood": "zinb"}, {"likelihood": "poisson"}],
+    "atac": [{}, {"likelihood": "bernoulli"}],
     "profile": [{}, {"likelihood": "student"}],
     "kinetics": [{}, {"time": 2.0}],
     "endpoint": [{"kind": "categorical"}, {"kind": "continuous"}],

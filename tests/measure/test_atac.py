@@ -68,6 +68,18 @@ def test_log_prob_is_scipys(likelihood, sparse, masked):
     np.testing.assert_allclose(value.detach(), expected, rtol=1e-6, atol=1e-6)
 
 
+def test_open_peaks_are_told_among_all_as_at_their_entries(problem):
+    h, v, log_scale = problem
+    x, rows = torch.poisson(torch.full((6, PEAKS), 0.5, dtype=torch.float64)), torch.randint(6, (CELLS,))
+    x[3] = 0
+    found = []
+    for way in (_atac._opened_at_entries, _atac._opened_among_all):
+        value = way(x.to_sparse(), rows, h, v, log_scale)
+        found.append((value, *torch.autograd.grad(value.square().sum(), (h, v))))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_encoder_input_is_regularised_correspondence_analysis():
     rng = np.random.default_rng(0)
     x = rng.poisson(0.5, (30, 12)).astype(np.float32)

@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from scipy import stats
 from torch.distributions import Normal
 
 from scvcell.measure import Context, Counts, Measurement
-from scvcell.measure._base import expected_log1p
 from scvcell.testing import example_summary
 
 
@@ -76,13 +74,3 @@ def test_base_class_sums_forward_over_observed_features():
 def test_abstract_operator_cannot_be_made():
     with pytest.raises(TypeError, match="abstract"):
         Measurement(2, example_summary())
-
-
-@pytest.mark.parametrize("theta", [None, 0.5, 8.0])
-@pytest.mark.parametrize("mean", [1e-4, 0.03, 1.0, 40.0, 3000.0])
-def test_expected_log1p_is_the_sum_over_counts(mean, theta):
-    counts = np.arange(60_000)
-    law = stats.poisson(mean) if theta is None else stats.nbinom(theta, theta / (theta + mean))
-    truth = (law.pmf(counts) * np.log1p(counts)).sum()
-    found = expected_log1p(torch.tensor([[mean]]), None if theta is None else torch.tensor([theta]))
-    assert found.item() == pytest.approx(truth, rel=3e-3)

@@ -1,11 +1,12 @@
 """M: measurement operators, one file per kind of assay."""
 
 from scvcell.measure._atac import Atac
-from scvcell.measure._base import MEASUREMENTS, Measurement, expected_log1p, expected_part
+from scvcell.measure._base import MEASUREMENTS, Measurement, expected_part
 from scvcell.measure._context import Context, Scale, Summary
 from scvcell.measure._counts import Counts
 from scvcell.measure._decoder import Decoder, LinkedDecoder
 from scvcell.measure._endpoint import Endpoint, cox
+from scvcell.measure._expected import expected_log1p
 from scvcell.measure._kinetics import Kinetics
 from scvcell.measure._profile import Profile
 from scvcell.measure._protein import Protein

@@ -12,8 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Bernoulli, Poisson
 
-from scvcell.measure._base import MEASUREMENTS, expected_log1p
+from scvcell.measure._base import MEASUREMENTS
 from scvcell.measure._decoder import Decoder
+from scvcell.measure._expected import expected_log1p
+from scvcell.measure._nb import dense
 from scvcell.measure._share import LogTotal, Shares, only, sampled_total
 
 if TYPE_CHECKING:
@@ -154,16 +156,32 @@ class Atac(Shares):
         depth = self.depth(ctx)
         log_scale = depth.clamp_min(1e-8).log() - total
         if self.likelihood == "bernoulli":
-            pattern = x.index_select(0, rows).coalesce()
-            (cell, peak), opened = pattern.indices(), pattern.values() > 0
-            rate = (_at(h, v, cell, peak) + log_scale[cell]).exp()
-            value = torch.where(opened, rate + torch.log(-torch.expm1(-rate.clamp_min(1e-12))), 0.0)
-            return (-depth).index_add(0, cell, value)
+            opened = _opened_at_entries if x.device.type == "cpu" else _opened_among_all
+            return opened(x, rows, h, v, log_scale) - depth
         starts = torch.searchsorted(cell, torch.arange(len(x), device=cell.device))
         weighted = F.embedding_bag(peak, v, starts, mode="sum", per_sample_weights=count.to(v.dtype))
         fixed = torch.stack([count, -torch.lgamma(count + 1)]).to(v.dtype)
         counts, constant = fixed.new_zeros(2, len(x)).index_add(1, cell, fixed)[:, rows]
         return (h * weighted[rows]).sum(1) + counts * log_scale + constant - depth
+
+
+def _opened_at_entries(x: Tensor, rows: Tensor, h: Tensor, v: Tensor, log_scale: Tensor) -> Tensor:
+    r"""Sum over the open peaks of each state's cell of :math:`\log(1 - e^{-\mu}) + \mu`, ``(states,)``."""
+    pattern = x.index_select(0, rows).coalesce()
+    (cell, peak), count = pattern.indices(), pattern.values()
+    value = _excess((_at(h, v, cell, peak) + log_scale[cell]).exp(), count > 0)
+    return torch.zeros_like(log_scale).index_add(0, cell, value)
+
+
+def _opened_among_all(x: Tensor, rows: Tensor, h: Tensor, v: Tensor, log_scale: Tensor) -> Tensor:
+    """As `_opened_at_entries`, over all peaks: a device then sorts nothing, and is not asked how many are open."""
+    opened = dense(x).index_select(0, rows) > 0
+    return _excess((h @ v.T + log_scale[:, None]).exp(), opened).sum(1)
+
+
+def _excess(rate: Tensor, opened: Tensor) -> Tensor:
+    """By how much an open peak is likelier than a closed one, 0 where it is not `opened`."""
+    return torch.where(opened, rate + torch.log(-torch.expm1(-rate.clamp_min(1e-12))), 0.0)
 
 
 def _at(h: Tensor, v: Tensor, cell: Tensor, peak: Tensor) -> Tensor:

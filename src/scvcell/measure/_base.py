@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from inspect import signature
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -288,43 +287,6 @@ class Measurement(nn.Module, ABC):
     def regulariser(self) -> Float[Tensor, ""]:
         """Negative log prior of the operator's own parameters, added once to the loss of the whole data."""
         return self.typical_depth.new_zeros(())
-
-
-def expected_log1p(
-    mean: Tensor,
-    theta: Tensor | None = None,
-    *,
-    scale: Tensor | None = None,
-    count: Tensor | None = None,
-    kept: Tensor | None = None,
-) -> Tensor:
-    r"""Expectation of log(1 + s (x + y)) with a Poisson or negative binomial count x and a thinned known count y.
-
-    .. math:: E \log(1 + s X) = \int_0^\infty \frac{e^{-t}}{t} \big(1 - G(e^{-s t})\big)\,dt
-
-    with G the probability generating function; by the trapezoidal rule in log t, to a thousandth.
-
-    Parameters
-    ----------
-    mean, theta
-        Mean of x, and its inverse dispersion; None for Poisson.
-    scale
-        s, 1 by default.
-    count, kept
-        y is binomial: of how many, and the share that is kept, of the shape of `mean`; no y by default.
-    """
-    most = mean if count is None else mean + count
-    most = most if scale is None else most * scale
-    first = -7.0 - float(torch.log1p(most.max())) if mean.numel() else 0.0
-    total = torch.zeros_like(mean)
-    for t in torch.arange(first, 3.8, 1.0).exp().tolist():
-        lost = -math.expm1(-t) if scale is None else -torch.expm1(-t * scale)
-        rate = mean * lost
-        log_g = -rate if theta is None else -theta * torch.log1p(rate / theta)
-        if count is not None and kept is not None:
-            log_g = log_g + count * torch.log1p(-(kept * lost).clamp(max=1 - 1e-7))
-        total.add_(-torch.expm1(log_g), alpha=math.exp(-t))
-    return total
 
 
 def expected_part(mean: NDArray[np.float32], observed: Mask, every: Mask) -> float:

@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from scvi.distributions import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
 from torch import Tensor, nn
 
-from scvcell.measure._base import MEASUREMENTS, expected_log1p
+from scvcell.measure._base import MEASUREMENTS
 from scvcell.measure._decoder import Decoder
+from scvcell.measure._expected import expected_log1p
 from scvcell.measure._nb import NBSoftmax, dense
 from scvcell.measure._share import OFF_PANEL, Shares, only
 

@@ -10,9 +10,10 @@ import torch
 from scvi.distributions import NegativeBinomial
 from torch import Tensor, nn
 
-from scvcell.measure._base import MEASUREMENTS, Measurement, expected_log1p
+from scvcell.measure._base import MEASUREMENTS, Measurement
 from scvcell.measure._counts import Counts
 from scvcell.measure._decoder import Decoder
+from scvcell.measure._expected import expected_log1p
 from scvcell.measure._nb import NBSoftmax
 from scvcell.measure._share import OFF_PANEL, shares
 
