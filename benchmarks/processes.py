@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 import scvcell
-from scvcell.model._source import Loader
+from scvcell.model._loader import Loader
 
 warnings.filterwarnings("ignore")
 CASES = ("mosaic", "mini", "cite")

@@ -7,8 +7,8 @@ import torch
 
 import scvcell
 from scvcell.model import _fitted
+from scvcell.model._loader import Loader
 from scvcell.model._scores import LaterScores
-from scvcell.model._source import Loader
 
 
 @pytest.fixture(scope="module")

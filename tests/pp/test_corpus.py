@@ -163,10 +163,10 @@ def test_a_file_that_vanishes_ends_a_training_with_its_name(folder, monkeypatch)
 
 
 def test_a_file_that_vanishes_within_an_epoch_leaves_a_checkpoint_to_go_on_from(tmp_path, monkeypatch):
-    from scvcell.model import _source
+    from scvcell.model import _loader
     from scvcell.model._optimise import TrainingPlan
 
-    monkeypatch.setattr(_source, "CELLS_PER_BUFFER", 512)
+    monkeypatch.setattr(_loader, "CELLS_PER_BUFFER", 512)
     for seed, name in enumerate("ab"):
         one = table("b", 800, seed)
         one.obs_names = [f"{name}{i}" for i in range(one.n_obs)]

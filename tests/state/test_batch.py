@@ -54,6 +54,27 @@ def test_every_tensor_moves_and_nothing_else(batch):
     assert batch.index.device.type == batch.layout.counts.device.type == "cpu"
 
 
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_gpu_is_given_page_locked_memory_and_not_waited_for(batch, monkeypatch, sparse):
+    """No GPU is needed to see what is asked for: each tensor is pinned, and copied without waiting."""
+    if sparse:
+        for o in batch.observed.values():
+            object.__setattr__(o, "x", o.x.to_sparse().coalesce())
+    asked = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda values: asked.append("pinned") or values + 0)
+    monkeypatch.setattr(torch.Tensor, "to", lambda values, device, **how: asked.append((device, how)) or values)
+    pinned, n = batch.pinned(), 15 if sparse else 13
+    assert asked == ["pinned"] * n
+    moved = pinned.to("cuda:0")
+    assert asked[n:] == [("cuda:0", {"non_blocking": True})] * n
+    for name, o in batch.observed.items():
+        assert moved.observed[name].x.is_sparse == sparse
+        assert torch.equal(moved.observed[name].x.to_dense(), o.x.to_dense())
+    asked.clear()
+    batch.to("cpu")
+    assert set(map(str, asked)) == {str(("cpu", {"non_blocking": False}))}
+
+
 def test_where_all_pairs_can_be_relied_on_there_is_no_confidence_to_move(batch):
     sure = Batch(batch.index, batch.context, batch.observed, None, batch.host, 3)
     assert sure.to("meta").confidence is None

@@ -15,10 +15,10 @@ from scvcell.model import _absent
 from scvcell.model._build import build, summaries
 from scvcell.model._checkpoint import Checkpoint, describe
 from scvcell.model._gain import gained, warn
+from scvcell.model._loader import Loader
 from scvcell.model._pairs import NO_MATCHES, LowRank, Matches, graph_matches, mutual_matches
 from scvcell.model._plan import alignment
 from scvcell.model._processes import begin
-from scvcell.model._source import Loader
 from scvcell.model._train import Run, run
 
 if TYPE_CHECKING:

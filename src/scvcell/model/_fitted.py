@@ -19,11 +19,12 @@ from scvcell.model._check import check_read
 from scvcell.model._config import TrainConfig
 from scvcell.model._conform import conform
 from scvcell.model._gain import told
+from scvcell.model._loader import Loader
 from scvcell.model._parts import PARTS
 from scvcell.model._readout import Readout
 from scvcell.model._schema import Schema
 from scvcell.model._scores import MAX_KEPT_ROWS, LaterScores
-from scvcell.model._source import Loader, Source
+from scvcell.model._source import Source
 from scvcell.objective import Weights
 from scvcell.state import Posterior
 
@@ -261,8 +262,9 @@ class Fitted(ModelLifecycle):
     ) -> Iterator[Batch]:
         """Mini-batches of some cells (default: all) in their order, on the model's device; states need no values."""
         cells = np.arange(len(source.batch)) if cells is None else cells
-        for batch in Loader(source, cells, batch_size, values=values):
-            yield batch.to(self.network.device)
+        device = self.network.device
+        for batch in Loader(source, cells, batch_size, values=values, device=device):
+            yield batch.to(device)
 
     def readout(self, data: View, name: str, batch: Any = None) -> Readout:
         """One assay of the cells of a view; with `batch`, as if all cells were of it, see `Readout`."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from scvcell.model._source import Loader
+from scvcell.model._loader import Loader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +38,7 @@ def gained(module: CSLModule, source: Source, cells: Rows) -> dict[str, float]:
     """
     sums: dict[str, Any] = {STATE: 0.0}
     counts = dict.fromkeys(sums, 0)
-    for block in Loader(source, cells, 1024):
+    for block in Loader(source, cells, 1024, device=module.device):
         batch = block.to(module.device)
         joint = module.posterior(batch)
         sums[STATE] += float(joint.kl().sum()) / math.log(2)

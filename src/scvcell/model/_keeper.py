@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import lightning.pytorch as pl
 
     from scvcell.model._checkpoint import Checkpoint
+    from scvcell.model._loader import Loader
     from scvcell.model._optimise import TrainingPlan
-    from scvcell.model._source import Loader
 
 logger = logging.getLogger("scvcell")
 

@@ -17,10 +17,10 @@ from scvcell._calm import Bar, calm
 from scvcell._ranks import rank
 from scvcell.errors import Diverged
 from scvcell.model._keeper import Keeper
+from scvcell.model._loader import Loader
 from scvcell.model._optimise import TrainingPlan
 from scvcell.model._processes import lost, noise
 from scvcell.model._processes import trainer as made
-from scvcell.model._source import Loader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,15 +112,17 @@ def run(
     watch = Epochs(bar)
     with calm():
         trainer = made(config, epochs, watch)
-    here, n_ranks = trainer.global_rank, trainer.world_size
+    here, n_ranks, device = trainer.global_rank, trainer.world_size, trainer.strategy.root_device
     size = config.cells_per_step(len(train))
-    loader = Loader(source, train, size, shuffle=True, seed=seed, rank=here, world=n_ranks)
+    loader = Loader(source, train, size, shuffle=True, seed=seed, rank=here, world=n_ranks, device=device)
     loader.steps = math.ceil(len(loader) / looks)
-    held = Loader(*source.held(validation), 1024, rank=here, world=n_ranks) if len(validation) else None
+    held = None
+    if len(validation):
+        held = Loader(*source.held(validation), 1024, rank=here, world=n_ranks, device=device)
     plan = TrainingPlan(network, config, epochs * len(loader), n_ranks)
     keeper = None
     if checkpoint is not None or n_ranks > 1:
-        watch.keeper = keeper = Keeper(plan, loader, checkpoint, seed, trainer.strategy.root_device)
+        watch.keeper = keeper = Keeper(plan, loader, checkpoint, seed, device)
     last = {k: v.detach().clone() for k, v in network.state_dict().items()}
     interrupted = terminated = False
     if keeper is None or not keeper.over(epochs):

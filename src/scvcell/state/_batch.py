@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
+import torch
+
 from scvcell.measure import Context
 from scvcell.state._layout import Layout, layout, single_views
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     import numpy as np
-    import torch
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -109,13 +110,28 @@ class Batch:
         return single_views(len(self), rows, assays, self.index.device, drawn)
 
     def to(self, device: torch.device | str) -> Batch:
-        """The same mini-batch on another device."""
+        """The same mini-batch on another device; a GPU of CUDA copies what is `pinned` while it computes."""
+        at_once = torch.device(device).type == "cuda"
+        return self._each(lambda values: values.to(device, non_blocking=at_once))
 
-        def move(o: Observed) -> Observed:
-            mask = None if o.mask is None else o.mask.to(device)
-            return Observed(o.rows.to(device), o.x.to(device), o.scores.to(device), o.depth.to(device), mask)
+    def pinned(self) -> Batch:
+        """The same mini-batch in page-locked memory."""
+        return self._each(lambda values: values.pin_memory())
 
-        context = Context(self.context.design.to(device), self.context.batch.to(device))
-        confidence = None if self.confidence is None else self.confidence.to(device)
-        observed = {m: move(o) for m, o in self.observed.items()}
-        return Batch(self.index.to(device), context, observed, confidence, self.host, self.n_global, self.ranks)
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The same mini-batch, its tensors changed; of a sparse one its indices and values."""
+
+        def changed(values: Tensor) -> Tensor:
+            if not values.is_sparse:
+                return change(values)
+            parts = change(values.indices()), change(values.values())
+            return torch.sparse_coo_tensor(*parts, values.shape, is_coalesced=True, check_invariants=False)
+
+        def moved(o: Observed) -> Observed:
+            mask = None if o.mask is None else change(o.mask)
+            return Observed(change(o.rows), changed(o.x), change(o.scores), change(o.depth), mask)
+
+        context = Context(change(self.context.design), change(self.context.batch))
+        confidence = None if self.confidence is None else change(self.confidence)
+        observed = {m: moved(o) for m, o in self.observed.items()}
+        return Batch(change(self.index), context, observed, confidence, self.host, self.n_global, self.ranks)
