@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from scvcell import Action
-from scvcell.response import Contrast, exposures, make_flow, train_flow
+from scvcell.response import Contrast, _flow_fit, exposures, make_flow, train_flow
+from scvcell.response._flow_fit import train_flows
 
 ACTIONS = [Action({"A": 10.0}, 24), Action({"A": 2.0, "B": None}, 24), Action({"C": 1.0}, 6)]
 
@@ -94,3 +95,40 @@ def test_conditions_of_few_cells_teach_nothing(moved):
     train_flow(flow, mixed, latent, 0, steps=10)
     assert flow.offset[0].any()
     assert flow.offset[1].abs().max() < 1e-6
+
+
+@pytest.fixture
+def several(moved):
+    """Flows of unlike conditions: with doses and without, of other targets, and of conditions that teach nothing."""
+    units, latent, _ = moved
+    dosed = [Contrast(Action({"A": dose}), 0, u.treated, u.controls) for dose, u in zip((1, 3, 10), units, strict=True)]
+    few = [Contrast(u.action, 0, u.treated[:5], u.controls) for u in units]
+    return [units, dosed, few, units[:1], dosed[1:]], latent
+
+
+def test_flows_that_are_fitted_at_once_are_those_that_are_fitted_one_by_one(several):
+    parts, latent = several
+    alone, together = ([make_flow(units, 3, seed) for seed, units in enumerate(parts)] for _ in range(2))
+    for flow, units in zip(alone, parts, strict=True):
+        train_flow(flow, units, latent, 4, steps=25)
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    train_flows(together, parts, latent, 4, steps=25)
+    torch.testing.assert_close(torch.rand(2), expected)
+    for one, other in zip(alone, together, strict=True):
+        for (name, value), (_, found) in zip(one.state_dict().items(), other.state_dict().items(), strict=True):
+            torch.testing.assert_close(found, value, rtol=1e-3, atol=1e-4, msg=name)
+    assert together[1].log_half.any()
+    assert not together[0].log_half.any()
+    assert not together[2].moves
+
+
+def test_a_flow_is_fitted_on_one_device_that_is_asked_for_nothing(several):
+    """``meta`` has no values: what mixes devices fails there, and what waits for it."""
+    parts, latent = several
+    parts = [(make_flow(units, 3, 0), units) for units in parts if len(units[0].treated) > 5]
+    whole = _flow_fit._joined([flow for flow, _ in parts], torch.device("meta"))
+    _flow_fit._fit(whole, parts, latent.to("meta"), 0, 2)
+    assert {value.device.type for value in whole.state_dict().values()} == {"meta"}
+    assert whole.offset.shape == (2 + 1 + 1 + 1, 3)

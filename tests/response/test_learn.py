@@ -41,6 +41,7 @@ def screen(readout):
             operator=lambda name: made.operator if name == "profile" else deaf,
             readout=lambda _, name: made,
             progress=False,
+            network=SimpleNamespace(device=torch.device("cpu")),
         )
 
     return model_of, values, drug, line, effect

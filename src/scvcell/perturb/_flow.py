@@ -107,8 +107,9 @@ class AffineFlow(Perturbation):
 
     def generators(self, exposure: Float[Tensor, "actions targets"]) -> Float[Tensor, "actions plus plus"]:
         """Generators of actions in homogeneous coordinates, of one more dimension than the state."""
-        linear = torch.einsum("ap,pir,pjr->aij", exposure, self.out, self.into)
-        offset = exposure @ self.offset - linear @ self.center
+        linear = (exposure @ (self.out @ self.into.mT).flatten(1)).view(-1, self.n_latent, self.n_latent)
+        along = self.into.mT @ self.center.expand_as(self.offset)[:, :, None]
+        offset = exposure @ (self.offset - (self.out @ along)[:, :, 0])
         top = torch.cat([linear, offset[:, :, None]], 2)
         return torch.cat([top, top.new_zeros(len(top), 1, top.shape[2])], 1)
 

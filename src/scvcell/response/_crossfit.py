@@ -10,7 +10,7 @@ import numpy as np
 from scvcell._calm import progress
 from scvcell.response._anchor import Anchor, prior_weights, shared_weights, stack_weights
 from scvcell.response._conditions import unrelated
-from scvcell.response._flow_fit import FLOW_STEPS, make_flow, train_flow
+from scvcell.response._flow_fit import FLOW_STEPS, make_flow, train_flows
 from scvcell.response._intervals import STRONGEST
 from scvcell.response._novelty import CONTEXT, REGIMES, hidden
 from scvcell.score import largest
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scvcell._types import Array, Rows
+    from scvcell.perturb import AffineFlow
     from scvcell.prior import TargetKernel
     from scvcell.response._effects import Effects
 
@@ -61,8 +62,8 @@ def crossfit(
             number = rng.permutation(len(groups)) % min(N_FOLDS, len(groups))
             what = f"Learning actions, left out: {shift or 'at random'}"
             folds = [np.concatenate([g for g, k in zip(groups, number, strict=True) if k == f]) for f in set(number)]
-            parts = (_left_out(effects, left, fitted, kernel, seed) for left in progress(folds, what, shown=shown))
-            known[same] = [part for part in parts if part is not None]
+            tasks = _without(effects, folds, kernel, seed)
+            known[same] = [_left_out(effects, fitted, *task) for task in progress(tasks, what, shown=shown)]
         found = known[same]
         if not found:
             continue
@@ -91,25 +92,33 @@ def strongest(y: Array, n_features: int) -> Array:
     return out
 
 
-def _left_out(
-    effects: Effects, left: Rows, fitted: Anchor, kernel: TargetKernel | None, seed: int
-) -> tuple[NDArray[Any], ...] | None:
+def _without(
+    effects: Effects, folds: list[Rows], kernel: TargetKernel | None, seed: int
+) -> list[tuple[Rows, Rows, AffineFlow]]:
+    """For each fold of which anything can be told without it: numbers of the others, its own, and a flow of others."""
+    tasks, taught = [], []
+    for fold in folds:
+        kept = np.setdiff1d(np.arange(len(effects.contrasts)), fold)
+        if not len(kept):
+            continue
+        units = [effects.contrasts[k] for k in kept]
+        flow = make_flow(units, effects.latent.shape[1], seed)
+        left = np.array([k for k in fold if unrelated(flow, effects.contrasts[k].action, kernel) is None], dtype=int)
+        if len(left):
+            tasks.append((kept, left, flow))
+            taught.append(units)
+    train_flows([flow for *_, flow in tasks], taught, effects.latent.to(effects.bulk.device), seed, FLOW_STEPS // 2)
+    return tasks
+
+
+def _left_out(effects: Effects, fitted: Anchor, kept: Rows, left: Rows, flow: AffineFlow) -> tuple[NDArray[Any], ...]:
     """Predict conditions from the others.
 
     Returns
     -------
-    Numbers of those that can be, ``(left,)``, the members of the anchor for them, ``(left, 4, features)``, the
-    effect by the flow, the measured one, and the variance of their difference, ``(left, features)`` each.
+    Their numbers, ``(left,)``, the members of the anchor for them, ``(left, 4, features)``, the effect by the flow, the
+    measured one, and the variance of their difference, ``(left, features)`` each.
     """
-    kept = np.setdiff1d(np.arange(len(effects.contrasts)), left)
-    if not len(kept):
-        return None
-    units = [effects.contrasts[k] for k in kept]
-    flow = make_flow(units, effects.latent.shape[1], seed)
-    left = np.array([k for k in left if unrelated(flow, effects.contrasts[k].action, kernel) is None], dtype=int)
-    if not len(left):
-        return None
-    train_flow(flow, units, effects.latent, seed, FLOW_STEPS // 2)
     noise = fitted.filled(effects.noise)
     y = effects.value[kept] - effects.by_flow(flow, kept)
     among = replace(fitted, conditions=effects.describe(flow, kept), y=y, noise=noise[kept])

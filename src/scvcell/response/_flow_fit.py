@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +13,8 @@ from scvcell.perturb import AffineFlow
 from scvcell.response._contrast import Contrast, teaches
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from scvcell._types import Rows
 
 FLOW_STEPS = 400
@@ -46,47 +48,150 @@ def train_flow(
 ) -> None:
     """Fit the flow by energy distance between moved controls and treated cells, from the additive solution on.
 
-    It stays as it is where hardly any condition has cells enough, as in bulk data.
+    It stays as it is where hardly any condition has cells enough, as in bulk data. It is fitted where `latent` is.
     """
-    taught = list(filter(teaches, units))
-    if not taught or len(taught) < MIN_TAUGHT_SHARE * len(units):
+    train_flows([flow], [units], latent, seed, steps)
+
+
+def train_flows(
+    flows: list[AffineFlow], units: list[list[Contrast]], latent: torch.Tensor, seed: int, steps: int
+) -> None:
+    """As `train_flow`, several flows at once, each by conditions of its own: many small steps cost as much as one."""
+    able: list[tuple[AffineFlow, list[Contrast]]] = []
+    for flow, own in zip(flows, units, strict=True):
+        taught = list(filter(teaches, own))
+        if taught and len(taught) >= MIN_TAUGHT_SHARE * len(own):
+            _start(flow, taught, latent)
+            able.append((flow, taught))
+    if not able:
         return
-    units = taught
-    rng = np.random.default_rng(seed)
-    generator = torch.Generator().manual_seed(seed)
-    flow.center.copy_(torch.cat([latent[u.controls] for u in units]).mean(0))
-    moved = torch.stack([latent[u.treated].mean(0) - latent[u.controls].mean(0) for u in units])
+    whole = _joined([flow for flow, _ in able], latent.device)
+    _fit(whole, able, latent, seed, steps)
+    start = 0
     with torch.no_grad():
-        exposure = exposures(flow, units)
-        gram = exposure.T @ exposure + 1e-2 * torch.eye(len(flow.targets))
-        flow.offset.copy_(torch.linalg.solve(gram, exposure.T @ moved))
-    fixed = [] if flow.largest else [flow.log_half, flow.log_slope]
-    parameters = [p for p in flow.parameters() if not any(p is f for f in fixed)]
-    optimiser = torch.optim.Adam(parameters, lr=2e-2)
+        for flow, _ in able:
+            stop = start + len(flow.targets)
+            for name, own in flow.named_parameters():
+                own.copy_(whole.get_parameter(name)[start:stop])
+            start = stop
+
+
+def _fit(
+    whole: AffineFlow, parts: list[tuple[AffineFlow, list[Contrast]]], latent: torch.Tensor, seed: int, steps: int
+) -> None:
+    """Fit a flow of the targets of several, each with conditions of its own, on the device of `latent`."""
+    device, sizes = latent.device, [len(flow.targets) for flow, _ in parts]
+    share = torch.cat([torch.full((n,), 1 / n) for n in sizes]).to(device)
+    curved = torch.cat([torch.full((n,), float(bool(f.largest))) for n, (f, _) in zip(sizes, parts, strict=True)])
+    curves = [whole.log_half, whole.log_slope] if curved.any() else []
+    curved = curved.to(device)
+    given = _given(parts, device)
+    every = [unit for _, own in parts for unit in own]
+    firsts = np.cumsum([0, *(len(own) for _, own in parts[:-1])]).tolist()
+    draws = [_Draws(seed, first, len(own)) for first, (_, own) in zip(firsts, parts, strict=True)]
+    optimiser = torch.optim.Adam([whole.offset, whole.out, whole.into, *curves], lr=2e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-2, total_steps=steps)
-
-    def draw(cells: Rows) -> torch.Tensor:
-        return latent[cells[torch.randint(len(cells), (CELLS_PER_SET,), generator=generator).numpy()]]
-
     for _ in range(steps):
-        chosen = [units[i] for i in rng.permutation(len(units))[:CONTRASTS_PER_STEP]]
-        before, after = torch.stack([draw(u.controls) for u in chosen]), torch.stack([draw(u.treated) for u in chosen])
-        loss = energy_distance(flow.push(before, exposures(flow, chosen)), after).mean()
-        loss = loss + FLOW_RIDGE * (flow.out.square().sum() + flow.into.square().sum()) / len(flow.targets)
-        if flow.largest:
-            loss = loss + FLOW_RIDGE * (flow.log_half.square().mean() + flow.log_slope.square().mean())
+        found = [draw(every) for draw in draws]
+        at, weight, controls, treated = (torch.from_numpy(np.concatenate(part)) for part in zip(*found, strict=True))
+        moved = whole.push(latent[controls.to(device)], _exposures(whole, given, at.to(device)))
+        loss = (energy_distance(moved, latent[treated.to(device)]) * weight.to(device)).sum()
+        loss = loss + FLOW_RIDGE * (share * (whole.out.square() + whole.into.square()).sum((1, 2))).sum()
+        for curve in curves:
+            loss = loss + FLOW_RIDGE * (share * curved * curve.square()).sum()
         optimiser.zero_grad()
         loss.backward()
+        for curve in curves:
+            if curve.grad is not None:
+                curve.grad.mul_(curved)
         optimiser.step()
         schedule.step()
 
 
+def _start(flow: AffineFlow, units: list[Contrast], latent: torch.Tensor) -> None:
+    """The additive solution."""
+    flow.center.copy_(torch.cat([latent[u.controls] for u in units]).mean(0))
+    moved = torch.stack([latent[u.treated].mean(0) - latent[u.controls].mean(0) for u in units]).cpu()
+    with torch.no_grad():
+        exposure = exposures(flow, units)
+        gram = exposure.T @ exposure + 1e-2 * torch.eye(len(flow.targets))
+        flow.offset.copy_(torch.linalg.solve(gram, exposure.T @ moved))
+
+
+def _joined(flows: list[AffineFlow], device: torch.device) -> AffineFlow:
+    """One flow of the targets of all, one after the other, each with the centre of its own."""
+    with seeded(0):
+        whole = AffineFlow(flows[0].n_latent, tuple(str(i) for i in range(sum(len(flow.targets) for flow in flows))))
+    with torch.no_grad():
+        for name, parameter in whole.named_parameters():
+            parameter.copy_(torch.cat([flow.get_parameter(name) for flow in flows]))
+    whole.center = torch.cat([flow.center.expand_as(flow.offset) for flow in flows])
+    return whole.to(device)
+
+
+class _Draws:
+    """What a step of one flow compares: its conditions are `n_units` of all from `first` on."""
+
+    def __init__(self, seed: int, first: int, n_units: int) -> None:
+        self.rng, self.generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+        self.first, self.n_units = first, n_units
+
+    def __call__(self, units: list[Contrast]) -> tuple[Rows, NDArray[np.float32], Rows, Rows]:
+        """Numbers of some conditions, what each weighs, and positions of controls and of treated cells of each."""
+        at = self.rng.permutation(self.n_units)[:CONTRASTS_PER_STEP] + self.first
+        weight = np.full(len(at), 1 / len(at), np.float32)
+        return at, weight, self._cells([units[i].controls for i in at]), self._cells([units[i].treated for i in at])
+
+    def _cells(self, groups: list[Rows]) -> Rows:
+        size = (CELLS_PER_SET,)
+        return np.stack([own[torch.randint(len(own), size, generator=self.generator).numpy()] for own in groups])
+
+
+class _Given(NamedTuple):
+    """What is done in each condition, ``(units, pulses)`` each; an action of fewer pulses has some that last 0.
+
+    Attributes
+    ----------
+    target
+        Number of the target.
+    share
+        Dose as a share of the largest in training.
+    duration
+        How long, in spans.
+    """
+
+    target: torch.Tensor
+    share: torch.Tensor
+    duration: torch.Tensor
+
+
+def _given(parts: list[tuple[AffineFlow, list[Contrast]]], device: torch.device) -> _Given:
+    """What is done in the conditions of flows, the targets of which are numbered one after the other."""
+    found, start = [], 0
+    for flow, own in parts:
+        number = {target: start + i for i, target in enumerate(flow.targets)}
+        found += [
+            [
+                (number[target], flow.share(target, dose), piece.duration)
+                for piece in flow.pieces(unit.action)
+                for target, dose in piece.doses.items()
+            ]
+            for unit in own
+        ]
+        start += len(flow.targets)
+    most = max(map(len, found), default=0)
+    padded = [pulses + [(0, 1.0, 0.0)] * (most - len(pulses)) for pulses in found]
+    target, share, duration = np.array(padded, dtype=np.float64).reshape(len(found), most, 3).transpose(2, 0, 1)
+    kinds = ((target, torch.long), (share, torch.float32), (duration, torch.float32))
+    return _Given(*(torch.from_numpy(values.copy()).to(device, kind) for values, kind in kinds))
+
+
+def _exposures(flow: AffineFlow, given: _Given, at: torch.Tensor | slice = slice(None)) -> torch.Tensor:
+    target, share, duration = (values[at] for values in given)
+    strength = flow.exposure(target, share) * duration
+    return strength.new_zeros(len(target), len(flow.targets)).scatter_add(1, target, strength)
+
+
 def exposures(flow: AffineFlow, units: list[Contrast]) -> torch.Tensor:
     """Strength of every target times the time for which it acts, ``(units, targets)``."""
-    rows = []
-    for unit in units:
-        total = flow.offset.new_zeros(len(flow.targets))
-        for piece in flow.pieces(unit.action):
-            total = total + piece.duration * flow.exposures(piece.doses)
-        rows.append(total)
-    return torch.stack(rows)
+    return _exposures(flow, _given([(flow, units)], flow.offset.device))

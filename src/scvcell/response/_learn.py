@@ -80,7 +80,7 @@ class Response(Delta, Part):
         units = contrasts(design, allowed)
         _tell_few(units)
         flow = make_flow(units, model.n_latent, seed)
-        train_flow(flow, units, latent, seed)
+        train_flow(flow, units, latent.to(model.network.device), seed)
         out = cls(keys, flow, tuple(dict.fromkeys(u.action for u in units)), dict(design.units), kernel=kernel)
         for name in model.assays:
             if model.operator(name).responds:
