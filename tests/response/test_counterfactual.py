@@ -9,9 +9,15 @@ from scipy.stats import binom
 
 from scvcell._containers import Matrix
 from scvcell.measure import MEASUREMENTS
-from scvcell.response import Bulk, counterfactual, move, moved_values
+from scvcell.response import Bulk, _counterfactual, counterfactual, move, moved_values
 from scvcell.response._counterfactual import MAX_MOVE, _answer
 from scvcell.testing import example_summary
+
+
+@pytest.fixture(params=["numpy", "the device"])
+def draws_by(request, monkeypatch):
+    """Who draws molecules; as the CPU can do what a GPU does, both are tried."""
+    monkeypatch.setattr(_counterfactual, "DRAWING", ("cpu",) if request.param == "the device" else ())
 
 
 @pytest.fixture
@@ -28,7 +34,7 @@ def assay(readout):
 
 
 @pytest.mark.parametrize("kind", ["counts", "protein", "profile", "atac"])
-def test_no_change_of_state_and_no_effect_leave_every_value(assay, kind):
+def test_no_change_of_state_and_no_effect_leave_every_value(assay, kind, draws_by):
     bulk, values, z, _ = assay(kind)
     cells, residual = np.arange(40)[::-1].copy(), np.zeros(8 + bulk.shares)
     found, _ = counterfactual(bulk, cells, z, z, residual, np.random.default_rng(0))
@@ -46,7 +52,7 @@ def test_continuous_values_move_by_what_is_expected_and_the_effect(assay):
     np.testing.assert_allclose(expected, after + residual, atol=1e-5)
 
 
-def test_molecules_are_thinned_or_added_as_expected(assay):
+def test_molecules_are_thinned_or_added_as_expected(assay, draws_by):
     """The mean over draws is x min(1, r) + m max(0, 1 - 1 / r), with m expected after and r = m / before."""
     bulk, values, z, other = assay("counts", n=6)
     cells, rng = np.arange(6), np.random.default_rng(1)
@@ -64,7 +70,7 @@ def test_molecules_are_thinned_or_added_as_expected(assay):
     assert (draws[:, ratio > 1] >= values[ratio > 1]).all()
 
 
-def test_cells_without_the_assay_are_drawn(assay):
+def test_cells_without_the_assay_are_drawn(assay, draws_by):
     for kind in ("profile", "counts"):
         bulk, _, z, other = assay(kind, rows=[0, -1, 1])
         draws, rng = [], np.random.default_rng(2)

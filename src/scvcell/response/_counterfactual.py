@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 DRAWN_AT_ONCE = 512
 """Cells of which molecules are drawn at once; a dozen arrays of cells x features are in memory then."""
+DRAWING = ("cuda",)
+"""Types of devices that draw themselves how many molecules stay; for others numpy does."""
 MAX_MOVE = 3.0
 """Natural log by which a feature is moved at most beyond what the flow does."""
 MAX_ROUNDS = 6
@@ -185,19 +187,30 @@ def counterfactuals(
         here = cells[at.numpy()]
         ctx = bulk.at(here)
         deep = ctx if ctx.depth is None else ctx.measured(ctx.depth * deeper)
-        old = bulk.operator.predictive(before[at].to(bulk.device), ctx).mean.cpu().numpy()
+        old = bulk.operator.predictive(before[at].to(bulk.device), ctx).mean
         new = bulk.operator.shifted(after[at].to(bulk.device), deep, step)
-        mean = new.mean.cpu().numpy()
-        has, x = bulk.rows[here] >= 0, bulk.readout.dense(here)
+        mean, x = new.mean, bulk.readout.dense(here)
+        has = bulk.rows[here] >= 0
         if not bulk.operator.count_data:
-            value = np.where(has[:, None], x + mean - old, rng.normal(mean, new.stddev.cpu().numpy()))
+            now, then = mean.cpu().numpy(), old.cpu().numpy()
+            value = np.where(has[:, None], x + now - then, rng.normal(now, new.stddev.cpu().numpy()))
         else:
+            known = torch.from_numpy(has).to(bulk.device)[:, None]
+            ratio = torch.where(known, mean / old.clamp_min(1e-12), math.inf)
             with seeded(int(rng.integers(2**31))):
-                fresh = new.sample().cpu().numpy().astype(np.int64)
-            ratio = np.where(has[:, None], mean / np.maximum(old, 1e-12), np.inf)
-            kept = rng.binomial(x.astype(np.int64), np.minimum(1, ratio))
-            value = kept + rng.binomial(fresh, np.clip(1 - 1 / np.maximum(ratio, 1e-12), 0, 1))
-        yield at.numpy(), value.astype(np.float32), mean.astype(np.float32)
+                fresh = new.sample()
+                kept = _thinned(_tensor(bulk, x), ratio, rng)
+                more = _thinned(fresh, 1 - 1 / ratio.clamp_min(1e-12), rng)
+            value = (kept + more).cpu().numpy()
+        yield at.numpy(), value.astype(np.float32), mean.cpu().numpy().astype(np.float32)
+
+
+def _thinned(count: torch.Tensor, share: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """How many of so many molecules stay: drawn on the device where it is one of `DRAWING`, else by `rng`."""
+    count, share = count.trunc(), share.clamp(0, 1)
+    if count.device.type in DRAWING:
+        return torch.binomial(count, share)
+    return torch.from_numpy(rng.binomial(count.cpu().numpy().astype(np.int64), share.cpu().numpy()))
 
 
 def moved_values(bulk: Bulk, cells: Rows, before: torch.Tensor, after: torch.Tensor, rng: np.random.Generator) -> Array:
