@@ -15,7 +15,7 @@ import scvcell
 from scvcell._ranks import rank, world
 from scvcell.model import _processes
 from scvcell.model._optimise import TrainingPlan
-from scvcell.model._processes import gathered, lost, noise, processes
+from scvcell.model._processes import gathered, lost, nearest, noise, processes
 
 
 @pytest.mark.parametrize("which", ["gradients", "confident"])
@@ -177,3 +177,19 @@ def test_an_error_of_another_process_is_told_from_ones_own(monkeypatch):
     assert lost(gone)
     assert not lost(RuntimeError("index_add_(): self (Float) and source (BFloat16)"))
     assert not lost(KeyError("peer"))
+
+
+@pytest.mark.parametrize(
+    ("config", "gpus", "found"),
+    [
+        ({}, True, "cuda:0"),
+        ({"accelerator": "gpu"}, True, "cuda:0"),
+        ({"accelerator": "cpu"}, True, "cpu"),
+        ({"accelerator": "mps"}, True, "cpu"),
+        ({"devices": 2}, True, "cpu"),
+        ({}, False, "cpu"),
+    ],
+)
+def test_products_before_training_are_those_of_a_gpu_that_trains_alone(monkeypatch, config, gpus, found):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus)
+    assert nearest(scvcell.TrainConfig(**config)) == torch.device(found)

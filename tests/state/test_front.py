@@ -73,6 +73,23 @@ def test_every_form_of_the_data_gives_the_same(mosaic, stored, form):
     )
 
 
+@pytest.mark.parametrize("operator", [Counts, Atac, Profile, Protein])
+def test_products_that_a_device_takes_change_nothing(monkeypatch, operator):
+    """The CPU stands for the device; torch takes the products instead of scipy."""
+    x, batch = data()
+    panel = np.ones((3, x.shape[1]), bool)
+    panel[1, :30] = False
+    x[batch == 1, :30] = 0
+    usual = fitted(sp.csr_matrix(x), batch, operator=operator)
+    scores = usual.scores(Matrix(sp.csr_matrix(x)), np.arange(len(x)), batch, panel)
+    monkeypatch.setattr("scvcell.state._product.MULTIPLYING", ("cpu",))
+    front = fitted(sp.csr_matrix(x), batch, operator=operator)
+    for name, value in usual.state_dict().items():
+        torch.testing.assert_close(front.state_dict()[name], value, rtol=1e-3, atol=1e-3, msg=name)
+    found = usual.scores(Matrix(sp.csr_matrix(x)), np.arange(len(x)), batch, panel)
+    np.testing.assert_allclose(found, scores, rtol=1e-4, atol=1e-4)
+
+
 def test_walking_in_chunks_changes_nothing(monkeypatch):
     x, batch = data()
     whole = fitted(x, batch)

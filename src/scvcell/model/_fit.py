@@ -18,7 +18,7 @@ from scvcell.model._gain import gained, warn
 from scvcell.model._loader import Loader
 from scvcell.model._pairs import NO_MATCHES, LowRank, Matches, graph_matches, mutual_matches
 from scvcell.model._plan import alignment
-from scvcell.model._processes import begin
+from scvcell.model._processes import begin, nearest
 from scvcell.model._train import Run, run
 
 if TYPE_CHECKING:
@@ -118,7 +118,9 @@ def _set_up(
     for name, front in module.front_ends.items():
         rows = data.rows[name][train]
         panel = data.panel(name, model.schema.batches)
+        front.to(nearest(config))  # which takes the products
         front.fit(model.matrix(data, name, check=False), rows[rows >= 0], batch[train][rows >= 0], rng, panel)
+        front.cpu()
     model.module = module
     if checkpoint is not None:
         checkpoint.keep_set_up(module)

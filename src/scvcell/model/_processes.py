@@ -117,6 +117,13 @@ def processes(config: TrainConfig) -> tuple[int, int]:
     return asked
 
 
+def nearest(config: TrainConfig) -> torch.device:
+    """Where arrays are multiplied before training: the GPU of CUDA that will train alone, else the CPU."""
+    if processes(config) == (1, 1) and config.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        return torch.device("cuda", 0)
+    return torch.device("cpu")
+
+
 def begin(config: TrainConfig) -> None:
     """Refuse devices and processes that cannot be, before any work, and know which one this is: the first writes."""
     devices, nodes = processes(config)

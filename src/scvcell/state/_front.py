@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from scvcell._stats import centred_svd, indicators
 from scvcell.measure import expected_part
+from scvcell.state._product import on
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -177,7 +178,7 @@ class FrontEnd(nn.Module):
         loadings = self._loadings()
         gram = np.zeros((self.n_scores, self.n_scores))
         for value, _, at in self._inputs(x, rows):
-            scores = value @ loadings if self.project else value
+            scores = on(value, self.mean.device) @ loadings if self.project else value
             scores = (scores.toarray() if sp.issparse(scores) else scores) - (own @ loadings)[batch[at]]
             gram += scores.T @ scores
         n = max(len(rows) - 1, 1)
@@ -235,7 +236,7 @@ class FrontEnd(nn.Module):
         for b in range(first_new, len(own)):
             if (batch == b).sum() >= MIN_BATCH_CELLS:
                 known = np.ones(self.n_features, bool) if panel is None else panel[b]
-                self.centre[b, torch.as_tensor(known)] = torch.as_tensor(own[b, known])
+                self.centre[b] = torch.as_tensor(np.where(known, own[b], self.centre[b].cpu().numpy()))
         scores = self.scores(x, rows, batch, panel)
         old_mean, old_sd = self.score_mean[:first_new].clone(), self.score_sd[:first_new].clone()
         self._standardise(scores, batch)
@@ -290,7 +291,7 @@ class FrontEnd(nn.Module):
 
         def blocks() -> Iterator[tuple[Any, Any]]:
             for value, _, at in self._inputs(x, rows):
-                yield value, at
+                yield on(value, self.mean.device), at
 
         return centred_svd(blocks, mean, batch, self.n_scores, rng, trivial)
 
@@ -315,7 +316,7 @@ class FrontEnd(nn.Module):
         corrections: dict[bytes, NDArray[np.float32]] = {}
         lost = self._lost(panel)
         for value, chunk, at in self._inputs(x, rows, batch, lost):
-            scores = value @ loadings if self.project else value
+            scores = on(value, self.mean.device) @ loadings if self.project else value
             scores = scores.toarray() if sp.issparse(scores) else scores
             part = 1.0
             if lost is not None and batch is not None and lost[b := int(batch[at[0]])].any():
