@@ -192,4 +192,5 @@ def test_an_error_of_another_process_is_told_from_ones_own(monkeypatch):
 )
 def test_products_before_training_are_those_of_a_gpu_that_trains_alone(monkeypatch, config, gpus, found):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus)
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", "script.py", raising=False)
     assert nearest(scvcell.TrainConfig(**config)) == torch.device(found)

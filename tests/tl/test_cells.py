@@ -58,10 +58,11 @@ def make_screen(n=320, genes=40, proteins=8, seed=0):
 @pytest.fixture(scope="module", autouse=True)
 def fewer_steps():
     """Flows are trained for 60 steps at most: enough to differ between actions."""
-    trained = ("response._learn", "response._crossfit", "screen._order")
+    trained, left_out = ("response._learn", "screen._order"), ("response._crossfit",)
     traced = ("tl._match", "screen._rehearsal")
+    fewer = ((trained, "train_flow", 60), (left_out, "train_flows", 60), (traced, "fit_origin", 30))
     with pytest.MonkeyPatch.context() as patch:
-        for names, function, most in ((trained, "train_flow", 60), (traced, "fit_origin", 30)):
+        for names, function, most in fewer:
             for name in names:
                 module = importlib.import_module(f"scvcell.{name}")
                 patch.setattr(module, function, partial(at_most, getattr(module, function), most))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from scvcell.model._order import Order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
     from scvcell._types import Rows
@@ -127,16 +128,16 @@ class Loader:
         while left:
             stop = min(n, first + left)
             left -= stop - first
-            for step, batch in self._cuts(epoch, first, stop):
+            for step, cut in self._cuts(epoch, first, stop):
                 # before it is handed out: Lightning never asks for more than the last one
                 self.epoch, self.position = (epoch + 1, 0) if step + 1 == n else (epoch, step + 1)
                 if not left and step + 1 == stop:
                     self._first = self.position
-                yield batch
+                yield cut()
             epoch, first = epoch + 1, 0
 
-    def _cuts(self, epoch: int, first: int, stop: int) -> Iterator[tuple[int, Batch]]:
-        """Steps of a pass from `first` to `stop`, and the mini-batch of each."""
+    def _cuts(self, epoch: int, first: int, stop: int) -> Iterator[tuple[int, Callable[[], Batch]]]:
+        """Steps of a pass from `first` to `stop`, and what gives the mini-batch of each; nothing is kept of it here."""
         world = self.order.world
 
         def cut(cells: Rows, whole: Rows, ahead: Ahead | None) -> Batch:
@@ -146,16 +147,16 @@ class Loader:
 
         if not self.pinned:
             for step, cells, whole, ahead in self._shares(epoch, first, stop):
-                yield step, cut(cells, whole, ahead)
+                yield step, partial(cut, cells, whole, ahead)
             return
         with ThreadPoolExecutor(1, "scvcell-cut") as thread:
             coming: tuple[int, Future[Batch]] | None = None
             for step, cells, whole, ahead in self._shares(epoch, first, stop):
                 ready, coming = coming, (step, thread.submit(cut, cells, whole, ahead))
                 if ready is not None:
-                    yield ready[0], ready[1].result()
+                    yield ready[0], ready[1].result
             if coming is not None:
-                yield coming[0], coming[1].result()
+                yield coming[0], coming[1].result
 
     def _shares(self, epoch: int, first: int, stop: int) -> Iterator[tuple[int, Rows, Rows, Ahead | None]]:
         """Steps of a pass from `first` to `stop`: cells of this rank and of all, and rows that were read ahead."""

@@ -178,7 +178,7 @@ class FrontEnd(nn.Module):
         loadings = self._loadings()
         gram = np.zeros((self.n_scores, self.n_scores))
         for value, _, at in self._inputs(x, rows):
-            scores = on(value, self.mean.device) @ loadings if self.project else value
+            scores: Any = on(value, self.mean.device) @ loadings if self.project else value
             scores = (scores.toarray() if sp.issparse(scores) else scores) - (own @ loadings)[batch[at]]
             gram += scores.T @ scores
         n = max(len(rows) - 1, 1)
@@ -316,7 +316,7 @@ class FrontEnd(nn.Module):
         corrections: dict[bytes, NDArray[np.float32]] = {}
         lost = self._lost(panel)
         for value, chunk, at in self._inputs(x, rows, batch, lost):
-            scores = on(value, self.mean.device) @ loadings if self.project else value
+            scores: Any = on(value, self.mean.device) @ loadings if self.project else value
             scores = scores.toarray() if sp.issparse(scores) else scores
             part = 1.0
             if lost is not None and batch is not None and lost[b := int(batch[at[0]])].any():

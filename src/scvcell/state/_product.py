@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -17,7 +17,7 @@ MULTIPLYING = ("cuda",)
 """Types of devices that multiply sparse rows; for others scipy does."""
 
 
-def on(rows: Any, device: torch.device) -> Any:
+def on[T: NDArray[np.generic] | sp.spmatrix](rows: T, device: torch.device) -> T | Product:
     """Rows, dense or csr, that are multiplied on a device; the rows themselves where it is none of `MULTIPLYING`."""
     return Product.of(rows, device) if device.type in MULTIPLYING else rows
 
@@ -29,7 +29,7 @@ class Product:
         self.values, self.turned = values, turned
 
     @classmethod
-    def of(cls, rows: Any, device: torch.device) -> Self:
+    def of(cls, rows: NDArray[np.generic] | sp.spmatrix, device: torch.device) -> Self:
         """Rows, dense or csr, as float32."""
         if not sp.issparse(rows):
             return cls(torch.from_numpy(np.asarray(rows, dtype=np.float32)).to(device))
