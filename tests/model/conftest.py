@@ -1,4 +1,4 @@
-"""Processes of their own: two that train together, and one that is killed."""
+"""A model of a small mosaic; and processes of their own: two that train together, and one that is killed."""
 
 import json
 import os
@@ -8,6 +8,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
+import scvcell
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +22,10 @@ def ranks(tmp_path_factory):
     assert done.returncode == 0, done.stderr
     found = [json.loads((folder / f"{number}.json").read_text()) for number in range(2)]
     return SimpleNamespace(found=found, folder=folder)
+
+
+@pytest.fixture(scope="module")
+def setting(mosaic, quick):
+    """Cells of which some have RNA, some proteins and some both, and a model that was fitted on them; read only."""
+    mdata = mosaic(130)
+    return mdata, scvcell.tl.fit(mdata, batch_key="batch", train=quick)

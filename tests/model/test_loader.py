@@ -6,24 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-import scvcell
+from scvcell.measure._nb import dense
 from scvcell.model._loader import Loader
 from scvcell.state import Batch
-
-
-@pytest.fixture(scope="module")
-def setting(mosaic, quick):
-    mdata = mosaic(130)
-    return mdata, scvcell.tl.fit(mdata, batch_key="batch", train=quick)
 
 
 def source_of(model, data):
     return model.source(model.view(data))
 
 
-def dense(x):
-    """Values that some operators take sparse."""
-    return x.to_dense() if x.is_sparse else x
+@pytest.fixture
+def small_buffers(monkeypatch):
+    """Files are read in several buffers, of several blocks each."""
+    monkeypatch.setattr("scvcell.model._loader.CELLS_PER_BUFFER", 48)
+    monkeypatch.setattr("scvcell.model._source.CELLS_PER_READ", 5)
 
 
 def collect(loader):
@@ -41,9 +37,7 @@ def collect(loader):
 
 
 @pytest.mark.parametrize("form", ["csr_matrix", "h5ad csr", "zarr dense"])
-def test_each_cell_comes_once_with_its_own_values(setting, stored, monkeypatch, form):
-    monkeypatch.setattr("scvcell.model._loader.CELLS_PER_BUFFER", 48)
-    monkeypatch.setattr("scvcell.model._source.CELLS_PER_READ", 5)
+def test_each_cell_comes_once_with_its_own_values(setting, stored, small_buffers, form):
     mdata, model = setting
     data = stored(mdata, form)
     source = source_of(model, data)
@@ -93,9 +87,7 @@ def test_a_small_remainder_joins_the_batch_before_it(setting, n, sizes):
 
 @pytest.mark.parametrize("form", ["csr_matrix", "h5ad csr", "zarr dense"])
 @pytest.mark.parametrize("world", [1, 2, 3])
-def test_a_pass_goes_on_where_it_was_left_on_any_number_of_ranks(setting, stored, monkeypatch, form, world):
-    monkeypatch.setattr("scvcell.model._loader.CELLS_PER_BUFFER", 48)
-    monkeypatch.setattr("scvcell.model._source.CELLS_PER_READ", 5)
+def test_a_pass_goes_on_where_it_was_left_on_any_number_of_ranks(setting, stored, small_buffers, form, world):
     mdata, model = setting
     source, index = source_of(model, stored(mdata, form)), np.arange(mdata.n_obs - 3)
     alone = Loader(source, index, 16, shuffle=True, seed=4)
@@ -127,9 +119,7 @@ def test_a_pass_goes_on_where_it_was_left_on_any_number_of_ranks(setting, stored
 
 @pytest.mark.parametrize("form", ["csr_matrix", "h5ad csr"])
 @pytest.mark.parametrize("steps", [3, 5])
-def test_an_iteration_may_end_within_a_pass_and_the_next_one_goes_on_there(setting, stored, monkeypatch, form, steps):
-    monkeypatch.setattr("scvcell.model._loader.CELLS_PER_BUFFER", 48)
-    monkeypatch.setattr("scvcell.model._source.CELLS_PER_READ", 5)
+def test_an_iteration_may_end_within_a_pass_and_the_next_one_goes_on_there(setting, stored, small_buffers, form, steps):
     mdata, model = setting
     source, index = source_of(model, stored(mdata, form)), np.arange(mdata.n_obs - 3)
     alone = Loader(source, index, 16, shuffle=True, seed=4)

@@ -6,22 +6,12 @@ import pytest
 import torch
 
 import scvcell
+from scvcell.measure._nb import dense
 from scvcell.model._loader import Loader
-
-
-@pytest.fixture(scope="module")
-def setting(mosaic, quick):
-    mdata = mosaic(130)
-    return mdata, scvcell.tl.fit(mdata, batch_key="batch", train=quick)
 
 
 def source_of(model, data):
     return model.source(model.view(data))
-
-
-def dense(x):
-    """Values that some operators take sparse."""
-    return x.to_dense() if x.is_sparse else x
 
 
 def test_disk_and_memory_cut_the_same_batches_in_order(setting, stored):

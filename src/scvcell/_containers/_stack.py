@@ -6,7 +6,7 @@ import os
 import threading
 import uuid
 from collections import OrderedDict
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -74,7 +74,7 @@ class StoredRows:
 
     def arrays(self, root: Any) -> tuple[Any, ...]:
         """Arrays of the open file that hold the matrix: to look them up costs more than to read some rows."""
-        with _decoded_here():
+        with nullcontext() if self.path.suffix in HDF5 else _decoded_here():
             held = root[self.key]
             return (held["data"], held["indices"]) if self.sparse else (held,)
 
