@@ -8,6 +8,7 @@ from scvcell.measure._decoder import Decoder, LinkedDecoder
 from scvcell.measure._endpoint import Endpoint, cox
 from scvcell.measure._expected import expected_log1p
 from scvcell.measure._kinetics import Kinetics
+from scvcell.measure._nb import csr
 from scvcell.measure._profile import Profile
 from scvcell.measure._protein import Protein
 from scvcell.measure._share import Shares
@@ -32,6 +33,7 @@ __all__ = [
     "Shares",
     "Summary",
     "cox",
+    "csr",
     "expected_log1p",
     "expected_part",
     "show",

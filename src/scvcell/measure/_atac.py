@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,7 +14,7 @@ from torch.distributions import Bernoulli, Poisson
 from scvcell.measure._base import MEASUREMENTS
 from scvcell.measure._decoder import Decoder
 from scvcell.measure._expected import expected_log1p
-from scvcell.measure._nb import dense
+from scvcell.measure._nb import csr, dense
 from scvcell.measure._share import LogTotal, Shares, only, sampled_total
 
 if TYPE_CHECKING:
@@ -187,9 +186,7 @@ def _excess(rate: Tensor, opened: Tensor) -> Tensor:
 def _at(h: Tensor, v: Tensor, cell: Tensor, peak: Tensor) -> Tensor:
     """``h v^T`` at the entries."""
     starts = torch.searchsorted(cell, torch.arange(len(h) + 1, device=cell.device))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*Sparse CSR tensor support.*")
-        pattern = torch.sparse_csr_tensor(starts, peak, h.new_zeros(len(cell)), (len(h), len(v)))
+    pattern = csr(starts, peak, h.new_zeros(len(cell)), (len(h), len(v)))
     return torch.sparse.sampled_addmm(pattern, h, v.T, beta=0.0).values()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -89,6 +90,13 @@ class NBSoftmax(torch.autograd.Function):
         wide = rising.dtype if entries.row is None else torch.float64
         at_counts = theta.new_zeros(len(theta), dtype=wide).scatter_add(0, entries.gene, rising.to(wide))
         return grad_eta, (grad_theta + at_counts.to(theta.dtype)) * theta, None, None, None
+
+
+def csr(starts: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Rows as a sparse (csr) tensor; it is not checked, and torch does not say that such tensors are new."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*Sparse CSR tensor support.*")
+        return torch.sparse_csr_tensor(starts, columns, values, shape, check_invariants=False)
 
 
 def dense(x: Tensor) -> Float[Tensor, "cells features"]:

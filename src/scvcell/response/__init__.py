@@ -16,7 +16,7 @@ from scvcell.response._controls import (
     treated,
 )
 from scvcell.response._counterfactual import counterfactual, counterfactuals, move, moved_values
-from scvcell.response._flow_fit import FLOW_RIDGE, FLOW_STEPS, exposures, make_flow, train_flow
+from scvcell.response._flow_fit import FLOW_RIDGE, FLOW_STEPS, exposures, make_flow, some_cells, train_flow
 from scvcell.response._intervals import Effect
 from scvcell.response._learn import Response
 from scvcell.response._novelty import COMBINATION, NOVELTIES, TARGET, hidden, novelty
@@ -54,6 +54,7 @@ __all__ = [
     "of_actions",
     "prior_weights",
     "show_action",
+    "some_cells",
     "stack_weights",
     "train_flow",
     "treated",

@@ -140,19 +140,14 @@ class _Draws:
         """Numbers of some conditions, what each weighs, and positions of controls and of treated cells of each."""
         at = self.rng.permutation(self.n_units)[:CONTRASTS_PER_STEP] + self.first
         weight = np.full(len(at), 1 / len(at), np.float32)
-        chosen = [units[i] for i in at]
-        return at, weight, *(some_cells(side, self.generator) for side in sides(chosen))
+        sides = [units[i].controls for i in at], [units[i].treated for i in at]
+        controls, treated = (some_cells(side, CELLS_PER_SET, self.generator) for side in sides)
+        return at, weight, controls, treated
 
 
-def sides(units: list[Contrast]) -> tuple[list[Rows], list[Rows]]:
-    """Controls, and treated cells, of each condition."""
-    return [u.controls for u in units], [u.treated for u in units]
-
-
-def some_cells(groups: list[Rows], generator: torch.Generator) -> Rows:
-    """Positions of some cells of each group, with replacement, ``(groups, cells)``."""
-    size = (CELLS_PER_SET,)
-    return np.stack([own[torch.randint(len(own), size, generator=generator).numpy()] for own in groups])
+def some_cells(groups: list[Rows], n: int, generator: torch.Generator) -> Rows:
+    """Positions of `n` cells of each group, with replacement, ``(groups, n)``."""
+    return np.stack([own[torch.randint(len(own), (n,), generator=generator).numpy()] for own in groups])
 
 
 class _Given(NamedTuple):

@@ -9,10 +9,9 @@ import numpy as np
 import torch
 
 from scvcell.objective import energy_distance
-from scvcell.response import FLOW_RIDGE, FLOW_STEPS, exposures, make_flow
+from scvcell.response import FLOW_RIDGE, FLOW_STEPS, exposures, make_flow, some_cells
 
 if TYPE_CHECKING:
-    from scvcell._types import Rows
     from scvcell.perturb import Action, AffineFlow
     from scvcell.response import Contrast
 
@@ -101,12 +100,10 @@ def fit_origin(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-2, total_steps=steps)
     stiff = FIRST_STIFFNESS if tilted else 0.0
 
-    def draw(cells: Rows) -> torch.Tensor:
-        return latent[cells[torch.randint(len(cells), (CELLS_PER_SET,), generator=generator).numpy()]]
-
+    sides = [u.controls for u in units], [u.treated for u in units]
     strength = exposures(flow, units).detach()
     for step in range(steps):
-        before, after = torch.stack([draw(u.controls) for u in units]), torch.stack([draw(u.treated) for u in units])
+        before, after = (latent[some_cells(side, CELLS_PER_SET, generator)] for side in sides)
         weight = torch.softmax((before - origin.center) / unit_of_state @ tilt, 1)
         ridge = FLOW_RIDGE * (1 + stiff * max(0.0, 1 - 2 * step / steps)) / len(flow.targets)
         loss = energy_distance(flow.push(before, strength), after, weight).mean() + TILT_RIDGE * tilt.square().sum()

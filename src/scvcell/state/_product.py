@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import scipy.sparse as sp
 import torch
+
+from scvcell.measure import csr
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,10 +36,8 @@ class Product:
             return cls(torch.from_numpy(np.asarray(rows, dtype=np.float32)).to(device))
         rows = sp.csr_matrix(rows)
         parts = rows.indptr.astype(np.int64), rows.indices.astype(np.int64), rows.data.astype(np.float32)
-        places = (torch.from_numpy(part).to(device) for part in parts)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*Sparse CSR tensor support.*")
-            return cls(torch.sparse_csr_tensor(*places, rows.shape, check_invariants=False))
+        starts, columns, values = (torch.from_numpy(part).to(device) for part in parts)
+        return cls(csr(starts, columns, values, rows.shape))
 
     @property
     def T(self) -> Product:
