@@ -230,7 +230,7 @@ def test_effects_of_several_contexts_are_averaged_by_cells(screen, monkeypatch):
     expected = sum(len(cells) * effect for cells, effect in zip(parts, each, strict=True)) / len(every)
     assert len(parts) > 1
     assert np.abs(each[0] - each[1]).max() > 0.01
-    np.testing.assert_allclose(both.change["effect"], expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(both.change["effect"], expected, rtol=1e-5, atol=1e-6)
     again = predictor.predict(Effect(action, every[::-1]))
     np.testing.assert_allclose(again.change["effect"], both.change["effect"], rtol=1e-4, atol=1e-6)
     assert both.after.index.equals(every)

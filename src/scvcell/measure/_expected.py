@@ -14,7 +14,7 @@ TERMS = (4, 8, 16, 32)
 """Counts that are summed over, as many as a feature needs; one that needs more is integrated."""
 MAX_LEFT = 1e-6
 """Probability of counts that are not summed over."""
-BEFORE, END = 5, 3
+BEFORE, END = 6, 3
 """Log t, relative to one over the mean, below which the integral is told by its power series; and where it ends."""
 BAND = 2.0
 """Values whose means are within this natural log are integrated together."""
